@@ -1,0 +1,24 @@
+//! The bounds that a request has to stay within.
+
+/// What a request may cost before it is refused. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request line, without its line end; beyond it 414 (RFC 9112 §3 asks for at least 8000).
+    pub request_line_bytes: usize,
+    /// Longest head, from the request line to the empty line; beyond it 431 (RFC 6585 §5). Also the size of each
+    /// request thread's read buffer.
+    pub head_bytes: usize,
+}
+
+/// Most field lines in a head; beyond it 431. A browser sends about twenty.
+pub const FIELDS: usize = 100;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_line_bytes: 8 * 1024,
+            // The request line and as much again for fields: cookies are the large ones, and browsers cap those at 4 KiB.
+            head_bytes: 16 * 1024,
+        }
+    }
+}

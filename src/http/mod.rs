@@ -1,0 +1,24 @@
+//! The protocol: bytes in, values out.
+//!
+//! Everything that HTTP/1.1 (RFC 9110, RFC 9112) lets a static origin decide is decided here, as values that a test can
+//! compare. Guarantees:
+//!
+//! - no I/O, no clock, no environment: what the time is or what a file's size is, the caller says;
+//! - no panic on any input, and no allocation that the client's bytes can size;
+//! - a [`request::Request`] borrows from the buffer that it was read into.
+
+pub mod body;
+pub mod etag;
+pub mod limits;
+pub mod media_type;
+pub mod refusal;
+pub mod request;
+pub mod response;
+pub mod status;
+pub mod target;
+
+pub use limits::Limits;
+pub use refusal::Refusal;
+pub use request::Request;
+pub use status::Status;
+pub use target::Target;

@@ -1,0 +1,87 @@
+//! Why a request gets no file: one column for the client, one for the journal.
+
+use super::Status;
+
+/// A request that is answered with an error.
+///
+/// The client learns [`status`](Refusal::status) and nothing else about this machine. The journal gets the
+/// [`Display`](std::fmt::Display) text, at debug level, except where [`is_ours`](Refusal::is_ours) says that the fault
+/// is on this side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The bytes are no request (RFC 9112 §3 to §5). The text says which rule they break.
+    Malformed(&'static str),
+    /// The method is one of HTTP's, and no file answers it (RFC 9110 §15.5.6).
+    MethodNotAllowed,
+    /// The method is none that HTTP has (RFC 9110 §15.6.2).
+    UnknownMethod,
+    /// The version is not HTTP/1.0 or HTTP/1.1 (RFC 9110 §15.6.6).
+    UnknownVersion,
+    /// The request line is longer than [`Limits::request_line_bytes`](super::Limits::request_line_bytes).
+    LongRequestLine,
+    /// The head is longer or has more fields than the [`Limits`](super::Limits) allow.
+    LargeHead,
+    /// The head did not arrive in time (RFC 9110 §15.5.9).
+    SlowHead,
+    /// Nothing is there.
+    NotFound,
+    /// Something is there that this server may not read.
+    Unreadable,
+    /// The path leaves the document root, by a link or by `..`.
+    OutsideRoot,
+    /// What is there is neither a regular file nor a directory.
+    NotAFile,
+    /// This process is out of descriptors or memory; the error number says which.
+    Exhausted(i32),
+    /// The file system failed; the error number says how.
+    Disk(i32),
+    /// The file changed while it was read, so that no answer would be true.
+    Changed,
+}
+
+impl Refusal {
+    /// What the client gets.
+    pub fn status(&self) -> Status {
+        match self {
+            Refusal::Malformed(_) => Status::BadRequest,
+            Refusal::MethodNotAllowed => Status::MethodNotAllowed,
+            Refusal::UnknownMethod => Status::NotImplemented,
+            Refusal::UnknownVersion => Status::HttpVersionNotSupported,
+            Refusal::LongRequestLine => Status::UriTooLong,
+            Refusal::LargeHead => Status::RequestHeaderFieldsTooLarge,
+            Refusal::SlowHead => Status::RequestTimeout,
+            Refusal::NotFound => Status::NotFound,
+            Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
+            Refusal::Exhausted(_) => Status::ServiceUnavailable,
+            Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
+        }
+    }
+
+    /// Whether the fault is this side's, so that an admin should hear of it.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Refusal::Exhausted(_) | Refusal::Disk(_) | Refusal::Changed)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Refusal::Malformed(why) => why,
+            Refusal::MethodNotAllowed => "the method is neither GET nor HEAD",
+            Refusal::UnknownMethod => "the method is none of HTTP's",
+            Refusal::UnknownVersion => "the version is neither HTTP/1.0 nor HTTP/1.1",
+            Refusal::LongRequestLine => "the request line is too long",
+            Refusal::LargeHead => "the head is too large or has too many fields",
+            Refusal::SlowHead => "the head did not arrive in time",
+            Refusal::NotFound => "nothing is there",
+            Refusal::Unreadable => "the file is not readable for this server's user",
+            Refusal::OutsideRoot => "the path leaves the document root",
+            Refusal::NotAFile => "what is there is neither a regular file nor a directory",
+            Refusal::Exhausted(errno) | Refusal::Disk(errno) => {
+                return std::io::Error::from_raw_os_error(*errno).fmt(f);
+            }
+            Refusal::Changed => "the file changed while it was read",
+        };
+        f.write_str(text)
+    }
+}

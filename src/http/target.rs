@@ -1,0 +1,272 @@
+//! A request target becomes a path beneath the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
+
+use super::Refusal;
+
+/// The path that a request asks for. Guarantees:
+///
+/// - is relative: does not begin with `/`;
+/// - has no segment `.` or `..`, and no NUL;
+/// - was percent-decoded exactly once;
+/// - ends with `/`, or is empty, exactly when the client asks for a directory.
+///
+/// Its bytes lie in the buffer that [`decode`] was given, with a NUL behind them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Target<'p, 'r> {
+    /// The path, decoded.
+    pub path: &'p [u8],
+    /// What follows the `?`, as it was sent.
+    pub query: Option<&'r str>,
+}
+
+impl Target<'_, '_> {
+    /// Whether the client asks for a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.path.last(), None | Some(b'/'))
+    }
+
+    /// The target with a slash behind it, where a directory that was asked for without one is: an absolute path, so that neither host nor scheme can
+    /// come from the client, encoded again, with the query (RFC 9110 §10.2.2).
+    pub fn with_slash(&self) -> String {
+        let mut location = String::with_capacity(self.path.len() + 2);
+        location.push('/');
+        encode(self.path, &mut location);
+        if !self.is_directory() {
+            location.push('/');
+        }
+        if let Some(query) = self.query {
+            location.push('?');
+            location.push_str(query);
+        }
+        location
+    }
+}
+
+/// Decodes `target`, which is in origin form or absolute form, into `path`.
+///
+/// A `%2F` is no separator: no file's name holds a slash, so nothing is there (404). Dot segments, encoded or not, are
+/// resolved as RFC 3986 has it, and a `..` that would leave the root is malformed. Empty segments are dropped.
+pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
+    let target = origin_form(target)?;
+    let (raw, query) = match target.split_once('?') {
+        Some((raw, query)) => (raw, Some(query)),
+        None => (target, None),
+    };
+    // A fragment is never sent (RFC 9110 §7.1); one that comes all the same names nothing.
+    if target.contains('#') {
+        return Err(Refusal::Malformed("a target has no fragment"));
+    }
+
+    path.clear();
+    for segment in raw.as_bytes()[1..].split_inclusive(|&b| b == b'/') {
+        push_segment(segment, path)?;
+    }
+    let length = path.len();
+    path.push(0);
+    Ok(Target { path: &path[..length], query })
+}
+
+/// Strips scheme and authority from an absolute-form target: a server must accept it (RFC 9112 §3.2.2), and here every
+/// host is the same site.
+fn origin_form(target: &str) -> Result<&str, Refusal> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let rest = strip_prefix_ignore_case(target, "http://")
+        .or_else(|| strip_prefix_ignore_case(target, "https://"))
+        .ok_or(Refusal::Malformed("the target is neither a path nor an http URI"))?;
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if authority == 0 {
+        return Err(Refusal::Malformed("the target has no host"));
+    }
+    match &rest[authority..] {
+        "" => Ok("/"),
+        path if path.starts_with('/') => Ok(path),
+        _ => Err(Refusal::Malformed("the target has no path")),
+    }
+}
+
+fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+}
+
+/// Appends one segment, with its slash where it has one, to a path that is empty or ends with a slash.
+fn push_segment(segment: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
+    let (name, slash) = match segment {
+        [name @ .., b'/'] => (name, true),
+        name => (name, false),
+    };
+    let start = path.len();
+    percent_decode(name, path)?;
+    match &path[start..] {
+        b"" | b"." => path.truncate(start),
+        b".." => {
+            path.truncate(start);
+            let Some(parent) = path.strip_suffix(b"/") else {
+                return Err(Refusal::Malformed("the path climbs above the root"));
+            };
+            let length = parent.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+            path.truncate(length);
+        }
+        name if name.contains(&b'/') => return Err(Refusal::NotFound),
+        _ if slash => path.push(b'/'),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn percent_decode(mut name: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
+    while let Some(percent) = name.iter().position(|&b| b == b'%') {
+        path.extend_from_slice(&name[..percent]);
+        let byte = match name[percent + 1..] {
+            [high, low, ..] => hex_digit(high).zip(hex_digit(low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        match byte {
+            None => return Err(Refusal::Malformed("a percent sign is not followed by two hexadecimal digits")),
+            Some(0) => return Err(Refusal::Malformed("the path holds a NUL")),
+            Some(byte) => path.push(byte),
+        }
+        name = &name[percent + 3..];
+    }
+    path.extend_from_slice(name);
+    Ok(())
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// Percent-encodes whatever may not stand in a path as it is (RFC 3986 §3.3).
+fn encode(path: &[u8], out: &mut String) {
+    for &byte in path {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' => out.push(byte as char),
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' => out.push(byte as char),
+            b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' => out.push(byte as char),
+            _ => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                out.push('%');
+                out.push(DIGITS[usize::from(byte >> 4)] as char);
+                out.push(DIGITS[usize::from(byte & 15)] as char);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Status;
+
+    fn check(target: &str, expected: &[u8]) {
+        let mut path = Vec::new();
+        match decode(target, &mut path) {
+            Ok(found) => assert_eq!(found.path, expected, "{target}"),
+            Err(refusal) => panic!("{target}: {refusal}"),
+        }
+        assert_eq!(path.last(), Some(&0), "{target}: a NUL ends the path");
+    }
+
+    fn refused(target: &str, expected: Status) {
+        let mut path = Vec::new();
+        match decode(target, &mut path) {
+            Ok(found) => panic!("{target}: became {:?}", found.path),
+            Err(refusal) => assert_eq!(refusal.status(), expected, "{target}"),
+        }
+    }
+
+    #[test]
+    fn plain_paths() {
+        check("/", b"");
+        check("/index.html", b"index.html");
+        check("/a/b/c", b"a/b/c");
+        check("/a/b/", b"a/b/");
+        check("/a?b=/../c", b"a");
+        check("/?x", b"");
+        check("/a?b?c", b"a");
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        check("/a%20b.html", b"a b.html");
+        check("/%70%61%67%65%2e%68%74%6d%6c", b"page.html");
+        check("/%D1%84", "ф".as_bytes());
+        check("/ф", "ф".as_bytes());
+        check("/%ff%01%7F", b"\xff\x01\x7f");
+        check("/a%2520b", b"a%20b");
+        check("/a%3Fb%23c", b"a?b#c");
+        check("/a+b", b"a+b");
+        check("/a\\b", b"a\\b");
+    }
+
+    #[test]
+    fn broken_escapes_are_malformed() {
+        for target in ["/%", "/%4", "/%zz", "/a%2", "/%-1", "/% 1", "/%0x", "/a%/b"] {
+            refused(target, Status::BadRequest);
+        }
+        refused("/a%00b", Status::BadRequest);
+        refused("/%00", Status::BadRequest);
+    }
+
+    #[test]
+    fn dot_segments_are_resolved_and_never_leave_the_root() {
+        check("/a/./b", b"a/b");
+        check("/a/../b", b"b");
+        check("/a/b/../../c/", b"c/");
+        check("/a/..", b"");
+        check("/a/b/..", b"a/");
+        check("/a/.", b"a/");
+        check("/.", b"");
+        check("/%2e/a", b"a");
+        check("/a/%2E%2e/b", b"b");
+        check("/...", b"...");
+        check("/..a", b"..a");
+        check("/text..txt", b"text..txt");
+        for target in ["/..", "/../etc/passwd", "/a/../../b", "/%2e%2e/b", "/.%2e/b", "/a/../%2E./b", "/./.."] {
+            refused(target, Status::BadRequest);
+        }
+    }
+
+    #[test]
+    fn empty_segments_are_dropped() {
+        check("//a", b"a");
+        check("/a//b///", b"a/b/");
+        check("///", b"");
+        check("/a//../b", b"b");
+    }
+
+    #[test]
+    fn an_encoded_slash_is_part_of_a_name_and_no_file_has_such_a_name() {
+        for target in ["/a%2Fb", "/..%2f..%2fetc/passwd", "/%2f", "/%2fetc/passwd"] {
+            refused(target, Status::NotFound);
+        }
+    }
+
+    #[test]
+    fn absolute_form() {
+        check("http://example.org", b"");
+        check("http://example.org/", b"");
+        check("HTTP://example.org:8080/a/b", b"a/b");
+        check("https://example.org/a?b", b"a");
+        refused("http:///a", Status::BadRequest);
+        refused("http://example.org?a", Status::BadRequest);
+        refused("ftp://example.org/a", Status::BadRequest);
+        refused("example.org:80", Status::BadRequest);
+        refused("*", Status::BadRequest);
+        refused("a", Status::BadRequest);
+        refused("/a#b", Status::BadRequest);
+    }
+
+    #[test]
+    fn a_redirect_stays_on_this_host_and_keeps_the_query() {
+        let location = |target| decode(target, &mut Vec::new()).unwrap().with_slash();
+        assert_eq!(location("/a"), "/a/");
+        assert_eq!(location("/a?b=c"), "/a/?b=c");
+        assert_eq!(location("//evil.example/.."), "/");
+        assert_eq!(location("//evil.example"), "/evil.example/");
+        assert_eq!(location("/%0d%0aSet-Cookie:x"), "/%0D%0ASet-Cookie:x/");
+        assert_eq!(location("/a b%C3%A9%25%3f"), "/a%20b%C3%A9%25%3F/");
+        assert_eq!(location("/%5c%5cevil.example"), "/%5C%5Cevil.example/");
+    }
+}
