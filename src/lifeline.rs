@@ -1,0 +1,85 @@
+//! What ties a worker to its supervisor: a socket pair. The worker says on it that it is ready, and either side learns
+//! from its end of file that the other is gone.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+
+const READY: &[u8] = b"ready";
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub struct SupervisorEnd(OwnedFd);
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct WorkerEnd(OwnedFd);
+
+/// Makes both ends. The process that forks must see to it that each side keeps only its own.
+pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (supervisor, worker) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    Ok((SupervisorEnd(supervisor), WorkerEnd(worker)))
+}
+
+/// What the supervisor hears.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    /// The worker serves.
+    Ready,
+    /// The worker has closed its end, or is gone.
+    Gone,
+    /// Nothing new.
+    Nothing,
+}
+
+impl SupervisorEnd {
+    /// Reads without waiting.
+    pub fn hear(&self) -> News {
+        let mut message = [0; 16];
+        match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
+            Ok(length) if &message[..length] == READY => News::Ready,
+            Ok(0) => News::Gone,
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => News::Nothing,
+            Err(_) => News::Gone,
+        }
+    }
+}
+
+impl WorkerEnd {
+    /// Tells the supervisor that this worker serves. A supervisor that is gone shows by end of file, not here.
+    pub fn say_ready(&self) {
+        let _ = send(self.0.as_raw_fd(), READY, MsgFlags::MSG_NOSIGNAL);
+    }
+}
+
+impl AsFd for SupervisorEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Readable once the supervisor is gone, and never before: it sends nothing.
+impl AsFd for WorkerEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_heard_once_and_then_the_end() {
+        let (supervisor, worker) = pair().unwrap();
+        assert_eq!(supervisor.hear(), News::Nothing);
+        worker.say_ready();
+        assert_eq!(supervisor.hear(), News::Ready);
+        assert_eq!(supervisor.hear(), News::Nothing);
+        drop(worker);
+        assert_eq!(supervisor.hear(), News::Gone);
+    }
+}

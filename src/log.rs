@@ -1,0 +1,55 @@
+//! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
+
+use std::io::{self, IsTerminal};
+
+use nix::sys::stat::fstat;
+use tracing::level_filters::LevelFilter;
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::failure::Failure;
+
+/// The name under which `journalctl -t` finds this program.
+const IDENTIFIER: &str = "otus-httpd";
+
+/// Takes events from now on, those of level debug only if `debug` is set.
+pub fn start(debug: bool) {
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let journal = if is_journal() { journald() } else { None };
+    let stderr = journal.is_none().then(|| {
+        let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+        if io::stderr().is_terminal() { lines.boxed() } else { lines.without_time().boxed() }
+    });
+    let subscriber = Registry::default().with(level).with(journal).with(stderr);
+    // Fails only where a subscriber is set already, as it may be in a test: then that one stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let why = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, "panic: {why}; please report it as a bug");
+    }));
+}
+
+/// Reports why the server did not start: the only event of a process that then ends.
+pub fn failure(failure: &Failure) {
+    if is_journal() {
+        tracing::error!("{failure}");
+    } else {
+        eprintln!("{IDENTIFIER}: {failure}");
+    }
+}
+
+/// systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be inherited by a process whose
+/// stderr has since become something else.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    fstat(io::stderr()).is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+}
+
+fn journald() -> Option<tracing_journald::Layer> {
+    let layer = tracing_journald::layer().ok()?;
+    let priorities =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    Some(layer.with_field_prefix(None).with_syslog_identifier(IDENTIFIER.into()).with_priority_mappings(priorities))
+}

@@ -1,0 +1,165 @@
+//! The command line and the environment: every setting, its unit and its default.
+
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// What the server was told.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "otus-httpd",
+    version,
+    about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
+    after_help = "Every option can also be set in the environment, for the packaged service in /etc/default/otus-httpd.\n\
+                  See otus-httpd(8) for signals, exit status and socket activation."
+)]
+pub struct Options {
+    /// Address or host name to listen on; not used when systemd passes the sockets
+    #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", help_heading = "Address")]
+    pub host: String,
+
+    /// TCP port to listen on; 0 takes a free one and prints it
+    #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = port, help_heading = "Address")]
+    pub port: u16,
+
+    /// Document root: the directory whose files are served
+    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
+    pub root: PathBuf,
+
+    /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
+    #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = charset, help_heading = "Site")]
+    pub charset: Option<String>,
+
+    /// Worker processes [default: the processors that this process may use]
+    #[arg(short, long, env = "OTUS_WORKERS", value_name = "N", default_value_t = processors(),
+          hide_default_value = true, value_parser = workers, help_heading = "Capacity")]
+    pub workers: usize,
+
+    /// Most request threads in each worker
+    #[arg(long, env = "OTUS_MAX_THREADS", value_name = "N", default_value_t = 256, value_parser = threads,
+          help_heading = "Capacity")]
+    pub max_threads: usize,
+
+    /// Most open connections, all workers together; further ones wait in the listen queue
+    #[arg(long, env = "OTUS_MAX_CONNECTIONS", value_name = "N", default_value_t = 16384, value_parser = connections,
+          help_heading = "Capacity")]
+    pub max_connections: usize,
+
+    /// Memory for small files in each worker, in bytes or with k, m or g; 0 keeps none
+    #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = bytes,
+          help_heading = "Capacity")]
+    pub cache_size: usize,
+
+    /// Seconds in which a whole request head must arrive, else 408
+    #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = seconds,
+          help_heading = "Patience")]
+    pub head_timeout: Duration,
+
+    /// Seconds that a connection may wait for its next request
+    #[arg(long, env = "OTUS_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = seconds,
+          help_heading = "Patience")]
+    pub idle_timeout: Duration,
+
+    /// Seconds without a byte taken by the client after which a download is cut
+    #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
+          help_heading = "Patience")]
+    pub send_timeout: Duration,
+
+    /// Seconds that requests in flight get to finish when the server is stopped
+    #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
+          help_heading = "Patience")]
+    pub drain_timeout: Duration,
+
+    /// Log every request and connection that ends early
+    #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::FalseyValueParser::new(),
+          help_heading = "Log")]
+    pub debug: bool,
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".into())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    count(text, 1, 1024)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    count(text, 1, 32_768)
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    count(text, 1, 10_000_000)
+}
+
+fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("give a number from {least} to {most}"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "give a number of bytes, such as 65536, 64k or 8m".into())
+}
+
+fn charset(text: &str) -> Result<String, String> {
+    let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
+    is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn options(arguments: &[&str]) -> Options {
+        Options::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn clap_finds_nothing_wrong() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn the_forms_of_the_old_server() {
+        for arguments in [["-s", "::1", "-p", "81", "-w", "3"].as_slice(), &["-s=::1", "-p=81", "-w=3"]] {
+            let options = options(arguments);
+            assert_eq!((options.host.as_str(), options.port, options.workers), ("::1", 81, 3));
+        }
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(bytes("65536"), Ok(65536));
+        assert_eq!(bytes("64k"), Ok(65536));
+        assert_eq!(bytes("8M"), Ok(8 << 20));
+        for wrong in ["", "k", "-1", "8mb", "99999999999g"] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_usage_errors() {
+        for wrong in ["-p=65536", "-p=x", "-w=0", "-w=-1", "--head-timeout=0", "--charset=a b", "--max-threads=0"] {
+            assert!(Options::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Small files in memory: bounded, and never stale, since every use compares the file's identity with the disk's.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use super::file::{File, Identity, Stored};
+use super::root::Root;
+
+/// The largest file that is kept, in bytes. Beyond it, sendfile(2) costs less than copying.
+const LARGEST: u64 = 32 * 1024;
+
+/// A file that was written to this recently is not kept: a second write within one tick of the file system's clock would
+/// leave its identity as it was. Two seconds is the coarsest clock of a file system in use.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What an entry costs besides its bytes.
+const OVERHEAD: usize = 160;
+
+/// The files of one worker that are in memory.
+///
+/// Two generations stand in for a list by age: what is used moves to the young one; when that is half of the size, it
+/// becomes the old one, and what was left in the old one is forgotten.
+#[derive(Debug)]
+pub struct Cache {
+    half: usize,
+    generations: RwLock<Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<CString, Arc<Stored>>,
+    old: HashMap<CString, Arc<Stored>>,
+    young_bytes: usize,
+}
+
+impl Cache {
+    /// A cache of at most `size` bytes.
+    pub fn new(size: usize) -> Self {
+        Cache { half: size / 2, generations: RwLock::default() }
+    }
+
+    /// The file at `path`, if it is here and the disk still has the same.
+    pub fn get(&self, path: &CStr, root: &Root) -> Option<Arc<Stored>> {
+        let (stored, is_old) = self.look_up(path)?;
+        let current = root.stat(path).is_ok_and(|stat| Identity::from(&stat) == stored.identity);
+        if !current {
+            self.generations.write().unwrap_or_else(PoisonError::into_inner).forget(path);
+            return None;
+        }
+        if is_old {
+            self.put(path, &stored);
+        }
+        Some(stored)
+    }
+
+    /// Whether `file` is one to keep.
+    pub fn wants(&self, file: &File, now: SystemTime) -> bool {
+        let Identity { size, mtime_ns, ctime_ns, .. } = file.identity();
+        let settled = now - SETTLED;
+        let settled_ns = settled.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
+        size <= LARGEST && OVERHEAD + size as usize <= self.half / 8 && mtime_ns.max(ctime_ns) < settled_ns
+    }
+
+    /// Keeps `stored`.
+    pub fn put(&self, path: &CStr, stored: &Arc<Stored>) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        generations.forget(path);
+        if generations.young_bytes + cost(path, stored) > self.half {
+            generations.old = std::mem::take(&mut generations.young);
+            generations.young_bytes = 0;
+        }
+        generations.young_bytes += cost(path, stored);
+        generations.young.insert(path.into(), stored.clone());
+    }
+
+    fn look_up(&self, path: &CStr) -> Option<(Arc<Stored>, bool)> {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        let young = generations.young.get(path).map(|stored| (stored.clone(), false));
+        young.or_else(|| generations.old.get(path).map(|stored| (stored.clone(), true)))
+    }
+}
+
+impl Generations {
+    fn forget(&mut self, path: &CStr) {
+        if let Some(stored) = self.young.remove(path) {
+            self.young_bytes -= cost(path, &stored);
+        }
+        self.old.remove(path);
+    }
+}
+
+fn cost(path: &CStr, stored: &Stored) -> usize {
+    OVERHEAD + path.count_bytes() + stored.head_and_content().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    const HALF: usize = 64 * 1024;
+
+    fn keep(cache: &Cache, root: &Root, path: &CStr) {
+        let stored = File::open(root, path).unwrap().store(b"\r\n".to_vec()).unwrap();
+        cache.put(path, &Arc::new(stored));
+    }
+
+    fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
+        let directory = tempfile::tempdir().unwrap();
+        for name in 0..100 {
+            fs::write(directory.path().join(name.to_string()), vec![b'x'; 4096]).unwrap();
+        }
+        test(&Cache::new(2 * HALF), &Root::open(directory.path()).unwrap(), directory.path());
+    }
+
+    #[test]
+    fn what_was_put_is_found_until_it_changes() {
+        with_files(|cache, root, directory| {
+            keep(cache, root, c"1");
+            assert!(cache.get(c"1", root).is_some());
+            assert!(cache.get(c"2", root).is_none());
+            fs::write(directory.join("1"), "new").unwrap();
+            assert!(cache.get(c"1", root).is_none());
+            keep(cache, root, c"2");
+            fs::remove_file(directory.join("2")).unwrap();
+            assert!(cache.get(c"2", root).is_none());
+        });
+    }
+
+    #[test]
+    fn it_is_bounded_and_forgets_what_is_not_used() {
+        with_files(|cache, root, _| {
+            keep(cache, root, c"0");
+            for name in 1..100 {
+                let name = CString::new(name.to_string()).unwrap();
+                keep(cache, root, &name);
+                assert!(cache.get(c"0", root).is_some(), "used all the time, forgotten at {name:?}");
+                let generations = cache.generations.read().unwrap();
+                let entries = generations.young.values().chain(generations.old.values());
+                assert!(entries.map(|stored| stored.head_and_content().len()).sum::<usize>() <= 2 * HALF);
+            }
+            assert!(cache.get(c"1", root).is_none());
+        });
+    }
+
+    #[test]
+    fn it_wants_small_files_that_have_settled() {
+        with_files(|cache, root, directory| {
+            let later = SystemTime::now() + Duration::from_secs(10);
+            let file = File::open(root, c"1").unwrap();
+            assert!(!cache.wants(&file, SystemTime::now()), "written just now");
+            assert!(cache.wants(&file, later));
+            assert!(!Cache::new(0).wants(&file, later), "no room");
+            fs::write(directory.join("large"), vec![0; LARGEST as usize + 1]).unwrap();
+            assert!(!Cache::new(1 << 30).wants(&File::open(root, c"large").unwrap(), later));
+        });
+    }
+}

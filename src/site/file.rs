@@ -1,0 +1,144 @@
+//! One file of the site, open: everything that is said or sent of it comes from the same descriptor.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::sys::uio::pread;
+
+use super::root::Root;
+use crate::http::Refusal;
+use crate::http::etag::Validator;
+
+/// What tells one state of one file from every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since the epoch.
+    pub mtime_ns: i128,
+    /// Change time in nanoseconds since the epoch: moves with every write and cannot be set back.
+    pub ctime_ns: i128,
+}
+
+impl From<&FileStat> for Identity {
+    fn from(stat: &FileStat) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Identity {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size.unsigned_abs(),
+            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// A regular file or a directory, open.
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    identity: Identity,
+    is_directory: bool,
+}
+
+/// A small file in memory, ready to be sent.
+#[derive(Debug)]
+pub struct Stored {
+    /// Which state of which file it is.
+    pub identity: Identity,
+    bytes: Box<[u8]>,
+    head_length: usize,
+}
+
+impl Stored {
+    /// The end of a 200's head.
+    pub fn head(&self) -> &[u8] {
+        &self.bytes[..self.head_length]
+    }
+
+    /// The end of a 200's head and the content.
+    pub fn head_and_content(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl File {
+    /// Opens what `path` names beneath `root`.
+    pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
+        let fd = root.open_beneath(path).map_err(refuse)?;
+        let stat = fstat(&fd).map_err(refuse)?;
+        let is_directory = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFDIR => true,
+            SFlag::S_IFREG => false,
+            _ => return Err(Refusal::NotAFile),
+        };
+        Ok(File { fd, identity: Identity::from(&stat), is_directory })
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.is_directory
+    }
+
+    /// Which state of which file it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What its entity tag is made from.
+    pub fn validator(&self) -> Validator {
+        Validator { size: self.identity.size, mtime_ns: self.identity.mtime_ns }
+    }
+
+    /// Reads it whole, behind `head`.
+    pub fn store(self, head: Vec<u8>) -> Result<Stored, Refusal> {
+        let head_length = head.len();
+        let mut bytes = head;
+        bytes.resize(head_length + self.identity.size as usize, 0);
+        self.read(&mut bytes[head_length..])?;
+        // A write that came while it was read shows here; the caller stores none that were written to a moment ago.
+        let now = fstat(&self.fd).map_err(refuse)?;
+        if Identity::from(&now) != self.identity {
+            return Err(Refusal::Changed);
+        }
+        Ok(Stored { identity: self.identity, bytes: bytes.into(), head_length })
+    }
+
+    fn read(&self, mut content: &mut [u8]) -> Result<(), Refusal> {
+        let mut offset = 0;
+        while !content.is_empty() {
+            match pread(&self.fd, content, offset) {
+                Ok(0) => return Err(Refusal::Changed),
+                Ok(length) => {
+                    offset += length as i64;
+                    content = &mut content[length..];
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(refuse(errno)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn refuse(errno: Errno) -> Refusal {
+    match errno {
+        // A name that no file can have names nothing.
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP | Errno::EINVAL => Refusal::NotFound,
+        Errno::EACCES | Errno::EPERM => Refusal::Unreadable,
+        Errno::EXDEV => Refusal::OutsideRoot,
+        Errno::ENXIO | Errno::ENODEV => Refusal::NotAFile,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Refusal::Exhausted(errno as i32),
+        errno => Refusal::Disk(errno as i32),
+    }
+}

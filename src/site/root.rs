@@ -1,0 +1,192 @@
+//! The document root's directory, and the one way to open what is beneath it.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+
+use super::walk;
+use crate::failure::Failure;
+
+/// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
+pub(super) const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
+/// A rename of a directory above may make openat2 give up although nothing is wrong (openat2(2), EAGAIN).
+const TRIES: usize = 8;
+
+/// The directory whose files are served.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    /// Its absolute names, as given and without links: an absolute link that begins with one stays inside.
+    names: Vec<PathBuf>,
+    /// Whether the kernel has openat2(2), which Linux 5.6 brought.
+    openat2: bool,
+}
+
+impl Root {
+    /// Opens the directory `path`.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(path, flags, Mode::empty()).map_err(|errno| {
+            let remedy = match errno {
+                Errno::ENOENT => "make it, or name another with --root",
+                Errno::ENOTDIR => "it is not a directory; name one with --root",
+                Errno::EACCES => {
+                    "let this server's user pass through it and the directories above, or name another with --root"
+                }
+                _ => "name another with --root",
+            };
+            let error = io::Error::from(errno);
+            Failure::new(format!("Cannot open the document root {} ({error}): {remedy}.", path.display()))
+        })?;
+        let names = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
+        let mut root = Root { directory, names, openat2: true };
+        root.openat2 = root.openat2(c".").is_ok();
+        Ok(root)
+    }
+
+    /// Opens `path`, which is relative, for reading. EXDEV says that it leaves the root.
+    pub fn open_beneath(&self, path: &CStr) -> Result<OwnedFd, Errno> {
+        if self.openat2 {
+            for _ in 0..TRIES {
+                match self.openat2(path) {
+                    Err(Errno::EAGAIN) => {}
+                    // It may be an absolute link that leads back inside, which openat2 does not follow.
+                    Err(Errno::EXDEV) => break,
+                    result => return result,
+                }
+            }
+        }
+        walk::open_beneath(self.directory.as_fd(), &self.names, path)
+    }
+
+    /// What is at `path` now. It opens nothing, so it is only good for comparing with what was opened before.
+    pub fn stat(&self, path: &CStr) -> Result<FileStat, Errno> {
+        fstatat(&self.directory, path, AtFlags::empty())
+    }
+
+    fn openat2(&self, path: &CStr) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        openat2(&self.directory, path, OpenHow::new().flags(FLAGS).resolve(resolve))
+    }
+
+    #[cfg(test)]
+    fn without_openat2(path: &Path) -> Self {
+        Root { openat2: false, ..Root::open(path).unwrap() }
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs::{self, File};
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    /// A root with files and links, beside a secret; gone when dropped.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new() -> Self {
+            let top = tempfile::tempdir().unwrap().keep();
+            let root = top.join("root");
+            fs::create_dir_all(root.join("dir/deep")).unwrap();
+            fs::write(top.join("secret"), "secret").unwrap();
+            fs::write(root.join("file"), "file").unwrap();
+            fs::write(root.join("dir/deep/file"), "deep").unwrap();
+            symlink("file", root.join("link")).unwrap();
+            symlink("deep", root.join("dir/inner")).unwrap();
+            symlink("../file", root.join("dir/up")).unwrap();
+            symlink("..", root.join("dir/parent")).unwrap();
+            symlink(root.join("dir/deep"), root.join("absolute")).unwrap();
+            symlink("../secret", root.join("out")).unwrap();
+            symlink(top.join("secret"), root.join("absolute-out")).unwrap();
+            symlink("..", root.join("out-dir")).unwrap();
+            symlink("/proc/self/root", root.join("magic")).unwrap();
+            symlink("loop", root.join("loop")).unwrap();
+            symlink("nothing", root.join("dangling")).unwrap();
+            symlink(format!("{}-x/file", root.display()), root.join("sibling")).unwrap();
+            nix::unistd::mkfifo(&root.join("fifo"), Mode::S_IRWXU).unwrap();
+            Tree(top)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn content(fd: OwnedFd) -> String {
+        let mut text = String::new();
+        File::from(fd).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// The same answer from the kernel's own resolution and from ours.
+    fn check(path: &str, expected: Result<&str, Errno>) {
+        let tree = Tree::new();
+        let path = CString::new(path).unwrap();
+        let root = tree.0.join("root");
+        for root in [Root::open(&root).unwrap(), Root::without_openat2(&root)] {
+            let found = root.open_beneath(&path).map(content);
+            assert_eq!(found.as_deref().map_err(|errno| *errno), expected, "{path:?}, openat2: {}", root.openat2);
+        }
+    }
+
+    #[test]
+    fn plain_files() {
+        check("file", Ok("file"));
+        check("dir/deep/file", Ok("deep"));
+        check("none", Err(Errno::ENOENT));
+        check("none/file", Err(Errno::ENOENT));
+        check("file/file", Err(Errno::ENOTDIR));
+        check(&"x".repeat(256), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn links_that_stay_inside() {
+        check("link", Ok("file"));
+        check("dir/inner/file", Ok("deep"));
+        check("dir/up", Ok("file"));
+        check("dir/parent/dir/parent/link", Ok("file"));
+        check("absolute/file", Ok("deep"));
+    }
+
+    #[test]
+    fn links_that_leave() {
+        check("out", Err(Errno::EXDEV));
+        check("absolute-out", Err(Errno::EXDEV));
+        check("out-dir/secret", Err(Errno::EXDEV));
+        check("sibling", Err(Errno::EXDEV));
+        check("magic/etc/passwd", Err(Errno::EXDEV));
+        check("../secret", Err(Errno::EXDEV));
+    }
+
+    #[test]
+    fn links_that_lead_nowhere() {
+        check("loop", Err(Errno::ELOOP));
+        check("dangling", Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn a_fifo_does_not_block() {
+        let tree = Tree::new();
+        let root = tree.0.join("root");
+        // The kernel opens it at once, and who opened it sees what it is; the walk sees that before.
+        assert!(Root::open(&root).unwrap().open_beneath(c"fifo").is_ok());
+        assert_eq!(Root::without_openat2(&root).open_beneath(c"fifo").unwrap_err(), Errno::ENXIO);
+    }
+}

@@ -1,0 +1,76 @@
+//! Opening beneath the root one component at a time: for kernels before openat2(2), and for absolute links that lead
+//! back inside.
+//!
+//! No component is followed by the kernel (O_NOFOLLOW): links are read and their targets walked in turn, and `..` goes
+//! back to a directory that was walked through, never above the root.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+
+use super::root::FLAGS;
+
+/// As many links as the kernel follows (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// Opens `path` beneath `root`, whose absolute names are `names`.
+pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedFd, Errno> {
+    let mut directories: Vec<OwnedFd> = Vec::new();
+    let mut links = 0;
+    let mut ahead: Vec<OsString> = Vec::new();
+    put_ahead(&mut ahead, Path::new(OsStr::from_bytes(path.to_bytes())))?;
+
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            directories.pop().ok_or(Errno::EXDEV)?;
+            continue;
+        }
+        let here = directories.last().map_or(root, AsFd::as_fd);
+        let there =
+            openat(here, name.as_os_str(), OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+        match kind(&there)? {
+            SFlag::S_IFLNK => {
+                links += 1;
+                if links > LINKS {
+                    return Err(Errno::ELOOP);
+                }
+                let target = PathBuf::from(readlinkat(&there, c"")?);
+                if target.is_absolute() {
+                    let inside = names.iter().find_map(|name| target.strip_prefix(name).ok()).ok_or(Errno::EXDEV)?;
+                    directories.clear();
+                    put_ahead(&mut ahead, inside)?;
+                } else {
+                    put_ahead(&mut ahead, &target)?;
+                }
+            }
+            SFlag::S_IFDIR => directories.push(there),
+            _ if !ahead.is_empty() => return Err(Errno::ENOTDIR),
+            SFlag::S_IFREG => return openat(here, name.as_os_str(), FLAGS | OFlag::O_NOFOLLOW, Mode::empty()),
+            _ => return Err(Errno::ENXIO),
+        }
+    }
+    let here = directories.last().map_or(root, AsFd::as_fd);
+    openat(here, c".", FLAGS | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+/// Puts the components of a relative path before those that are ahead already; the next one is last in `ahead`.
+fn put_ahead(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
+    for component in path.components().rev() {
+        match component {
+            Component::Normal(name) => ahead.push(name.into()),
+            Component::ParentDir => ahead.push("..".into()),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return Err(Errno::EXDEV),
+        }
+    }
+    Ok(())
+}
+
+fn kind(fd: &OwnedFd) -> Result<SFlag, Errno> {
+    Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits()))
+}

@@ -1,0 +1,110 @@
+//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that we bind.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use listenfd::ListenFd;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
+};
+
+use crate::failure::Failure;
+use crate::sys;
+
+/// How long a connection without a byte may stay unseen. Long enough that a request's first packet has come even over a
+/// poor line, short enough that a slow client falls under the head timeout soon.
+const DEFER_ACCEPT_SECONDS: i32 = 5;
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub struct Socket {
+    /// What FileDescriptorName= in the .socket unit calls it, or the unit's name.
+    pub name: String,
+    /// Where clients find it, for the log.
+    pub address: String,
+    listener: OwnedFd,
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// The sockets that systemd passed, or else one bound to `host` and `port`.
+pub fn open(host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
+    let passed = from_systemd()?;
+    if passed.is_empty() { Ok(vec![bound(host, port)?]) } else { Ok(passed) }
+}
+
+fn from_systemd() -> Result<Vec<Socket>, Failure> {
+    // Before listenfd, which knows nothing of names.
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').map(|name| if name.is_empty() { "unknown" } else { name });
+    let mut passed = ListenFd::from_env();
+    (0..passed.len())
+        .map(|index| {
+            let name = names.next().unwrap_or("unknown").to_string();
+            let problem = |what: &str| {
+                Failure::new(format!(
+                    "Socket number {index} (\"{name}\") from systemd {what}; check ListenStream= and Accept=no in the .socket unit."
+                ))
+            };
+            if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+                let address = listener.local_addr().map(|address| format!("{address:?}")).unwrap_or_default();
+                adopt(name.clone(), format!("unix {address}"), listener.into()).map_err(|_| problem("does not listen"))
+            } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+                let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                // Answers leave at once even if the unit does not say NoDelay=yes; connections inherit it.
+                let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
+                adopt(name.clone(), address, listener.into()).map_err(|_| problem("does not listen"))
+            } else {
+                Err(problem("is neither a TCP nor a unix stream socket"))
+            }
+        })
+        .collect()
+}
+
+fn adopt(name: String, address: String, listener: OwnedFd) -> io::Result<Socket> {
+    if !getsockopt(&listener, sockopt::AcceptConn)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let listener = TcpListener::from(listener);
+    listener.set_nonblocking(true)?;
+    Ok(Socket { name, address, listener: listener.into() })
+}
+
+fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let address = (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
+        Failure::new(format!(
+            "There is no address for host \"{host}\"; give --host an IP address or a name that resolves."
+        ))
+    })?;
+    let listener = listener_at(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --port",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for root or for a .socket unit of systemd; choose a --port from 1024 up"
+            }
+            io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose another --host",
+            _ => "choose another --host or --port",
+        };
+        Failure::new(format!("Cannot listen on {address} ({error}): {remedy}."))
+    })?;
+    let address = listener.local_addr().unwrap_or(address).to_string();
+    Ok(Socket { name: "bound".into(), address, listener: listener.into() })
+}
+
+fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
+    sys::set_defer_accept(&fd, DEFER_ACCEPT_SECONDS)?;
+    bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::MAXCONN)?;
+    Ok(fd.into())
+}

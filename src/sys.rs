@@ -1,0 +1,92 @@
+//! The one room for `unsafe`: what the kernel offers and nix leaves unsafe or out.
+
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::socket::{SockFlag, accept4};
+use nix::unistd::{ForkResult, Pid};
+
+/// The exit status of a child whose code panicked.
+pub const EXIT_PANIC: i32 = 101;
+
+/// Forks; the child runs `child` and exits with the status that it returns.
+///
+/// Only a process of one thread may call this: in a child of a process with more, a lock that another thread held stays
+/// locked for ever. The child cannot return or unwind into the caller's code.
+pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
+    let threads = fs::read_dir("/proc/self/task").map(Iterator::count);
+    assert!(threads.is_err() || threads.is_ok_and(|n| n == 1), "fork in a process of several threads");
+
+    // SAFETY: this process has one thread (checked above where /proc is there), so the child may use anything that the
+    // parent may.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let status = catch_unwind(AssertUnwindSafe(child)).unwrap_or(EXIT_PANIC);
+            exit_now(status)
+        }
+    }
+}
+
+/// Ends this process without running anything that the rest of it may be in the middle of.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit takes any status and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// `count` zeroes in memory that this process shares with the children that it forks.
+pub fn shared_counters(count: usize) -> io::Result<&'static [AtomicU64]> {
+    let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let memory =
+        unsafe { mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
+    // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` atomics, for which zero is a value, is never
+    // unmapped, and is reached through this slice alone.
+    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
+}
+
+/// Accepts one connection, non-blocking and closed on exec.
+pub fn accept(listener: &impl AsFd) -> nix::Result<OwnedFd> {
+    let fd = accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: accept4 has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// tcp(7): the listener wakes this server only when the client's first bytes are there, or after so many seconds.
+pub fn set_defer_accept(listener: &impl AsFd, seconds: i32) -> nix::Result<()> {
+    // SAFETY: the option's value is an int, and its address and length are those of `seconds`.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn shared_counters_begin_at_zero_and_count() {
+        let counters = shared_counters(9).unwrap();
+        assert_eq!(counters.len(), 9);
+        counters[8].fetch_add(5, Relaxed);
+        assert!(counters[..8].iter().all(|counter| counter.load(Relaxed) == 0));
+        assert_eq!(counters[8].load(Relaxed), 5);
+    }
+}
