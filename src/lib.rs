@@ -1,0 +1,58 @@
+//! otus-httpd: a static-file web server that systemd runs. This is the guided tour; start here, then read `main.rs`.
+//!
+//! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks
+//! workers, which inherit the sockets. In a [`worker`] every request has a thread of its own from its first byte to its
+//! last; a connection that only waits holds none. The [`site`] turns a target into an open file, and [`http`] decides
+//! what is said about it. Addresses live in the `.socket` unit, limits are [`options`]; there is no configuration
+//! language.
+//!
+//! # Floors
+//!
+//! Imports point down:
+//!
+//! | floor | what lives there |
+//! |---|---|
+//! | `main` | options, log, site, sockets, supervisor: the start, in reading order |
+//! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
+//! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
+//! | [`site`] | the document root: a target becomes an open file, or one from memory |
+//! | [`options`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`signals`], [`clock`] | small shared pieces |
+//! | [`http`] | the protocol: bytes in, values out |
+//! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
+//!
+//! # Invariants
+//!
+//! 1. The supervisor never has a second thread. [`sys::fork`] checks that, and its child can neither return nor unwind
+//!    into the supervisor's code.
+//! 2. `unsafe` lives in [`sys`] alone; elsewhere a lint denies it. Each block says why it is sound.
+//! 3. A worker's main thread, the keeper, never serves a request: it always hears signals, beats and keeps deadlines.
+//! 4. A connection belongs to one side at a time: to a request thread, or to the parking lot.
+//! 5. A path is opened only through [`site::root::Root`], which keeps it beneath the root: by openat2(2), or, where that
+//!    is missing or refuses an absolute link, one component at a time. Both give the same answers to the same tests.
+//! 6. Errors have two audiences: [`http::Refusal`] says what the client gets and, apart from it, what the journal gets.
+//!    What a client did is a debug line. A start that fails is one sentence ([`failure::Failure`]) and status 1.
+//!    Nothing is both logged and returned.
+//! 7. Nothing that a client sends makes a worker panic, allocate without bound, or hold a thread without a deadline. A
+//!    panic in a request thread costs that one connection.
+//! 8. An answer is never mixed from two versions of a file: length, validators and content come from one descriptor.
+//! 9. `http` does no I/O and asks neither clock nor environment.
+//!
+//! # Choices that a reader may wonder about
+//!
+//! A worker's heartbeat is a counter in the shared [`scoreboard`] rather than a message on its [`lifeline`]: the
+//! supervisor then wakes for its own tick alone, not for every worker's. The lifeline carries readiness, and by its end
+//! of file the death of either side.
+
+pub mod clock;
+pub mod failure;
+pub mod http;
+pub mod lifeline;
+pub mod log;
+pub mod options;
+pub mod scoreboard;
+pub mod signals;
+pub mod site;
+pub mod sockets;
+pub mod supervisor;
+pub mod sys;
+pub mod worker;

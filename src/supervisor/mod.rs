@@ -1,0 +1,190 @@
+//! The supervisor: keeps the workers alive, tells systemd the truth, and stops everything in order.
+//!
+//! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
+
+mod status;
+mod systemd;
+mod team;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::scoreboard::Counter;
+use crate::signals::Signals;
+use crate::worker::Plan;
+
+use status::Status;
+use team::Team;
+
+/// How often the supervisor looks at the counters, in milliseconds.
+const TICK_MS: u64 = 1_000;
+
+/// How much longer than the workers' own drain timeout the supervisor waits before it kills them, in milliseconds.
+const DRAIN_GRACE_MS: u64 = 2_000;
+
+/// The process that systemd knows.
+#[derive(Debug)]
+pub struct Supervisor {
+    plan: &'static Plan,
+    team: Team,
+    signals: Signals,
+    status: Status,
+    last_line: String,
+    watchdog: Option<Duration>,
+    is_ready: bool,
+    hung: Option<usize>,
+    next_tick_ms: u64,
+    kill_at_ms: Option<u64>,
+}
+
+impl Supervisor {
+    /// A supervisor that has not yet started a worker. Signals are blocked from here on.
+    pub fn new(plan: Plan) -> Result<Self, Failure> {
+        let plan: &'static Plan = Box::leak(Box::new(plan));
+        let prepare = || {
+            crate::signals::block()?;
+            let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD];
+            Ok((Signals::listen(&signals)?, Team::new(plan)?))
+        };
+        let (signals, team) = prepare().map_err(|error: io::Error| {
+            Failure::new(format!(
+                "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
+            ))
+        })?;
+        Ok(Supervisor {
+            plan,
+            team,
+            signals,
+            status: Status::default(),
+            last_line: String::new(),
+            watchdog: systemd::watchdog(),
+            is_ready: false,
+            hung: None,
+            next_tick_ms: 0,
+            kill_at_ms: None,
+        })
+    }
+
+    /// Serves until a signal ends it.
+    pub fn run(mut self) {
+        for socket in &self.plan.sockets {
+            tracing::info!(socket = socket.name, address = socket.address, "Listening on {}.", socket.address);
+        }
+        loop {
+            let now_ms = clock::now_ms();
+            if self.kill_at_ms.is_none() {
+                self.team.spawn_missing(now_ms);
+            }
+            self.wait(now_ms);
+            while let Some(signal) = self.signals.next() {
+                self.hear(signal);
+            }
+            self.team.hear();
+            if !self.is_ready && self.team.ready() == self.team.size() {
+                self.is_ready = true;
+                self.report_ready();
+            }
+            self.team.reap(self.is_stopping());
+            if self.is_stopping() && self.team.is_gone() {
+                break;
+            }
+            if clock::now_ms() >= self.next_tick_ms {
+                self.tick(clock::now_ms());
+            }
+        }
+        let requests = self.team.board().total(Counter::Requests);
+        tracing::info!(requests, "Stopped after {requests} requests.");
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.kill_at_ms.is_some()
+    }
+
+    fn wait(&self, now_ms: u64) {
+        let due_ms = self.team.next_due_ms().filter(|_| !self.is_stopping());
+        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX));
+        let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
+        let sources = self.team.lifelines().chain([self.signals.as_fd()]);
+        let mut events: Vec<_> = sources.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut events, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => tracing::error!("Cannot wait for events ({errno})."),
+        }
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        match signal {
+            Signal::SIGCHLD => {}
+            _ if self.is_stopping() => {
+                tracing::warn!("Told a second time to stop ({signal}): ending at once.");
+                self.team.signal(Signal::SIGKILL);
+            }
+            _ => {
+                tracing::info!("Stopping ({signal}): answering what is in flight.");
+                systemd::stopping();
+                let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
+                self.kill_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
+                self.next_tick_ms = 0;
+                self.team.signal(Signal::SIGTERM);
+            }
+        }
+    }
+
+    fn report_ready(&self) {
+        let workers = self.team.size();
+        let root = self.plan.options.root.display();
+        tracing::info!(workers, "Ready: {workers} workers serve {root}.");
+        systemd::ready();
+    }
+
+    fn tick(&mut self, now_ms: u64) {
+        self.next_tick_ms = now_ms + self.tick_ms();
+        let (ready, size) = (self.team.ready(), self.team.size());
+        let line = self.status.line(self.team.board(), ready, size, self.is_stopping(), now_ms);
+        if line != self.last_line {
+            systemd::status(&line);
+            self.last_line = line;
+        }
+        self.feed_watchdog(now_ms);
+        if let Some(kill_at_ms) = self.kill_at_ms {
+            if now_ms >= kill_at_ms {
+                tracing::warn!("Requests in flight took longer than --drain-timeout; they are cut.");
+                self.team.signal(Signal::SIGKILL);
+            }
+            systemd::extend_timeout(Duration::from_millis(4 * TICK_MS));
+        }
+    }
+
+    /// Often enough for the watchdog, which systemd.service(5) wants fed at half its time.
+    fn tick_ms(&self) -> u64 {
+        self.watchdog.map_or(TICK_MS, |watchdog| (watchdog.as_millis() as u64 / 4).clamp(10, TICK_MS))
+    }
+
+    /// Says that the server lives only while every worker does.
+    fn feed_watchdog(&mut self, now_ms: u64) {
+        let Some(watchdog) = self.watchdog else { return };
+        let limit_ms = watchdog.as_millis() as u64 / 2;
+        match self.team.hung(now_ms, limit_ms.max(2 * TICK_MS)) {
+            None => {
+                self.hung = None;
+                systemd::alive();
+            }
+            Some((number, pid)) if self.hung != Some(number) => {
+                self.hung = Some(number);
+                tracing::error!(
+                    worker = number,
+                    worker_pid = pid.as_raw(),
+                    "Worker {number} (pid {pid}) hangs: no sign of life for {limit_ms} ms. systemd's watchdog is not fed."
+                );
+            }
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The line that `systemctl status` shows.
+
+use std::collections::VecDeque;
+
+use crate::scoreboard::{Counter, Scoreboard};
+
+/// The rate is that of the last so many seconds.
+const WINDOW_MS: u64 = 10_000;
+
+/// Remembers the request counts of the last seconds, for the rate.
+#[derive(Debug, Default)]
+pub struct Status {
+    samples: VecDeque<(u64, u64)>,
+}
+
+impl Status {
+    /// The line at `now_ms`, with `ready` of `workers` workers serving.
+    pub fn line(&mut self, board: &Scoreboard, ready: usize, workers: usize, is_stopping: bool, now_ms: u64) -> String {
+        let requests = board.total(Counter::Requests);
+        let rate = self.rate(now_ms, requests);
+        let state = match (is_stopping, ready == workers) {
+            (true, _) => "Draining".to_string(),
+            (false, true) => "Serving".to_string(),
+            (false, false) => format!("Serving with {ready} of"),
+        };
+        format!(
+            "{state}: workers {workers}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
+            board.total(Counter::InFlight),
+            board.total(Counter::Parked),
+            board.total(Counter::Threads),
+        )
+    }
+
+    fn rate(&mut self, now_ms: u64, requests: u64) -> f64 {
+        self.samples.push_back((now_ms, requests));
+        while self.samples.get(1).is_some_and(|(then, _)| then + WINDOW_MS <= now_ms) {
+            self.samples.pop_front();
+        }
+        let (then, before) = self.samples[0];
+        if now_ms == then { 0.0 } else { (requests - before) as f64 * 1000.0 / (now_ms - then) as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_ten_seconds() {
+        let mut status = Status::default();
+        assert_eq!(status.rate(0, 0), 0.0);
+        assert_eq!(status.rate(1_000, 100), 100.0);
+        assert_eq!(status.rate(5_000, 100), 20.0);
+        assert_eq!(status.rate(10_000, 100), 10.0);
+        assert_eq!(status.rate(11_000, 100), 0.0);
+    }
+}

@@ -1,0 +1,203 @@
+//! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+use super::input::Input;
+use crate::scoreboard::{Counter, Slab};
+use crate::site::File;
+
+/// The most that one sendfile(2) is asked for, in bytes: a thread looks up in between.
+const SPAN_CHUNK: u64 = 1024 * 1024;
+
+/// send(2): more follows at once, so a packet that is not full can wait for it. nix does not name it.
+const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for the first byte of a request.
+    Idle,
+    /// A part of a head has come.
+    Head,
+    /// An answer is on its way.
+    Sending,
+    /// The last answer is sent; what the client still sends is dropped, lest a reset destroy the answer on its way
+    /// (RFC 9112 §9.6).
+    Lingering,
+}
+
+/// What follows when everything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The next request.
+    Continue,
+    /// The end, at once: the client asked for it and has sent nothing more.
+    Close,
+    /// The end, once the client has ended too.
+    Linger,
+}
+
+/// How an attempt to move bytes ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All that there was to do is done.
+    Done,
+    /// More can be done at once.
+    More,
+    /// The client has to do something first.
+    Blocked,
+    /// The connection is of no use any more. The text says why.
+    Broken(&'static str),
+}
+
+/// What is still to be sent of a file.
+#[derive(Debug)]
+pub struct Span {
+    /// The file.
+    pub file: File,
+    /// The next byte to send.
+    pub offset: u64,
+    /// One behind the last byte to send.
+    pub end: u64,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    /// What it is doing.
+    pub phase: Phase,
+    /// What follows the answer that is on its way.
+    pub then: Then,
+    /// When its patience ends, in milliseconds of [`clock::now_ms`](crate::clock::now_ms).
+    pub deadline_ms: u64,
+    /// Whether epoll knows it.
+    pub is_watched: bool,
+    /// While it is parked: what was read and not yet parsed.
+    pub input: Vec<u8>,
+    /// While it is parked: what is not yet sent.
+    pub output: Vec<u8>,
+    /// How much of the output is sent.
+    pub sent: usize,
+    /// What follows the output.
+    pub span: Option<Span>,
+    /// Requests that are answered and not yet wholly sent.
+    pub in_flight: u64,
+    slab: Slab,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(socket: OwnedFd, deadline_ms: u64, slab: Slab) -> Self {
+        slab.add(Counter::Connections, 1);
+        Connection {
+            socket,
+            phase: Phase::Idle,
+            then: Then::Continue,
+            deadline_ms,
+            is_watched: false,
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            span: None,
+            in_flight: 0,
+            slab,
+        }
+    }
+
+    /// Reads what is there.
+    pub fn read(&self, input: &mut Input) -> Progress {
+        let room = input.room();
+        let size = room.len();
+        match recv(self.as_raw_fd(), room, MsgFlags::empty()) {
+            Ok(0) => Progress::Broken("the client ended"),
+            Ok(length) => {
+                input.filled(length);
+                // A read that left room has taken all there was.
+                if length == size { Progress::More } else { Progress::Done }
+            }
+            Err(Errno::EAGAIN) => Progress::Blocked,
+            Err(Errno::EINTR) => Progress::More,
+            Err(_) => Progress::Broken("the client is gone"),
+        }
+    }
+
+    /// Sends what is left of `output`, then of the file.
+    pub fn send(&mut self, output: &[u8]) -> Progress {
+        let rest = &output[self.sent..];
+        let result = if !rest.is_empty() {
+            let more = if self.span.is_some() { MSG_MORE } else { MsgFlags::empty() };
+            send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
+        } else if let Some(span) = &mut self.span {
+            let mut offset = span.offset as i64;
+            let length = (span.end - span.offset).min(SPAN_CHUNK) as usize;
+            let result = sendfile(&self.socket, &span.file, Some(&mut offset), length);
+            if result == Ok(0) {
+                return Progress::Broken("the file has become shorter");
+            }
+            span.offset += result.unwrap_or(0) as u64;
+            result
+        } else {
+            Ok(0)
+        };
+        match result {
+            Ok(length) => self.slab.add(Counter::BytesSent, length as u64),
+            Err(Errno::EAGAIN) => return Progress::Blocked,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => return Progress::Broken("the client is gone"),
+            Err(Errno::EIO) => return Progress::Broken("the disk failed"),
+            Err(_) => return Progress::Broken("it cannot be sent"),
+        }
+        let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
+        if self.sent < output.len() || rest > 0 { Progress::More } else { self.finish_sending() }
+    }
+
+    fn finish_sending(&mut self) -> Progress {
+        self.sent = 0;
+        self.span = None;
+        self.slab.subtract(Counter::InFlight, std::mem::take(&mut self.in_flight));
+        Progress::Done
+    }
+
+    /// Counts a request whose answer is now to be sent.
+    pub fn begin_answer(&mut self) {
+        self.in_flight += 1;
+        self.slab.add(Counter::InFlight, 1);
+        self.slab.add(Counter::Requests, 1);
+    }
+
+    /// Tells the client that nothing more will come.
+    pub fn end_sending(&self) {
+        // A client that is gone needs no telling.
+        let _ = shutdown(self.as_raw_fd(), Shutdown::Write);
+    }
+
+    /// Sends a last answer as far as it goes without waiting.
+    pub fn send_last(&self, answer: &[u8]) {
+        let _ = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL);
+        self.end_sending();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.slab.subtract(Counter::Connections, 1);
+        self.slab.subtract(Counter::InFlight, self.in_flight);
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}

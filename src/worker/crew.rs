@@ -1,0 +1,212 @@
+//! The request threads: how many there are, and the rule that starts and ends them.
+//!
+//! All of them wait for events of the same epoll instance; whoever gets one serves it from beginning to end. When none
+//! waits any more, the keeper is alarmed and watches: if for a moment no turn ends and no thread is running either, all of
+//! them are blocked (on a slow disk, say), and it starts as many again. A machine that is merely busy has running threads
+//! and gets no more of them. Threads beyond the first few leave when they have been idle for a while.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::unistd::gettid;
+
+use crate::scoreboard::{Counter, Slab};
+
+/// Threads that stay: one that serves and one that waits for the next event meanwhile.
+pub const STAYING: usize = 2;
+
+/// The request threads of a worker.
+#[derive(Debug)]
+pub struct Crew {
+    most: usize,
+    threads: AtomicUsize,
+    waiting: AtomicUsize,
+    turns: AtomicU64,
+    alarm: EventFd,
+    is_watched: AtomicBool,
+    slab: Slab,
+}
+
+impl Crew {
+    /// A crew of no threads yet, and of `most` at most.
+    pub fn new(most: usize, slab: Slab) -> nix::Result<Self> {
+        let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Crew {
+            most,
+            threads: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            turns: AtomicU64::new(0),
+            alarm,
+            is_watched: AtomicBool::new(false),
+            slab,
+        })
+    }
+
+    /// Readable when the keeper should watch.
+    pub fn alarm(&self) -> &EventFd {
+        &self.alarm
+    }
+
+    /// Counts a thread that is to be started, if there may be another.
+    pub fn join(&self) -> bool {
+        let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.most).then_some(n + 1)).is_ok();
+        if joined {
+            self.slab.add(Counter::Threads, 1);
+        }
+        joined
+    }
+
+    /// Counts a thread that ends.
+    pub fn leave(&self) {
+        self.threads.fetch_sub(1, SeqCst);
+        self.slab.subtract(Counter::Threads, 1);
+    }
+
+    /// Lets a thread that found nothing to do for long leave, if enough others stay.
+    pub fn may_leave(&self) -> bool {
+        let left = self.threads.fetch_update(SeqCst, SeqCst, |n| (n > STAYING).then(|| n - 1)).is_ok();
+        if left {
+            self.slab.subtract(Counter::Threads, 1);
+        }
+        left
+    }
+
+    /// A thread begins to wait for an event.
+    pub fn begin_waiting(&self) {
+        self.waiting.fetch_add(1, SeqCst);
+    }
+
+    /// A thread has an event, or gave up waiting for one.
+    pub fn end_waiting(&self) {
+        if self.waiting.fetch_sub(1, SeqCst) == 1 && !self.is_watched.swap(true, SeqCst) {
+            // An event counter that cannot be raised is raised already.
+            let _ = self.alarm.write(1);
+        }
+    }
+
+    /// A thread has ended its turn.
+    pub fn end_turn(&self) {
+        self.turns.fetch_add(1, SeqCst);
+    }
+}
+
+/// The keeper's watch over a crew of which no thread waits.
+#[derive(Debug, Default)]
+pub struct Watch {
+    turns: u64,
+    calm: u32,
+    is_on: bool,
+}
+
+/// What a look at the crew showed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nobody need watch.
+    Calm,
+    /// Look again soon.
+    Again,
+    /// So many threads are to be started.
+    Start(usize),
+}
+
+/// The watch ends after so many looks at which a thread waited.
+const CALM_LOOKS: u32 = 8;
+
+impl Watch {
+    /// Whether the keeper has to look every millisecond.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Begins when the alarm rings.
+    pub fn begin(&mut self, crew: &Crew) {
+        let _ = crew.alarm.read();
+        *self = Watch { turns: crew.turns.load(SeqCst), calm: 0, is_on: true };
+    }
+
+    /// Looks, about a millisecond after the last look.
+    pub fn look(&mut self, crew: &Crew) -> Look {
+        let turns = crew.turns.load(SeqCst);
+        let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
+        if crew.waiting.load(SeqCst) > 0 {
+            self.calm += 1;
+            if self.calm < CALM_LOOKS {
+                return Look::Again;
+            }
+            crew.is_watched.store(false, SeqCst);
+            // The last thread may have stopped waiting just before that, and not have rung.
+            self.is_on = crew.waiting.load(SeqCst) == 0 && !crew.is_watched.swap(true, SeqCst);
+            self.calm = 0;
+            return if self.is_on { Look::Again } else { Look::Calm };
+        }
+        self.calm = 0;
+        let threads = crew.threads.load(SeqCst);
+        if has_moved || threads >= crew.most || a_thread_runs() {
+            return Look::Again;
+        }
+        Look::Start(threads.clamp(1, crew.most - threads))
+    }
+}
+
+/// Whether any thread besides this one runs or is about to (proc(5), /proc/pid/stat, state R). Where /proc cannot be
+/// read, no.
+fn a_thread_runs() -> bool {
+    let own = gettid().to_string();
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter(|task| task.file_name() != own.as_str()).any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything; the state is the first thing behind it.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::Scoreboard;
+
+    fn crew(threads: usize, most: usize) -> Crew {
+        let crew = Crew::new(most, Scoreboard::new(1).unwrap().slab(0)).unwrap();
+        for _ in 0..threads {
+            assert!(crew.join());
+        }
+        crew
+    }
+
+    #[test]
+    fn the_alarm_rings_when_the_last_thread_stops_waiting() {
+        let crew = crew(2, 8);
+        crew.begin_waiting();
+        crew.begin_waiting();
+        crew.end_waiting();
+        assert!(crew.alarm().read().is_err());
+        crew.end_waiting();
+        assert_eq!(crew.alarm().read(), Ok(1));
+    }
+
+    #[test]
+    fn it_grows_up_to_its_bound_only_and_shrinks_to_those_that_stay() {
+        let crew = crew(3, 3);
+        assert!(!crew.join());
+        assert!(crew.may_leave());
+        assert!(!crew.may_leave());
+    }
+
+    #[test]
+    fn a_watch_ends_when_threads_wait_again() {
+        let crew = crew(1, 8);
+        let mut watch = Watch::default();
+        crew.begin_waiting();
+        crew.end_waiting();
+        watch.begin(&crew);
+        crew.end_turn();
+        assert_eq!(watch.look(&crew), Look::Again);
+        crew.begin_waiting();
+        let looks = std::iter::from_fn(|| Some(watch.look(&crew))).take_while(|look| *look == Look::Again);
+        assert_eq!(looks.count(), CALM_LOOKS as usize - 1);
+        assert!(!watch.is_on());
+        crew.end_waiting();
+        assert_eq!(crew.alarm().read(), Ok(1));
+    }
+}

@@ -1,0 +1,83 @@
+//! The door: the listening sockets, watched while there is room for another connection.
+//!
+//! While it is closed, clients wait in the kernel's listen queue, where another worker takes them.
+
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use crate::sockets::Socket;
+
+/// Sets an event of a listening socket apart from those of connections, whose datum is their descriptor.
+const LISTENER: u64 = 1 << 32;
+
+/// The listening sockets of a worker.
+#[derive(Debug)]
+pub struct Door {
+    sockets: &'static [Socket],
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
+    /// Closed for good: the worker is to end.
+    Locked,
+}
+
+impl Door {
+    /// A door that is closed.
+    pub fn new(sockets: &'static [Socket]) -> Self {
+        Door { sockets, state: Mutex::new(State::Closed) }
+    }
+
+    /// Which listening socket an event is for, if it is for one.
+    pub fn socket(&self, event: u64) -> Option<&'static Socket> {
+        self.sockets.get(event.checked_sub(LISTENER)? as usize)
+    }
+
+    /// Watches the listening sockets, unless the door is locked.
+    pub fn open(&self, epoll: &Epoll) -> nix::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Closed {
+            for (index, socket) in self.sockets.iter().enumerate() {
+                // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
+                let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+                epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64))?;
+            }
+            *state = State::Open;
+        }
+        Ok(())
+    }
+
+    /// Leaves the listening sockets alone, and says whether it did not before.
+    pub fn close(&self, epoll: &Epoll) -> bool {
+        self.shut(epoll, State::Closed)
+    }
+
+    /// Leaves the listening sockets alone for good.
+    pub fn lock(&self, epoll: &Epoll) {
+        self.shut(epoll, State::Locked);
+    }
+
+    /// Whether the door could be opened.
+    pub fn is_closed(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::Closed
+    }
+
+    fn shut(&self, epoll: &Epoll, to: State) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_open = *state == State::Open;
+        if was_open {
+            for socket in self.sockets {
+                // It was added by `open` and is still open, so that this cannot fail.
+                let _ = epoll.delete(socket);
+            }
+        }
+        if *state != State::Locked {
+            *state = to;
+        }
+        was_open
+    }
+}

@@ -1,0 +1,44 @@
+//! How long a client may take. Every deadline is in milliseconds of [`clock::now_ms`](crate::clock::now_ms).
+
+use std::time::Duration;
+
+use crate::options::Options;
+
+/// How long a client gets to end after the last answer: two round trips over a poor line.
+const LINGER_MS: u64 = 5_000;
+
+/// The time limits of a connection, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    head: u64,
+    idle: u64,
+    send: u64,
+}
+
+impl Patience {
+    /// The limits that the options set.
+    pub fn new(options: &Options) -> Self {
+        let ms = |time: Duration| time.as_millis() as u64;
+        Patience { head: ms(options.head_timeout), idle: ms(options.idle_timeout), send: ms(options.send_timeout) }
+    }
+
+    /// Until when a head that begins now must be whole.
+    pub fn head(&self, now: u64) -> u64 {
+        now + self.head
+    }
+
+    /// Until when the next request must begin.
+    pub fn idle(&self, now: u64) -> u64 {
+        now + self.idle
+    }
+
+    /// Until when the client must take more of the answer.
+    pub fn send(&self, now: u64) -> u64 {
+        now + self.send
+    }
+
+    /// Until when the client must end after the last answer.
+    pub fn linger(&self, now: u64) -> u64 {
+        now + LINGER_MS
+    }
+}

@@ -1,0 +1,117 @@
+//! A request thread: waits for an event, serves it, waits again.
+
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::Builder;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+
+use super::Worker;
+use super::connection::Connection;
+use super::turn::{Desk, Wait};
+use crate::sockets::Socket;
+use crate::{clock, sys};
+
+/// A thread that has found nothing to do for so long may leave, in milliseconds.
+const IDLE_MS: u16 = 10_000;
+
+/// Deep enough for a path's components and a head's fields on the stack, with room to spare.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Starts a request thread, if the crew may have another.
+pub fn start(worker: &'static Worker) {
+    if !worker.crew.join() {
+        return;
+    }
+    if let Err(error) = Builder::new().name("request".into()).stack_size(STACK_BYTES).spawn(move || run(worker)) {
+        worker.crew.leave();
+        tracing::warn!("Cannot start another request thread ({error}); raise TasksMax= or lower --max-threads.");
+    }
+}
+
+fn run(worker: &'static Worker) {
+    let mut desk = Desk::new(worker.limits.head_bytes);
+    loop {
+        let Some(event) = wait(worker) else {
+            if worker.crew.may_leave() {
+                return;
+            }
+            continue;
+        };
+        // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
+        if catch_unwind(AssertUnwindSafe(|| take(worker, &mut desk, event))).is_err() {
+            desk = Desk::new(worker.limits.head_bytes);
+        }
+        worker.crew.end_turn();
+    }
+}
+
+fn wait(worker: &Worker) -> Option<u64> {
+    let mut events = [EpollEvent::empty()];
+    worker.crew.begin_waiting();
+    let count = worker.epoll.wait(&mut events, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
+    worker.crew.end_waiting();
+    (count > 0).then(|| events[0].data())
+}
+
+fn take(worker: &Worker, desk: &mut Desk, event: u64) {
+    let connection = match worker.door.socket(event) {
+        Some(socket) => accept(worker, socket),
+        None => worker.lot.take(event as usize),
+    };
+    let Some(mut connection) = connection else { return };
+    match desk.serve(worker, &mut connection) {
+        Wait::Readable => park(worker, connection, EpollFlags::EPOLLIN),
+        Wait::Writable => park(worker, connection, EpollFlags::EPOLLOUT),
+        Wait::Over => {
+            drop(connection);
+            if worker.door.is_closed() && !worker.is_full() {
+                open_door(worker);
+            }
+        }
+    }
+}
+
+fn park(worker: &Worker, connection: Box<Connection>, flags: EpollFlags) {
+    worker.lot.park(connection, |connection| {
+        let mut event = EpollEvent::new(flags | EpollFlags::EPOLLONESHOT, connection.as_raw_fd() as u64);
+        if connection.is_watched {
+            return worker.epoll.modify(connection, &mut event);
+        }
+        connection.is_watched = true;
+        worker.epoll.add(connection, event)
+    });
+}
+
+fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
+    match sys::accept(socket) {
+        Ok(accepted) => {
+            let connection = Connection::new(accepted, worker.patience.idle(clock::now_ms()), worker.slab);
+            if worker.is_full() && worker.door.close(&worker.epoll) {
+                tracing::warn!(
+                    "The worker has as many connections as it may; further ones wait. Raise --max-connections."
+                );
+            }
+            Some(Box::new(connection))
+        }
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+            // The keeper opens it again after a moment; until then nothing spins.
+            if worker.door.close(&worker.epoll) {
+                tracing::warn!(
+                    "Out of file descriptors or memory; new connections wait. Raise LimitNOFILE= in the unit."
+                );
+            }
+            None
+        }
+        // Another worker was first, or the client has left again.
+        Err(_) => None,
+    }
+}
+
+/// Watches the listening sockets again.
+pub fn open_door(worker: &Worker) {
+    if let Err(errno) = worker.door.open(&worker.epoll) {
+        tracing::error!("Cannot watch the listening sockets ({errno}).");
+    }
+}

@@ -1,0 +1,155 @@
+//! A thread's turn with a connection: everything that can be done for it without waiting.
+
+use super::Worker;
+use super::connection::{Connection, Phase, Progress, Then};
+use super::exchange::{self, Scratch};
+use super::input::Input;
+use crate::clock;
+use crate::http::request;
+
+/// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
+/// keeps a thread for itself.
+const STEPS: usize = 32;
+
+/// Answers to pipelined requests are sent together up to so many bytes.
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// What a thread keeps from one turn to the next.
+#[derive(Debug)]
+pub struct Desk {
+    input: Input,
+    output: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// What a connection waits for after a turn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Bytes of the client.
+    Readable,
+    /// Room for bytes to the client; or nothing but its next turn.
+    Writable,
+    /// Nothing any more.
+    Over,
+}
+
+impl Desk {
+    /// A desk for reading heads of up to `head_bytes`.
+    pub fn new(head_bytes: usize) -> Self {
+        Desk { input: Input::new(head_bytes), output: Vec::new(), scratch: Scratch::default() }
+    }
+
+    /// Goes on with `connection` where it stopped, until it has to wait.
+    pub fn serve(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {
+        self.input.load(&connection.input);
+        self.output.clear();
+        if !connection.output.is_empty() {
+            self.output = std::mem::take(&mut connection.output);
+        }
+        let wait = self.advance(worker, connection);
+        if wait != Wait::Over {
+            connection.input = self.input.unread().to_vec();
+            if connection.phase == Phase::Sending {
+                connection.output = std::mem::take(&mut self.output);
+            }
+        }
+        wait
+    }
+
+    fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {
+        let mut is_readable = true;
+        for _ in 0..STEPS {
+            match connection.phase {
+                Phase::Sending => match connection.send(&self.output) {
+                    Progress::More => {}
+                    Progress::Blocked => {
+                        connection.deadline_ms = worker.patience.send(clock::now_ms());
+                        return Wait::Writable;
+                    }
+                    Progress::Broken(why) => {
+                        report_cut(connection, why);
+                        return Wait::Over;
+                    }
+                    Progress::Done => {
+                        self.output.clear();
+                        match connection.then {
+                            Then::Continue => {
+                                connection.phase = Phase::Idle;
+                                connection.deadline_ms = worker.patience.idle(clock::now_ms());
+                            }
+                            Then::Close if self.input.unread().is_empty() => return Wait::Over,
+                            Then::Close | Then::Linger => {
+                                connection.end_sending();
+                                connection.phase = Phase::Lingering;
+                                connection.deadline_ms = worker.patience.linger(clock::now_ms());
+                            }
+                        }
+                    }
+                },
+                Phase::Lingering => {
+                    self.input.clear();
+                    match connection.read(&mut self.input) {
+                        Progress::Broken(_) => return Wait::Over,
+                        Progress::Blocked => return Wait::Readable,
+                        Progress::Done | Progress::More => {}
+                    }
+                }
+                Phase::Idle | Phase::Head => {
+                    self.answer(worker, connection);
+                    if connection.phase == Phase::Sending {
+                        continue;
+                    }
+                    if !is_readable {
+                        return Wait::Readable;
+                    }
+                    match connection.read(&mut self.input) {
+                        Progress::More => {}
+                        Progress::Done => is_readable = false,
+                        Progress::Blocked => return Wait::Readable,
+                        Progress::Broken(why) => {
+                            tracing::debug!("closed: {why}");
+                            return Wait::Over;
+                        }
+                    }
+                }
+            }
+        }
+        Wait::Writable
+    }
+
+    /// Answers the requests that have arrived whole, and says what the connection now does.
+    fn answer(&mut self, worker: &Worker, connection: &mut Connection) {
+        connection.then = Then::Continue;
+        while connection.then == Then::Continue && connection.span.is_none() && self.output.len() < OUTPUT_BYTES {
+            match request::parse(self.input.unread(), &worker.limits) {
+                Ok(None) => break,
+                Ok(Some(request)) => {
+                    let length = request.length;
+                    exchange::answer(worker, &request, connection, &mut self.output, &mut self.scratch);
+                    self.input.consume(length);
+                }
+                Err(refusal) => exchange::refuse(&refusal, connection, &mut self.output, &mut self.scratch),
+            }
+        }
+        let phase = if !self.output.is_empty() {
+            Phase::Sending
+        } else if request::is_blank(self.input.unread()) {
+            self.input.clear();
+            Phase::Idle
+        } else {
+            Phase::Head
+        };
+        if phase == Phase::Head && connection.phase == Phase::Idle {
+            // A head's time runs from its first bytes and is not renewed by those that follow.
+            connection.deadline_ms = worker.patience.head(clock::now_ms());
+        }
+        connection.phase = phase;
+    }
+}
+
+fn report_cut(connection: &Connection, why: &str) {
+    match &connection.span {
+        Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
+        None => tracing::debug!("answer cut: {why}"),
+    }
+}
