@@ -11,6 +11,7 @@ use clap::Parser;
 #[command(
     name = "otus-httpd",
     version,
+    args_override_self = true,
     about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
     after_help = "Every option can also be set in the environment, for the packaged service in /etc/default/otus-httpd.\n\
                   See otus-httpd(8) for signals, exit status and socket activation."
@@ -144,6 +145,11 @@ mod tests {
             let options = options(arguments);
             assert_eq!((options.host.as_str(), options.port, options.workers), ("::1", 81, 3));
         }
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        assert_eq!(options(&["-p=81", "--port=82"]).port, 82);
     }
 
     #[test]

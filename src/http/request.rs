@@ -128,8 +128,11 @@ fn names_another_version(buffer: &[u8]) -> bool {
     let line = buffer.trim_ascii_start();
     let line = line.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_end();
     let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+    match version {
+        b"HTTP/1.0" | b"HTTP/1.1" => false,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +228,7 @@ mod tests {
             "GET /\r\n\r\n",
             "\0\0\0\0",
             "GET  / HTTP/1.1\r\n\r\n",
+            "GET /a b HTTP/1.1\r\n\r\n",
             " GET / HTTP/1.1\r\n\r\n",
         ] {
             refused(garbage, Status::BadRequest);

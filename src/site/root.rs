@@ -15,7 +15,8 @@ use crate::failure::Failure;
 /// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
 pub(super) const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
-/// A rename of a directory above may make openat2 give up although nothing is wrong (openat2(2), EAGAIN).
+/// A rename of a directory above may make openat2 give up although nothing is wrong, and a lease on the file makes it give
+/// up until that is given back (openat2(2), EAGAIN).
 const TRIES: usize = 8;
 
 /// The directory whose files are served.

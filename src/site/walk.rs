@@ -1,5 +1,5 @@
-//! Opening beneath the root one component at a time: for kernels before openat2(2), and for absolute links that lead
-//! back inside.
+//! Opening beneath the root one component at a time: for kernels before openat2(2), for absolute links that lead back
+//! inside, and for files that cannot be opened at once.
 //!
 //! No component is followed by the kernel (O_NOFOLLOW): links are read and their targets walked in turn, and `..` goes
 //! back to a directory that was walked through, never above the root.
@@ -50,7 +50,15 @@ pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<
             }
             SFlag::S_IFDIR => directories.push(there),
             _ if !ahead.is_empty() => return Err(Errno::ENOTDIR),
-            SFlag::S_IFREG => return openat(here, name.as_os_str(), FLAGS | OFlag::O_NOFOLLOW, Mode::empty()),
+            // It is a file, so it may block: for a lease that another program has to give up first (fcntl(2)).
+            SFlag::S_IFREG => {
+                return openat(
+                    here,
+                    name.as_os_str(),
+                    FLAGS.difference(OFlag::O_NONBLOCK) | OFlag::O_NOFOLLOW,
+                    Mode::empty(),
+                );
+            }
             _ => return Err(Errno::ENXIO),
         }
     }

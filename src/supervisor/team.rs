@@ -99,17 +99,20 @@ impl Team {
 
     fn spawn(&mut self, number: usize) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
+        let mut own = Some(own);
         let slab = self.board.slab(number);
         slab.clear_levels();
         let plan = self.plan;
         let pid = sys::fork(|| {
-            // The ends of the others would keep their lifelines alive when the supervisor dies.
+            // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
+            own.take();
             self.posts.clear();
             worker::run(plan, &theirs, slab)
         })?;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();
-        self.posts[number].occupant = Some(Occupant { pid, lifeline: own, is_ready: false, since_ms });
+        let occupant = |lifeline| Occupant { pid, lifeline, is_ready: false, since_ms };
+        self.posts[number].occupant = own.map(occupant);
         Ok(())
     }
 

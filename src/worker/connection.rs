@@ -130,7 +130,9 @@ impl Connection {
     pub fn send(&mut self, output: &[u8]) -> Progress {
         let rest = &output[self.sent..];
         let result = if !rest.is_empty() {
-            let more = if self.span.is_some() { MSG_MORE } else { MsgFlags::empty() };
+            // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
+            let more = self.span.is_some() || self.then != Then::Continue;
+            let more = if more { MSG_MORE } else { MsgFlags::empty() };
             send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
         } else if let Some(span) = &mut self.span {
             let mut offset = span.offset as i64;

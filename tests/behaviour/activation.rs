@@ -1,0 +1,74 @@
+//! Socket activation (sd_listen_fds(3)).
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use crate::support::{Client, Setup, Site, get};
+
+#[test]
+fn clients_may_come_before_the_server() {
+    let site = Site::with(&[("a", b"a")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::connect(listener.local_addr().unwrap());
+    client.send(get("/a"));
+    let _server = Setup::new(&site, &[]).socket(listener).start();
+    assert_eq!(client.response().text(), "a");
+}
+
+#[test]
+fn several_sockets_with_names() {
+    let site = Site::with(&[("a", b"a")]);
+    let path = site.outside().join("socket");
+    let tcp = TcpListener::bind("[::1]:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let unix = UnixListener::bind(&path).unwrap();
+    let server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", "public:local").socket(tcp).socket(unix).start();
+
+    assert_eq!(Client::connect(address).get("/a").text(), "a");
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\na"), "{answer}");
+    server.wait_for_log("socket=\"public\"");
+    server.wait_for_log("socket=\"local\"");
+    assert!(server.log().contains(&format!("Listening on {address}.")), "{}", server.log());
+}
+
+#[test]
+fn host_and_port_do_not_count_then() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Setup::new(&site, &["--host=192.0.2.1", "--port=1"]).listen();
+    assert_eq!(server.get("/a").text(), "a");
+}
+
+#[test]
+fn sockets_for_another_process_are_not_taken() {
+    let site = Site::with(&[("a", b"a")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Setup::new(&site, &["--port=0"]).env("LISTEN_PID", "1").socket(listener).start();
+    server.wait_until_ready();
+    assert!(!server.log().contains(&address.to_string()), "{}", server.log());
+    assert!(server.log().contains("Listening on 127.0.0.1:"), "{}", server.log());
+}
+
+#[test]
+fn a_socket_of_the_wrong_kind_is_an_error_that_names_it() {
+    let site = Site::new();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", "dns").socket(udp).start();
+    assert_eq!(server.exit_status().code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("\"dns\"") && log.contains("neither a TCP nor a unix stream socket"), "{log}");
+}
+
+#[test]
+fn a_socket_that_does_not_listen_is_an_error() {
+    let site = Site::new();
+    let (stream, _other) = UnixStream::pair().unwrap();
+    let mut server = Setup::new(&site, &[]).socket(stream).start();
+    assert_eq!(server.exit_status().code(), Some(1));
+    assert!(server.log().contains("does not listen"), "{}", server.log());
+}

@@ -1,0 +1,52 @@
+//! More connections than there may be: they wait, and nobody spins.
+
+use crate::support::{Client, Server, Setup, Site, get, wait_until};
+
+#[test]
+fn beyond_the_cap_connections_wait_for_room() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=1", "--max-connections=4"]);
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/a").text(), "a");
+    }
+    let mut waiting = server.connect();
+    waiting.send(get("/a"));
+    assert_eq!(clients[0].get("/a").text(), "a", "those within are served");
+    server.wait_for_log("--max-connections");
+    assert!(!waiting.is_closed());
+    clients.pop();
+    assert_eq!(waiting.response().text(), "a");
+}
+
+#[test]
+fn out_of_descriptors_it_waits_and_recovers() {
+    let site = Site::with(&[("a", b"a")]);
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let server = Setup::new(&site, &["--workers=1"]).before("ulimit -n 40;").listen();
+    let mut clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/large"));
+    }
+    server.wait_for_log("Out of file descriptors");
+    // It does not spin: a hundred ticks of a processor are a second.
+    let worker = server.workers()[0];
+    let begin = std::time::Instant::now();
+    let before = ticks(worker);
+    wait_until("half a second", || begin.elapsed().as_millis() > 500);
+    assert!(ticks(worker) - before < 25, "it spins");
+    clients.truncate(5);
+    for client in &mut clients {
+        let response = client.response();
+        // A file that could not be opened for want of a descriptor is a 503, and said to be.
+        assert!(matches!(response.status, 200 | 503), "{}", response.status);
+    }
+    assert_eq!(server.get("/a").text(), "a");
+}
+
+/// The processor time that a process has used, in ticks.
+fn ticks(process: nix::unistd::Pid) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}

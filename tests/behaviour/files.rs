@@ -1,0 +1,170 @@
+//! Files as they are: content, fields, types, directories.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+use crate::support::{Server, Site, get, wait_until};
+
+#[test]
+fn a_file_with_all_its_fields() {
+    let site = Site::with(&[("test.html", b"<p>Otus</p>\n")]);
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    File::open(site.path("test.html")).unwrap().set_modified(modified).unwrap();
+    let response = Server::of(&site).get("/test.html");
+
+    assert_eq!(response.status_line, "HTTP/1.1 200 OK");
+    response.assert_common_fields();
+    assert_eq!(response.field("Connection"), Some("keep-alive"));
+    assert_eq!(response.field("Content-Type"), Some("text/html"));
+    assert_eq!(response.field("Content-Length"), Some("12"));
+    assert_eq!(response.field("Last-Modified"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    let tag = response.field("ETag").unwrap();
+    assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "a strong tag: {tag}");
+    assert_eq!(response.text(), "<p>Otus</p>\n");
+}
+
+#[test]
+fn head_gets_the_fields_of_get_and_no_content() {
+    let site = Site::with(&[("a.css", b"p {}"), ("dir/b", b"")]);
+    let server = Server::of(&site);
+    for target in ["/a.css", "/none", "/dir"] {
+        let mut client = server.connect();
+        let mut of_get = client.get(target);
+        let mut of_head = client.send(get(target).replace("GET", "HEAD")).head();
+        for response in [&mut of_get, &mut of_head] {
+            response.fields.retain(|(name, _)| name != "Date");
+        }
+        assert_eq!((of_get.status_line, of_get.fields), (of_head.status_line, of_head.fields));
+        // Nothing of a body is left over to be read as the next answer.
+        assert_eq!(client.get("/a.css").text(), "p {}");
+    }
+}
+
+#[test]
+fn content_of_every_size_arrives_as_it_is() {
+    let site = Site::new();
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for size in [0, 1, 97, 4096, 32 * 1024, 32 * 1024 + 1, 65_536, 1_000_000, bytes.len()] {
+        site.write(size.to_string(), &bytes[..size]);
+    }
+    let server = Server::of(&site);
+    // Twice: from the disk, and once it has settled, the small ones from memory.
+    for _ in 0..2 {
+        let mut client = server.connect();
+        for size in [0, 1, 97, 4096, 32 * 1024, 32 * 1024 + 1, 65_536, 1_000_000, bytes.len()] {
+            let response = client.get(&format!("/{size}"));
+            assert_eq!(response.status, 200);
+            assert!(response.body == bytes[..size], "{size} bytes");
+        }
+        wait_until_settled(&site, "97");
+    }
+}
+
+#[test]
+fn a_changed_file_is_seen_at_once() {
+    let site = Site::with(&[("a", b"old")]);
+    let server = Server::of(&site);
+    wait_until_settled(&site, "a");
+    // Now it is in memory; each of these changes has to be noticed.
+    let mut client = server.connect();
+    assert_eq!(client.get("/a").text(), "old");
+    let tag = client.get("/a").field("ETag").unwrap().to_string();
+    site.write("a", b"new");
+    assert_eq!(client.get("/a").text(), "new");
+    assert_ne!(client.get("/a").field("ETag").unwrap(), tag);
+    for n in 0..200 {
+        site.write("a", n.to_string().as_bytes());
+        assert_eq!(client.get("/a").text(), n.to_string());
+    }
+    fs::rename(site.path("a"), site.path("b")).unwrap();
+    assert_eq!(client.get("/a").status, 404);
+}
+
+/// Waits until `name` was written to so long ago that it may be kept in memory.
+fn wait_until_settled(site: &Site, name: &str) {
+    let modified = fs::metadata(site.path(name)).unwrap().modified().unwrap();
+    wait_until("the file to be two seconds old", || modified.elapsed().unwrap() > Duration::from_millis(2_100));
+}
+
+#[test]
+fn types_by_extension() {
+    let expected = [
+        ("a.html", "text/html"),
+        ("a.css", "text/css"),
+        ("a.js", "text/javascript"),
+        ("a.jpg", "image/jpeg"),
+        ("a.jpeg", "image/jpeg"),
+        ("a.PNG", "image/png"),
+        ("a.gif", "image/gif"),
+        ("a.swf", "application/x-shockwave-flash"),
+        ("text..txt", "text/plain"),
+        ("unknown", "application/octet-stream"),
+    ];
+    let site = Site::new();
+    expected.iter().for_each(|(name, _)| site.write(name, b"x"));
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    for (name, media_type) in expected {
+        assert_eq!(client.get(&format!("/{name}")).field("Content-Type"), Some(media_type), "{name}");
+    }
+}
+
+#[test]
+fn a_charset_is_named_for_text_only_and_only_if_asked_for() {
+    let site = Site::with(&[("a.html", b""), ("a.png", b"")]);
+    let server = Server::with(&site, &["--charset=utf-8"]);
+    assert_eq!(server.get("/a.html").field("Content-Type"), Some("text/html; charset=utf-8"));
+    assert_eq!(server.get("/a.png").field("Content-Type"), Some("image/png"));
+}
+
+#[test]
+fn directories() {
+    let site = Site::with(&[
+        ("index.html", b"top"),
+        ("dir/index.html", b"dir"),
+        ("bare/file", b""),
+        ("odd/index.html/x", b""),
+    ]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    assert_eq!(client.get("/").text(), "top");
+    assert_eq!(client.get("/dir/").text(), "dir");
+    assert_eq!(client.get("/dir/").field("Content-Type"), Some("text/html"));
+    assert_eq!(client.get("/bare/").status, 404);
+    assert_eq!(client.get("/odd/").status, 404);
+    for (target, location) in [("/dir", "/dir/"), ("/bare?a=b&c", "/bare/?a=b&c"), ("//dir", "/dir/")] {
+        let response = client.get(target);
+        assert_eq!((response.status, response.field("Location")), (301, Some(location)), "{target}");
+    }
+}
+
+#[test]
+fn a_slash_behind_a_file_names_nothing() {
+    let site = Site::with(&[("page.html", b"")]);
+    let server = Server::of(&site);
+    assert_eq!(server.get("/page.html/").status, 404);
+    assert_eq!(server.get("/page.html/more").status, 404);
+}
+
+#[test]
+fn a_query_is_no_part_of_the_name() {
+    let site = Site::with(&[("page.html", b"page")]);
+    assert_eq!(Server::of(&site).get("/page.html?arg1=value&arg2=%00/../..").text(), "page");
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 30_000_000]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let head = client.send(get("/large")).head();
+    assert_eq!(head.content_length(), 30_000_000);
+    File::options().write(true).open(site.path("large")).unwrap().set_len(1_000).unwrap();
+    let mut body = Vec::new();
+    // Cut, cleanly or by a reset; never as long as it was said to be.
+    let _ = client.0.read_to_end(&mut body);
+    assert!(body.len() < 30_000_000);
+    assert_eq!(server.get("/large").body.len(), 1_000);
+}

@@ -1,0 +1,21 @@
+//! What a client and an operator can see of the real binary, a module a subject.
+//!
+//! Every test has a server and a document root of its own. The test binds the listening socket, on a free port, and hands
+//! it over as systemd would, so that a client may connect before the server is up. Nothing sleeps: what takes time is
+//! waited for, up to a deadline.
+
+mod activation;
+mod blocked_disk;
+mod capacity;
+mod files;
+mod keep_alive;
+mod leaving_clients;
+mod links;
+mod names;
+mod notify;
+mod refusals;
+mod slow_clients;
+mod start;
+mod stop;
+mod support;
+mod workers;

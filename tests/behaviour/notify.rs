@@ -1,0 +1,115 @@
+//! What systemd is told (sd_notify(3)).
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::support::{Client, Notifications, Server, Setup, Site, get, wait_until};
+
+fn start(site: &Site, systemd: &Notifications, arguments: &[&str]) -> Server {
+    Setup::new(site, arguments).env("NOTIFY_SOCKET", systemd.path()).listen()
+}
+
+#[test]
+fn ready_comes_once_and_when_all_workers_serve() {
+    let site = Site::with(&[("a", b"a")]);
+    let systemd = Notifications::new();
+    let server = start(&site, &systemd, &["--workers=3"]);
+    let is_ready = |message: &str| message.lines().any(|line| line == "READY=1");
+    systemd.find("READY=1", is_ready);
+    assert_eq!(server.workers().len(), 3);
+    // A worker that is replaced is no reason to say it again.
+    kill(server.workers()[0], Signal::SIGKILL).unwrap();
+    server.wait_for_log("was killed by SIGKILL");
+    let status = systemd.find("three workers again", |message| {
+        assert!(!is_ready(message), "READY=1 again");
+        message.contains("Serving: workers 3") && server.log().contains("was killed")
+    });
+    assert!(status.starts_with("STATUS="));
+}
+
+#[test]
+fn the_status_line_is_true() {
+    let site = Site::with(&[("a", b"a")]);
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let systemd = Notifications::new();
+    let server = start(&site, &systemd, &[]);
+    let mut client = server.connect();
+    (0..10).for_each(|_| assert_eq!(client.get("/a").status, 200));
+    let mut slow: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send(get("/large"));
+    }
+
+    let status = systemd.find("a status with all of it", |message| {
+        message.contains("requests 13,") && message.contains("in flight 3, parked 4,")
+    });
+    let rate: f64 = status.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(rate > 0.0 && rate <= 1_000.0, "{status}");
+    assert!(status.starts_with("STATUS=Serving: workers 2, "), "{status}");
+    let threads: u32 = status.rsplit("threads ").next().unwrap().parse().unwrap();
+    assert!(threads >= 2, "{status}");
+    drop(slow);
+    systemd.find("the downloads over", |message| message.contains("in flight 0, parked 1,"));
+}
+
+#[test]
+fn stopping_is_said_and_more_time_asked_for_while_it_drains() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let systemd = Notifications::new();
+    let mut server = start(&site, &systemd, &[]);
+    let mut client = server.connect();
+    client.send(get("/large"));
+    systemd.find("the download", |message| message.contains("in flight 1"));
+    server.signal(Signal::SIGTERM);
+    systemd.find("STOPPING=1", |message| message.contains("STOPPING=1"));
+    systemd.find("the status", |message| message.starts_with("STATUS=Draining: "));
+    for _ in 0..2 {
+        systemd.find("more time", |message| message.contains("EXTEND_TIMEOUT_USEC="));
+    }
+    assert_eq!(client.response().body.len(), 20_000_000);
+    assert_eq!(server.exit_status().code(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_all_workers_beat_and_not_when_one_hangs() {
+    let site = Site::new();
+    let systemd = Notifications::new();
+    let server = Setup::new(&site, &[])
+        .env("NOTIFY_SOCKET", systemd.path())
+        .env("WATCHDOG_USEC", "4000000")
+        .before("export WATCHDOG_PID=$$;")
+        .listen();
+    let is_fed = |message: &str| message.contains("WATCHDOG=1");
+    for _ in 0..3 {
+        systemd.find("WATCHDOG=1", is_fed);
+    }
+    let hung = server.workers()[0];
+    kill(hung, Signal::SIGSTOP).unwrap();
+    server.wait_for_log(&format!("(pid {hung}) hangs"));
+    systemd.forget();
+    // Two feedings' time without one.
+    let begin = std::time::Instant::now();
+    wait_until("two seconds without WATCHDOG=1", || {
+        systemd.forget();
+        begin.elapsed().as_millis() > 2_000
+    });
+    kill(hung, Signal::SIGCONT).unwrap();
+    systemd.find("WATCHDOG=1 again", is_fed);
+}
+
+#[test]
+fn without_a_watchdog_nothing_is_said_of_it() {
+    let systemd = Notifications::new();
+    let mut server = start(&Site::new(), &systemd, &[]);
+    systemd.find("READY=1", |message| message.contains("READY=1"));
+    server.signal(Signal::SIGTERM);
+    server.exit_status();
+    assert!(
+        !systemd
+            .find("the end", |message| {
+                assert!(!message.contains("WATCHDOG"));
+                message.contains("STOPPING=1")
+            })
+            .contains("WATCHDOG")
+    );
+}

@@ -1,0 +1,117 @@
+//! What is refused, with which status, and what becomes of the connection.
+
+use crate::support::{Server, Site};
+
+/// Each request over a connection of its own; the status it gets, and whether the connection ends.
+fn check(requests: &[(&str, u16)], closes: bool) {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::of(&site);
+    for (request, status) in requests {
+        let mut client = server.connect();
+        let response = client.send(request).response();
+        assert_eq!(response.status, *status, "{request:?}");
+        response.assert_common_fields();
+        assert_eq!(response.field("Connection"), Some(if closes { "close" } else { "keep-alive" }), "{request:?}");
+        assert!(response.text().contains(&status.to_string()), "the page names the status");
+        assert_eq!(response.field("Content-Type"), Some("text/html"));
+        if closes {
+            client.0.shutdown(std::net::Shutdown::Write).unwrap();
+            client.assert_closed();
+        } else {
+            assert_eq!(client.get("/a").text(), "a", "after {request:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_request() {
+    check(
+        &[
+            ("garbage\r\n\r\n", 400),
+            ("GET\r\n\r\n", 400),
+            ("GET /a\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\n fold\r\n\r\n", 400),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03", 400),
+            ("GET /a HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("GET /a HTTP/0.9\r\n\r\n", 505),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn requests_too_large() {
+    let line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9_000));
+    let field = format!("GET /a HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(20_000));
+    let fields = format!("GET /a HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(1_000));
+    check(&[(&line, 414), (&field, 431), (&fields, 431)], true);
+}
+
+#[test]
+fn a_hundred_thousand_fields_get_an_answer_and_not_a_reset() {
+    let fields = format!("GET /a HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100_000));
+    check(&[(&fields, 431)], true);
+}
+
+#[test]
+fn paths_and_methods_that_are_refused_leave_the_connection() {
+    check(
+        &[
+            ("GET /none HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+            ("GET /.. HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405),
+            ("DELETE /none HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+            ("PATCH /a HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+            ("BREW /a HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+            ("get /a HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn a_405_says_what_is_allowed() {
+    let server = Server::of(&Site::new());
+    let response = server.connect().send("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+    assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn a_body_is_never_read_as_a_request() {
+    let site = Site::with(&[("a", b"a"), ("b", b"b")]);
+    let server = Server::of(&site);
+    let inner = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+    let bodies = [
+        format!("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}", inner.len()),
+        format!(
+            "GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n",
+            inner.len()
+        ),
+        format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{}", inner.repeat(4_000)),
+    ];
+    for (body, status) in bodies.iter().zip([200, 200, 405]) {
+        let mut client = server.connect();
+        let response = client.send(body).response();
+        assert_eq!((response.status, response.field("Connection")), (status, Some("close")));
+        client.0.shutdown(std::net::Shutdown::Write).unwrap();
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn error_pages_say_nothing_about_the_machine() {
+    let site = Site::new();
+    let server = Server::of(&site);
+    let response = server.get("/none");
+    let text = format!("{:?} {}", response.fields, response.text());
+    for secret in [env!("CARGO_PKG_VERSION"), "Rust", "Linux", "Debian", site.root().to_str().unwrap()] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}

@@ -1,0 +1,98 @@
+//! Clients that take their time: bounded, and none of them holds a thread.
+
+use std::io::Read;
+
+use crate::support::{Client, Server, Setup, Site, get, threads, wait_until};
+
+#[test]
+fn a_head_that_does_not_come_is_answered_with_408() {
+    let server = Server::with(&Site::new(), &["--head-timeout=1"]);
+    let mut client = server.connect();
+    let response = client.send("GET / HTTP/1.1\r\n").response();
+    assert_eq!((response.status, response.field("Connection")), (408, Some("close")));
+    response.assert_common_fields();
+    client.assert_closed();
+}
+
+#[test]
+fn its_time_is_not_renewed_by_every_byte() {
+    let server = Server::with(&Site::new(), &["--head-timeout=1"]);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nA: ");
+    wait_until("the end of patience", || {
+        // The server may end it between these two.
+        let _ = std::io::Write::write_all(&mut client.0, b"x");
+        let mut byte = [0];
+        client.0.set_nonblocking(true).unwrap();
+        let answered = client.0.read(&mut byte).is_ok();
+        client.0.set_nonblocking(false).unwrap();
+        answered
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--idle-timeout=1"]);
+    let mut fresh = server.connect();
+    let mut used = server.connect();
+    assert_eq!(used.get("/a").text(), "a");
+    fresh.assert_closed();
+    used.assert_closed();
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 50_000_000]);
+    let server = Server::with(&site, &["--send-timeout=1"]);
+    server.wait_until_ready();
+    let mut client = server.connect();
+    client.send(get("/large"));
+    let workers = server.workers();
+    let mut received = 0;
+    // Its window is full long before the file ends; then the server waits a second.
+    wait_until("the cut", || server.connect().get("/none").status == 404 && is_cut(&server));
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = client.0.read(&mut buffer) {
+        received += length;
+    }
+    assert!(received < 50_000_000, "{received}");
+    assert_eq!(server.workers(), workers);
+}
+
+/// Whether no download is under way: no process of the server has the file open.
+fn is_cut(server: &Server) -> bool {
+    let files = server.workers().into_iter().flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap());
+    let mut links = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    !links.any(|link| link.ends_with("large"))
+}
+
+#[test]
+fn hundreds_of_waiting_clients_hold_no_threads() {
+    let site = Site::with(&[("a", b"a")]);
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let server = Setup::new(&site, &["--workers=1"]).listen();
+    server.wait_until_ready();
+    let mut waiting: Vec<Client> = Vec::new();
+    for n in 0..300 {
+        let mut client = server.connect();
+        client.send(match n % 3 {
+            0 => "GET /a HTTP/1.1\r\nHos".to_string(),
+            1 => get("/large"),
+            _ => get("/a"),
+        });
+        waiting.push(client);
+    }
+    assert_eq!(server.get("/a").text(), "a");
+    let worker = server.workers()[0];
+    wait_until("threads to be few", || threads(worker) <= 6);
+    // They all go on where they stopped.
+    for (n, client) in waiting.iter_mut().enumerate() {
+        match n % 3 {
+            0 => assert_eq!(client.send("t: a\r\n\r\n").response().text(), "a"),
+            1 => assert_eq!(client.response().body.len(), 20_000_000),
+            _ => assert_eq!(client.response().text(), "a"),
+        }
+    }
+}

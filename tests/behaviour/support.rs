@@ -1,0 +1,388 @@
+//! The real server, a client that can send any bytes, and waiting for conditions.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails: long, since the machine may be busy.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_otus-httpd");
+
+/// Waits until `condition` gives a value.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(begin.elapsed() < DEADLINE, "waited in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
+
+/// A document root, with room beside it for what must not be served. It stays as long as a server of it does.
+#[derive(Clone)]
+pub struct Site(Arc<TempDir>);
+
+impl Site {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("root")).unwrap();
+        Site(Arc::new(directory))
+    }
+
+    pub fn with(files: &[(&str, &[u8])]) -> Self {
+        let site = Site::new();
+        for (name, content) in files {
+            site.write(name, content);
+        }
+        site
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+
+    /// The directory that the root is in.
+    pub fn outside(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.root().join(name.as_ref())
+    }
+
+    pub fn write(&self, name: impl AsRef<OsStr>, content: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// A server to be started.
+pub struct Setup {
+    arguments: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
+    sockets: Vec<OwnedFd>,
+    before: String,
+    site: Option<Site>,
+}
+
+impl Setup {
+    /// No arguments but these.
+    pub fn bare(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(OsString::from).collect();
+        Setup { arguments, environment: Vec::new(), sockets: Vec::new(), before: String::new(), site: None }
+    }
+
+    /// Two workers for `site`, and `arguments`.
+    pub fn new(site: &Site, arguments: &[&str]) -> Self {
+        let root = format!("--root={}", site.root().display());
+        let arguments = [&["--workers=2", &root], arguments].concat();
+        Setup { site: Some(site.clone()), ..Setup::bare(&arguments) }
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Passes a socket as systemd would; there may be two.
+    pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.sockets.push(socket.into());
+        self
+    }
+
+    /// Shell commands that run before the server replaces the shell.
+    pub fn before(mut self, commands: &str) -> Self {
+        self.before += commands;
+        self
+    }
+
+    /// Starts it on a free port, before which clients may already wait.
+    pub fn listen(self) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = self.socket(listener).start();
+        server.address = address;
+        server
+    }
+
+    /// Starts it as it is.
+    pub fn start(self) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let count = self.sockets.len();
+        // Descriptors 3 and 4 are out of Command's reach; 0 and 1 are not.
+        let activation = match count {
+            0 => "".to_string(),
+            _ => format!("exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_FDS={count};"),
+        };
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{activation} {} exec \"$0\" \"$@\"", self.before));
+        command.arg(BINARY).args(self.arguments).envs(self.environment);
+        for inherited in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDNAMES"] {
+            if !command.get_envs().any(|(name, _)| name == inherited) {
+                command.env_remove(inherited);
+            }
+        }
+        let mut sockets = self.sockets.into_iter().map(Stdio::from);
+        command.stdin(sockets.next().unwrap_or_else(Stdio::null));
+        command.stdout(sockets.next().unwrap_or_else(Stdio::null));
+        command.stderr(File::create(&log).unwrap());
+        let child = command.spawn().unwrap();
+        Server { child, log, address: ([0, 0, 0, 0], 0).into(), _kept: (directory, self.site) }
+    }
+}
+
+/// A running server; ended when dropped.
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    pub address: SocketAddr,
+    _kept: (TempDir, Option<Site>),
+}
+
+impl Server {
+    /// A server for `site`.
+    pub fn of(site: &Site) -> Server {
+        Server::with(site, &[])
+    }
+
+    pub fn with(site: &Site, arguments: &[&str]) -> Server {
+        Setup::new(site, arguments).listen()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("\"{text}\" in the log"), || self.log().contains(text));
+    }
+
+    pub fn wait_until_ready(&self) {
+        self.wait_for_log("Ready: ");
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    pub fn exit_status(&mut self) -> ExitStatus {
+        wait_for("the end of the server", || self.child.try_wait().unwrap())
+    }
+
+    pub fn workers(&self) -> Vec<Pid> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// GET of `target` over a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        self.connect().get(target)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // Twice: at once.
+            let _ = kill(self.pid(), Signal::SIGCONT);
+            for worker in self.workers() {
+                let _ = kill(worker, Signal::SIGKILL);
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's log:\n{}---", self.log());
+        }
+    }
+}
+
+/// A client that sends what it is told, right or wrong.
+pub struct Client(pub TcpStream);
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client(stream)
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.0.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    pub fn get(&mut self, target: &str) -> Response {
+        self.send(get(target)).response()
+    }
+
+    /// Reads one answer, as long as it says that it is.
+    pub fn response(&mut self) -> Response {
+        let mut response = self.head();
+        response.body.resize(response.content_length(), 0);
+        self.0.read_exact(&mut response.body).expect("a body as long as Content-Length");
+        response
+    }
+
+    /// Reads one answer without a body, such as HEAD's.
+    pub fn head(&mut self) -> Response {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap_or_else(|error| {
+                panic!("{error} after {:?}", String::from_utf8_lossy(&head));
+            });
+            head.push(byte[0]);
+        }
+        Response::parse(&String::from_utf8(head).unwrap())
+    }
+
+    /// Waits for the end of the connection, which must be clean and without another byte.
+    pub fn assert_closed(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).expect("a clean end");
+        assert_eq!(String::from_utf8_lossy(&rest), "", "bytes before the end");
+    }
+
+    /// Whether the server has ended the connection, one way or another.
+    pub fn is_closed(&mut self) -> bool {
+        self.0.set_nonblocking(true).unwrap();
+        let result = self.0.read(&mut [0]);
+        self.0.set_nonblocking(false).unwrap();
+        match result {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// A plain GET that keeps the connection.
+pub fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub status_line: String,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    fn parse(head: &str) -> Self {
+        let mut lines = head.split("\r\n");
+        let status_line = lines.next().unwrap().to_string();
+        assert!(status_line.starts_with("HTTP/1.1 "), "{status_line}");
+        let status = status_line[9..12].parse().unwrap();
+        let field = |line: &str| {
+            let (name, value) = line.split_once(": ").expect("a field");
+            (name.to_string(), value.to_string())
+        };
+        let fields = lines.take_while(|line| !line.is_empty()).map(field).collect();
+        Response { status, status_line, fields, body: Vec::new() }
+    }
+
+    /// The value of the one field with this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} twice in {self:?}");
+        value
+    }
+
+    pub fn content_length(&self) -> usize {
+        self.field("Content-Length").expect("a Content-Length").parse().unwrap()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// What every response has (RFC 9110 §6.6.1, §10.2.4).
+    pub fn assert_common_fields(&self) {
+        assert_eq!(self.field("Server"), Some("OtusServer"), "{self:?}");
+        assert!(httpdate::parse_http_date(self.field("Date").unwrap()).is_ok(), "{self:?}");
+        assert!(matches!(self.field("Connection"), Some("keep-alive" | "close")), "{self:?}");
+    }
+}
+
+/// A NOTIFY_SOCKET: hears what the server tells systemd.
+pub struct Notifications {
+    socket: UnixDatagram,
+    directory: TempDir,
+}
+
+impl Notifications {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Notifications { socket, directory }
+    }
+
+    /// Where the server is to send to.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("notify")
+    }
+
+    /// The next message.
+    pub fn next(&self) -> String {
+        let mut message = [0; 4096];
+        let length = self.socket.recv(&mut message).expect("a message to systemd");
+        String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_string()
+    }
+
+    /// The first message from now on that `is_wanted`.
+    pub fn find(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+        wait_for(what, || Some(self.next()).filter(|message| is_wanted(message)))
+    }
+
+    /// Drops what has come so far.
+    pub fn forget(&self) {
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 4096]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+    }
+}
+
+/// How many descriptors the processes have open together.
+pub fn open_descriptors(processes: &[Pid]) -> usize {
+    processes.iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)).sum()
+}
+
+/// How many threads a process has.
+pub fn threads(process: Pid) -> usize {
+    fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
+}
