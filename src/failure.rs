@@ -1,5 +1,9 @@
 //! A start that failed: one sentence for whoever started the server.
 
+use std::io;
+
+use nix::errno::Errno;
+
 /// Why the server cannot start, and what to do about it. Written once, by `main`, which then exits with status 1.
 #[derive(Debug)]
 pub struct Failure(String);
@@ -9,6 +13,11 @@ impl Failure {
     pub fn new(sentence: impl Into<String>) -> Self {
         Failure(sentence.into())
     }
+}
+
+/// What an error is, in the words of errno(3), without its number.
+pub fn reason(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
 }
 
 impl std::fmt::Display for Failure {

@@ -2,28 +2,40 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use otus_httpd::failure::Failure;
-use otus_httpd::options::Options;
+use otus_httpd::options::{self, Options};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
 use otus_httpd::worker::Plan;
 use otus_httpd::{log, sockets};
 
+/// The server cannot start.
+const EXIT_FAILURE: u8 = 1;
+
+/// An option or its value is wrong.
+const EXIT_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match options::read() {
+        Ok(options) => options,
+        Err(failure) => {
+            log::start(false);
+            return fail(&failure, EXIT_USAGE);
+        }
+    };
     log::start(options.debug);
     match start(options) {
         Ok(supervisor) => {
             supervisor.run();
             ExitCode::SUCCESS
         }
-        Err(failure) => {
-            log::failure(&failure);
-            ExitCode::FAILURE
-        }
+        Err(failure) => fail(&failure, EXIT_FAILURE),
     }
+}
+
+fn fail(failure: &Failure, status: u8) -> ExitCode {
+    log::failure(failure);
+    ExitCode::from(status)
 }
 
 fn start(options: Options) -> Result<Supervisor, Failure> {

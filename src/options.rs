@@ -1,10 +1,14 @@
 //! The command line and the environment: every setting, its unit and its default.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser};
+
+use crate::failure::Failure;
 
 /// What the server was told.
 #[derive(Debug, Clone, Parser)]
@@ -79,6 +83,29 @@ pub struct Options {
     pub debug: bool,
 }
 
+/// Reads the command line and the environment. Help and version are printed, and end the program; a usage error is one
+/// sentence.
+pub fn read() -> Result<Options, Failure> {
+    Options::try_parse().map_err(|error| if error.use_stderr() { Failure::new(sentence(&error)) } else { error.exit() })
+}
+
+/// clap's error as one sentence: the journal has a record for each line.
+fn sentence(error: &clap::Error) -> String {
+    let text = |kind| error.get(kind).map(ToString::to_string);
+    if let (ErrorKind::ValueValidation, Some(option), Some(value), Some(rule)) =
+        (error.kind(), text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.source())
+    {
+        let option = option.split(' ').next().unwrap_or_default();
+        let command = Options::command();
+        let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"));
+        let variable = argument.and_then(|argument| argument.get_env()).unwrap_or_default().display();
+        return format!("{option} ({variable} in the environment) cannot be \"{value}\": {rule}.");
+    }
+    let rendered = error.to_string();
+    let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    format!("{first}; see otus-httpd --help.")
+}
+
 fn processors() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
@@ -128,7 +155,6 @@ fn charset(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn options(arguments: &[&str]) -> Options {
         Options::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap()
@@ -160,6 +186,20 @@ mod tests {
         for wrong in ["", "k", "-1", "8mb", "99999999999g"] {
             assert!(bytes(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_usage_error_is_one_sentence_that_names_option_and_variable() {
+        let sentence = |argument| sentence(&Options::try_parse_from(["otus-httpd", argument]).unwrap_err());
+        assert_eq!(
+            sentence("-w=none"),
+            "--workers (OTUS_WORKERS in the environment) cannot be \"none\": give a number from 1 to 1024."
+        );
+        assert_eq!(sentence("--wokers=2"), "unexpected argument '--wokers' found; see otus-httpd --help.");
+        assert_eq!(
+            sentence("-w"),
+            "a value is required for '--workers <N>' but none was supplied; see otus-httpd --help."
+        );
     }
 
     #[test]

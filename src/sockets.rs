@@ -9,7 +9,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
 };
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::sys;
 
 /// How long a connection without a byte may stay unseen. Long enough that a request's first packet has come even over a
@@ -91,7 +91,7 @@ fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose another --host",
             _ => "choose another --host or --port",
         };
-        Failure::new(format!("Cannot listen on {address} ({error}): {remedy}."))
+        Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
     })?;
     let address = listener.local_addr().unwrap_or(address).to_string();
     Ok(Socket { name: "bound".into(), address, listener: listener.into() })

@@ -1,7 +1,6 @@
 //! The document root's directory, and the one way to open what is beneath it.
 
 use std::ffi::CStr;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -35,15 +34,13 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(path, flags, Mode::empty()).map_err(|errno| {
             let remedy = match errno {
-                Errno::ENOENT => "make it, or name another with --root",
-                Errno::ENOTDIR => "it is not a directory; name one with --root",
-                Errno::EACCES => {
-                    "let this server's user pass through it and the directories above, or name another with --root"
-                }
-                _ => "name another with --root",
+                Errno::ENOENT => "make it",
+                Errno::EACCES => "let this server's user pass through it and the directories above",
+                _ => "make it a directory",
             };
-            let error = io::Error::from(errno);
-            Failure::new(format!("Cannot open the document root {} ({error}): {remedy}.", path.display()))
+            let (path, why) = (path.display(), errno.desc());
+            let or = "or name another with --root or OTUS_ROOT";
+            Failure::new(format!("The document root {path} cannot be opened ({why}): {remedy}, {or}."))
         })?;
         let names = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
         let mut root = Root { directory, names, openat2: true };

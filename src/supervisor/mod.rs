@@ -90,6 +90,7 @@ impl Supervisor {
             if !self.is_ready && self.team.ready() == self.team.size() {
                 self.is_ready = true;
                 self.report_ready();
+                self.next_tick_ms = 0;
             }
             self.team.reap(self.is_stopping());
             if self.is_stopping() && self.team.is_gone() {
@@ -100,7 +101,7 @@ impl Supervisor {
             }
         }
         let requests = self.team.board().total(Counter::Requests);
-        tracing::info!(requests, "Stopped after {requests} requests.");
+        tracing::info!(requests, "Stopped; requests answered: {requests}.");
     }
 
     fn is_stopping(&self) -> bool {
@@ -146,8 +147,13 @@ impl Supervisor {
 
     fn tick(&mut self, now_ms: u64) {
         self.next_tick_ms = now_ms + self.tick_ms();
-        let (ready, size) = (self.team.ready(), self.team.size());
-        let line = self.status.line(self.team.board(), ready, size, self.is_stopping(), now_ms);
+        let state = match (self.is_stopping(), self.is_ready) {
+            (true, _) => "Draining",
+            (false, true) => "Serving",
+            (false, false) => "Starting",
+        };
+        let workers = (self.team.ready(), self.team.size());
+        let line = self.status.line(state, self.team.board(), workers, now_ms);
         if line != self.last_line {
             systemd::status(&line);
             self.last_line = line;

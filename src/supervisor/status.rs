@@ -14,17 +14,12 @@ pub struct Status {
 }
 
 impl Status {
-    /// The line at `now_ms`, with `ready` of `workers` workers serving.
-    pub fn line(&mut self, board: &Scoreboard, ready: usize, workers: usize, is_stopping: bool, now_ms: u64) -> String {
+    /// The line at `now_ms`; `state` is one word, and `ready` of `workers` workers serve.
+    pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
         let requests = board.total(Counter::Requests);
         let rate = self.rate(now_ms, requests);
-        let state = match (is_stopping, ready == workers) {
-            (true, _) => "Draining".to_string(),
-            (false, true) => "Serving".to_string(),
-            (false, false) => format!("Serving with {ready} of"),
-        };
         format!(
-            "{state}: workers {workers}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
+            "{state}: workers {ready}/{workers}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
             board.total(Counter::InFlight),
             board.total(Counter::Parked),
             board.total(Counter::Threads),

@@ -145,6 +145,10 @@ impl Watch {
         if has_moved || threads >= crew.most || a_thread_runs() {
             return Look::Again;
         }
+        // A turn that ended while /proc was read was no standstill.
+        if crew.turns.load(SeqCst) != turns || crew.waiting.load(SeqCst) > 0 {
+            return Look::Again;
+        }
         Look::Start(threads.clamp(1, crew.most - threads))
     }
 }

@@ -21,7 +21,7 @@ fn ready_comes_once_and_when_all_workers_serve() {
     server.wait_for_log("was killed by SIGKILL");
     let status = systemd.find("three workers again", |message| {
         assert!(!is_ready(message), "READY=1 again");
-        message.contains("Serving: workers 3") && server.log().contains("was killed")
+        message.contains("Serving: workers 3/3") && server.log().contains("was killed")
     });
     assert!(status.starts_with("STATUS="));
 }
@@ -44,7 +44,7 @@ fn the_status_line_is_true() {
     });
     let rate: f64 = status.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(rate > 0.0 && rate <= 1_000.0, "{status}");
-    assert!(status.starts_with("STATUS=Serving: workers 2, "), "{status}");
+    assert!(status.starts_with("STATUS=Serving: workers 2/2, "), "{status}");
     let threads: u32 = status.rsplit("threads ").next().unwrap().parse().unwrap();
     assert!(threads >= 2, "{status}");
     drop(slow);

@@ -27,7 +27,7 @@ fn a_start_that_fails_says_why_and_what_to_do() {
     let root = site.root();
     let root = root.to_str().unwrap();
     check(&["--root=/no/such/place"], &["/no/such/place", "--root"]);
-    check(&["--root", &format!("{root}/file")], &["/file", "not a directory", "--root"]);
+    check(&["--root", &format!("{root}/file")], &["/file", "Not a directory", "--root"]);
     check(&["-r", root, "-s", "no.such.host.invalid"], &["no.such.host.invalid", "--host"]);
     check(&["-r", root, "-s", "192.0.2.1"], &["192.0.2.1", "--host"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -46,6 +46,7 @@ fn wrong_usage_is_status_2_and_names_the_option() {
         let output = run(&arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}");
+        assert_eq!(text.lines().count(), 1, "one sentence: {text}");
         assert!(text.contains(word), "{text}");
     }
 }

@@ -33,7 +33,7 @@ fn downloads_are_finished_and_idle_connections_closed() {
         // The client was told that nothing follows only if the answer began after the signal; the end comes all the same.
         download.assert_closed();
         assert_eq!(server.exit_status().code(), Some(0));
-        assert!(server.log().contains("Stopped after 3 requests."), "{}", server.log());
+        assert!(server.log().contains("Stopped; requests answered: 3."), "{}", server.log());
     }
 }
 
