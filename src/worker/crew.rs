@@ -13,8 +13,9 @@ use nix::unistd::gettid;
 
 use crate::scoreboard::{Counter, Slab};
 
-/// Threads that stay: one that serves and one that waits for the next event meanwhile.
-pub const STAYING: usize = 2;
+/// Threads that stay. A second one would be woken for nothing at every other event, which costs a tenth of what a request
+/// does; when this one blocks, the keeper has another one ready within milliseconds.
+pub const STAYING: usize = 1;
 
 /// The request threads of a worker.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Crew {
 pub struct Watch {
     turns: u64,
     calm: u32,
-    is_on: bool,
+    pause_ms: Option<u16>,
 }
 
 /// What a look at the crew showed.
@@ -113,19 +114,22 @@ pub enum Look {
 /// The watch ends after so many looks at which a thread waited.
 const CALM_LOOKS: u32 = 8;
 
+/// The longest pause between two looks, in milliseconds: while turns end, there is no hurry.
+const LONGEST_PAUSE_MS: u16 = 4;
+
 impl Watch {
-    /// Whether the keeper has to look every millisecond.
-    pub fn is_on(&self) -> bool {
-        self.is_on
+    /// After how many milliseconds the keeper is to look again, if it is to look at all.
+    pub fn pause_ms(&self) -> Option<u16> {
+        self.pause_ms
     }
 
     /// Begins when the alarm rings.
     pub fn begin(&mut self, crew: &Crew) {
         let _ = crew.alarm.read();
-        *self = Watch { turns: crew.turns.load(SeqCst), calm: 0, is_on: true };
+        *self = Watch { turns: crew.turns.load(SeqCst), calm: 0, pause_ms: Some(1) };
     }
 
-    /// Looks, about a millisecond after the last look.
+    /// Looks, a pause after the last look.
     pub fn look(&mut self, crew: &Crew) -> Look {
         let turns = crew.turns.load(SeqCst);
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
@@ -135,12 +139,17 @@ impl Watch {
                 return Look::Again;
             }
             crew.is_watched.store(false, SeqCst);
-            // The last thread may have stopped waiting just before that, and not have rung.
-            self.is_on = crew.waiting.load(SeqCst) == 0 && !crew.is_watched.swap(true, SeqCst);
             self.calm = 0;
-            return if self.is_on { Look::Again } else { Look::Calm };
+            // The last thread may have stopped waiting just before that, and not have rung.
+            if crew.waiting.load(SeqCst) == 0 && !crew.is_watched.swap(true, SeqCst) {
+                return Look::Again;
+            }
+            self.pause_ms = None;
+            return Look::Calm;
         }
         self.calm = 0;
+        self.pause_ms =
+            Some(if has_moved { self.pause_ms.map_or(1, |pause| (pause * 2).min(LONGEST_PAUSE_MS)) } else { 1 });
         let threads = crew.threads.load(SeqCst);
         if has_moved || threads >= crew.most || a_thread_runs() {
             return Look::Again;
@@ -191,7 +200,7 @@ mod tests {
 
     #[test]
     fn it_grows_up_to_its_bound_only_and_shrinks_to_those_that_stay() {
-        let crew = crew(3, 3);
+        let crew = crew(STAYING + 1, STAYING + 1);
         assert!(!crew.join());
         assert!(crew.may_leave());
         assert!(!crew.may_leave());
@@ -209,7 +218,7 @@ mod tests {
         crew.begin_waiting();
         let looks = std::iter::from_fn(|| Some(watch.look(&crew))).take_while(|look| *look == Look::Again);
         assert_eq!(looks.count(), CALM_LOOKS as usize - 1);
-        assert!(!watch.is_on());
+        assert_eq!(watch.pause_ms(), None);
         crew.end_waiting();
         assert_eq!(crew.alarm().read(), Ok(1));
     }

@@ -23,9 +23,6 @@ use crate::signals::Signals;
 /// How often the keeper beats and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
 
-/// How often it looks at a crew of which no thread waits, in milliseconds.
-const WATCH_MS: u16 = 1;
-
 /// How often it looks whether the last connection has ended, in milliseconds.
 const DRAIN_MS: u16 = 20;
 
@@ -47,10 +44,10 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     let mut drain_until = None;
     loop {
         let supervisor = if drain_until.is_none() { Some(lifeline) } else { None };
-        let is_told = wait(worker, supervisor, &signals, watch.is_on())?;
+        let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
         let now = clock::now_ms();
 
-        if is_told && drain_until.is_none() {
+        if woken.is_told && drain_until.is_none() {
             drain_until = Some(now + plan.options.drain_timeout.as_millis() as u64);
             worker.is_draining.store(true, Relaxed);
             worker.door.lock(&worker.epoll);
@@ -61,10 +58,10 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
                 return Ok(());
             }
         }
-        if worker.crew.alarm().read().is_ok() {
+        if woken.is_alarmed {
             watch.begin(&worker.crew);
         }
-        if watch.is_on()
+        if watch.pause_ms().is_some()
             && let Look::Start(count) = watch.look(&worker.crew)
         {
             (0..count).for_each(|_| thread::start(worker));
@@ -80,14 +77,17 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     }
 }
 
-/// Waits for something to do, and says whether this worker was told to end: by a signal, or by losing its supervisor
-/// (`None` once it drains).
-fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, is_watching: bool) -> io::Result<bool> {
-    let timeout = match (is_watching, supervisor) {
-        (true, _) => WATCH_MS,
-        (false, None) => DRAIN_MS,
-        (false, Some(_)) => TICK_MS,
-    };
+/// Why the keeper woke.
+struct Woken {
+    /// By a signal, or by losing its supervisor: this worker is to end.
+    is_told: bool,
+    /// No request thread waits.
+    is_alarmed: bool,
+}
+
+/// Waits for something to do. There is no `supervisor` to lose once the worker drains.
+fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, watch: Option<u16>) -> io::Result<Woken> {
+    let timeout = watch.unwrap_or(if supervisor.is_some() { TICK_MS } else { DRAIN_MS });
     let mut events = vec![
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         PollFd::new(worker.crew.alarm().as_fd(), PollFlags::POLLIN),
@@ -97,8 +97,9 @@ fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, is_w
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let is_orphan = events.get(2).and_then(PollFd::any).unwrap_or(false);
-    Ok(signals.next().is_some() || is_orphan)
+    let has_come = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
+    let is_orphan = has_come(2);
+    Ok(Woken { is_told: (has_come(0) && signals.next().is_some()) || is_orphan, is_alarmed: has_come(1) })
 }
 
 /// Ends a connection whose client took too long.
