@@ -8,11 +8,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
-use super::walk;
+use super::walk::{self, FLAGS};
 use crate::failure::Failure;
-
-/// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
-pub(super) const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 /// A rename of a directory above may make openat2 give up although nothing is wrong, and a lease on the file makes it give
 /// up until that is given back (openat2(2), EAGAIN).

@@ -13,7 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use super::root::FLAGS;
+/// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
+pub const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;

@@ -114,8 +114,9 @@ pub enum Look {
 /// The watch ends after so many looks at which a thread waited.
 const CALM_LOOKS: u32 = 8;
 
-/// The longest pause between two looks, in milliseconds: while turns end, there is no hurry.
-const LONGEST_PAUSE_MS: u16 = 4;
+/// The longest pause between two looks, in milliseconds. The first is one millisecond, each further one twice as long: a
+/// worker at full load is looked at seldom enough to cost nothing.
+const LONGEST_PAUSE_MS: u16 = 8;
 
 impl Watch {
     /// After how many milliseconds the keeper is to look again, if it is to look at all.
@@ -133,6 +134,7 @@ impl Watch {
     pub fn look(&mut self, crew: &Crew) -> Look {
         let turns = crew.turns.load(SeqCst);
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
+        self.pause_ms = self.pause_ms.map(|pause| (pause * 2).min(LONGEST_PAUSE_MS));
         if crew.waiting.load(SeqCst) > 0 {
             self.calm += 1;
             if self.calm < CALM_LOOKS {
@@ -148,8 +150,6 @@ impl Watch {
             return Look::Calm;
         }
         self.calm = 0;
-        self.pause_ms =
-            Some(if has_moved { self.pause_ms.map_or(1, |pause| (pause * 2).min(LONGEST_PAUSE_MS)) } else { 1 });
         let threads = crew.threads.load(SeqCst);
         if has_moved || threads >= crew.most || a_thread_runs() {
             return Look::Again;
@@ -158,6 +158,8 @@ impl Watch {
         if crew.turns.load(SeqCst) != turns || crew.waiting.load(SeqCst) > 0 {
             return Look::Again;
         }
+        // These may block as well.
+        self.pause_ms = Some(1);
         Look::Start(threads.clamp(1, crew.most - threads))
     }
 }
