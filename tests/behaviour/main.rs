@@ -13,6 +13,8 @@ mod leaving_clients;
 mod links;
 mod names;
 mod notify;
+#[cfg(target_arch = "x86_64")]
+mod old_kernel;
 mod refusals;
 mod slow_clients;
 mod start;
