@@ -114,6 +114,9 @@ impl Desk {
                 }
             }
         }
+        if connection.phase == Phase::Sending {
+            connection.deadline_ms = worker.patience.send(clock::now_ms());
+        }
         Wait::Writable
     }
 
