@@ -1,0 +1,234 @@
+"""The columns of the benchmark: each server, how it is configured and started, and how its CPU time is read."""
+
+import http.client
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+WORKERS = 2
+# One number for all of them, so that none is measured closing connections that another one keeps (lighttpd takes no more).
+REQUESTS_PER_CONNECTION = 65535
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    label: str
+    version: list  # the command that tells it
+    configure: Callable  # (folder of its own, document root, port) -> a command that stays in the foreground
+
+
+def otus(binary, extra=""):
+    def configure(folder, root, port):
+        address = ["-s", "127.0.0.1", "-p", str(port)]
+        return [binary, *address, "-w", str(WORKERS), "-r", str(root), *shlex.split(extra)]
+
+    return Server("otus", "otus-httpd", [binary, "--version"], configure)
+
+
+def nginx(name, label, listen="", http=""):
+    def configure(folder, root, port):
+        temporary = "\n".join(
+            f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (folder / "nginx.conf").write_text(f"""
+            daemon off;
+            worker_processes {WORKERS};
+            pid {folder}/pid;
+            error_log stderr;
+            events {{ worker_connections 16384; }}
+            http {{
+                types {{ text/html html; }}
+                access_log off;
+                keepalive_requests {REQUESTS_PER_CONNECTION};
+                {temporary}
+                {http}
+                server {{
+                    listen 127.0.0.1:{port} {listen};
+                    root {root};
+                }}
+            }}
+        """)
+        return ["nginx", "-c", str(folder / "nginx.conf")]
+
+    return Server(name, label, ["nginx", "-v"], configure)
+
+
+def lighttpd():
+    def configure(folder, root, port):
+        (folder / "lighttpd.conf").write_text(f"""
+            server.document-root = "{root}"
+            server.bind = "127.0.0.1"
+            server.port = {port}
+            server.max-worker = {WORKERS}
+            server.max-fds = 16384
+            server.max-keep-alive-requests = {REQUESTS_PER_CONNECTION}
+            mimetype.assign = ( ".html" => "text/html" )
+        """)
+        return ["lighttpd", "-D", "-f", str(folder / "lighttpd.conf")]
+
+    return Server("lighttpd", "lighttpd", ["lighttpd", "-v"], configure)
+
+
+def apache():
+    modules = "/usr/lib/apache2/modules"
+    # A process whose threads are all busy closes keep-alive connections, which wrk counts as errors; none gets more than 100.
+    threads = 128
+
+    def configure(folder, root, port):
+        (folder / "apache.conf").write_text(f"""
+            LoadModule mpm_event_module {modules}/mod_mpm_event.so
+            LoadModule authz_core_module {modules}/mod_authz_core.so
+            LoadModule mime_module {modules}/mod_mime.so
+            {"User www-data" if os.geteuid() == 0 else ""}
+            {"Group www-data" if os.geteuid() == 0 else ""}
+            ServerRoot {folder}
+            DefaultRuntimeDir {folder}
+            PidFile {folder}/pid
+            ErrorLog {folder}/error.log
+            ServerName localhost
+            Listen 127.0.0.1:{port}
+            TypesConfig /dev/null
+            AddType text/html .html
+            DocumentRoot {root}
+            <Directory {root}>
+                Options FollowSymLinks
+                AllowOverride None
+                Require all granted
+            </Directory>
+            ServerLimit {WORKERS}
+            StartServers {WORKERS}
+            ThreadLimit {threads}
+            ThreadsPerChild {threads}
+            MaxRequestWorkers {WORKERS * threads}
+            MinSpareThreads 1
+            MaxSpareThreads {WORKERS * threads}
+            MaxKeepAliveRequests {REQUESTS_PER_CONNECTION}
+        """)
+        return ["apache2", "-D", "FOREGROUND", "-f", str(folder / "apache.conf")]
+
+    return Server("apache", "Apache event", ["apache2", "-v"], configure)
+
+
+def everyone(otus_binary, otus_args):
+    return [
+        otus(otus_binary, otus_args),
+        nginx("nginx-tuned", "nginx tuned", "reuseport deferred", OPEN_FILES + "sendfile off;"),
+        nginx("nginx-sendfile", "nginx tuned, sendfile", "reuseport deferred", OPEN_FILES + SENDFILE),
+        nginx("nginx", "nginx plain", "", SENDFILE),
+        lighttpd(),
+        apache(),
+    ]
+
+
+OPEN_FILES = "open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s; "
+# As Debian's nginx.conf has it. With it nginx is cheaper where the connection ends with the answer (the body leaves in one
+# packet with the FIN), and dearer on keep-alive (a file of 97 bytes sent by sendfile, corked): hence two tuned columns.
+SENDFILE = "sendfile on; tcp_nopush on;"
+
+
+class Running:
+    """A started server. It leads a session of its own: Ctrl-C in the terminal does not reach it, and the session tells
+    which processes are its own, however they were forked."""
+
+    def __init__(self, server, folder, root):
+        self.server = server
+        self.port = free_port()
+        folder.mkdir()
+        self.log = folder / "output"
+        with open(self.log, "wb") as log:
+            # An empty environment: no OTUS_ variable changes the defaults, no journal or notify socket is inherited.
+            self.process = subprocess.Popen(
+                server.configure(folder, root, self.port),
+                env={"PATH": os.environ["PATH"]},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def check(self, name, expected):
+        """Waits until the server answers at all, then demands the right answer."""
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/" + name)
+                answer = connection.getresponse()
+                body = answer.read()
+                connection.close()
+                break
+            except OSError as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{self.server.label} does not answer ({error}). It said:\n{self.said()}")
+                time.sleep(0.02)
+        if answer.status != 200 or body != expected:
+            raise SystemExit(
+                f"{self.server.label} answers /{name} with status {answer.status} and {len(body)} bytes, "
+                f"not with 200 and the file's own {len(expected)} bytes. It said:\n{self.said()}"
+            )
+
+    def said(self):
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def cpu_seconds(self):
+        """User and system time that all processes of the server have used so far.
+
+        /proc/PID/stat counts in ticks of 10 ms, rounded down twice a process: 2 % of a run. The process CPU clock is the
+        same sum over all threads, ended ones included, in nanoseconds. Only what processes that have ended leave behind
+        with their parent (cutime, cstime) is to be had in ticks alone; servers here keep their processes.
+        """
+        total = 0.0
+        for pid, fields in session_processes(self.process.pid):
+            try:
+                total += time.clock_gettime(process_clock(pid))
+            except OSError:
+                continue  # ended since it was listed: its parent has its time
+            total += (int(fields[CUTIME]) + int(fields[CSTIME])) / os.sysconf("SC_CLK_TCK")
+        return total
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            print(f"{self.server.label} does not stop within 10 s of TERM; it is killed.", file=sys.stderr, flush=True)
+        # The number of a session is not given away while a process of it lives: these are ours alone.
+        for pid, _ in session_processes(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+
+# Places in /proc/PID/stat, counted after the command name, which may itself hold spaces and brackets (man 5 proc_pid_stat).
+STATE, SESSION, CUTIME, CSTIME = 0, 3, 13, 14
+
+
+def session_processes(session):
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[SESSION]) == session and fields[STATE] != "Z":
+                yield int(entry.name), fields
+
+
+def process_clock(pid):
+    """What clock_getcpuclockid(3) makes of a process number; Python has it for threads only."""
+    return (~pid << 3) | 2
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
