@@ -32,7 +32,9 @@ impl Status {
             self.samples.pop_front();
         }
         let (then, before) = self.samples[0];
-        if now_ms == then { 0.0 } else { (requests - before) as f64 * 1000.0 / (now_ms - then) as f64 }
+        // A few milliseconds after the start say nothing about a second.
+        let seconds = (now_ms - then).max(1_000) as f64 / 1_000.0;
+        (requests - before) as f64 / seconds
     }
 }
 
@@ -44,6 +46,7 @@ mod tests {
     fn the_rate_is_that_of_the_last_ten_seconds() {
         let mut status = Status::default();
         assert_eq!(status.rate(0, 0), 0.0);
+        assert_eq!(status.rate(4, 1), 1.0);
         assert_eq!(status.rate(1_000, 100), 100.0);
         assert_eq!(status.rate(5_000, 100), 20.0);
         assert_eq!(status.rate(10_000, 100), 10.0);

@@ -1,0 +1,41 @@
+#!/bin/bash
+# Makes a fresh machine serve: installs the package, starts its socket, and measures it with ab. Fails if a request fails.
+#   provision.sh FILE.deb      as root, on Debian or Ubuntu with systemd 229 or later
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive
+
+fail() {
+    echo "provision.sh: $*" >&2
+    exit 1
+}
+
+[ -f "${1:-}" ] || fail "give the package file, such as target/debian/otus-httpd_0.1.0_amd64.deb."
+[ "$(id -u)" = 0 ] || fail "this needs root."
+deb=$(readlink -f "$1")
+
+# A machine that has just booted may be at its own updates, and apt refuses to run twice: then wait, five minutes at most.
+patiently() {
+    local deadline=$((SECONDS + 300))
+    until "$@"; do
+        if [ $SECONDS -ge $deadline ] || ! pgrep -x 'apt|apt-get|dpkg|unattended-upgr' > /dev/null; then
+            fail "'$*' failed."
+        fi
+        sleep 5
+    done
+}
+
+if ! command -v ab > /dev/null; then
+    patiently apt-get -qq update
+    patiently apt-get -qq --yes install apache2-utils
+fi
+patiently apt-get -qq --yes install "$deb"
+systemctl start otus-httpd.socket
+systemctl is-active --quiet otus-httpd.service && systemctl restart otus-httpd.service
+
+report=$(ab -q -n 50000 -c 100 -r -s 60 http://127.0.0.1/test.html) || fail "ab did not finish. See: journalctl -u otus-httpd"
+echo "$report"
+grep -Eq '^Complete requests: +50000$' <<< "$report" || fail "not all of the 50,000 requests were completed."
+grep -Eq '^Failed requests: +0$' <<< "$report" || fail "some requests failed."
+! grep -q '^Non-2xx responses' <<< "$report" || fail "some answers were not 200; is there a test.html in /var/www/html?"
+systemctl is-active --quiet otus-httpd.service || fail "the service is not active after the requests. See: systemctl status otus-httpd"
+echo "provision.sh: 50,000 requests, none failed."

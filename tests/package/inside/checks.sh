@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# To be sourced by what runs inside a test machine: a line of PASS or FAIL for each check, and a failing exit if one failed.
+
+failures=0
+
+pass() {
+    echo "PASS $1"
+}
+
+# fail NAME [WHY]
+fail() {
+    echo "FAIL $1${2:+: $2}"
+    failures=$((failures + 1))
+}
+
+# check NAME COMMAND...: the command succeeds. What it prints is shown when it does not.
+check() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        pass "$name"
+    else
+        fail "$name" "'$*' failed. $output"
+    fi
+}
+
+# equal NAME GOT WANTED
+equal() {
+    if [ "$2" = "$3" ]; then
+        pass "$1"
+    else
+        fail "$1" "got '$2', expected '$3'"
+    fi
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; its output is not shown.
+wait_for() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.02
+    done
+}
+
+property() {
+    systemctl show --property="$1" "${2:-otus-httpd.service}" | cut -d = -f 2-
+}
+
+state() {
+    systemctl is-active "otus-httpd.$1" || true
+}
+
+# status_of URL [CURL OPTION...]
+status_of() {
+    curl --silent --output /dev/null --max-time 20 --write-out '%{http_code}' "$@" || true
+}
+
+workers() {
+    pgrep --parent "$(property MainPID)"
+}
+
+has_workers() {
+    [ "$(workers | wc -l)" = "$1" ]
+}
+
+# ab_counts LOG: completed, failed and non-2xx requests of an ab run
+ab_counts() {
+    awk '/^Complete requests/ {c = $3} /^Failed requests/ {f = $3} /^Non-2xx/ {n = $3} END {print c + 0, f + 0, n + 0}' "$1"
+}
+
+# The measure that the package has to pass everywhere.
+check_ab() {
+    ab -q -n 50000 -c 100 -r -s 60 http://127.0.0.1/test.html > /tmp/ab.log 2>&1 || true
+    equal "ab: 50,000 requests, 100 at a time, none failed" "$(ab_counts /tmp/ab.log)" "50000 0 0"
+    echo "INFO $(grep 'Requests per second' /tmp/ab.log)"
+}
+
+finish() {
+    if [ $failures -gt 0 ]; then
+        echo "--- the journal's last lines:"
+        journalctl --no-pager --output short-precise --unit otus-httpd.service --unit otus-httpd.socket | tail -n 40
+        exit 1
+    fi
+    exit 0
+}

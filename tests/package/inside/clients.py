@@ -1,0 +1,144 @@
+"""Clients of the life-cycle test, with nothing but sockets: http.client would hide what a connection does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+REQUEST = b"GET /test.html HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def connect():
+    connection = socket.create_connection(("127.0.0.1", 80), 20)
+    connection.settimeout(20)
+    return connection
+
+
+def ask(connection):
+    """One request; true if a whole answer with status 200 came."""
+    try:
+        connection.sendall(REQUEST)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = connection.recv(65536)
+            if not part:
+                return False
+            answer += part
+        head, body = answer.split(b"\r\n\r\n", 1)
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+        while len(body) < length:
+            part = connection.recv(65536)
+            if not part:
+                return False
+            body += part
+        return head.startswith(b"HTTP/1.1 200 ")
+    except OSError as error:
+        ask.error = error
+        return False
+
+
+def one_after_another(stop):
+    """A fresh connection for each request until `stop()`: how many were made, how many failed."""
+    made = failed = 0
+    while not stop():
+        made += 1
+        try:
+            with connect() as connection:
+                failed += not ask(connection)
+        except OSError:
+            failed += 1
+    return made, failed
+
+
+def until_file(path):
+    """until FILE: requests until the file is there; prints made and failed."""
+    print(*one_after_another(lambda: os.path.exists(path)))
+
+
+def owners():
+    """Which worker holds the server's end of each connection, by the client's port."""
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = :80"], capture_output=True, text=True).stdout
+    held = {}
+    for line in lines.splitlines():
+        peer, users = line.split()[3:5]
+        held[int(peer.rsplit(":", 1)[1])] = int(users.split("pid=")[1].split(",")[0])
+    return held
+
+
+def children(parent):
+    return set(map(int, subprocess.run(["pgrep", "--parent", str(parent)], capture_output=True, text=True).stdout.split()))
+
+
+def kill_a_worker(supervisor):
+    """kill SUPERVISOR: kills one worker with SIGKILL under load; prints its pid and PASS or FAIL lines."""
+    connections = []
+    victim = None
+    # The workers share the connections as they come: open some until two workers hold a few each.
+    while len(connections) < 500 and victim is None:
+        for _ in range(20):
+            connection = connect()
+            assert ask(connection), "no answer before anything was killed"
+            connections.append(connection)
+        held = owners()
+        mine = [held.get(connection.getsockname()[1]) for connection in connections]
+        for pid in set(mine) - {None}:
+            if 2 <= mine.count(pid) <= len(mine) - 2:
+                victim = pid
+    print("victim", victim)
+    if victim is None:
+        print("FAIL kill -9: one worker held all 500 connections; nothing can be told from killing it")
+        return
+    others = [connection for connection, owner in zip(connections, mine) if owner != victim]
+    before = children(supervisor)
+
+    done = threading.Event()
+    fresh = []
+    thread = threading.Thread(target=lambda: fresh.append(one_after_another(done.is_set)))
+    thread.start()
+    start = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    replaced = None
+    unharmed = True
+    while time.monotonic() < start + 2:
+        unharmed = all([ask(connection) for connection in others]) and unharmed
+        now = children(supervisor)
+        if replaced is None and victim not in now and len(now) == len(before):
+            replaced = time.monotonic() - start
+    done.set()
+    thread.join()
+    made, failed = fresh[0]
+
+    def report(good, text):
+        print("PASS" if good else "FAIL", "kill -9 of a worker:", text)
+
+    report(replaced is not None and replaced <= 1, f"replaced within a second ({replaced and round(replaced * 1000)} ms)")
+    report(unharmed, f"the {len(others)} connections of other workers went on")
+    # The worker may have held one request of a client that sends one at a time.
+    report(failed <= 1, f"{made} new connections, at most the one in its hands failed ({failed})")
+
+
+def death_record(pid):
+    """record PID: whether the journal on stdin (JSON lines) has the death of this worker, with pid and signal as fields."""
+    for line in sys.stdin:
+        record = json.loads(line)
+        if record.get("WORKER_PID") == pid and record.get("SIGNAL") in ("9", "KILL", "SIGKILL"):
+            print(record["MESSAGE"])
+            return
+    sys.exit("no record has WORKER_PID=" + pid + " and SIGNAL=SIGKILL")
+
+
+def sentence():
+    """sentence: the journal on stdin (JSON lines) must hold one record of the server; prints it."""
+    records = [record for record in map(json.loads, sys.stdin) if record.get("SYSLOG_IDENTIFIER") == "otus-httpd"]
+    messages = [record["MESSAGE"] for record in records]
+    if len(messages) != 1 or "\n" in messages[0]:
+        sys.exit(f"expected one line, got {messages}")
+    print(messages[0])
+
+
+COMMANDS = {"until": until_file, "kill": lambda pid: kill_a_worker(int(pid)), "record": death_record, "sentence": sentence}
+COMMANDS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,366 @@
+#!/bin/bash
+# Runs inside the container: the package from installation to purge.
+#   life-cycle.sh V1.deb V2.deb
+set -uo pipefail
+here=$(dirname "$0")
+. "$here/checks.sh"
+v1=$1 v2=$2
+export DEBIAN_FRONTEND=noninteractive
+url=http://127.0.0.1
+
+# Everything that a package could leave behind. Not listed: logs, caches, dpkg's and apt's own books, the
+# backups that adduser makes of /etc/passwd and its like, and this test.
+snapshot() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /test -o -path /var/log \
+        -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
+        -o -name '*-' -path '/etc/*' -o -path /etc/.pwd.lock \
+        -o -printf '%y %m %u %g %p %l\n' | sort
+    find /var/lib/systemd -name '*otus*'
+    find /etc -type f ! -name '*-' ! -name .pwd.lock -exec sha256sum {} + | sort
+    getent passwd
+    getent group
+}
+
+quietly() {
+    "$@" > /tmp/output 2>&1 || {
+        local status=$?
+        cat /tmp/output
+        return $status
+    }
+}
+
+installed() {
+    quietly apt-get install --yes --no-install-recommends "$1"
+}
+
+complaints() {
+    grep -iE 'warn|error|could not|not executed|failed|^[EW]:' /tmp/output
+}
+
+listening_inode() {
+    ss --no-header --listening --tcp --numeric --extended 'sport = :80' | grep -o 'ino:[0-9]*'
+}
+
+installation() {
+    check "install" installed "$v1"
+    equal "install: nothing to complain about in the output" "$(complaints)" ""
+    equal "socket enabled" "$(systemctl is-enabled otus-httpd.socket)" enabled
+    equal "socket active" "$(state socket)" active
+    equal "service not started" "$(state service)" inactive
+    equal "the pages are in the document root" "$(diff -r /usr/share/otus-httpd/www /var/www/html && echo same)" same
+    check "units: systemd-analyze verify" silent systemd-analyze verify /lib/systemd/system/otus-httpd.{socket,service}
+    check "units: exposure at most 0.3" systemd-analyze --no-pager --threshold=3 security otus-httpd.service
+    equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
+    equal "man page: its sections" "$(grep -cE '^(NAME|SYNOPSIS|OPTIONS|SIGNALS|EXIT STATUS|FILES|SEE ALSO)$' /tmp/man)" 7
+}
+
+# The manual and the settings file know every option that the server has.
+documentation() {
+    local options variables
+    options=$(otus-httpd --help | grep -oE -- '--[a-z-]+' | sort -u)
+    variables=$(otus-httpd --help | grep -oE 'OTUS_[A-Z_]+' | sort -u)
+    equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z-]+' /tmp/man | sort -u))" ""
+    equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(grep -oE 'OTUS_[A-Z_]+' /tmp/man | sort -u))" ""
+    equal "the settings file has every variable" "$variables" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
+    equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
+    # A value in the file that is the default must be the one that the server tells.
+    equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
+        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' | sort)"
+}
+
+silent() {
+    local output
+    if ! output=$("$@" 2>&1) || [ -n "$output" ]; then
+        echo "$output"
+        return 1
+    fi
+}
+
+first_request() {
+    equal "first request, IPv4" "$(status_of $url/test.html)" 200
+    equal "it started the service" "$(state service)" active
+    systemctl stop otus-httpd.service 2> /dev/null
+    equal "first request, IPv6" "$(status_of 'http://[::1]/')" 200
+    equal "it started the service" "$(state service)" active
+    equal "Server header" "$(curl --silent --head $url/ | tr -d '\r' | grep '^Server:')" "Server: OtusServer"
+}
+
+status() {
+    equal "service type" "$(property Type)" notify
+    check "systemctl status shows the server's own words" wait_for 5 sh -c 'systemctl status --no-pager otus-httpd | grep -E "Status: .*workers? .*requests? [1-9]"'
+    echo "INFO $(property StatusText)"
+    equal "all processes belong to otus-httpd" "$(ps -o user= -p "$(property MainPID)" --ppid "$(property MainPID)" | sort -u)" otus-httpd
+    equal "no process can gain a privilege or call what is not listed" "$(awk '/^(CapEff|CapBnd|NoNewPrivs|Seccomp):/ {print $2}' \
+        /proc/"$(property MainPID)"/status | paste -sd ' ')" "0000000000000000 0000000000000000 1 2"
+    check "journal: records with fields of ours" grep -q '"SYSLOG_IDENTIFIER":"otus-httpd"' <(journalctl -u otus-httpd -o json)
+    check "no directive of the units was refused" sh -c '! journalctl -b | grep -E "otus-httpd\.(service|socket):[0-9]+:"'
+    equal "the sandbox refused nothing that the server needs" "$(journalctl -u otus-httpd | grep -ciE 'not permitted|denied')" 0
+    install -m 640 -g www-data /usr/share/otus-httpd/www/test.html /var/www/html/for-the-web-group.html
+    install -m 600 /usr/share/otus-httpd/www/test.html /var/www/html/for-root.html
+    equal "what the web group may read is served" "$(status_of $url/for-the-web-group.html)" 200
+    equal "what only root may read is not" "$(status_of $url/for-root.html)" 403
+    rm /var/www/html/for-*.html
+}
+
+killed_worker() {
+    # Keep-alive load beside it; it ends by itself.
+    ab -q -k -t 8 -n 10000000 -c 20 -r -s 30 $url/test.html > /tmp/ab-kill.log 2>&1 &
+    local load=$!
+    python3 "$here/clients.py" kill "$(property MainPID)" > /tmp/kill.log 2>&1 || fail "the kill test ran" "$(tail -n 3 /tmp/kill.log)"
+    grep -E '^(PASS|FAIL)' /tmp/kill.log
+    check "kill -9: the load went on" kill -0 $load
+    kill -TERM $load
+    wait $load 2> /dev/null
+    local pid
+    pid=$(awk '/^victim/ {print $2}' /tmp/kill.log)
+    check "journal: the death, its pid and signal" sh -c "journalctl -u otus-httpd -o json | python3 $here/clients.py record '$pid'"
+    equal "the service did not restart" "$(property NRestarts)" 0
+}
+
+watchdog() {
+    local before after
+    before=$(property MainPID)
+    kill -STOP "$before"
+    check "a stopped supervisor: the watchdog ends it, systemd starts another" wait_for 40 restarted "$before"
+    after=$(property MainPID)
+    check "journal: watchdog timeout" sh -c 'journalctl -u otus-httpd | grep -i "watchdog timeout"'
+    equal "it serves" "$(status_of $url/test.html)" 200
+    check "the old processes are gone" sh -c "! kill -0 $before 2> /dev/null && test \$(pgrep -cx otus-httpd) = $(($(workers | wc -l) + 1))"
+    equal "no memory dump is left" "$(ls /core* /var/lib/systemd/coredump/* 2> /dev/null)" ""
+    [ "$before" != "$after" ]
+}
+
+restarted() {
+    local pid
+    pid=$(property MainPID)
+    [ "$pid" != "$1" ] && [ "$pid" != 0 ] && [ "$(property ActiveState)" = active ]
+}
+
+stop_and_start() {
+    systemctl stop otus-httpd.service 2> /dev/null
+    equal "stop of the service: it ended well" "$(property Result)" success
+    equal "stop of the service: inactive" "$(state service)" inactive
+    equal "stop of the service: no process is left" "$(pgrep -cx otus-httpd)" 0
+    equal "stop of the service: the socket stays" "$(state socket)" active
+    equal "the next request starts it" "$(status_of $url/test.html) $(state service)" "200 active"
+    systemctl stop otus-httpd.socket otus-httpd.service
+    equal "stop of both" "$(state socket) $(state service)" "inactive inactive"
+    equal "stop of both: nobody listens" "$(listening_inode)" ""
+    check "start of the service" systemctl start otus-httpd.service
+    equal "start of the service brings the socket along" "$(state socket) $(status_of $url/test.html)" "active 200"
+}
+
+# A download that takes longer than TimeoutStopSec=: the server asks systemd for more time, and finishes it.
+drain() {
+    drop_in service Service TimeoutStopSec=2
+    systemctl restart otus-httpd
+    truncate --size=40M /var/www/html/large.bin
+    curl --silent --limit-rate 8M --output /tmp/large.bin $url/large.bin &
+    local download=$!
+    wait_for 10 test -s /tmp/large.bin
+    local start=$SECONDS
+    check "stop during a download" systemctl stop otus-httpd.service
+    equal "stop during a download: it ended well" "$(property Result)" success
+    check "stop during a download: it took longer than TimeoutStopSec" test $((SECONDS - start)) -gt 2
+    wait $download
+    equal "stop during a download: it came whole" "$? $(stat --format=%s /tmp/large.bin)" "0 $((40 * 1024 * 1024))"
+    rm -r /var/www/html/large.bin /tmp/large.bin /etc/systemd/system/otus-httpd.service.d
+    systemctl daemon-reload
+}
+
+settings() {
+    cp /etc/default/otus-httpd /tmp/default
+    echo OTUS_WORKERS=3 >> /etc/default/otus-httpd
+    check "OTUS_WORKERS=3: restart" systemctl restart otus-httpd
+    check "OTUS_WORKERS=3: three workers" wait_for 5 has_workers 3
+
+    refused "a bad value" OTUS_WORKERS=none OTUS_WORKERS 2
+    refused "a missing document root" OTUS_ROOT=/nonexistent /nonexistent 1
+    cp /tmp/default /etc/default/otus-httpd
+    check "with good settings again: restart" systemctl restart otus-httpd
+    equal "with good settings again: it serves" "$(state socket) $(status_of $url/test.html)" "active 200"
+
+    # Clients come while the settings are wrong: systemd gives up after some starts, and closes the socket too.
+    echo OTUS_WORKERS=none >> /etc/default/otus-httpd
+    systemctl restart otus-httpd 2> /dev/null
+    equal "wrong settings, with clients: no answer" "$(status_of $url/test.html)" 000
+    check "wrong settings, with clients: systemd gives up" wait_for 15 systemctl is-failed otus-httpd.socket
+    cp /tmp/default /etc/default/otus-httpd
+    # As the manual says.
+    check "wrong settings, with clients: reset-failed" systemctl reset-failed otus-httpd.service otus-httpd.socket
+    check "wrong settings, with clients: restart" systemctl restart otus-httpd
+    equal "wrong settings, with clients: it serves" "$(state socket) $(status_of $url/test.html)" "active 200"
+}
+
+# refused NAME SETTING NAMED EXIT_STATUS: the start fails, once, with one sentence that names the thing.
+refused() {
+    { cat /tmp/default && echo "$2"; } > /etc/default/otus-httpd
+    systemctl stop otus-httpd.service 2> /dev/null
+    # systemd counts the starts of the last ten seconds, and this test makes many.
+    systemctl reset-failed
+    journalctl --sync
+    journalctl --cursor-file=/tmp/cursor --quiet > /dev/null
+    check "$1: the start fails" sh -c '! systemctl start otus-httpd 2> /dev/null'
+    equal "$1: the service is failed, the socket is not" "$(state service) $(state socket)" "failed active"
+    equal "$1: exit status" "$(property ExecMainStatus)" "$4"
+    journalctl --sync
+    journalctl --cursor-file=/tmp/cursor -u otus-httpd -o json > /tmp/refused.json
+    check "$1: one sentence" sh -c "python3 $here/clients.py sentence < /tmp/refused.json > /tmp/sentence"
+    check "$1: it names $3" grep --fixed-strings -- "$3" /tmp/sentence
+    echo "INFO $(cat /tmp/sentence)"
+}
+
+# The examples of the manual: other addresses, a site in /home.
+manual() {
+    drop_in socket Socket ListenStream= ListenStream=127.0.0.1:8000 ListenStream=/run/otus-httpd.sock
+    systemctl restart otus-httpd.socket
+    equal "another address" "$(status_of http://127.0.0.1:8000/test.html)" 200
+    equal "a unix socket" "$(status_of --unix-socket /run/otus-httpd.sock http://localhost/test.html)" 200
+    equal "not the old one" "$(status_of $url/test.html)" 000
+    mkdir -p /home/web && cp -R /usr/share/otus-httpd/www /home/web/site
+    cp /etc/default/otus-httpd /tmp/default
+    echo OTUS_ROOT=/home/web/site >> /etc/default/otus-httpd
+    drop_in service Service ProtectHome=read-only
+    check "a site in /home: restart" systemctl restart otus-httpd
+    equal "a site in /home" "$(status_of http://127.0.0.1:8000/test.html)" 200
+    cp /tmp/default /etc/default/otus-httpd
+    rm -rf /home/web /etc/systemd/system/otus-httpd.{socket,service}.d
+    systemctl daemon-reload
+    systemctl restart otus-httpd.socket
+    equal "the first address again" "$(status_of $url/test.html)" 200
+    rm -f /run/otus-httpd.sock
+}
+
+# drop_in KIND SECTION LINE...
+drop_in() {
+    local directory=/etc/systemd/system/otus-httpd.$1.d
+    mkdir -p "$directory"
+    { echo "[$2]" && printf '%s\n' "${@:3}"; } > "$directory/override.conf"
+    systemctl daemon-reload
+}
+
+# What Linux 4.4 does not have answers as there: each part of the server that uses it must do without.
+old_kernel() {
+    drop_in service Service SystemCallErrorNumber=ENOSYS "SystemCallFilter=~clone3 close_range epoll_pwait2 faccessat2 \
+        landlock_add_rule landlock_create_ruleset landlock_restrict_self openat2 pidfd_open pidfd_send_signal preadv2 rseq statx"
+    ln -s /etc/passwd /var/www/html/outside
+    check "as on Linux 4.4: restart" systemctl restart otus-httpd
+    equal "as on Linux 4.4: calls that are newer are out" "$(property SystemCallFilter | grep -oE 'openat2|statx|clone3')" ""
+    equal "as on Linux 4.4: a file" "$(status_of $url/test.html)" 200
+    equal "as on Linux 4.4: a directory" "$(status_of $url/)" 200
+    equal "as on Linux 4.4: nothing" "$(status_of $url/nothing)" 404
+    equal "as on Linux 4.4: a link that leaves the document root" "$(status_of $url/outside)" 403
+    ab -q -n 5000 -c 50 -r -s 60 $url/test.html > /tmp/ab.log 2>&1
+    equal "as on Linux 4.4: ab" "$(ab_counts /tmp/ab.log)" "5000 0 0"
+    rm -r /var/www/html/outside /etc/systemd/system/otus-httpd.service.d
+    systemctl daemon-reload
+    systemctl restart otus-httpd
+}
+
+upgrade() {
+    local load client inode before
+    inode=$(listening_inode)
+    before=$(property MainPID)
+    rm -f /tmp/enough
+    python3 "$here/clients.py" until /tmp/enough > /tmp/client.log &
+    client=$!
+    ab -q -t 10 -n 10000000 -c 20 -s 60 $url/test.html > /tmp/ab-upgrade.log 2>&1 &
+    load=$!
+    wait_for 5 under_load
+    check "upgrade under load" installed "$v2"
+    equal "upgrade: the version" "$(dpkg-query --showformat='${Version}' --show otus-httpd)" "$(dpkg-deb --field "$v2" Version)"
+    check "upgrade: the service was restarted" wait_for 10 restarted "$before"
+    equal "upgrade: the listening socket is the same" "$(listening_inode)" "$inode"
+    check "upgrade: the load outlasted it" kill -0 $load
+    wait $load
+    equal "upgrade: ab ended well" $? 0
+    touch /tmp/enough
+    wait $client
+    equal "upgrade: ab, failed and non-2xx" "$(ab_counts /tmp/ab-upgrade.log | cut -d ' ' -f 2-)" "0 0"
+    equal "upgrade: failed requests of a second client" "$(cut -d ' ' -f 2 /tmp/client.log)" 0
+    echo "INFO requests during the upgrade: ab $(ab_counts /tmp/ab-upgrade.log | cut -d ' ' -f 1), second client $(cut -d ' ' -f 1 /tmp/client.log)"
+}
+
+under_load() {
+    [ "$(ss --no-header --tcp --numeric 'sport = :80' | wc -l)" -ge 10 ]
+}
+
+# Leaving. Each variant of a document root must survive, or go, as the manual says.
+removal() {
+    check "remove" quietly apt-get remove --yes otus-httpd
+    equal "remove: nobody listens, no process" "$(listening_inode)$(pgrep -x otus-httpd)" ""
+    check "remove: settings stay" test -e /etc/default/otus-httpd
+    check "remove: the document root stays" test -e /var/www/html/test.html
+    check "install after remove" installed "$v1"
+    equal "install after remove: socket" "$(systemctl is-enabled otus-httpd.socket) $(state socket)" "enabled active"
+    purged "an untouched document root"
+    check "purge: an untouched document root goes" test ! -e /var/www
+
+    installed "$v1"
+    equal "install after purge: it serves" "$(status_of $url/test.html)" 200
+    echo mine > /var/www/html/mine.txt
+    purge
+    equal "purge: a document root with a file more stays" "$(cat /var/www/html/mine.txt)" mine
+    rm -rf /var/www
+    unchanged "a document root with a file more"
+
+    installed "$v1"
+    echo changed > /var/www/html/index.html
+    purge
+    equal "purge: a document root with a changed file stays" "$(cat /var/www/html/index.html)" changed
+    rm -rf /var/www
+    unchanged "a document root with a changed file"
+
+    mkdir -p /var/www/html
+    echo "the administrator's" > /var/www/html/index.html
+    touch --date=2001-02-03 /var/www/html/index.html /var/www/html
+    snapshot > /tmp/before-own
+    installed "$v1"
+    equal "an existing document root is served" "$(curl --silent $url/)" "the administrator's"
+    equal "an existing document root gets no page of ours" "$(status_of $url/test.html)" 404
+    purge
+    equal "purge: an existing document root is as it was" "$(snapshot | diff /tmp/before-own -)" ""
+    equal "purge: an existing document root keeps its times" "$(find /var/www/html -newermt 2001-02-04)" ""
+    rm -rf /var/www
+
+    # The administrator's choice outlives an upgrade.
+    installed "$v1"
+    systemctl disable --now --quiet otus-httpd.socket
+    installed "$v2"
+    equal "upgrade: a disabled socket stays disabled" "$(systemctl is-enabled otus-httpd.socket)" disabled
+    purged "a disabled socket"
+    equal "no unit failed" "$(systemctl --failed --no-legend)" ""
+}
+
+purge() {
+    quietly apt-get purge --yes otus-httpd
+}
+
+purged() {
+    check "purge: $1" purge
+    equal "purge: $1: nothing to complain about in the output" "$(complaints)" ""
+    unchanged "$1"
+}
+
+unchanged() {
+    equal "purge: $1: nothing is left behind" "$(snapshot | diff /tmp/before -)" ""
+}
+
+snapshot > /tmp/before
+installation
+documentation
+first_request
+status
+check_ab
+killed_worker
+watchdog
+stop_and_start
+drain
+settings
+manual
+old_kernel
+upgrade
+removal
+check "provision.sh" quietly bash "$here/provision.sh" "$v1"
+finish
