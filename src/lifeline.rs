@@ -1,10 +1,9 @@
-//! What ties a worker to its supervisor: a socket pair. The worker says on it that it is ready, and either side learns
-//! from its end of file that the other is gone.
+//! What ties a worker to its supervisor: a socket pair. The worker says on it that it is ready, and learns from its end of
+//! file that the supervisor is gone.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 const READY: &[u8] = b"ready";
@@ -24,27 +23,11 @@ pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
     Ok((SupervisorEnd(supervisor), WorkerEnd(worker)))
 }
 
-/// What the supervisor hears.
-#[derive(Debug, PartialEq, Eq)]
-pub enum News {
-    /// The worker serves.
-    Ready,
-    /// The worker has closed its end, or is gone.
-    Gone,
-    /// Nothing new.
-    Nothing,
-}
-
 impl SupervisorEnd {
-    /// Reads without waiting.
-    pub fn hear(&self) -> News {
+    /// Whether the worker has said since the last time that it serves.
+    pub fn hears_ready(&self) -> bool {
         let mut message = [0; 16];
-        match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
-            Ok(length) if &message[..length] == READY => News::Ready,
-            Ok(0) => News::Gone,
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => News::Nothing,
-            Err(_) => News::Gone,
-        }
+        recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()).is_ok_and(|length| &message[..length] == READY)
     }
 }
 
@@ -73,13 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_heard_once_and_then_the_end() {
+    fn ready_is_heard_once() {
         let (supervisor, worker) = pair().unwrap();
-        assert_eq!(supervisor.hear(), News::Nothing);
+        assert!(!supervisor.hears_ready());
         worker.say_ready();
-        assert_eq!(supervisor.hear(), News::Ready);
-        assert_eq!(supervisor.hear(), News::Nothing);
+        assert!(supervisor.hears_ready());
+        assert!(!supervisor.hears_ready());
         drop(worker);
-        assert_eq!(supervisor.hear(), News::Gone);
+        assert!(!supervisor.hears_ready());
     }
 }

@@ -7,7 +7,7 @@ use otus_httpd::options::{self, Options};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
 use otus_httpd::worker::Plan;
-use otus_httpd::{log, sockets};
+use otus_httpd::{descriptors, log, sockets};
 
 /// The server cannot start.
 const EXIT_FAILURE: u8 = 1;
@@ -41,5 +41,6 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
 fn start(options: Options) -> Result<Supervisor, Failure> {
     let site = Site::open(&options)?;
     let sockets = sockets::open(&options.host, options.port)?;
-    Supervisor::new(Plan { options, sockets, site })
+    let descriptors = descriptors::raise_limit();
+    Supervisor::new(Plan { options, sockets, site, descriptors })
 }

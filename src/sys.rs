@@ -76,6 +76,15 @@ pub fn set_defer_accept(listener: &impl AsFd, seconds: i32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// tcp(7), unix(7), SIOCOUTQ: how many bytes the client has not yet taken.
+pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: this request, which is the same number as TIOCOUTQ, writes one int to the address that it is given.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    Errno::result(result)?;
+    Ok(count.unsigned_abs() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

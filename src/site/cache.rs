@@ -1,12 +1,16 @@
-//! Small files in memory: bounded, and never stale, since every use compares the file's identity with the disk's.
+//! Small files in memory: bounded, and not stale, since every use compares the file's identity with the disk's.
+//!
+//! What is written through a memory mapping shows when the kernel notes it in the file's times (mmap(2)), not before.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use super::file::{File, Identity, Stored};
 use super::root::Root;
+use crate::clock;
 
 /// The largest file that is kept, in bytes. Beyond it, sendfile(2) costs less than copying.
 const LARGEST: u64 = 32 * 1024;
@@ -14,6 +18,10 @@ const LARGEST: u64 = 32 * 1024;
 /// A file that was written to this recently is not kept: a second write within one tick of the file system's clock would
 /// leave its identity as it was. Two seconds is the coarsest clock of a file system in use.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// How long a look at the file's identity is enough, in milliseconds. Then the path is opened again, beneath the root: it
+/// may meanwhile lead to the same file outside.
+const TRUST_MS: u64 = 1_000;
 
 /// What an entry costs besides its bytes.
 const OVERHEAD: usize = 160;
@@ -30,9 +38,15 @@ pub struct Cache {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<CString, Arc<Stored>>,
-    old: HashMap<CString, Arc<Stored>>,
+    young: HashMap<CString, Arc<Entry>>,
+    old: HashMap<CString, Arc<Entry>>,
     young_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stored: Arc<Stored>,
+    opened_ms: AtomicU64,
 }
 
 impl Cache {
@@ -43,16 +57,15 @@ impl Cache {
 
     /// The file at `path`, if it is here and the disk still has the same.
     pub fn get(&self, path: &CStr, root: &Root) -> Option<Arc<Stored>> {
-        let (stored, is_old) = self.look_up(path)?;
-        let current = root.stat(path).is_ok_and(|stat| Identity::from(&stat) == stored.identity);
-        if !current {
+        let (entry, is_old) = self.look_up(path)?;
+        if !entry.is_current(path, root) {
             self.generations.write().unwrap_or_else(PoisonError::into_inner).forget(path);
             return None;
         }
         if is_old {
-            self.put(path, &stored);
+            self.insert(path, entry.clone());
         }
-        Some(stored)
+        Some(entry.stored.clone())
     }
 
     /// Whether `file` is one to keep.
@@ -63,36 +76,55 @@ impl Cache {
         size <= LARGEST && OVERHEAD + size as usize <= self.half / 8 && mtime_ns.max(ctime_ns) < settled_ns
     }
 
-    /// Keeps `stored`.
+    /// Keeps `stored`, which was opened just now.
     pub fn put(&self, path: &CStr, stored: &Arc<Stored>) {
+        let opened_ms = AtomicU64::new(clock::now_ms());
+        self.insert(path, Arc::new(Entry { stored: stored.clone(), opened_ms }));
+    }
+
+    fn insert(&self, path: &CStr, entry: Arc<Entry>) {
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
         generations.forget(path);
-        if generations.young_bytes + cost(path, stored) > self.half {
+        if generations.young_bytes + cost(path, &entry) > self.half {
             generations.old = std::mem::take(&mut generations.young);
             generations.young_bytes = 0;
         }
-        generations.young_bytes += cost(path, stored);
-        generations.young.insert(path.into(), stored.clone());
+        generations.young_bytes += cost(path, &entry);
+        generations.young.insert(path.into(), entry);
     }
 
-    fn look_up(&self, path: &CStr) -> Option<(Arc<Stored>, bool)> {
+    fn look_up(&self, path: &CStr) -> Option<(Arc<Entry>, bool)> {
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        let young = generations.young.get(path).map(|stored| (stored.clone(), false));
-        young.or_else(|| generations.old.get(path).map(|stored| (stored.clone(), true)))
+        let young = generations.young.get(path).map(|entry| (entry.clone(), false));
+        young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)))
+    }
+}
+
+impl Entry {
+    fn is_current(&self, path: &CStr, root: &Root) -> bool {
+        let now_ms = clock::now_ms();
+        if now_ms < self.opened_ms.load(Relaxed) + TRUST_MS {
+            return root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.stored.identity);
+        }
+        let is_same = File::open(root, path).is_ok_and(|file| file.identity() == self.stored.identity);
+        if is_same {
+            self.opened_ms.store(now_ms, Relaxed);
+        }
+        is_same
     }
 }
 
 impl Generations {
     fn forget(&mut self, path: &CStr) {
-        if let Some(stored) = self.young.remove(path) {
-            self.young_bytes -= cost(path, &stored);
+        if let Some(entry) = self.young.remove(path) {
+            self.young_bytes -= cost(path, &entry);
         }
         self.old.remove(path);
     }
 }
 
-fn cost(path: &CStr, stored: &Stored) -> usize {
-    OVERHEAD + path.count_bytes() + stored.head_and_content().len()
+fn cost(path: &CStr, entry: &Entry) -> usize {
+    OVERHEAD + path.count_bytes() + entry.stored.head_and_content().len()
 }
 
 #[cfg(test)]
@@ -131,6 +163,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_leads_outside_by_now_is_noticed() {
+        let outside = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("d")).unwrap();
+        fs::write(directory.path().join("d/f"), "f").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let cache = Cache::new(2 * HALF);
+        keep(&cache, &root, c"d/f");
+        assert!(cache.get(c"d/f", &root).is_some());
+        fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("d"), directory.path().join("d")).unwrap();
+        let (entry, _) = cache.look_up(c"d/f").unwrap();
+        entry.opened_ms.store(0, Relaxed);
+        assert!(cache.get(c"d/f", &root).is_none());
+    }
+
+    #[test]
     fn it_is_bounded_and_forgets_what_is_not_used() {
         with_files(|cache, root, _| {
             keep(cache, root, c"0");
@@ -140,7 +189,7 @@ mod tests {
                 assert!(cache.get(c"0", root).is_some(), "used all the time, forgotten at {name:?}");
                 let generations = cache.generations.read().unwrap();
                 let entries = generations.young.values().chain(generations.old.values());
-                assert!(entries.map(|stored| stored.head_and_content().len()).sum::<usize>() <= 2 * HALF);
+                assert!(entries.map(|entry| entry.stored.head_and_content().len()).sum::<usize>() <= 2 * HALF);
             }
             assert!(cache.get(c"1", root).is_none());
         });

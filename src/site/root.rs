@@ -1,7 +1,7 @@
 //! The document root's directory, and the one way to open what is beneath it.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -73,12 +73,6 @@ impl Root {
     #[cfg(test)]
     fn without_openat2(path: &Path) -> Self {
         Root { openat2: false, ..Root::open(path).unwrap() }
-    }
-}
-
-impl AsFd for Root {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
     }
 }
 

@@ -51,20 +51,22 @@ pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<
             }
             SFlag::S_IFDIR => directories.push(there),
             _ if !ahead.is_empty() => return Err(Errno::ENOTDIR),
-            // It is a file, so it may block: for a lease that another program has to give up first (fcntl(2)).
-            SFlag::S_IFREG => {
-                return openat(
-                    here,
-                    name.as_os_str(),
-                    FLAGS.difference(OFlag::O_NONBLOCK) | OFlag::O_NOFOLLOW,
-                    Mode::empty(),
-                );
-            }
+            SFlag::S_IFREG => return open_file(here, &name),
             _ => return Err(Errno::ENXIO),
         }
     }
     let here = directories.last().map_or(root, AsFd::as_fd);
     openat(here, c".", FLAGS | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+/// Opens a file for reading. If that is not to be had at once, because another program has to give up a lease on it first
+/// (fcntl(2)), this thread waits.
+fn open_file(directory: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = FLAGS | OFlag::O_NOFOLLOW;
+    match openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::EAGAIN) => openat(directory, name, flags.difference(OFlag::O_NONBLOCK), Mode::empty()),
+        result => result,
+    }
 }
 
 /// Puts the components of a relative path before those that are ahead already; the next one is last in `ahead`.

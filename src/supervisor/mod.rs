@@ -13,6 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::clock;
 use crate::failure::Failure;
@@ -28,6 +29,10 @@ const TICK_MS: u64 = 1_000;
 
 /// How much longer than the workers' own drain timeout the supervisor waits before it kills them, in milliseconds.
 const DRAIN_GRACE_MS: u64 = 2_000;
+
+/// How long a killed worker may take to vanish before it is left to systemd, in milliseconds: a disk that hangs can hold a
+/// process beyond any signal.
+const KILL_GRACE_MS: u64 = 3_000;
 
 /// The process that systemd knows.
 #[derive(Debug)]
@@ -93,7 +98,7 @@ impl Supervisor {
                 self.next_tick_ms = 0;
             }
             self.team.reap(self.is_stopping());
-            if self.is_stopping() && self.team.is_gone() {
+            if self.is_over() {
                 break;
             }
             if clock::now_ms() >= self.next_tick_ms {
@@ -106,6 +111,16 @@ impl Supervisor {
 
     fn is_stopping(&self) -> bool {
         self.kill_at_ms.is_some()
+    }
+
+    /// Whether nothing is left to wait for.
+    fn is_over(&self) -> bool {
+        let Some(kill_at_ms) = self.kill_at_ms else { return false };
+        let is_hopeless = clock::now_ms() >= kill_at_ms + KILL_GRACE_MS;
+        if is_hopeless && !self.team.is_gone() {
+            tracing::error!("A worker survives SIGKILL, which a disk that hangs can cause; leaving it to systemd.");
+        }
+        is_hopeless || self.team.is_gone()
     }
 
     fn wait(&self, now_ms: u64) {
@@ -125,7 +140,8 @@ impl Supervisor {
             Signal::SIGCHLD => {}
             _ if self.is_stopping() => {
                 tracing::warn!("Told a second time to stop ({signal}): ending at once.");
-                self.team.signal(Signal::SIGKILL);
+                self.kill_at_ms = Some(clock::now_ms());
+                self.next_tick_ms = 0;
             }
             _ => {
                 tracing::info!("Stopping ({signal}): answering what is in flight.");
@@ -159,12 +175,10 @@ impl Supervisor {
             self.last_line = line;
         }
         self.feed_watchdog(now_ms);
-        if let Some(kill_at_ms) = self.kill_at_ms {
-            if now_ms >= kill_at_ms {
-                tracing::warn!("Requests in flight took longer than --drain-timeout; they are cut.");
-                self.team.signal(Signal::SIGKILL);
-            }
-            systemd::extend_timeout(Duration::from_millis(4 * TICK_MS));
+        match self.kill_at_ms {
+            Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
+            Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            None => {}
         }
     }
 
@@ -176,18 +190,19 @@ impl Supervisor {
     /// Says that the server lives only while every worker does.
     fn feed_watchdog(&mut self, now_ms: u64) {
         let Some(watchdog) = self.watchdog else { return };
-        let limit_ms = watchdog.as_millis() as u64 / 2;
-        match self.team.hung(now_ms, limit_ms.max(2 * TICK_MS)) {
+        let limit_ms = (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS);
+        match self.team.hung(now_ms, limit_ms) {
             None => {
                 self.hung = None;
                 systemd::alive();
             }
             Some((number, pid)) if self.hung != Some(number) => {
                 self.hung = Some(number);
+                let which = pid.map_or("not to be started".to_string(), |pid| format!("pid {pid}"));
                 tracing::error!(
                     worker = number,
-                    worker_pid = pid.as_raw(),
-                    "Worker {number} (pid {pid}) hangs: no sign of life for {limit_ms} ms. systemd's watchdog is not fed."
+                    worker_pid = pid.map(Pid::as_raw),
+                    "Worker {number} ({which}) hangs: no sign of life for {limit_ms} ms. systemd's watchdog is not fed."
                 );
             }
             Some(_) => {}

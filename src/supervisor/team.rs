@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::lifeline::{self, News, SupervisorEnd};
+use crate::lifeline::{self, SupervisorEnd};
 use crate::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Plan};
 use crate::{clock, sys};
@@ -119,9 +119,7 @@ impl Team {
     /// Hears which workers have become ready.
     pub fn hear(&mut self) {
         for occupant in self.posts.iter_mut().filter_map(|post| post.occupant.as_mut()) {
-            if !occupant.is_ready && occupant.lifeline.hear() == News::Ready {
-                occupant.is_ready = true;
-            }
+            occupant.is_ready |= occupant.lifeline.hears_ready();
         }
     }
 
@@ -158,12 +156,17 @@ impl Team {
         }
     }
 
-    /// The number and process of a worker that has given no sign of life for `limit_ms`.
-    pub fn hung(&self, now_ms: u64, limit_ms: u64) -> Option<(usize, Pid)> {
+    /// The number of a worker that has given no sign of life for `limit_ms`, and its process; none where the post could not
+    /// be filled for so long. A post that waits out its pause is in order.
+    pub fn hung(&self, now_ms: u64, limit_ms: u64) -> Option<(usize, Option<Pid>)> {
         self.posts.iter().enumerate().find_map(|(number, post)| {
-            let occupant = post.occupant.as_ref()?;
-            let sign = self.board.slab(number).get(Counter::Beat).max(occupant.since_ms);
-            (sign + limit_ms < now_ms).then_some((number, occupant.pid))
+            let (sign_ms, pid) = match &post.occupant {
+                Some(occupant) => {
+                    (self.board.slab(number).get(Counter::Beat).max(occupant.since_ms), Some(occupant.pid))
+                }
+                None => (post.due_ms, None),
+            };
+            (sign_ms + limit_ms < now_ms).then_some((number, pid))
         })
     }
 

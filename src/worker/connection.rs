@@ -9,6 +9,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use super::input::Input;
 use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
+use crate::sys;
 
 /// The most that one sendfile(2) is asked for, in bytes: a thread looks up in between.
 const SPAN_CHUNK: u64 = 1024 * 1024;
@@ -87,6 +88,10 @@ pub struct Connection {
     pub span: Option<Span>,
     /// Requests that are answered and not yet wholly sent.
     pub in_flight: u64,
+    /// Whether the answer that is on its way has had to wait for the client.
+    pub has_waited: bool,
+    /// While it is parked in [`Phase::Sending`]: how many bytes in the kernel the client has not yet taken.
+    untaken: usize,
     slab: Slab,
 }
 
@@ -105,6 +110,8 @@ impl Connection {
             sent: 0,
             span: None,
             in_flight: 0,
+            has_waited: false,
+            untaken: 0,
             slab,
         }
     }
@@ -172,16 +179,43 @@ impl Connection {
         self.slab.add(Counter::Requests, 1);
     }
 
-    /// Tells the client that nothing more will come.
-    pub fn end_sending(&self) {
+    /// Begins to wait for a client that has not taken all that was sent, until `deadline_ms`.
+    pub fn wait_for_client(&mut self, deadline_ms: u64) {
+        self.has_waited = true;
+        self.deadline_ms = deadline_ms;
+        self.untaken = sys::bytes_in_flight(self).unwrap_or(0);
+    }
+
+    /// Whether the client, which is waited for, has taken anything since the last look.
+    pub fn takes(&mut self) -> bool {
+        let untaken = sys::bytes_in_flight(self).unwrap_or(0);
+        untaken < std::mem::replace(&mut self.untaken, untaken)
+    }
+
+    /// Whether the client has sent something that is not yet read, or has ended.
+    pub fn has_unread(&self) -> bool {
+        recv(self.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) != Err(Errno::EAGAIN)
+    }
+
+    /// Tells the client that nothing more will come, and waits until `deadline_ms` that it ends too.
+    pub fn linger(&mut self, deadline_ms: u64) {
         // A client that is gone needs no telling.
         let _ = shutdown(self.as_raw_fd(), Shutdown::Write);
+        self.phase = Phase::Lingering;
+        self.deadline_ms = deadline_ms;
+    }
+
+    /// Says why an answer did not arrive whole.
+    pub fn report_cut(&self, why: &str) {
+        match &self.span {
+            Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
+            None => tracing::debug!("answer cut: {why}"),
+        }
     }
 
     /// Sends a last answer as far as it goes without waiting.
     pub fn send_last(&self, answer: &[u8]) {
         let _ = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL);
-        self.end_sending();
     }
 }
 

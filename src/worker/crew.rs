@@ -64,6 +64,11 @@ impl Crew {
         self.slab.subtract(Counter::Threads, 1);
     }
 
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads.load(SeqCst)
+    }
+
     /// Lets a thread that found nothing to do for long leave, if enough others stay.
     pub fn may_leave(&self) -> bool {
         let left = self.threads.fetch_update(SeqCst, SeqCst, |n| (n > STAYING).then(|| n - 1)).is_ok();

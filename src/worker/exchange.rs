@@ -37,10 +37,10 @@ pub fn answer(
     };
     let begin = output.len();
     match content(worker, request, connection, output, scratch) {
-        Ok(()) => tracing::debug!(target = request.target, "answered"),
+        Ok(()) => tracing::debug!(path = request.target, "answered"),
         Err(refusal) => {
             output.truncate(begin);
-            report(&refusal, request.target);
+            report(worker, &refusal, request.target);
             let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
             response::error(output, context, refusal.status());
         }
@@ -48,11 +48,18 @@ pub fn answer(
 }
 
 /// Appends the answer to bytes that are no request; after it the connection ends.
-pub fn refuse(refusal: &Refusal, connection: &mut Connection, output: &mut Vec<u8>, scratch: &mut Scratch) {
+pub fn refuse(
+    worker: &Worker,
+    refusal: &Refusal,
+    method: Method,
+    connection: &mut Connection,
+    output: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) {
     connection.begin_answer();
     connection.then = Then::Linger;
-    report(refusal, "");
-    let context = Context { date: scratch.date.now(), keep_alive: false, method: Method::Get };
+    report(worker, refusal, "");
+    let context = Context { date: scratch.date.now(), keep_alive: false, method };
     response::error(output, context, refusal.status());
 }
 
@@ -94,11 +101,11 @@ fn content(
 }
 
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.
-fn report(refusal: &Refusal, target: &str) {
+fn report(worker: &Worker, refusal: &Refusal, path: &str) {
     let status = refusal.status().code();
-    if refusal.is_ours() {
-        tracing::warn!(target, status, "Cannot serve \"{}\": {refusal}.", target.escape_debug());
+    if refusal.is_ours() && worker.complaints.files.is_due() {
+        tracing::warn!(path, status, "Cannot serve \"{}\": {refusal}. Said once a minute.", path.escape_debug());
     } else {
-        tracing::debug!(target, status, "refused: {refusal}");
+        tracing::debug!(path, status, "refused: {refusal}");
     }
 }

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering::Relaxed;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,11 +10,11 @@ use nix::sys::signal::Signal;
 
 use super::connection::{Connection, Phase};
 use super::crew::{self, Look, Watch};
+use super::drain::Drain;
+use super::exchange::{self, Scratch};
 use super::{Plan, Worker, thread};
-use crate::clock::{self, Date};
-use crate::http::Status;
-use crate::http::request::Method;
-use crate::http::response::{self, Context};
+use crate::clock;
+use crate::http::{Refusal, request};
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
@@ -26,13 +25,13 @@ const TICK_MS: u16 = 500;
 /// How often it looks whether the last connection has ended, in milliseconds.
 const DRAIN_MS: u16 = 20;
 
+/// How long it waits after a thread could not be started, in milliseconds.
+const START_PAUSE_MS: u64 = 1_000;
+
 /// Runs the worker until it is told to end and has answered what was in flight.
 pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Result<()> {
     let signals = Signals::listen(&[Signal::SIGTERM])?;
-    for _ in 0..crew::STAYING {
-        thread::start(worker);
-    }
-    if worker.slab.get(Counter::Threads) == 0 {
+    if !(0..crew::STAYING).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));
     }
     worker.door.open(&worker.epoll)?;
@@ -40,36 +39,36 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     lifeline.say_ready();
 
     let mut watch = Watch::default();
-    let mut next_tick = clock::now_ms();
-    let mut drain_until = None;
+    let mut next_tick_ms = clock::now_ms();
+    let mut next_start_ms = 0;
+    let mut drain: Option<Drain> = None;
     loop {
-        let supervisor = if drain_until.is_none() { Some(lifeline) } else { None };
+        let supervisor = if drain.is_none() { Some(lifeline) } else { None };
         let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
-        let now = clock::now_ms();
+        let now_ms = clock::now_ms();
 
-        if woken.is_told && drain_until.is_none() {
-            drain_until = Some(now + plan.options.drain_timeout.as_millis() as u64);
-            worker.is_draining.store(true, Relaxed);
-            worker.door.lock(&worker.epoll);
+        if woken.is_told && drain.is_none() {
+            drain = Some(Drain::begin(worker, now_ms, plan.options.drain_timeout));
         }
-        if let Some(until) = drain_until {
-            close_idle(worker);
-            if worker.slab.get(Counter::Connections) == 0 || now >= until {
-                return Ok(());
-            }
+        if let Some(drain) = &mut drain
+            && drain.is_over(worker, now_ms)
+        {
+            return Ok(());
         }
         if woken.is_alarmed {
             watch.begin(&worker.crew);
         }
         if watch.pause_ms().is_some()
             && let Look::Start(count) = watch.look(&worker.crew)
+            && now_ms >= next_start_ms
+            && !(0..count).all(|_| thread::start(worker))
         {
-            (0..count).for_each(|_| thread::start(worker));
+            next_start_ms = now_ms + START_PAUSE_MS;
         }
-        if now >= next_tick {
-            next_tick = now + u64::from(TICK_MS);
-            worker.slab.set(Counter::Beat, now);
-            worker.lot.sweep(|connection| connection.deadline_ms <= now, |connection| expire(&connection));
+        if now_ms >= next_tick_ms {
+            next_tick_ms = now_ms + u64::from(TICK_MS);
+            worker.slab.set(Counter::Beat, now_ms);
+            worker.lot.sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
             }
@@ -102,23 +101,27 @@ fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, watc
     Ok(Woken { is_told: (has_come(0) && signals.next().is_some()) || is_orphan, is_alarmed: has_come(1) })
 }
 
-/// Ends a connection whose client took too long.
-fn expire(connection: &Connection) {
-    match connection.phase {
-        Phase::Head => {
-            let mut answer = Vec::new();
-            let mut date = Date::default();
-            let context = Context { date: date.now(), keep_alive: false, method: Method::Get };
-            response::error(&mut answer, context, Status::RequestTimeout);
-            connection.send_last(&answer);
-            tracing::debug!("the head did not arrive in time");
-        }
-        Phase::Sending => tracing::debug!("download cut: the client takes nothing"),
-        Phase::Idle | Phase::Lingering => {}
+/// Whether the client has used up this server's patience.
+fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
+    if connection.phase == Phase::Sending && connection.takes() {
+        connection.deadline_ms = worker.patience.send(now_ms);
     }
+    // What the client has sent in time and no thread has read yet is not its fault.
+    let is_waited_for = || matches!(connection.phase, Phase::Idle | Phase::Head) && connection.has_unread();
+    connection.deadline_ms <= now_ms && !is_waited_for()
 }
 
-/// Ends connections that wait for a request of which nothing has come.
-fn close_idle(worker: &Worker) {
-    worker.lot.sweep(|connection| connection.phase == Phase::Idle && connection.input.is_empty(), drop);
+/// Ends a connection whose client took too long.
+fn expire(worker: &Worker, mut connection: Box<Connection>) {
+    match connection.phase {
+        Phase::Head => {
+            let method = request::method_of_refused(&connection.input);
+            let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
+            exchange::refuse(worker, &Refusal::SlowHead, method, &mut connection, &mut answer, &mut scratch);
+            connection.send_last(&answer);
+            thread::park_lingering(worker, connection);
+        }
+        Phase::Sending => connection.report_cut("the client takes nothing"),
+        Phase::Idle | Phase::Lingering => {}
+    }
 }

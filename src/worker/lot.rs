@@ -50,8 +50,8 @@ impl Lot {
         connection
     }
 
-    /// Takes out every connection that `is_due`, one after the other.
-    pub fn sweep(&self, is_due: impl Fn(&Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
+    /// Looks at every connection, and takes out each that `is_due`, one after the other.
+    pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
         for place in self.rows.iter().filter_map(OnceLock::get).flatten() {
             let due = hold(place).take_if(|connection| is_due(connection));
             if let Some(connection) = due {

@@ -3,9 +3,11 @@
 //! The way of a request: a thread waits in epoll ([`crew`]), takes a connection from the listening socket ([`door`]) or
 //! out of the [`lot`], has a turn with it ([`turn`]: read, parse, find, answer, send), and parks it again or ends it.
 
+mod complaints;
 mod connection;
 mod crew;
 mod door;
+mod drain;
 mod exchange;
 mod input;
 mod keeper;
@@ -17,7 +19,6 @@ mod turn;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
@@ -26,6 +27,7 @@ use crate::scoreboard::{Counter, Slab};
 use crate::site::Site;
 use crate::sockets::Socket;
 
+use complaints::Complaints;
 use crew::Crew;
 use door::Door;
 use lot::Lot;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub sockets: Vec<Socket>,
     /// The document root.
     pub site: Site,
+    /// How many descriptors a worker may have.
+    pub descriptors: usize,
 }
 
 /// What the threads of a worker share.
@@ -55,6 +59,7 @@ struct Worker {
     slab: Slab,
     most_connections: u64,
     is_draining: AtomicBool,
+    complaints: Complaints,
 }
 
 /// Runs a worker in the process that was forked for it, and returns its exit status.
@@ -71,7 +76,6 @@ pub fn run(plan: &'static Plan, lifeline: &WorkerEnd, slab: Slab) -> i32 {
 
 impl Worker {
     fn new(plan: &'static Plan, slab: Slab) -> std::io::Result<Worker> {
-        let descriptors = raise_descriptor_limit();
         let options = &plan.options;
         let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
@@ -80,12 +84,13 @@ impl Worker {
             patience: Patience::new(options),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             door: Door::new(&plan.sockets),
-            lot: Lot::new(descriptors, slab),
+            lot: Lot::new(plan.descriptors, slab),
             crew: Crew::new(options.max_threads, slab)?,
             slab,
             // Half of the descriptors stay free for files.
-            most_connections: share.min(descriptors / 2) as u64,
+            most_connections: share.min(plan.descriptors / 2) as u64,
             is_draining: AtomicBool::new(false),
+            complaints: Complaints::default(),
         })
     }
 
@@ -97,11 +102,4 @@ impl Worker {
     fn is_full(&self) -> bool {
         self.slab.get(Counter::Connections) >= self.most_connections
     }
-}
-
-/// Takes as many descriptors as the service manager allows; returns how many that is.
-fn raise_descriptor_limit() -> usize {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    usize::try_from(if raised.is_ok() { hard } else { soft }).unwrap_or(usize::MAX).clamp(64, 1 << 24)
 }

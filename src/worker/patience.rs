@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::options::Options;
 
-/// How long a client gets to end after the last answer: two round trips over a poor line.
-const LINGER_MS: u64 = 5_000;
+/// How long a client gets to end after the last answer: some round trips over a poor line.
+const LINGER_MS: u64 = 2_000;
 
 /// The time limits of a connection, in milliseconds.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! A request thread: waits for an event, serves it, waits again.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
@@ -11,23 +11,31 @@ use super::Worker;
 use super::connection::Connection;
 use super::turn::{Desk, Wait};
 use crate::sockets::Socket;
-use crate::{clock, sys};
+use crate::{clock, failure, sys};
 
 /// A thread that has found nothing to do for so long may leave, in milliseconds.
 const IDLE_MS: u16 = 10_000;
 
+/// The event that lets every thread leave; no descriptor and no listening socket has this datum.
+const LEAVE: u64 = u64::MAX;
+
 /// Deep enough for a path's components and a head's fields on the stack, with room to spare.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Starts a request thread, if the crew may have another.
-pub fn start(worker: &'static Worker) {
+/// Starts a request thread, if the crew may have another and the system lets it.
+pub fn start(worker: &'static Worker) -> bool {
     if !worker.crew.join() {
-        return;
+        return false;
     }
-    if let Err(error) = Builder::new().name("request".into()).stack_size(STACK_BYTES).spawn(move || run(worker)) {
+    let started = Builder::new().name("request".into()).stack_size(STACK_BYTES).spawn(move || run(worker));
+    if let Err(error) = &started {
         worker.crew.leave();
-        tracing::warn!("Cannot start another request thread ({error}); raise TasksMax= or lower --max-threads.");
+        if worker.complaints.threads.is_due() {
+            let why = failure::reason(error);
+            tracing::warn!("Cannot start another request thread ({why}); raise TasksMax= or lower --max-threads.");
+        }
     }
+    started.is_ok()
 }
 
 fn run(worker: &'static Worker) {
@@ -39,6 +47,10 @@ fn run(worker: &'static Worker) {
             }
             continue;
         };
+        if event == LEAVE {
+            worker.crew.leave();
+            return;
+        }
         // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
         if catch_unwind(AssertUnwindSafe(|| take(worker, &mut desk, event))).is_err() {
             desk = Desk::new(worker.limits.head_bytes);
@@ -88,7 +100,7 @@ fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
         Ok(accepted) => {
             let connection = Connection::new(accepted, worker.patience.idle(clock::now_ms()), worker.slab);
-            if worker.is_full() && worker.door.close(&worker.epoll) {
+            if worker.is_full() && worker.door.close(&worker.epoll) && worker.complaints.full.is_due() {
                 tracing::warn!(
                     "The worker has as many connections as it may; further ones wait. Raise --max-connections."
                 );
@@ -97,7 +109,7 @@ fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
         }
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
             // The keeper opens it again after a moment; until then nothing spins.
-            if worker.door.close(&worker.epoll) {
+            if worker.door.close(&worker.epoll) && worker.complaints.exhausted.is_due() {
                 tracing::warn!(
                     "Out of file descriptors or memory; new connections wait. Raise LimitNOFILE= in the unit."
                 );
@@ -107,6 +119,17 @@ fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
         // Another worker was first, or the client has left again.
         Err(_) => None,
     }
+}
+
+/// Parks a connection from which nothing more is wanted than its end.
+pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>) {
+    connection.linger(worker.patience.linger(clock::now_ms()));
+    park(worker, connection, EpollFlags::EPOLLIN);
+}
+
+/// Lets every thread leave that finds no other event. `exit` is readable.
+pub fn dismiss(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
+    worker.epoll.add(exit, EpollEvent::new(EpollFlags::EPOLLIN, LEAVE))
 }
 
 /// Watches the listening sockets again.

@@ -63,11 +63,11 @@ impl Desk {
                 Phase::Sending => match connection.send(&self.output) {
                     Progress::More => {}
                     Progress::Blocked => {
-                        connection.deadline_ms = worker.patience.send(clock::now_ms());
+                        connection.wait_for_client(worker.patience.send(clock::now_ms()));
                         return Wait::Writable;
                     }
                     Progress::Broken(why) => {
-                        report_cut(connection, why);
+                        connection.report_cut(why);
                         return Wait::Over;
                     }
                     Progress::Done => {
@@ -77,11 +77,11 @@ impl Desk {
                                 connection.phase = Phase::Idle;
                                 connection.deadline_ms = worker.patience.idle(clock::now_ms());
                             }
-                            Then::Close if self.input.unread().is_empty() => return Wait::Over,
+                            Then::Close if self.input.unread().is_empty() && !connection.has_waited => {
+                                return Wait::Over;
+                            }
                             Then::Close | Then::Linger => {
-                                connection.end_sending();
-                                connection.phase = Phase::Lingering;
-                                connection.deadline_ms = worker.patience.linger(clock::now_ms());
+                                connection.linger(worker.patience.linger(clock::now_ms()));
                             }
                         }
                     }
@@ -115,7 +115,7 @@ impl Desk {
             }
         }
         if connection.phase == Phase::Sending {
-            connection.deadline_ms = worker.patience.send(clock::now_ms());
+            connection.wait_for_client(worker.patience.send(clock::now_ms()));
         }
         Wait::Writable
     }
@@ -123,6 +123,7 @@ impl Desk {
     /// Answers the requests that have arrived whole, and says what the connection now does.
     fn answer(&mut self, worker: &Worker, connection: &mut Connection) {
         connection.then = Then::Continue;
+        connection.has_waited = false;
         while connection.then == Then::Continue && connection.span.is_none() && self.output.len() < OUTPUT_BYTES {
             match request::parse(self.input.unread(), &worker.limits) {
                 Ok(None) => break,
@@ -131,7 +132,10 @@ impl Desk {
                     exchange::answer(worker, &request, connection, &mut self.output, &mut self.scratch);
                     self.input.consume(length);
                 }
-                Err(refusal) => exchange::refuse(&refusal, connection, &mut self.output, &mut self.scratch),
+                Err(refusal) => {
+                    let method = request::method_of_refused(self.input.unread());
+                    exchange::refuse(worker, &refusal, method, connection, &mut self.output, &mut self.scratch);
+                }
             }
         }
         let phase = if !self.output.is_empty() {
@@ -147,12 +151,5 @@ impl Desk {
             connection.deadline_ms = worker.patience.head(clock::now_ms());
         }
         connection.phase = phase;
-    }
-}
-
-fn report_cut(connection: &Connection, why: &str) {
-    match &connection.span {
-        Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
-        None => tracing::debug!("answer cut: {why}"),
     }
 }

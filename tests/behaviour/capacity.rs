@@ -20,6 +20,18 @@ fn beyond_the_cap_connections_wait_for_room() {
 }
 
 #[test]
+fn what_clients_can_cause_at_will_is_not_logged_each_time() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=1", "--max-connections=2"]);
+    let mut client = server.connect();
+    assert_eq!(client.get("/a").text(), "a");
+    for _ in 0..500 {
+        assert_eq!(server.get("/a").text(), "a");
+    }
+    assert_eq!(server.log().matches("--max-connections").count(), 1, "{}", server.log());
+}
+
+#[test]
 fn out_of_descriptors_it_waits_and_recovers() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);

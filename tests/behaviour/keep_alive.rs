@@ -78,6 +78,19 @@ fn what_follows_a_close_is_not_answered() {
 }
 
 #[test]
+fn a_byte_too_many_during_a_last_download_does_not_cut_it() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let head = client.send("GET /large HTTP/1.0\r\n\r\n").head();
+    client.send("\r\n");
+    let mut body = Vec::new();
+    std::io::Read::read_to_end(&mut client.0, &mut body).expect("no reset");
+    assert_eq!(body.len(), head.content_length());
+}
+
+#[test]
 fn a_client_that_only_stopped_sending_gets_all_its_answers() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 10_000_000]);

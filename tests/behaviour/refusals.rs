@@ -34,6 +34,7 @@ fn bytes_that_are_no_request() {
             ("GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
             ("GET /a HTTP/1.1\r\nHost : a\r\n\r\n", 400),
             ("GET /a HTTP/1.1\r\nHost: a\r\n fold\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: one\r\n\r\n", 400),
             ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03", 400),
             ("GET /a HTTP/2.0\r\nHost: a\r\n\r\n", 505),
@@ -81,6 +82,16 @@ fn a_405_says_what_is_allowed() {
     let server = Server::of(&Site::new());
     let response = server.connect().send("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").response();
     assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn head_gets_no_content_even_where_the_request_is_broken() {
+    let server = Server::of(&Site::new());
+    let mut client = server.connect();
+    let head = client.send("HEAD / HTTP/1.1\r\n\r\n").head();
+    assert_eq!(head.status, 400);
+    client.0.shutdown(std::net::Shutdown::Write).unwrap();
+    client.assert_closed();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Clients that take their time: bounded, and none of them holds a thread.
 
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use crate::support::{Client, Server, Setup, Site, get, threads, wait_until};
 
@@ -59,6 +60,29 @@ fn a_client_that_takes_nothing_is_cut() {
     }
     assert!(received < 50_000_000, "{received}");
     assert_eq!(server.workers(), workers);
+}
+
+#[test]
+fn a_client_that_takes_a_little_all_the_time_is_not_cut() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 30_000_000]);
+    let server = Server::with(&site, &["--send-timeout=1"]);
+    let mut client = server.connect();
+    let head = client.send(get("/large")).head();
+    let begin = Instant::now();
+    let mut received = 0;
+    let mut buffer = vec![0; 64 * 1024];
+    // Less in three seconds than the kernel has in its buffers, so that the server itself sends nothing meanwhile.
+    while begin.elapsed().as_secs() < 3 {
+        received += client.0.read(&mut buffer).unwrap();
+        let next = begin + begin.elapsed() + Duration::from_millis(100);
+        wait_until("the next sip", || Instant::now() >= next);
+    }
+    while received < head.content_length() {
+        let length = client.0.read(&mut buffer).unwrap();
+        assert!(length > 0, "cut after {received} bytes");
+        received += length;
+    }
 }
 
 /// Whether no download is under way: no process of the server has the file open.

@@ -369,11 +369,15 @@ impl Notifications {
         wait_for(what, || Some(self.next()).filter(|message| is_wanted(message)))
     }
 
-    /// Drops what has come so far.
-    pub fn forget(&self) {
+    /// What has come so far and was not yet looked at.
+    pub fn waiting(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
-        while self.socket.recv(&mut [0; 4096]).is_ok() {}
+        let mut message = [0; 4096];
+        let waiting =
+            std::iter::from_fn(|| self.socket.recv(&mut message).ok().map(|length| message[..length].to_vec()));
+        let waiting = waiting.map(|message| String::from_utf8(message).unwrap()).collect();
         self.socket.set_nonblocking(false).unwrap();
+        waiting
     }
 }
 

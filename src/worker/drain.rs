@@ -1,0 +1,72 @@
+//! The end of a worker: it takes no more connections, lets each that it has come to its end, and loses none on the way.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::connection::{Connection, Phase};
+use super::{Worker, thread};
+use crate::scoreboard::Counter;
+
+/// A worker's end, under way.
+#[derive(Debug)]
+pub struct Drain {
+    until_ms: u64,
+    /// Readable; in epoll while the threads are to leave.
+    exit: Option<EventFd>,
+}
+
+impl Drain {
+    /// From now on there are no new connections, and every answer is its connection's last.
+    pub fn begin(worker: &Worker, now_ms: u64, timeout: Duration) -> Self {
+        worker.is_draining.store(true, Relaxed);
+        worker.door.lock(&worker.epoll);
+        Drain { until_ms: now_ms + timeout.as_millis() as u64, exit: None }
+    }
+
+    /// Goes on with it; says whether the worker can exit.
+    pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
+        if now_ms >= self.until_ms {
+            report_cut(worker);
+            return true;
+        }
+        worker.lot.sweep(is_idle, |connection| thread::park_lingering(worker, connection));
+        if worker.slab.get(Counter::Connections) > 0 {
+            return false;
+        }
+        self.are_threads_gone(worker)
+    }
+
+    /// A thread may have taken an event of the listening socket that it has not yet acted upon, so the threads leave, each
+    /// after its turn; if then there is a connection after all, another one serves it.
+    fn are_threads_gone(&mut self, worker: &'static Worker) -> bool {
+        if self.exit.is_none() {
+            self.exit = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC).ok();
+            let dismissed = self.exit.as_ref().is_some_and(|exit| thread::dismiss(worker, exit).is_ok());
+            return !dismissed;
+        }
+        if worker.crew.threads() > 0 {
+            return false;
+        }
+        // Closed, it is out of epoll as well.
+        self.exit = None;
+        let is_over = worker.slab.get(Counter::Connections) == 0;
+        if !is_over {
+            thread::start(worker);
+        }
+        is_over
+    }
+}
+
+/// Whether nothing of a request has come. One that has arrived, even if unread, is answered first.
+fn is_idle(connection: &mut Connection) -> bool {
+    connection.phase == Phase::Idle && connection.input.is_empty() && !connection.has_unread()
+}
+
+fn report_cut(worker: &Worker) {
+    let in_flight = worker.slab.get(Counter::InFlight);
+    if in_flight > 0 {
+        tracing::warn!(in_flight, "Requests in flight took longer than --drain-timeout; {in_flight} are cut.");
+    }
+}
