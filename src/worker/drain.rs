@@ -31,7 +31,8 @@ impl Drain {
             report_cut(worker);
             return true;
         }
-        worker.lot.sweep(is_idle, |connection| thread::park_lingering(worker, connection));
+        let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);
+        worker.lot.sweep(is_due, |connection| thread::park_lingering(worker, connection));
         if worker.slab.get(Counter::Connections) > 0 {
             return false;
         }
@@ -59,9 +60,12 @@ impl Drain {
     }
 }
 
-/// Whether nothing of a request has come. One that has arrived, even if unread, is answered first.
-fn is_idle(connection: &mut Connection) -> bool {
-    connection.phase == Phase::Idle && connection.input.is_empty() && !connection.has_unread()
+/// Whether nothing of a request has come or is to be expected. One that has arrived, even if unread, is answered first.
+fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
+    connection.phase == Phase::Idle
+        && connection.input.is_empty()
+        && worker.patience.is_quiet(connection.deadline_ms, now_ms)
+        && !connection.has_unread()
 }
 
 fn report_cut(worker: &Worker) {

@@ -7,6 +7,10 @@ use crate::options::Options;
 /// How long a client gets to end after the last answer: some round trips over a poor line.
 const LINGER_MS: u64 = 2_000;
 
+/// A connection that was opened or answered less than so long ago is likely to send a request next, and one that ends then
+/// loses it.
+const QUIET_MS: u64 = 1_000;
+
 /// The time limits of a connection, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -30,6 +34,11 @@ impl Patience {
     /// Until when the next request must begin.
     pub fn idle(&self, now: u64) -> u64 {
         now + self.idle
+    }
+
+    /// Whether a connection whose deadline is that of [`idle`](Patience::idle) has been so for a while.
+    pub fn is_quiet(&self, deadline_ms: u64, now: u64) -> bool {
+        deadline_ms + QUIET_MS <= now + self.idle
     }
 
     /// Until when the client must take more of the answer.

@@ -114,7 +114,20 @@ fn restarts_behind_a_socket_lose_nobody() {
     let address = listener.local_addr().unwrap();
     let is_over = AtomicBool::new(false);
     let _last = std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..2 {
+            // Connections that are kept until the server says that an answer is their last.
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    let mut client = Client::connect(address);
+                    while !is_over.load(Relaxed) {
+                        let response = client.get("/a");
+                        assert_eq!(response.text(), "a");
+                        if response.field("Connection") == Some("close") {
+                            break;
+                        }
+                    }
+                }
+            });
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
                     let mut client = Client::connect(address);
