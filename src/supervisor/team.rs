@@ -210,3 +210,16 @@ fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64)
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_seconds_and_never_end() {
+        let mut post = Post { occupant: None, pause_ms: FIRST_PAUSE_MS, due_ms: 0 };
+        let pauses: Vec<_> = (0..9).map(|_| post.postpone(0)).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+        assert_eq!(post.due_ms, 5_000);
+    }
+}
