@@ -50,6 +50,7 @@ fn a_client_that_takes_nothing_is_cut() {
     server.wait_until_ready();
     let mut client = server.connect();
     client.send(get("/large"));
+    assert_eq!(client.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     let workers = server.workers();
     let mut received = 0;
     // Its window is full long before the file ends; then the server waits a second.
