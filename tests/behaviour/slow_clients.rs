@@ -97,7 +97,9 @@ fn is_cut(server: &Server) -> bool {
 fn hundreds_of_waiting_clients_hold_no_threads() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
-    let server = Setup::new(&site, &["--workers=1"]).listen();
+    // Patience is not what this is about, and the machine may be slow.
+    let patience = ["--head-timeout=600", "--idle-timeout=600", "--send-timeout=600"];
+    let server = Setup::new(&site, &[&["--workers=1"], patience.as_slice()].concat()).listen();
     server.wait_until_ready();
     let mut waiting: Vec<Client> = Vec::new();
     for n in 0..300 {
