@@ -5,13 +5,26 @@
 pub struct Limits {
     /// Longest request line, without its line end; beyond it 414 (RFC 9112 §3 asks for at least 8000).
     pub request_line_bytes: usize,
-    /// Longest head, from the request line to the empty line; beyond it 431 (RFC 6585 §5). Also the size of each
-    /// request thread's read buffer.
+    /// Longest head, from the request line to the empty line; beyond it 431 (RFC 6585 §5).
     pub head_bytes: usize,
+    /// Longest body that is read and dropped, with the framing of its chunks; beyond it 413. No file needs a body, and the
+    /// clients that send one with a GET send little.
+    pub body_bytes: usize,
+}
+
+impl Limits {
+    /// The longest request.
+    pub fn request_bytes(&self) -> usize {
+        self.head_bytes + self.body_bytes
+    }
 }
 
 /// Most field lines in a head; beyond it 431. A browser sends about twenty.
 pub const FIELDS: usize = 100;
+
+/// Most bytes of empty lines before a request; beyond it 400. RFC 9112 §2.2 asks for one line, for old clients that end a
+/// body with one too many.
+pub const BLANK_BYTES: usize = 16;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -19,6 +32,7 @@ impl Default for Limits {
             request_line_bytes: 8 * 1024,
             // The request line and as much again for fields: cookies are the large ones, and browsers cap those at 4 KiB.
             head_bytes: 16 * 1024,
+            body_bytes: 8 * 1024,
         }
     }
 }

@@ -7,16 +7,20 @@
 //! - no panic on any input, and no allocation that the client's bytes can size;
 //! - a [`request::Request`] borrows from the buffer that it was read into.
 
-pub mod body;
+pub mod chunked;
 pub mod etag;
+pub mod fields;
+pub mod head;
 pub mod limits;
 pub mod media_type;
+pub mod page;
 pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod status;
 pub mod target;
 
+pub use fields::Fields;
 pub use limits::Limits;
 pub use refusal::Refusal;
 pub use request::Request;

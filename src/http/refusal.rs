@@ -17,6 +17,8 @@ pub enum Refusal {
     UnknownMethod,
     /// The version is not HTTP/1.0 or HTTP/1.1 (RFC 9110 §15.6.6).
     UnknownVersion,
+    /// The body is longer than [`Limits::body_bytes`](super::Limits::body_bytes).
+    LargeBody,
     /// The request line is longer than [`Limits::request_line_bytes`](super::Limits::request_line_bytes).
     LongRequestLine,
     /// The head is longer or has more fields than the [`Limits`](super::Limits) allow.
@@ -47,6 +49,7 @@ impl Refusal {
             Refusal::MethodNotAllowed => Status::MethodNotAllowed,
             Refusal::UnknownMethod => Status::NotImplemented,
             Refusal::UnknownVersion => Status::HttpVersionNotSupported,
+            Refusal::LargeBody => Status::ContentTooLarge,
             Refusal::LongRequestLine => Status::UriTooLong,
             Refusal::LargeHead => Status::RequestHeaderFieldsTooLarge,
             Refusal::SlowHead => Status::RequestTimeout,
@@ -67,9 +70,10 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Refusal::Malformed(why) => why,
-            Refusal::MethodNotAllowed => "the method is neither GET nor HEAD",
+            Refusal::MethodNotAllowed => "a file does not answer the method",
             Refusal::UnknownMethod => "the method is none of HTTP's",
             Refusal::UnknownVersion => "the version is neither HTTP/1.0 nor HTTP/1.1",
+            Refusal::LargeBody => "the body is too long",
             Refusal::LongRequestLine => "the request line is too long",
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use super::etag::Validator;
 use super::request::Method;
-use super::{Status, body};
+use super::{Status, page};
+
+/// The methods that a file answers (RFC 9110 §10.2.1).
+const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 
 /// What every response says besides its status.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +64,16 @@ pub fn moved(out: &mut Vec<u8>, context: Context, location: &str) {
 pub fn error(out: &mut Vec<u8>, context: Context, status: Status) {
     begin(out, status, context);
     if status == Status::MethodNotAllowed {
-        out.extend_from_slice(b"Allow: GET, HEAD\r\n");
+        out.extend_from_slice(ALLOW);
     }
     end(out, status, context);
+}
+
+/// A 204 that says what is allowed (RFC 9110 §9.3.7).
+pub fn options(out: &mut Vec<u8>, context: Context) {
+    begin(out, Status::NoContent, context);
+    out.extend_from_slice(ALLOW);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
@@ -78,10 +88,10 @@ fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
 }
 
 fn end(out: &mut Vec<u8>, status: Status, context: Context) {
-    let page = body::page(status);
-    append(out, format_args!("Content-Length: {}\r\nContent-Type: {}\r\n\r\n", page.len(), body::MEDIA_TYPE));
+    let content = page::of(status);
+    append(out, format_args!("Content-Length: {}\r\nContent-Type: {}\r\n\r\n", content.len(), page::MEDIA_TYPE));
     if context.method != Method::Head {
-        out.extend_from_slice(page.as_bytes());
+        out.extend_from_slice(content.as_bytes());
     }
 }
 
@@ -162,7 +172,9 @@ mod tests {
 
     #[test]
     fn a_405_says_what_is_allowed_and_a_301_where_it_went() {
-        assert!(text(|out| error(out, CONTEXT, Status::MethodNotAllowed)).contains("\r\nAllow: GET, HEAD\r\n"));
+        assert!(
+            text(|out| error(out, CONTEXT, Status::MethodNotAllowed)).contains("\r\nAllow: GET, HEAD, OPTIONS\r\n")
+        );
         assert!(text(|out| moved(out, CONTEXT, "/a/")).contains("\r\nLocation: /a/\r\n"));
     }
 

@@ -6,12 +6,14 @@
 #[allow(missing_docs, reason = "the names are the reason phrases")]
 pub enum Status {
     Ok = 200,
+    NoContent = 204,
     MovedPermanently = 301,
     BadRequest = 400,
     Forbidden = 403,
     NotFound = 404,
     MethodNotAllowed = 405,
     RequestTimeout = 408,
+    ContentTooLarge = 413,
     UriTooLong = 414,
     RequestHeaderFieldsTooLarge = 431,
     InternalServerError = 500,
@@ -30,12 +32,14 @@ impl Status {
     pub fn line(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
+            Status::NoContent => "204 No Content",
             Status::MovedPermanently => "301 Moved Permanently",
             Status::BadRequest => "400 Bad Request",
             Status::Forbidden => "403 Forbidden",
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::RequestTimeout => "408 Request Timeout",
+            Status::ContentTooLarge => "413 Content Too Large",
             Status::UriTooLong => "414 URI Too Long",
             Status::RequestHeaderFieldsTooLarge => "431 Request Header Fields Too Large",
             Status::InternalServerError => "500 Internal Server Error",

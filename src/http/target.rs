@@ -1,6 +1,6 @@
 //! A request target becomes a path beneath the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
 
-use super::Refusal;
+use super::{Refusal, head};
 
 /// The path that a request asks for. Guarantees:
 ///
@@ -75,8 +75,8 @@ fn origin_form(target: &str) -> Result<&str, Refusal> {
         .or_else(|| strip_prefix_ignore_case(target, "https://"))
         .ok_or(Refusal::Malformed("the target is neither a path nor an http URI"))?;
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if authority == 0 {
-        return Err(Refusal::Malformed("the target has no host"));
+    if authority == 0 || !head::is_authority(&rest.as_bytes()[..authority]) {
+        return Err(Refusal::Malformed("the target names no host"));
     }
     match &rest[authority..] {
         "" => Ok("/"),
@@ -251,6 +251,7 @@ mod tests {
         check("https://example.org/a?b", b"a");
         refused("http:///a", Status::BadRequest);
         refused("http://example.org?a", Status::BadRequest);
+        refused("http://user@example.org/a", Status::BadRequest);
         refused("ftp://example.org/a", Status::BadRequest);
         refused("example.org:80", Status::BadRequest);
         refused("*", Status::BadRequest);

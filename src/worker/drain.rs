@@ -7,6 +7,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::connection::{Connection, Phase};
 use super::{Worker, thread};
+use crate::http::request;
 use crate::scoreboard::Counter;
 
 /// A worker's end, under way.
@@ -63,7 +64,7 @@ impl Drain {
 /// Whether nothing of a request has come or is to be expected. One that has arrived, even if unread, is answered first.
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     connection.phase == Phase::Idle
-        && connection.input.is_empty()
+        && request::is_blank(&connection.input)
         && worker.patience.is_quiet(connection.deadline_ms, now_ms)
         && !connection.has_unread()
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::Worker;
 use super::connection::{Connection, Span, Then};
 use crate::clock::Date;
-use crate::http::request::Method;
+use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
 use crate::http::{Refusal, Request, target};
 use crate::site::Found;
@@ -28,11 +28,12 @@ pub fn answer(
     scratch: &mut Scratch,
 ) {
     connection.begin_answer();
-    let keep_alive = request.keep_alive && !request.has_body && !worker.is_draining();
+    let is_read = request.body == Body::Dropped;
+    let keep_alive = request.keep_alive && is_read && !worker.is_draining();
     connection.then = match keep_alive {
         true => Then::Continue,
         // The client expects that something follows, or has sent something that nobody reads.
-        false if request.keep_alive || request.has_body => Then::Linger,
+        false if request.keep_alive || !is_read => Then::Linger,
         false => Then::Close,
     };
     let begin = output.len();
@@ -70,17 +71,26 @@ fn content(
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
 ) -> Result<(), Refusal> {
+    let keep_alive = connection.then == Then::Continue;
+    let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
     match request.method {
-        Method::Get | Method::Head => {}
         Method::Other => return Err(Refusal::MethodNotAllowed),
         Method::Unknown => return Err(Refusal::UnknownMethod),
+        Method::Get | Method::Head | Method::Options if request.body == Body::TooLarge => {
+            return Err(Refusal::LargeBody);
+        }
+        Method::Options => {
+            if request.target != "*" {
+                target::decode(request.target, &mut scratch.target)?;
+            }
+            response::options(output, context);
+            return Ok(());
+        }
+        Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
     let found = worker.site.find(&target, &mut scratch.path)?;
-
     let is_get = request.method == Method::Get;
-    let keep_alive = connection.then == Then::Continue;
-    let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
     match found {
         Found::Stored(stored) => {
             response::ok(output, context);

@@ -39,7 +39,7 @@ pub fn start(worker: &'static Worker) -> bool {
 }
 
 fn run(worker: &'static Worker) {
-    let mut desk = Desk::new(worker.limits.head_bytes);
+    let mut desk = Desk::new(worker.limits.request_bytes());
     loop {
         let Some(event) = wait(worker) else {
             if worker.crew.may_leave() {
@@ -53,7 +53,7 @@ fn run(worker: &'static Worker) {
         }
         // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
         if catch_unwind(AssertUnwindSafe(|| take(worker, &mut desk, event))).is_err() {
-            desk = Desk::new(worker.limits.head_bytes);
+            desk = Desk::new(worker.limits.request_bytes());
         }
         worker.crew.end_turn();
     }

@@ -34,9 +34,9 @@ pub enum Wait {
 }
 
 impl Desk {
-    /// A desk for reading heads of up to `head_bytes`.
-    pub fn new(head_bytes: usize) -> Self {
-        Desk { input: Input::new(head_bytes), output: Vec::new(), scratch: Scratch::default() }
+    /// A desk for reading requests of up to `request_bytes`.
+    pub fn new(request_bytes: usize) -> Self {
+        Desk { input: Input::new(request_bytes), output: Vec::new(), scratch: Scratch::default() }
     }
 
     /// Goes on with `connection` where it stopped, until it has to wait.
@@ -125,7 +125,8 @@ impl Desk {
         connection.then = Then::Continue;
         connection.has_waited = false;
         while connection.then == Then::Continue && connection.span.is_none() && self.output.len() < OUTPUT_BYTES {
-            match request::parse(self.input.unread(), &worker.limits) {
+            let mut storage = request::storage();
+            match request::parse(self.input.unread(), &mut storage, &worker.limits) {
                 Ok(None) => break,
                 Ok(Some(request)) => {
                     let length = request.length;
@@ -141,7 +142,6 @@ impl Desk {
         let phase = if !self.output.is_empty() {
             Phase::Sending
         } else if request::is_blank(self.input.unread()) {
-            self.input.clear();
             Phase::Idle
         } else {
             Phase::Head

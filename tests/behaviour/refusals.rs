@@ -1,6 +1,6 @@
 //! What is refused, with which status, and what becomes of the connection.
 
-use crate::support::{Server, Site};
+use crate::support::{Server, Site, get};
 
 /// Each request over a connection of its own; the status it gets, and whether the connection ends.
 fn check(requests: &[(&str, u16)], closes: bool) {
@@ -68,7 +68,6 @@ fn paths_and_methods_that_are_refused_leave_the_connection() {
             ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405),
             ("DELETE /none HTTP/1.1\r\nHost: a\r\n\r\n", 405),
-            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 405),
             ("PATCH /a HTTP/1.1\r\nHost: a\r\n\r\n", 405),
             ("BREW /a HTTP/1.1\r\nHost: a\r\n\r\n", 501),
             ("get /a HTTP/1.1\r\nHost: a\r\n\r\n", 501),
@@ -81,7 +80,7 @@ fn paths_and_methods_that_are_refused_leave_the_connection() {
 fn a_405_says_what_is_allowed() {
     let server = Server::of(&Site::new());
     let response = server.connect().send("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").response();
-    assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD")));
+    assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
 #[test]
@@ -99,21 +98,87 @@ fn a_body_is_never_read_as_a_request() {
     let site = Site::with(&[("a", b"a"), ("b", b"b")]);
     let server = Server::of(&site);
     let inner = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
-    let bodies = [
-        format!("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}", inner.len()),
-        format!(
-            "GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n",
-            inner.len()
-        ),
-        format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{}", inner.repeat(4_000)),
-    ];
-    for (body, status) in bodies.iter().zip([200, 200, 405]) {
+    let of = |method: &str, fields: String| format!("{method} /a HTTP/1.1\r\nHost: a\r\n{fields}");
+    let length = format!("Content-Length: {}\r\n\r\n{inner}", inner.len());
+    let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    // Small ones are dropped, and the connection goes on behind them.
+    for (request, status) in [
+        (of("GET", length.clone()), 200),
+        (of("GET", chunks.clone()), 200),
+        (of("POST", length), 405),
+        (of("BREW", chunks), 501),
+    ] {
         let mut client = server.connect();
-        let response = client.send(body).response();
+        client.send(&request).send(get("/b"));
+        assert_eq!(client.response().status, status, "{request:?}");
+        assert_eq!(client.response().text(), "b", "behind {request:?}");
+    }
+    // Large ones stay unread, and end it.
+    let large = inner.repeat(4_000);
+    let length = format!("Content-Length: {}\r\n\r\n{large}", large.len());
+    let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    for (request, status) in [(of("GET", length.clone()), 413), (of("GET", chunks), 413), (of("POST", length), 405)] {
+        let mut client = server.connect();
+        let response = client.send(request).response();
         assert_eq!((response.status, response.field("Connection")), (status, Some("close")));
         client.0.shutdown(std::net::Shutdown::Write).unwrap();
         client.assert_closed();
     }
+}
+
+#[test]
+fn who_waits_for_leave_to_send_a_body_gets_the_answer_and_the_end() {
+    let server = Server::of(&Site::with(&[("a", b"a")]));
+    let mut client = server.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
+    client.0.shutdown(std::net::Shutdown::Write).unwrap();
+    client.assert_closed();
+}
+
+#[test]
+fn options_says_what_can_be_done() {
+    let server = Server::of(&Site::new());
+    for target in ["*", "/", "/none", "http://a/b"] {
+        let mut client = server.connect();
+        let head = client.send(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n")).head();
+        assert_eq!((head.status, head.field("Allow")), (204, Some("GET, HEAD, OPTIONS")), "{target}");
+        // RFC 9110 §8.6: no Content-Length, not even 0.
+        assert_eq!(head.field("Content-Length"), None);
+        assert_eq!(client.get("/none").status, 404);
+    }
+}
+
+#[test]
+fn connect_and_trace_are_refused() {
+    check(
+        &[
+            ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+            ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
+            ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn framing_that_two_could_read_differently() {
+    let of = |fields: &str| format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\n");
+    let requests = [
+        of("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        of("Content-Length: 5\r\nContent-Length: 6"),
+        of("Content-Length: 5, 5"),
+        of("Transfer-Encoding: chunked, identity"),
+        of("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+        of("Host: b"),
+        "GET /a HTTP/1.1\nHost: a\n\n".to_string(),
+        "GET /a HTTP/1.1\r\nHost: a\nA: b\r\n\r\n".to_string(),
+        "GET /a HTTP/1.1\r\nHost: a b\r\n\r\n".to_string(),
+        "GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n".to_string(),
+    ];
+    check(&requests.each_ref().map(|request| (request.as_str(), 400)), true);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::Status;
 
-/// The media type of [`page`].
+/// The media type of [`of`].
 pub const MEDIA_TYPE: &str = "text/html";
 
 /// A short HTML page that says what `status` says.
-pub fn page(status: Status) -> String {
+pub fn of(status: Status) -> String {
     let line = status.line();
     format!("<!DOCTYPE html>\n<html lang=\"en\">\n<title>{line}</title>\n<h1>{line}</h1>\n</html>\n")
 }

@@ -1,0 +1,105 @@
+//! The chunked transfer coding (RFC 9112 §7.1), only as far as to find its end: no content is ever used.
+
+use super::{Refusal, head};
+
+/// Where a chunked body that begins with `bytes` ends, behind its trailers and their empty line; `None` says that more bytes
+/// are needed.
+///
+/// Stricter than the RFC asks for where leniency helps nobody but smugglers: sizes have at most eight digits and no spaces
+/// around them, and lines end with CR LF alone.
+pub fn end(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    let mut at = 0;
+    loop {
+        let Some(line) = head::line(&bytes[at..])? else { return Ok(None) };
+        at += line.len() + 2;
+        let size = size(line)?;
+        if size == 0 {
+            return trailers(bytes, at);
+        }
+        at += size;
+        match bytes.get(at..at + 2) {
+            Some(b"\r\n") => at += 2,
+            Some(_) => return Err(Refusal::Malformed("a chunk does not end where it should")),
+            // Of two bytes that are to come, one may be there.
+            None if bytes.get(at).is_some_and(|&b| b != b'\r') => {
+                return Err(Refusal::Malformed("a chunk does not end where it should"));
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+fn size(line: &[u8]) -> Result<usize, Refusal> {
+    const BAD: Refusal = Refusal::Malformed("a chunk's size is not a hexadecimal number");
+    let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let text = std::str::from_utf8(&line[..digits]).map_err(|_| BAD)?;
+    if digits > 8 {
+        return Err(BAD);
+    }
+    // Extensions are ignored, as the RFC has it.
+    let (b"" | [b';', ..]) = &line[digits..] else { return Err(BAD) };
+    usize::from_str_radix(text, 16).map_err(|_| BAD)
+}
+
+fn trailers(bytes: &[u8], mut at: usize) -> Result<Option<usize>, Refusal> {
+    loop {
+        let Some(line) = head::line(&bytes[at..])? else { return Ok(None) };
+        at += line.len() + 2;
+        if line.is_empty() {
+            return Ok(Some(at));
+        }
+        let name = line.split(|&b| b == b':').next().unwrap_or_default();
+        if name.len() == line.len() || name.is_empty() || !name.iter().all(|&b| head::is_token_byte(b)) {
+            return Err(Refusal::Malformed("a trailer is no field"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, rest: usize) {
+        assert_eq!(end(body.as_bytes()), Ok(Some(body.len() - rest)), "{body:?}");
+        for length in 0..body.len() - rest {
+            assert_eq!(end(&body.as_bytes()[..length]), Ok(None), "{length} bytes of {body:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_and_what_follows_them() {
+        check("0\r\n\r\n", 0);
+        check("5\r\nhello\r\n0\r\n\r\n", 0);
+        check("5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1", 14);
+        check("a;name=value\r\n0123456789\r\n00\r\n\r\n", 0);
+        check("1\r\n\r\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n", 0);
+        check("9\r\n\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", 0);
+    }
+
+    #[test]
+    fn malformed() {
+        for body in [
+            "\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x5\r\nhello\r\n",
+            " 5\r\nhello\r\n",
+            "5 \r\nhello\r\n",
+            "5\nhello\n",
+            "5\r\nhello0\r\n\r\n",
+            "5\r\nhelloworld",
+            "5\r\nhello\n0\r\n\r\n",
+            "123456789\r\n",
+            "ffffffffffffffff1\r\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\n: x\r\n\r\n",
+            "0\r\n folded\r\n\r\n",
+            "5;a\rb\r\nhello\r\n",
+            "5;\0\r\n",
+            "0\r\nA: b\n\r\n",
+        ] {
+            assert!(matches!(end(body.as_bytes()), Err(Refusal::Malformed(_))), "{body:?}: {:?}", end(body.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The field lines of a request head (RFC 9110 §5).
+
+use httparse::Header;
+
+/// The field lines, in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'f, 'b>(pub &'f [Header<'b>]);
+
+impl<'f, 'b> Fields<'f, 'b> {
+    /// The values of every line with this name, in any case, in order.
+    pub fn all(self, name: &'static str) -> impl Iterator<Item = &'b [u8]> + 'f {
+        self.0.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+    }
+
+    /// The value of the only line with this name; none if there is none or more than one.
+    pub fn only(self, name: &'static str) -> Option<&'b [u8]> {
+        let mut all = self.all(name);
+        all.next().filter(|_| all.next().is_none())
+    }
+
+    /// Whether there is a line with this name.
+    pub fn has(self, name: &'static str) -> bool {
+        self.all(name).next().is_some()
+    }
+}

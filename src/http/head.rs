@@ -1,0 +1,88 @@
+//! The bytes that heads and trailers are made of (RFC 9110 §5.6.2, RFC 9112 §2.2).
+
+use super::Refusal;
+
+/// The first line of `bytes`, without its CR LF; `None` if its end has not come.
+///
+/// A line feed alone ends no line here. RFC 9112 would allow it, but what one recipient takes for a line's end and another
+/// for content is what requests are smuggled with.
+pub fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+    let control = |&b: &u8| b != b'\t' && (b < b' ' || b == 0x7f);
+    let Some(end) = bytes.iter().position(control) else { return Ok(None) };
+    match bytes[end..] {
+        [b'\r', b'\n', ..] => Ok(Some(&bytes[..end])),
+        [b'\r'] => Ok(None),
+        _ => Err(Refusal::Malformed("a line holds a control character, or does not end with CR LF")),
+    }
+}
+
+/// Whether `byte` may stand in a token, such as a method or a field name (RFC 9110 §5.6.2).
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether `value` is what a Host field, or the authority of an http URI, may hold: a host and perhaps a port, no user
+/// (RFC 9110 §7.2, RFC 3986 §3.2.2).
+pub fn is_authority(value: &[u8]) -> bool {
+    let (host, rest) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&b| b == b']') else { return false };
+            let (address, rest) = rest.split_at(end);
+            let is_address = |&b: &u8| b.is_ascii_hexdigit() || b == b':' || b == b'.';
+            if address.is_empty() || !address.iter().all(is_address) {
+                return false;
+            }
+            (&[][..], &rest[1..])
+        }
+        _ => value.split_at(value.iter().position(|&b| b == b':').unwrap_or(value.len())),
+    };
+    let is_port = match rest {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port && is_registered_name(host)
+}
+
+fn is_registered_name(mut name: &[u8]) -> bool {
+    while let [first, rest @ ..] = name {
+        name = match (first, rest) {
+            (b'%', [high, low, rest @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            (b'%', _) => return false,
+            (b, rest) if b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b) => rest,
+            _ => return false,
+        };
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        assert_eq!(line(b"a b\r\nc"), Ok(Some(b"a b".as_slice())));
+        assert_eq!(line(b"\r\n"), Ok(Some(b"".as_slice())));
+        assert_eq!(line(b"a\tb \xff"), Ok(None));
+        assert_eq!(line(b"a\r"), Ok(None));
+        for bad in [b"a\n".as_slice(), b"a\rb\r\n", b"\0\r\n", b"a\x7f\r\n", b"\r\r\n"] {
+            assert!(line(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn authorities() {
+        for good in
+            ["", "a", "a:80", "A-b.example:8080", "127.0.0.1", "[::1]", "[::ffff:1.2.3.4]:80", "a:", "a%20b", "xn--a"]
+        {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b", "a/b", "user@a", "a:b", "a:80:80", "a:123456", "[::1", "[]", "[::1]x", "::1", "a%2", "a,b c", "ä",
+            "a\\b", "a?b", "a#b",
+        ] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+}
