@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::failure::Failure;
+use crate::http::{Limits, limits};
 
 /// What the server was told.
 #[derive(Debug, Clone, Parser)]
@@ -33,6 +34,10 @@ pub struct Options {
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
     pub root: PathBuf,
 
+    /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
+    #[arg(long, env = "OTUS_DOTFILES", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Site")]
+    pub dotfiles: bool,
+
     /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
     #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = charset, help_heading = "Site")]
     pub charset: Option<String>,
@@ -56,6 +61,26 @@ pub struct Options {
     #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = bytes,
           help_heading = "Capacity")]
     pub cache_size: usize,
+
+    /// Longest request line, in bytes or with k; longer ones get 414
+    #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = head_bytes,
+          help_heading = "Requests")]
+    pub max_request_line: usize,
+
+    /// Longest request head, in bytes or with k; longer ones get 431
+    #[arg(long, env = "OTUS_MAX_HEAD", value_name = "BYTES", default_value = "16k", value_parser = head_bytes,
+          help_heading = "Requests")]
+    pub max_head: usize,
+
+    /// Most field lines in a request head; more get 431
+    #[arg(long, env = "OTUS_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = fields,
+          help_heading = "Requests")]
+    pub max_fields: usize,
+
+    /// Requests after which a connection is closed
+    #[arg(long, env = "OTUS_MAX_REQUESTS", value_name = "N", default_value_t = 1_000_000, value_parser = requests,
+          help_heading = "Requests")]
+    pub max_requests: usize,
 
     /// Seconds in which a whole request head must arrive, else 408
     #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = seconds,
@@ -106,6 +131,18 @@ fn sentence(error: &clap::Error) -> String {
     format!("{first}; see otus-httpd --help.")
 }
 
+impl Options {
+    /// The bounds of a request.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            request_line_bytes: self.max_request_line,
+            head_bytes: self.max_head,
+            fields: self.max_fields,
+            ..Limits::default()
+        }
+    }
+}
+
 fn processors() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
@@ -124,6 +161,19 @@ fn threads(text: &str) -> Result<usize, String> {
 
 fn connections(text: &str) -> Result<usize, String> {
     count(text, 1, 10_000_000)
+}
+
+fn fields(text: &str) -> Result<usize, String> {
+    count(text, 1, limits::FIELDS)
+}
+
+fn requests(text: &str) -> Result<usize, String> {
+    count(text, 1, usize::MAX)
+}
+
+fn head_bytes(text: &str) -> Result<usize, String> {
+    let range = 512..=1 << 20;
+    bytes(text).ok().filter(|number| range.contains(number)).ok_or_else(|| "give a size from 512 to 1024k".into())
 }
 
 fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {

@@ -7,6 +7,8 @@ pub struct Limits {
     pub request_line_bytes: usize,
     /// Longest head, from the request line to the empty line; beyond it 431 (RFC 6585 §5).
     pub head_bytes: usize,
+    /// Most field lines in a head, at most [`FIELDS`]; beyond it 431. A browser sends about twenty.
+    pub fields: usize,
     /// Longest body that is read and dropped, with the framing of its chunks; beyond it 413. No file needs a body, and the
     /// clients that send one with a GET send little.
     pub body_bytes: usize,
@@ -19,8 +21,8 @@ impl Limits {
     }
 }
 
-/// Most field lines in a head; beyond it 431. A browser sends about twenty.
-pub const FIELDS: usize = 100;
+/// Room for field lines.
+pub const FIELDS: usize = 256;
 
 /// Most bytes of empty lines before a request; beyond it 400. RFC 9112 §2.2 asks for one line, for old clients that end a
 /// body with one too many.
@@ -32,6 +34,7 @@ impl Default for Limits {
             request_line_bytes: 8 * 1024,
             // The request line and as much again for fields: cookies are the large ones, and browsers cap those at 4 KiB.
             head_bytes: 16 * 1024,
+            fields: 100,
             body_bytes: 8 * 1024,
         }
     }

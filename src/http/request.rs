@@ -70,7 +70,7 @@ pub fn parse<'f, 'b>(
     limits: &Limits,
 ) -> Result<Option<Request<'f, 'b>>, Refusal> {
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(buffer, storage) {
+    match parsed.parse_with_uninit_headers(buffer, &mut storage[..limits.fields.min(limits::FIELDS)]) {
         Ok(Complete(length)) => {
             check_lines(&parsed, &buffer[..length])?;
             let httparse::Request { method, path, version, headers } = parsed;
@@ -491,8 +491,8 @@ mod tests {
         refused(field(limits.head_bytes), Status::RequestHeaderFieldsTooLarge);
         refused(&field(limits.head_bytes)[..limits.head_bytes], Status::RequestHeaderFieldsTooLarge);
         let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
-        whole(&fields(limits::FIELDS));
-        refused(fields(limits::FIELDS + 1), Status::RequestHeaderFieldsTooLarge);
+        whole(&fields(limits.fields));
+        refused(fields(limits.fields + 1), Status::RequestHeaderFieldsTooLarge);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Representation<'t> {
 }
 
 impl Representation<'_> {
-    /// Appends Content-Length, Content-Type, Last-Modified, ETag and the empty line.
+    /// Appends Content-Length, Content-Type, Last-Modified, ETag, and that the type is to be believed; and the empty line.
     pub fn write(&self, out: &mut Vec<u8>) {
         let Validator { size, mtime_ns } = self.validator;
         let modified = http_time(mtime_ns).min(self.now);
@@ -44,7 +44,7 @@ impl Representation<'_> {
             append(out, format_args!("; charset={charset}"));
         }
         append(out, format_args!("\r\nLast-Modified: {}\r\n", httpdate::HttpDate::from(modified)));
-        append(out, format_args!("ETag: {}\r\n\r\n", self.validator));
+        append(out, format_args!("ETag: {}\r\nX-Content-Type-Options: nosniff\r\n\r\n", self.validator));
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(
             representation(784_111_777_000_000_001, None),
             "Content-Length: 97\r\nContent-Type: text/html\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             ETag: \"61-ae1b981bc490a01\"\r\n\r\n"
+             ETag: \"61-ae1b981bc490a01\"\r\nX-Content-Type-Options: nosniff\r\n\r\n"
         );
     }
 

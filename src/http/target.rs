@@ -24,6 +24,14 @@ impl Target<'_, '_> {
         matches!(self.path.last(), None | Some(b'/'))
     }
 
+    /// Whether a name in the path begins with a dot, and is not `.well-known` at its beginning (RFC 8615).
+    pub fn is_hidden(&self) -> bool {
+        let names = self.path.split(|&b| b == b'/').enumerate();
+        let is_hidden =
+            |(depth, name): (usize, &[u8])| name.starts_with(b".") && !(depth == 0 && name == b".well-known");
+        names.into_iter().any(is_hidden)
+    }
+
     /// The target with a slash behind it, where a directory that was asked for without one is: an absolute path, so that neither host nor scheme can
     /// come from the client, encoded again, with the query (RFC 9110 §10.2.2).
     pub fn with_slash(&self) -> String {
@@ -257,6 +265,19 @@ mod tests {
         refused("*", Status::BadRequest);
         refused("a", Status::BadRequest);
         refused("/a#b", Status::BadRequest);
+    }
+
+    #[test]
+    fn names_that_begin_with_a_dot_are_hidden() {
+        let is_hidden = |target| decode(target, &mut Vec::new()).unwrap().is_hidden();
+        for hidden in
+            ["/.git/config", "/a/.htaccess", "/%2egit", "/.well-known/.secret", "/a/.well-known/b", "/.a/", "/..a"]
+        {
+            assert!(is_hidden(hidden), "{hidden}");
+        }
+        for shown in ["/", "/a.b", "/a./b", "/.well-known/acme-challenge/x", "/.well-known", "/./a", "/a/../b"] {
+            assert!(!is_hidden(shown), "{shown}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ const INDEX: &[u8] = b"index.html\0";
 pub struct Site {
     root: Root,
     charset: Option<String>,
+    dotfiles: bool,
     cache: Cache,
 }
 
@@ -48,12 +49,16 @@ impl Site {
         Ok(Site {
             root: Root::open(&options.root)?,
             charset: options.charset.clone(),
+            dotfiles: options.dotfiles,
             cache: Cache::new(options.cache_size),
         })
     }
 
     /// Finds what `target` names. `path` is scratch space.
     pub fn find(&self, target: &Target, path: &mut Vec<u8>) -> Result<Found, Refusal> {
+        if target.is_hidden() && !self.dotfiles {
+            return Err(Refusal::NotFound);
+        }
         path.clear();
         path.extend_from_slice(target.path);
         path.extend_from_slice(if target.is_directory() { INDEX } else { b"\0" });

@@ -86,6 +86,8 @@ pub struct Connection {
     pub sent: usize,
     /// What follows the output.
     pub span: Option<Span>,
+    /// Requests that were answered on this connection.
+    pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
     pub in_flight: u64,
     /// Whether the answer that is on its way has had to wait for the client.
@@ -109,6 +111,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             span: None,
+            requests: 0,
             in_flight: 0,
             has_waited: false,
             untaken: 0,
@@ -174,6 +177,7 @@ impl Connection {
 
     /// Counts a request whose answer is now to be sent.
     pub fn begin_answer(&mut self) {
+        self.requests += 1;
         self.in_flight += 1;
         self.slab.add(Counter::InFlight, 1);
         self.slab.add(Counter::Requests, 1);

@@ -29,7 +29,8 @@ pub fn answer(
 ) {
     connection.begin_answer();
     let is_read = request.body == Body::Dropped;
-    let keep_alive = request.keep_alive && is_read && !worker.is_draining();
+    let is_last = worker.is_draining() || connection.requests >= worker.most_requests;
+    let keep_alive = request.keep_alive && is_read && !is_last;
     connection.then = match keep_alive {
         true => Then::Continue,
         // The client expects that something follows, or has sent something that nobody reads.

@@ -51,6 +51,7 @@ pub struct Plan {
 struct Worker {
     site: &'static Site,
     limits: Limits,
+    most_requests: u64,
     patience: Patience,
     epoll: Epoll,
     door: Door,
@@ -80,7 +81,8 @@ impl Worker {
         let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
             site: &plan.site,
-            limits: Limits::default(),
+            limits: options.limits(),
+            most_requests: options.max_requests as u64,
             patience: Patience::new(options),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             door: Door::new(&plan.sockets),

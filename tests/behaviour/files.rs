@@ -18,6 +18,7 @@ fn a_file_with_all_its_fields() {
     assert_eq!(response.field("Connection"), Some("keep-alive"));
     assert_eq!(response.field("Content-Type"), Some("text/html"));
     assert_eq!(response.field("Content-Length"), Some("12"));
+    assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(response.field("Last-Modified"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
     let tag = response.field("ETag").unwrap();
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "a strong tag: {tag}");

@@ -31,6 +31,16 @@ fn it_ends_when_the_client_says_so() {
 }
 
 #[test]
+fn it_ends_after_so_many_requests() {
+    let server = Server::with(&Site::with(&[("a", b"a")]), &["--max-requests=3"]);
+    let mut client = server.connect();
+    let connection = |response: crate::support::Response| response.field("Connection").unwrap().to_string();
+    assert_eq!([(); 3].map(|()| connection(client.get("/a"))), ["keep-alive", "keep-alive", "close"]);
+    client.0.shutdown(Shutdown::Write).unwrap();
+    client.assert_closed();
+}
+
+#[test]
 fn http_1_0_keeps_it_if_asked() {
     let server = Server::of(&Site::with(&[("a", b"a")]));
     let mut client = server.connect();

@@ -85,6 +85,19 @@ fn dots_that_stay_inside_are_resolved() {
 }
 
 #[test]
+fn names_that_begin_with_a_dot_are_served_only_if_asked_for() {
+    let site = Site::with(&[(".git/config", b"secret"), (".well-known/x", b"known"), ("a/.b", b"hidden")]);
+    let server = Server::of(&site);
+    for hidden in ["/.git/config", "/.git", "/a/.b", "/%2Egit/config", "/a/..%2f.b"] {
+        assert_eq!(server.get(hidden).status, 404, "{hidden}");
+    }
+    assert_eq!(server.get("/.well-known/x").text(), "known");
+    let server = Server::with(&site, &["--dotfiles"]);
+    assert_eq!(server.get("/.git/config").text(), "secret");
+    assert_eq!(server.get("/a/.b").text(), "hidden");
+}
+
+#[test]
 fn a_nul_is_a_bad_request() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);

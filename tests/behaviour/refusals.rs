@@ -54,6 +54,17 @@ fn requests_too_large() {
 }
 
 #[test]
+fn the_limits_are_options() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--max-request-line=512", "--max-head=1k", "--max-fields=3"]);
+    let status = |request: String| server.connect().send(request).response().status;
+    assert_eq!(status("GET /a HTTP/1.1\r\nHost: a\r\nA: b\r\nA: b\r\n\r\n".into()), 200);
+    assert_eq!(status("GET /a HTTP/1.1\r\nHost: a\r\nA: b\r\nA: b\r\nA: b\r\n\r\n".into()), 431);
+    assert_eq!(status(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(512))), 414);
+    assert_eq!(status(format!("GET /a HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(1024))), 431);
+}
+
+#[test]
 fn a_hundred_thousand_fields_get_an_answer_and_not_a_reset() {
     let fields = format!("GET /a HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100_000));
     check(&[(&fields, 431)], true);
