@@ -8,9 +8,12 @@ pub mod root;
 mod walk;
 
 use std::ffi::CStr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use crate::clock;
 use crate::failure::Failure;
 use crate::http::response::Representation;
 use crate::http::{Refusal, Target, media_type};
@@ -23,12 +26,25 @@ use root::Root;
 /// The file that a directory stands for.
 const INDEX: &[u8] = b"index.html\0";
 
+/// How often the root's path is looked at, in milliseconds: whether another directory is there now.
+const LOOK_MS: u64 = 500;
+
 /// The files of a document root, and what is said of them.
 #[derive(Debug)]
 pub struct Site {
-    root: Root,
+    path: PathBuf,
     charset: Option<String>,
     dotfiles: bool,
+    cache_size: usize,
+    tree: RwLock<Arc<Tree>>,
+    looked_ms: AtomicU64,
+}
+
+/// One directory that the root's path has led to. A release that is swapped for another, by a rename or by a link that
+/// points elsewhere, is another tree; an answer that has begun ends with the file that it began with.
+#[derive(Debug)]
+struct Tree {
+    root: Root,
     cache: Cache,
 }
 
@@ -46,12 +62,40 @@ pub enum Found {
 impl Site {
     /// Opens the document root.
     pub fn open(options: &Options) -> Result<Self, Failure> {
+        let tree = Tree { root: Root::open(&options.root)?, cache: Cache::new(options.cache_size) };
         Ok(Site {
-            root: Root::open(&options.root)?,
+            // A relative path is that of the directory in which the server was started.
+            path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
             charset: options.charset.clone(),
             dotfiles: options.dotfiles,
-            cache: Cache::new(options.cache_size),
+            cache_size: options.cache_size,
+            tree: RwLock::new(Arc::new(tree)),
+            looked_ms: AtomicU64::new(clock::now_ms()),
         })
+    }
+
+    /// The tree that the root's path leads to, as of half a second ago at most.
+    fn tree(&self) -> Arc<Tree> {
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let now_ms = clock::now_ms();
+        let looked_ms = self.looked_ms.load(Relaxed);
+        // One thread looks; the others go on with what they have.
+        if now_ms < looked_ms + LOOK_MS
+            || self.looked_ms.compare_exchange(looked_ms, now_ms, Relaxed, Relaxed).is_err()
+            || tree.root.is_at(&self.path)
+        {
+            return tree;
+        }
+        match Root::open(&self.path) {
+            Ok(root) => {
+                tracing::info!("The document root {} is another directory now.", self.path.display());
+                let tree = Arc::new(Tree { root, cache: Cache::new(self.cache_size) });
+                *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree.clone();
+                tree
+            }
+            // In the middle of a swap, or gone: what was there is served until something else is.
+            Err(_) => tree,
+        }
     }
 
     /// Finds what `target` names. `path` is scratch space.
@@ -64,20 +108,21 @@ impl Site {
         path.extend_from_slice(if target.is_directory() { INDEX } else { b"\0" });
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
 
-        if let Some(stored) = self.cache.get(path, &self.root) {
+        let tree = self.tree();
+        if let Some(stored) = tree.cache.get(path, &tree.root) {
             return Ok(Found::Stored(stored));
         }
-        let file = File::open(&self.root, path)?;
+        let file = File::open(&tree.root, path)?;
         if file.is_directory() {
             // An index.html that is a directory is no page.
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(Found::Directory) };
         }
         let now = SystemTime::now();
-        if self.cache.wants(&file, now) {
+        if tree.cache.wants(&file, now) {
             let mut head = Vec::with_capacity(192);
             self.describe(path, &file, now, &mut head);
             let stored = Arc::new(file.store(head)?);
-            self.cache.put(path, &stored);
+            tree.cache.put(path, &stored);
             return Ok(Found::Stored(stored));
         }
         Ok(Found::File(file))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
 
 use super::walk::{self, FLAGS};
 use crate::failure::Failure;
@@ -58,6 +58,12 @@ impl Root {
             }
         }
         walk::open_beneath(self.directory.as_fd(), &self.names, path)
+    }
+
+    /// Whether `path` leads to this directory.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+        stat(path).is_ok_and(|there| fstat(&self.directory).is_ok_and(|here| same(there, here)))
     }
 
     /// What is at `path` now. It opens nothing, so it is only good for comparing with what was opened before.

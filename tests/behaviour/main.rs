@@ -16,6 +16,7 @@ mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
 mod refusals;
+mod releases;
 mod slow_clients;
 mod start;
 mod stop;
