@@ -8,13 +8,18 @@
 //! - a [`request::Request`] borrows from the buffer that it was read into.
 
 pub mod chunked;
+pub mod condition;
+pub mod content_range;
 pub mod etag;
 pub mod fields;
 pub mod head;
 pub mod limits;
 pub mod media_type;
+pub mod multipart;
 pub mod page;
+pub mod range;
 pub mod refusal;
+pub mod representation;
 pub mod request;
 pub mod response;
 pub mod status;
@@ -23,6 +28,7 @@ pub mod target;
 pub use fields::Fields;
 pub use limits::Limits;
 pub use refusal::Refusal;
+pub use representation::{Plan, Representation};
 pub use request::Request;
 pub use status::Status;
 pub use target::Target;

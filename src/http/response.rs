@@ -1,9 +1,9 @@
 //! The head of a response (RFC 9112 §4, RFC 9110 §6.6, §8), appended to a buffer that the caller sends.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
 
-use super::etag::Validator;
+use super::content_range::ContentRange;
+use super::representation::{Plan, Representation};
 use super::request::Method;
 use super::{Status, page};
 
@@ -21,36 +21,60 @@ pub struct Context<'c> {
     pub method: Method,
 }
 
-/// What a 200 says of the file: its own fields, the same for every request, and the empty line.
-#[derive(Debug, Clone, Copy)]
-pub struct Representation<'t> {
-    /// Size and modification time.
-    pub validator: Validator,
-    /// The media type, without parameters.
-    pub media_type: &'static str,
-    /// The value of the charset parameter, where one is wanted.
-    pub charset: Option<&'t str>,
-    /// Now: Last-Modified is never later (RFC 9110 §8.8.2.1).
-    pub now: SystemTime,
-}
-
-impl Representation<'_> {
-    /// Appends Content-Length, Content-Type, Last-Modified, ETag, and that the type is to be believed; and the empty line.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let Validator { size, mtime_ns } = self.validator;
-        let modified = http_time(mtime_ns).min(self.now);
-        append(out, format_args!("Content-Length: {size}\r\nContent-Type: {}", self.media_type));
-        if let Some(charset) = self.charset {
-            append(out, format_args!("; charset={charset}"));
+/// Begins the answer to a GET or HEAD of a file, as it was planned; [`describe`] ends its head. A 412 or 416 is whole, with
+/// its page.
+pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation, plan: &Plan) {
+    let (length, content_type) = match plan {
+        Plan::Whole => {
+            ok(out, context);
+            return describe(out, representation);
         }
-        append(out, format_args!("\r\nLast-Modified: {}\r\n", httpdate::HttpDate::from(modified)));
-        append(out, format_args!("ETag: {}\r\nX-Content-Type-Options: nosniff\r\n\r\n", self.validator));
-    }
+        Plan::PreconditionFailed => return error(out, context, Status::PreconditionFailed),
+        Plan::Unsatisfiable => {
+            begin(out, Status::RangeNotSatisfiable, context);
+            let range = ContentRange { span: None, size: representation.size };
+            append(out, format_args!("Content-Range: {range}\r\n"));
+            return end(out, Status::RangeNotSatisfiable, context);
+        }
+        Plan::NotModified => {
+            begin(out, Status::NotModified, context);
+            return validators(out, representation);
+        }
+        Plan::Part(span) => {
+            begin(out, Status::PartialContent, context);
+            let range = ContentRange { span: Some(*span), size: representation.size };
+            append(out, format_args!("Content-Range: {range}\r\n"));
+            (span.length(), &representation.content_type)
+        }
+        Plan::Parts(multipart) => {
+            begin(out, Status::PartialContent, context);
+            (multipart.length(), &multipart.media_type)
+        }
+    };
+    content(out, length, content_type);
+    validators(out, representation);
 }
 
-/// Begins a 200; [`Representation::write`] ends its head.
+/// Begins a 200; [`describe`] ends its head.
 pub fn ok(out: &mut Vec<u8>, context: Context) {
     begin(out, Status::Ok, context);
+}
+
+/// What a 200 says of its file, the same for every request, and the empty line.
+pub fn describe(out: &mut Vec<u8>, representation: &Representation) {
+    content(out, representation.size, &representation.content_type);
+    validators(out, representation);
+}
+
+fn content(out: &mut Vec<u8>, length: u64, content_type: &str) {
+    append(out, format_args!("Content-Length: {length}\r\nContent-Type: {content_type}\r\nAccept-Ranges: bytes\r\n"));
+    // The type is to be believed: a text is never run as a script.
+    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+}
+
+fn validators(out: &mut Vec<u8>, representation: &Representation) {
+    let modified = httpdate::HttpDate::from(representation.modified());
+    append(out, format_args!("Last-Modified: {modified}\r\nETag: {}\r\n\r\n", representation.etag));
 }
 
 /// A 301 to `location`.
@@ -100,15 +124,10 @@ fn append(out: &mut Vec<u8>, text: std::fmt::Arguments) {
     let _ = out.write_fmt(text);
 }
 
-/// A file's time within what an HTTP date can say: the years 1970 to 9999.
-fn http_time(mtime_ns: i128) -> SystemTime {
-    const END_OF_9999: i128 = 253_402_300_799;
-    let seconds = mtime_ns.div_euclid(1_000_000_000).clamp(0, END_OF_9999);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds as u64)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::multipart::Multipart;
+    use super::super::range::Span;
     use super::*;
 
     const CONTEXT: Context = Context { date: "Sun, 06 Nov 1994 08:49:37 GMT", keep_alive: true, method: Method::Get };
@@ -119,39 +138,44 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn representation(mtime_ns: i128, charset: Option<&str>) -> String {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let validator = Validator { size: 97, mtime_ns };
-        text(|out| Representation { validator, media_type: "text/html", charset, now }.write(out))
+    fn planned(plan: &Plan) -> String {
+        let representation = Representation {
+            size: 97,
+            etag: "\"61-1\"".into(),
+            modified_s: 784_111_777,
+            content_type: "text/html".into(),
+        };
+        text(|out| file(out, CONTEXT, &representation, plan))
     }
+
+    const COMMON: &str = "Server: OtusServer\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: keep-alive\r\n";
+    const VALIDATORS: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: \"61-1\"\r\n\r\n";
 
     #[test]
     fn a_200() {
-        assert_eq!(
-            text(|out| ok(out, CONTEXT)),
-            "HTTP/1.1 200 OK\r\nServer: OtusServer\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: keep-alive\r\n"
-        );
-        assert_eq!(
-            representation(784_111_777_000_000_001, None),
-            "Content-Length: 97\r\nContent-Type: text/html\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             ETag: \"61-ae1b981bc490a01\"\r\nX-Content-Type-Options: nosniff\r\n\r\n"
-        );
+        let content = "Content-Length: 97\r\nContent-Type: text/html\r\nAccept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n";
+        assert_eq!(planned(&Plan::Whole), format!("HTTP/1.1 200 OK\r\n{COMMON}{content}{VALIDATORS}"));
     }
 
     #[test]
-    fn a_charset_only_where_it_is_asked_for() {
-        assert!(representation(0, Some("utf-8")).contains("Content-Type: text/html; charset=utf-8\r\n"));
+    fn a_206_and_a_416_say_which_bytes() {
+        let part = planned(&Plan::Part(Span { start: 10, end: 20 }));
+        assert!(part.starts_with("HTTP/1.1 206 Partial Content\r\n") && part.ends_with(VALIDATORS), "{part}");
+        assert!(part.contains("Content-Range: bytes 10-19/97\r\nContent-Length: 10\r\n"), "{part}");
+        let parts = Multipart::new(&[Span { start: 0, end: 1 }, Span { start: 9, end: 10 }], 97, "text/html", "B");
+        let length = parts.length();
+        let parts = planned(&Plan::Parts(parts));
+        assert!(
+            parts.contains(&format!("Content-Length: {length}\r\nContent-Type: multipart/byteranges; boundary=B\r\n"))
+        );
+        assert!(!parts.contains("Content-Range"), "{parts}");
+        let none = planned(&Plan::Unsatisfiable);
+        assert!(none.starts_with("HTTP/1.1 416 ") && none.contains("Content-Range: bytes */97\r\n"), "{none}");
     }
 
     #[test]
-    fn last_modified_is_neither_in_the_future_nor_out_of_range() {
-        let modified = |mtime_s: i128| {
-            let text = representation(mtime_s * 1_000_000_000, None);
-            text.lines().find_map(|line| line.strip_prefix("Last-Modified: ")).unwrap().to_string()
-        };
-        assert_eq!(modified(-1), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(modified(2_000_000_000), "Sun, 09 Sep 2001 01:46:40 GMT");
-        assert_eq!(modified(i128::from(i64::MAX)), "Sun, 09 Sep 2001 01:46:40 GMT");
+    fn a_304_has_the_validators_and_no_content() {
+        assert_eq!(planned(&Plan::NotModified), format!("HTTP/1.1 304 Not Modified\r\n{COMMON}{VALIDATORS}"));
     }
 
     #[test]

@@ -130,13 +130,18 @@ fn cost(path: &CStr, entry: &Entry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Representation;
     use std::fs;
     use std::path::Path;
 
     const HALF: usize = 64 * 1024;
 
+    fn representation() -> Representation {
+        Representation { size: 0, etag: "\"a\"".into(), modified_s: 0, content_type: "a/b".into() }
+    }
+
     fn keep(cache: &Cache, root: &Root, path: &CStr) {
-        let stored = File::open(root, path).unwrap().store(b"\r\n".to_vec()).unwrap();
+        let stored = File::open(root, path).unwrap().store(representation()).unwrap();
         cache.put(path, &Arc::new(stored));
     }
 

@@ -8,8 +8,8 @@ use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
 use super::root::Root;
-use crate::http::Refusal;
 use crate::http::etag::Validator;
+use crate::http::{Refusal, Representation, response};
 
 /// What tells one state of one file from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct File {
 pub struct Stored {
     /// Which state of which file it is.
     pub identity: Identity,
+    /// What is said of it.
+    pub representation: Representation,
     bytes: Box<[u8]>,
     head_length: usize,
 }
@@ -58,6 +60,11 @@ impl Stored {
     /// The end of a 200's head.
     pub fn head(&self) -> &[u8] {
         &self.bytes[..self.head_length]
+    }
+
+    /// The content.
+    pub fn content(&self) -> &[u8] {
+        &self.bytes[self.head_length..]
     }
 
     /// The end of a 200's head and the content.
@@ -94,10 +101,11 @@ impl File {
         Validator { size: self.identity.size, mtime_ns: self.identity.mtime_ns }
     }
 
-    /// Reads it whole, behind `head`.
-    pub fn store(self, head: Vec<u8>) -> Result<Stored, Refusal> {
-        let head_length = head.len();
-        let mut bytes = head;
+    /// Reads it whole.
+    pub fn store(self, representation: Representation) -> Result<Stored, Refusal> {
+        let mut bytes = Vec::with_capacity(256 + self.identity.size as usize);
+        response::describe(&mut bytes, &representation);
+        let head_length = bytes.len();
         bytes.resize(head_length + self.identity.size as usize, 0);
         self.read(&mut bytes[head_length..])?;
         // A write that came while it was read shows here; the caller stores none that were written to a moment ago.
@@ -105,7 +113,7 @@ impl File {
         if Identity::from(&now) != self.identity {
             return Err(Refusal::Changed);
         }
-        Ok(Stored { identity: self.identity, bytes: bytes.into(), head_length })
+        Ok(Stored { identity: self.identity, representation, bytes: bytes.into(), head_length })
     }
 
     fn read(&self, mut content: &mut [u8]) -> Result<(), Refusal> {

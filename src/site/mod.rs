@@ -15,8 +15,7 @@ use std::time::SystemTime;
 
 use crate::clock;
 use crate::failure::Failure;
-use crate::http::response::Representation;
-use crate::http::{Refusal, Target, media_type};
+use crate::http::{Refusal, Representation, Target, media_type};
 use crate::options::Options;
 
 use cache::Cache;
@@ -53,8 +52,8 @@ struct Tree {
 pub enum Found {
     /// A small file, from memory.
     Stored(Arc<Stored>),
-    /// A file, open.
-    File(File),
+    /// A file, open, and what is said of it.
+    File(File, Representation),
     /// A directory that was asked for without its slash.
     Directory,
 }
@@ -119,19 +118,18 @@ impl Site {
         }
         let now = SystemTime::now();
         if tree.cache.wants(&file, now) {
-            let mut head = Vec::with_capacity(192);
-            self.describe(path, &file, now, &mut head);
-            let stored = Arc::new(file.store(head)?);
+            let representation = self.describe(path, &file, now);
+            let stored = Arc::new(file.store(representation)?);
             tree.cache.put(path, &stored);
             return Ok(Found::Stored(stored));
         }
-        Ok(Found::File(file))
+        let representation = self.describe(path, &file, now);
+        Ok(Found::File(file, representation))
     }
 
-    /// Ends a 200's head with what is to be said of the file that `target` named.
-    pub fn describe(&self, path: &CStr, file: &File, now: SystemTime, head: &mut Vec<u8>) {
+    fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
         let media_type = media_type::of(path.to_bytes());
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
-        Representation { validator: file.validator(), media_type, charset, now }.write(head);
+        Representation::new(file.validator(), media_type, charset, now)
     }
 }

@@ -1,6 +1,8 @@
 //! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile;
@@ -59,11 +61,20 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Span {
     /// The file.
-    pub file: File,
+    pub file: Arc<File>,
     /// The next byte to send.
     pub offset: u64,
     /// One behind the last byte to send.
     pub end: u64,
+}
+
+/// What follows when a span is sent: the next part of an answer in several.
+#[derive(Debug)]
+pub struct Part {
+    /// The bytes before the span.
+    pub head: Vec<u8>,
+    /// The span; the end of the answer has none.
+    pub span: Option<Span>,
 }
 
 /// A client's connection.
@@ -86,6 +97,8 @@ pub struct Connection {
     pub sent: usize,
     /// What follows the output.
     pub span: Option<Span>,
+    /// What follows the span.
+    pub parts: VecDeque<Part>,
     /// Requests that were answered on this connection.
     pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
@@ -111,6 +124,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             span: None,
+            parts: VecDeque::new(),
             requests: 0,
             in_flight: 0,
             has_waited: false,
@@ -136,18 +150,18 @@ impl Connection {
         }
     }
 
-    /// Sends what is left of `output`, then of the file.
-    pub fn send(&mut self, output: &[u8]) -> Progress {
+    /// Sends what is left of `output`, then of the file, and makes the next part the output.
+    pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let rest = &output[self.sent..];
         let result = if !rest.is_empty() {
             // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
-            let more = self.span.is_some() || self.then != Then::Continue;
+            let more = self.span.is_some() || !self.parts.is_empty() || self.then != Then::Continue;
             let more = if more { MSG_MORE } else { MsgFlags::empty() };
             send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
         } else if let Some(span) = &mut self.span {
             let mut offset = span.offset as i64;
             let length = (span.end - span.offset).min(SPAN_CHUNK) as usize;
-            let result = sendfile(&self.socket, &span.file, Some(&mut offset), length);
+            let result = sendfile(&self.socket, span.file.as_ref(), Some(&mut offset), length);
             if result == Ok(0) {
                 return Progress::Broken("the file has become shorter");
             }
@@ -165,7 +179,18 @@ impl Connection {
             Err(_) => return Progress::Broken("it cannot be sent"),
         }
         let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
-        if self.sent < output.len() || rest > 0 { Progress::More } else { self.finish_sending() }
+        if self.sent < output.len() || rest > 0 {
+            return Progress::More;
+        }
+        match self.parts.pop_front() {
+            Some(part) => {
+                *output = part.head;
+                self.sent = 0;
+                self.span = part.span;
+                Progress::More
+            }
+            None => self.finish_sending(),
+        }
     }
 
     fn finish_sending(&mut self) -> Progress {

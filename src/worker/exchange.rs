@@ -1,15 +1,14 @@
 //! One request and its answer: find, say, and leave the rest to be sent.
 
-use std::ffi::CStr;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use super::Worker;
-use super::connection::{Connection, Span, Then};
+use super::connection::{Connection, Part, Span, Then};
 use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Refusal, Request, target};
-use crate::site::Found;
+use crate::http::{Plan, Refusal, Request, range, target};
+use crate::site::{File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
 #[derive(Debug, Default)]
@@ -91,24 +90,63 @@ fn content(
     }
     let target = target::decode(request.target, &mut scratch.target)?;
     let found = worker.site.find(&target, &mut scratch.path)?;
-    let is_get = request.method == Method::Get;
     match found {
-        Found::Stored(stored) => {
-            response::ok(output, context);
-            output.extend_from_slice(if is_get { stored.head_and_content() } else { stored.head() });
-        }
-        Found::File(file) => {
-            response::ok(output, context);
-            let path = CStr::from_bytes_until_nul(&scratch.path).unwrap_or_default();
-            worker.site.describe(path, &file, SystemTime::now(), output);
-            let end = file.identity().size;
-            if is_get && end > 0 {
-                connection.span = Some(Span { file, offset: 0, end });
+        Found::Directory => response::moved(output, context, &target.with_slash()),
+        Found::Stored(stored) => match stored.representation.plan(request) {
+            Plan::Whole => {
+                response::ok(output, context);
+                let is_get = request.method == Method::Get;
+                output.extend_from_slice(if is_get { stored.head_and_content() } else { stored.head() });
+            }
+            plan => {
+                response::file(output, context, &stored.representation, &plan);
+                append_from_memory(output, stored.content(), &plan);
+            }
+        },
+        Found::File(file, representation) => {
+            let plan = representation.plan(request);
+            response::file(output, context, &representation, &plan);
+            if request.method == Method::Get {
+                send_from_disk(connection, file, plan);
             }
         }
-        Found::Directory => response::moved(output, context, &target.with_slash()),
     }
     Ok(())
+}
+
+/// Appends what a plan, of a GET, sends of a file that is in memory.
+fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
+    let of = |span: &range::Span| &content[span.start as usize..span.end as usize];
+    match plan {
+        Plan::Part(span) => output.extend_from_slice(of(span)),
+        Plan::Parts(multipart) => {
+            for part in &multipart.parts {
+                output.extend_from_slice(part.head.as_bytes());
+                output.extend_from_slice(of(&part.span));
+            }
+            output.extend_from_slice(multipart.end.as_bytes());
+        }
+        Plan::Whole | Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
+    }
+}
+
+/// Leaves what a plan, of a GET, sends of a file to be sent after the head.
+fn send_from_disk(connection: &mut Connection, file: File, plan: Plan) {
+    let size = file.identity().size;
+    let file = Arc::new(file);
+    let span = |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end });
+    match plan {
+        Plan::Whole => connection.span = span(0, size),
+        Plan::Part(part) => connection.span = span(part.start, part.end),
+        Plan::Parts(multipart) => {
+            let parts = multipart.parts.into_iter();
+            connection
+                .parts
+                .extend(parts.map(|part| Part { head: part.head.into(), span: span(part.span.start, part.span.end) }));
+            connection.parts.push_back(Part { head: multipart.end.into(), span: None });
+        }
+        Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
+    }
 }
 
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.

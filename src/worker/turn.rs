@@ -60,7 +60,7 @@ impl Desk {
         let mut is_readable = true;
         for _ in 0..STEPS {
             match connection.phase {
-                Phase::Sending => match connection.send(&self.output) {
+                Phase::Sending => match connection.send(&mut self.output) {
                     Progress::More => {}
                     Progress::Blocked => {
                         connection.wait_for_client(worker.patience.send(clock::now_ms()));
@@ -124,7 +124,11 @@ impl Desk {
     fn answer(&mut self, worker: &Worker, connection: &mut Connection) {
         connection.then = Then::Continue;
         connection.has_waited = false;
-        while connection.then == Then::Continue && connection.span.is_none() && self.output.len() < OUTPUT_BYTES {
+        while connection.then == Then::Continue
+            && connection.span.is_none()
+            && connection.parts.is_empty()
+            && self.output.len() < OUTPUT_BYTES
+        {
             let mut storage = request::storage();
             match request::parse(self.input.unread(), &mut storage, &worker.limits) {
                 Ok(None) => break,

@@ -7,6 +7,7 @@
 mod activation;
 mod blocked_disk;
 mod capacity;
+mod conditional;
 mod files;
 mod keep_alive;
 mod leaving_clients;
@@ -15,6 +16,7 @@ mod names;
 mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
+mod ranges;
 mod refusals;
 mod releases;
 mod slow_clients;

@@ -249,9 +249,18 @@ impl Client {
 
     /// Reads one answer, as long as it says that it is.
     pub fn response(&mut self) -> Response {
+        let response = self.response_or_304();
+        assert_ne!(response.status, 304);
+        response
+    }
+
+    /// Reads one answer, which has no body if it is a 304.
+    pub fn response_or_304(&mut self) -> Response {
         let mut response = self.head();
-        response.body.resize(response.content_length(), 0);
-        self.0.read_exact(&mut response.body).expect("a body as long as Content-Length");
+        if response.status != 304 {
+            response.body.resize(response.content_length(), 0);
+            self.0.read_exact(&mut response.body).expect("a body as long as Content-Length");
+        }
         response
     }
 

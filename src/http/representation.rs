@@ -1,0 +1,141 @@
+//! What is said of a file, and how much of it a request gets (RFC 9110 §8, §13, §14).
+
+use std::time::{Duration, SystemTime};
+
+use super::condition::{self, Selected, Verdict};
+use super::etag::Validator;
+use super::multipart::{self, Multipart};
+use super::range::{self, Selection, Span};
+use super::request::{Method, Request};
+
+/// The metadata of a file, as its answers say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Representation {
+    /// Bytes.
+    pub size: u64,
+    /// The entity tag, quotes included.
+    pub etag: String,
+    /// Last-Modified, seconds since the epoch.
+    pub modified_s: u64,
+    /// The media type with its parameters.
+    pub content_type: String,
+}
+
+/// What a GET or HEAD gets of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// 200 with everything.
+    Whole,
+    /// 206 with these bytes.
+    Part(Span),
+    /// 206 in several parts.
+    Parts(Multipart),
+    /// 304.
+    NotModified,
+    /// 412.
+    PreconditionFailed,
+    /// 416.
+    Unsatisfiable,
+}
+
+impl Representation {
+    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1).
+    pub fn new(validator: Validator, media_type: &str, charset: Option<&str>, now: SystemTime) -> Self {
+        let content_type = match charset {
+            Some(charset) => format!("{media_type}; charset={charset}"),
+            None => media_type.to_string(),
+        };
+        let now_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let modified_s = http_seconds(validator.mtime_ns).min(now_s);
+        Representation { size: validator.size, etag: validator.to_string(), modified_s, content_type }
+    }
+
+    /// Last-Modified as a time.
+    pub fn modified(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified_s)
+    }
+
+    /// What `request`, a GET or HEAD, gets: preconditions first, then ranges (RFC 9110 §13.2.2).
+    pub fn plan(&self, request: &Request) -> Plan {
+        let fields = request.fields;
+        let matters = |name: &str| name.len() >= 5 && (name[..3].eq_ignore_ascii_case("if-") || is_range(name));
+        if !fields.0.iter().any(|line| matters(line.name)) {
+            return Plan::Whole;
+        }
+        let selected = Selected { etag: &self.etag, modified_s: self.modified_s };
+        match condition::evaluate(fields, &selected) {
+            Verdict::NotModified => return Plan::NotModified,
+            Verdict::PreconditionFailed => return Plan::PreconditionFailed,
+            Verdict::Proceed => {}
+        }
+        if request.method != Method::Get || !condition::range_applies(fields, &selected) {
+            return Plan::Whole;
+        }
+        match range::select(fields.only("range"), self.size) {
+            Selection::Whole => Plan::Whole,
+            Selection::One(span) => Plan::Part(span),
+            Selection::Several(spans) => {
+                let boundary = multipart::boundary(&self.etag);
+                Plan::Parts(Multipart::new(&spans, self.size, &self.content_type, &boundary))
+            }
+            Selection::Unsatisfiable => Plan::Unsatisfiable,
+        }
+    }
+}
+
+fn is_range(name: &str) -> bool {
+    name.eq_ignore_ascii_case("range")
+}
+
+/// A file's time within what an HTTP date can say: the years 1970 to 9999.
+fn http_seconds(mtime_ns: i128) -> u64 {
+    const END_OF_9999: i128 = 253_402_300_799;
+    mtime_ns.div_euclid(1_000_000_000).clamp(0, END_OF_9999) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Limits, request};
+
+    fn representation() -> Representation {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        Representation::new(Validator { size: 1_000, mtime_ns: 784_111_777_000_000_001 }, "text/html", None, now)
+    }
+
+    fn plan(method: &str, fields: &str) -> Plan {
+        let head = format!("{method} / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        let mut storage = request::storage();
+        let request = request::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        representation().plan(&request)
+    }
+
+    #[test]
+    fn preconditions_come_before_ranges() {
+        let etag = representation().etag;
+        assert_eq!(plan("GET", ""), Plan::Whole);
+        assert_eq!(plan("GET", "Iffy: 1\r\nRanges: bytes=0-1\r\n"), Plan::Whole);
+        assert_eq!(plan("GET", &format!("If-None-Match: {etag}\r\nRange: bytes=0-1\r\n")), Plan::NotModified);
+        assert_eq!(plan("HEAD", &format!("if-none-match: W/{etag}\r\n")), Plan::NotModified);
+        assert_eq!(plan("GET", "If-Match: \"x\"\r\nRange: bytes=0-1\r\n"), Plan::PreconditionFailed);
+        assert_eq!(plan("GET", "Range: bytes=0-1\r\n"), Plan::Part(Span { start: 0, end: 2 }));
+        assert_eq!(plan("GET", "RANGE: bytes=1000-\r\n"), Plan::Unsatisfiable);
+        assert_eq!(plan("GET", "If-Range: \"x\"\r\nRange: bytes=1000-\r\n"), Plan::Whole);
+        assert!(matches!(plan("GET", "Range: bytes=0-1,900-901\r\n"), Plan::Parts(_)));
+    }
+
+    #[test]
+    fn head_has_no_ranges() {
+        assert_eq!(plan("HEAD", "Range: bytes=0-1\r\n"), Plan::Whole);
+    }
+
+    #[test]
+    fn last_modified_is_neither_in_the_future_nor_out_of_range() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let modified_s = |mtime_s: i128| {
+            let validator = Validator { size: 0, mtime_ns: mtime_s * 1_000_000_000 };
+            Representation::new(validator, "a/b", None, now).modified_s
+        };
+        assert_eq!([-1, 5, 2_000_000_000, i128::from(i64::MAX)].map(modified_s), [0, 5, 1_000_000_000, 1_000_000_000]);
+    }
+}
