@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
@@ -18,7 +19,13 @@ pub fn start(debug: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let journal = if is_journal() { journald() } else { None };
     let stderr = journal.is_none().then(|| {
+        // A message says everything; its fields are for the journal, where they can be searched for.
+        let message = debug_fn(|line, field, value| match field.name() {
+            "message" => write!(line, "{value:?}"),
+            _ => Ok(()),
+        });
         let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+        let lines = lines.fmt_fields(message);
         if io::stderr().is_terminal() { lines.boxed() } else { lines.without_time().boxed() }
     });
     let subscriber = Registry::default().with(level).with(journal).with(stderr);
@@ -27,7 +34,7 @@ pub fn start(debug: bool) {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let why = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(place, "panic: {why}; please report it as a bug");
+        tracing::error!(place, "panic at {place}: {why}; please report it as a bug");
     }));
 }
 

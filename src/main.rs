@@ -38,7 +38,11 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn start(options: Options) -> Result<Supervisor, Failure> {
+fn start(mut options: Options) -> Result<Supervisor, Failure> {
+    for variable in options::unknown_variables() {
+        tracing::warn!("{variable} in the environment is no setting of otus-httpd; see otus-httpd --help.");
+    }
+    options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let site = Site::open(&options)?;
     let sockets = sockets::open(&options.host, options.port)?;
     let descriptors = descriptors::raise_limit();

@@ -17,6 +17,7 @@ use crate::http::{Limits, limits};
     name = "otus-httpd",
     version,
     args_override_self = true,
+    allow_negative_numbers = true,
     about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
     after_help = "Every option can also be set in the environment, for the packaged service in /etc/default/otus-httpd.\n\
                   See otus-httpd(8) for signals, exit status and socket activation."
@@ -35,7 +36,7 @@ pub struct Options {
     pub root: PathBuf,
 
     /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
-    #[arg(long, env = "OTUS_DOTFILES", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Site")]
+    #[arg(long, env = "OTUS_DOTFILES", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
     pub dotfiles: bool,
 
     /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
@@ -103,7 +104,7 @@ pub struct Options {
     pub drain_timeout: Duration,
 
     /// Log every request and connection that ends early
-    #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::FalseyValueParser::new(),
+    #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::BoolishValueParser::new(),
           help_heading = "Log")]
     pub debug: bool,
 }
@@ -112,6 +113,16 @@ pub struct Options {
 /// sentence.
 pub fn read() -> Result<Options, Failure> {
     Options::try_parse().map_err(|error| if error.use_stderr() { Failure::new(sentence(&error)) } else { error.exit() })
+}
+
+/// Variables that look like settings and are none: a misspelt one would otherwise be overlooked for ever.
+pub fn unknown_variables() -> Vec<String> {
+    let command = Options::command();
+    let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
+    let set = std::env::vars_os().map(|(name, _)| name);
+    let unknown =
+        set.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_") && !known.contains(&name.as_os_str()));
+    unknown.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 /// clap's error as one sentence: the journal has a record for each line.

@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::SocketAddr as UnixAddr;
 
 use listenfd::ListenFd;
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
 };
@@ -19,8 +21,8 @@ const DEFER_ACCEPT_SECONDS: i32 = 5;
 /// A socket that clients connect to.
 #[derive(Debug)]
 pub struct Socket {
-    /// What FileDescriptorName= in the .socket unit calls it, or the unit's name.
-    pub name: String,
+    /// What FileDescriptorName= in the .socket unit calls it, or the unit's name; none if it is our own.
+    pub name: Option<String>,
     /// Where clients find it, for the log.
     pub address: String,
     listener: OwnedFd,
@@ -52,10 +54,10 @@ fn from_systemd() -> Result<Vec<Socket>, Failure> {
                 ))
             };
             if let Ok(Some(listener)) = passed.take_unix_listener(index) {
-                let address = listener.local_addr().map(|address| format!("{address:?}")).unwrap_or_default();
-                adopt(name.clone(), format!("unix {address}"), listener.into()).map_err(|_| problem("does not listen"))
+                let address = listener.local_addr().map(|address| path(&address)).unwrap_or_default();
+                adopt(name.clone(), format!("unix:{address}"), listener.into()).map_err(|_| problem("does not listen"))
             } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-                let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                let address = listener.local_addr().map(url).unwrap_or_default();
                 // Answers leave at once even if the unit does not say NoDelay=yes; connections inherit it.
                 let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
                 adopt(name.clone(), address, listener.into()).map_err(|_| problem("does not listen"))
@@ -72,14 +74,14 @@ fn adopt(name: String, address: String, listener: OwnedFd) -> io::Result<Socket>
     }
     let listener = TcpListener::from(listener);
     listener.set_nonblocking(true)?;
-    Ok(Socket { name, address, listener: listener.into() })
+    Ok(Socket { name: Some(name), address, listener: listener.into() })
 }
 
 fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let address = (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
         Failure::new(format!(
-            "There is no address for host \"{host}\"; give --host an IP address or a name that resolves."
+            "There is no address for host \"{host}\"; give --host an IP address or a name that resolves, and --port the port."
         ))
     })?;
     let listener = listener_at(address).map_err(|error| {
@@ -88,13 +90,26 @@ fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
             io::ErrorKind::PermissionDenied => {
                 "ports below 1024 are for root or for a .socket unit of systemd; choose a --port from 1024 up"
             }
+            // The packaged unit allows no sockets of our own: PrivateNetwork=, RestrictAddressFamilies=.
+            _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
+                "the service's sandbox forbids it, and systemd passed no socket; if otus-httpd.socket was changed, run \
+                 systemctl restart otus-httpd.socket"
+            }
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose another --host",
             _ => "choose another --host or --port",
         };
         Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
     })?;
-    let address = listener.local_addr().unwrap_or(address).to_string();
-    Ok(Socket { name: "bound".into(), address, listener: listener.into() })
+    let address = url(listener.local_addr().unwrap_or(address));
+    Ok(Socket { name: None, address, listener: listener.into() })
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}/")
+}
+
+fn path(address: &UnixAddr) -> String {
+    address.as_pathname().map_or("(no path)".into(), |path| path.display().to_string())
 }
 
 fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {

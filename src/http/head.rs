@@ -28,8 +28,8 @@ pub fn is_authority(value: &[u8]) -> bool {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|&b| b == b']') else { return false };
             let (address, rest) = rest.split_at(end);
-            let is_address = |&b: &u8| b.is_ascii_hexdigit() || b == b':' || b == b'.';
-            if address.is_empty() || !address.iter().all(is_address) {
+            let address = std::str::from_utf8(address).unwrap_or_default();
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
             (&[][..], &rest[1..])
@@ -79,8 +79,24 @@ mod tests {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
         for bad in [
-            "a b", "a/b", "user@a", "a:b", "a:80:80", "a:123456", "[::1", "[]", "[::1]x", "::1", "a%2", "a,b c", "ä",
-            "a\\b", "a?b", "a#b",
+            "a b",
+            "a/b",
+            "user@a",
+            "a:b",
+            "a:80:80",
+            "a:123456",
+            "[name]",
+            "[1.2.3.4]",
+            "[::1",
+            "[]",
+            "[::1]x",
+            "::1",
+            "a%2",
+            "a,b c",
+            "ä",
+            "a\\b",
+            "a?b",
+            "a#b",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }

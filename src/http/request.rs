@@ -30,6 +30,8 @@ pub enum Method {
 pub struct Request<'f, 'b> {
     /// What the client wants done.
     pub method: Method,
+    /// The method as it was sent.
+    pub method_name: &'b str,
     /// What it wants it done to, as it was sent.
     pub target: &'b str,
     /// The field lines of the head.
@@ -119,7 +121,7 @@ fn check_lines(parsed: &httparse::Request, bytes: &[u8]) -> Result<(), Refusal> 
 }
 
 fn interpret<'f, 'b>(
-    method: &str,
+    method: &'b str,
     target: &'b str,
     minor: u8,
     fields: Fields<'f, 'b>,
@@ -170,6 +172,7 @@ fn interpret<'f, 'b>(
     };
     Ok(Some(Request {
         method: method_of(method),
+        method_name: method,
         target,
         fields,
         keep_alive: keep_alive && !close,

@@ -54,15 +54,15 @@ impl Target<'_, '_> {
 /// A `%2F` is no separator: no file's name holds a slash, so nothing is there (404). Dot segments, encoded or not, are
 /// resolved as RFC 3986 has it, and a `..` that would leave the root is malformed. Empty segments are dropped.
 pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
-    let target = origin_form(target)?;
-    let (raw, query) = match target.split_once('?') {
-        Some((raw, query)) => (raw, Some(query)),
-        None => (target, None),
-    };
     // A fragment is never sent (RFC 9110 §7.1); one that comes all the same names nothing.
     if target.contains('#') {
         return Err(Refusal::Malformed("a target has no fragment"));
     }
+    let (target, query) = origin_form(target)?;
+    let (raw, query) = match target.split_once('?') {
+        Some((raw, query)) => (raw, Some(query)),
+        None => (target, query),
+    };
 
     path.clear();
     for segment in raw.as_bytes()[1..].split_inclusive(|&b| b == b'/') {
@@ -73,11 +73,11 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
     Ok(Target { path: &path[..length], query })
 }
 
-/// Strips scheme and authority from an absolute-form target: a server must accept it (RFC 9112 §3.2.2), and here every
+/// Path and query behind scheme and authority of an absolute-form target, or the target itself with its query in it: a server must accept it (RFC 9112 §3.2.2), and here every
 /// host is the same site.
-fn origin_form(target: &str) -> Result<&str, Refusal> {
+fn origin_form(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     if target.starts_with('/') {
-        return Ok(target);
+        return Ok((target, None));
     }
     let rest = strip_prefix_ignore_case(target, "http://")
         .or_else(|| strip_prefix_ignore_case(target, "https://"))
@@ -86,10 +86,10 @@ fn origin_form(target: &str) -> Result<&str, Refusal> {
     if authority == 0 || !head::is_authority(&rest.as_bytes()[..authority]) {
         return Err(Refusal::Malformed("the target names no host"));
     }
-    match &rest[authority..] {
-        "" => Ok("/"),
-        path if path.starts_with('/') => Ok(path),
-        _ => Err(Refusal::Malformed("the target has no path")),
+    match rest.as_bytes().get(authority) {
+        Some(b'/') => Ok((&rest[authority..], None)),
+        // An empty path is that of the root, with or without a query (RFC 9110 §4.2.3).
+        _ => Ok(("/", rest[authority..].strip_prefix('?'))),
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
         check("HTTP://example.org:8080/a/b", b"a/b");
         check("https://example.org/a?b", b"a");
         refused("http:///a", Status::BadRequest);
-        refused("http://example.org?a", Status::BadRequest);
+        check("http://example.org?a=/b", b"");
         refused("http://user@example.org/a", Status::BadRequest);
         refused("ftp://example.org/a", Status::BadRequest);
         refused("example.org:80", Status::BadRequest);

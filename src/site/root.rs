@@ -35,9 +35,15 @@ impl Root {
                 Errno::EACCES => "let this server's user pass through it and the directories above",
                 _ => "make it a directory",
             };
-            let (path, why) = (path.display(), errno.desc());
+            let why = errno.desc();
             let or = "or name another with --root or OTUS_ROOT";
-            Failure::new(format!("The document root {path} cannot be opened ({why}): {remedy}, {or}."))
+            let hint = if is_hidden_by_sandbox(path) {
+                "; the packaged service hides /home, /root and /tmp, see the examples in otus-httpd(8)"
+            } else {
+                ""
+            };
+            let path = path.display();
+            Failure::new(format!("The document root {path} cannot be opened ({why}): {remedy}, {or}{hint}."))
         })?;
         let names = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
         let mut root = Root { directory, names, openat2: true };
@@ -80,6 +86,13 @@ impl Root {
     fn without_openat2(path: &Path) -> Self {
         Root { openat2: false, ..Root::open(path).unwrap() }
     }
+}
+
+/// Whether systemd runs this server (systemd.exec(5), `$INVOCATION_ID`), and `path` is where the sandbox of its unit shows
+/// nothing.
+fn is_hidden_by_sandbox(path: &Path) -> bool {
+    let hidden = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+    std::env::var_os("INVOCATION_ID").is_some() && hidden.iter().any(|place| path.starts_with(place))
 }
 
 #[cfg(test)]

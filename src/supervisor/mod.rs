@@ -80,7 +80,11 @@ impl Supervisor {
     /// Serves until a signal ends it.
     pub fn run(mut self) {
         for socket in &self.plan.sockets {
-            tracing::info!(socket = socket.name, address = socket.address, "Listening on {}.", socket.address);
+            let (address, name) = (&socket.address, socket.name.as_deref());
+            match name {
+                Some(name) => tracing::info!(socket = name, address, "Listening on {address} (socket \"{name}\")."),
+                None => tracing::info!(address, "Listening on {address}"),
+            }
         }
         loop {
             let now_ms = clock::now_ms();
@@ -144,7 +148,7 @@ impl Supervisor {
                 self.next_tick_ms = 0;
             }
             _ => {
-                tracing::info!("Stopping ({signal}): answering what is in flight.");
+                tracing::info!("Stopping ({signal}): answering what is in flight. A second signal ends it at once.");
                 systemd::stopping();
                 let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
                 self.kill_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
@@ -157,7 +161,7 @@ impl Supervisor {
     fn report_ready(&self) {
         let workers = self.team.size();
         let root = self.plan.options.root.display();
-        tracing::info!(workers, "Ready: {workers} workers serve {root}.");
+        tracing::info!(workers, "Ready; workers: {workers}, document root: {root}");
         systemd::ready();
     }
 
@@ -168,7 +172,7 @@ impl Supervisor {
             (false, true) => "Serving",
             (false, false) => "Starting",
         };
-        let workers = (self.team.ready(), self.team.size());
+        let workers = (self.team.ready().saturating_sub(usize::from(self.hung.is_some())), self.team.size());
         let line = self.status.line(state, self.team.board(), workers, now_ms);
         if line != self.last_line {
             systemd::status(&line);
@@ -193,7 +197,9 @@ impl Supervisor {
         let limit_ms = (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS);
         match self.team.hung(now_ms, limit_ms) {
             None => {
-                self.hung = None;
+                if let Some(number) = self.hung.take() {
+                    tracing::info!(worker = number, "Worker {number} has recovered.");
+                }
                 systemd::alive();
             }
             Some((number, pid)) if self.hung != Some(number) => {
@@ -202,7 +208,7 @@ impl Supervisor {
                 tracing::error!(
                     worker = number,
                     worker_pid = pid.map(Pid::as_raw),
-                    "Worker {number} ({which}) hangs: no sign of life for {limit_ms} ms. systemd's watchdog is not fed."
+                    "Worker {number} ({which}) hangs: no sign of life for {limit_ms} ms. Unless it recovers, systemd's watchdog restarts the server."
                 );
             }
             Some(_) => {}

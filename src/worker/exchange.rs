@@ -38,10 +38,13 @@ pub fn answer(
     };
     let begin = output.len();
     match content(worker, request, connection, output, scratch) {
-        Ok(()) => tracing::debug!(path = request.target, "answered"),
+        Ok(()) => {
+            let status = status_of(&output[begin..]);
+            tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
+        }
         Err(refusal) => {
             output.truncate(begin);
-            report(worker, &refusal, request.target);
+            report(worker, &refusal, request.method_name, request.target);
             let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
             response::error(output, context, refusal.status());
         }
@@ -59,7 +62,7 @@ pub fn refuse(
 ) {
     connection.begin_answer();
     connection.then = Then::Linger;
-    report(worker, refusal, "");
+    report(worker, refusal, "?", "?");
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
     response::error(output, context, refusal.status());
 }
@@ -149,12 +152,17 @@ fn send_from_disk(connection: &mut Connection, file: File, plan: Plan) {
     }
 }
 
+/// The three digits of an answer that has begun, for the log.
+fn status_of(answer: &[u8]) -> &str {
+    answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or("?")
+}
+
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.
-fn report(worker: &Worker, refusal: &Refusal, path: &str) {
+fn report(worker: &Worker, refusal: &Refusal, method: &str, path: &str) {
     let status = refusal.status().code();
     if refusal.is_ours() && worker.complaints.files.is_due() {
         tracing::warn!(path, status, "Cannot serve \"{}\": {refusal}. Said once a minute.", path.escape_debug());
     } else {
-        tracing::debug!(path, status, "refused: {refusal}");
+        tracing::debug!(path, status, "{method} {path}: {status}, {refusal}");
     }
 }

@@ -119,7 +119,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
             exchange::refuse(worker, &Refusal::SlowHead, method, &mut connection, &mut answer, &mut scratch);
             connection.send_last(&answer);
-            thread::park_lingering(worker, connection);
+            thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
         Phase::Sending => connection.report_cut("the client takes nothing"),
         Phase::Idle | Phase::Lingering => {}

@@ -7,6 +7,9 @@ use crate::options::Options;
 /// How long a client gets to end after the last answer: some round trips over a poor line.
 const LINGER_MS: u64 = 2_000;
 
+/// How long a client gets to end that no answer is on its way to.
+const FAREWELL_MS: u64 = 300;
+
 /// A connection that was opened or answered less than so long ago is likely to send a request next, and one that ends then
 /// loses it.
 const QUIET_MS: u64 = 1_000;
@@ -44,6 +47,11 @@ impl Patience {
     /// Until when the client must take more of the answer.
     pub fn send(&self, now: u64) -> u64 {
         now + self.send
+    }
+
+    /// Until when a client that has asked for nothing must end.
+    pub fn farewell(&self, now: u64) -> u64 {
+        now + FAREWELL_MS
     }
 
     /// Until when the client must end after the last answer.

@@ -121,9 +121,9 @@ fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
     }
 }
 
-/// Parks a connection from which nothing more is wanted than its end.
-pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>) {
-    connection.linger(worker.patience.linger(clock::now_ms()));
+/// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.
+pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
+    connection.linger(deadline_ms);
     park(worker, connection, EpollFlags::EPOLLIN);
 }
 

@@ -31,9 +31,8 @@ fn several_sockets_with_names() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\na"), "{answer}");
-    server.wait_for_log("socket=\"public\"");
-    server.wait_for_log("socket=\"local\"");
-    assert!(server.log().contains(&format!("Listening on {address}.")), "{}", server.log());
+    server.wait_for_log(&format!("Listening on http://{address}/ (socket \"public\")."));
+    server.wait_for_log(&format!("Listening on unix:{} (socket \"local\").", path.display()));
 }
 
 #[test]
@@ -51,7 +50,7 @@ fn sockets_for_another_process_are_not_taken() {
     let server = Setup::new(&site, &["--port=0"]).env("LISTEN_PID", "1").socket(listener).start();
     server.wait_until_ready();
     assert!(!server.log().contains(&address.to_string()), "{}", server.log());
-    assert!(server.log().contains("Listening on 127.0.0.1:"), "{}", server.log());
+    assert!(server.log().contains("Listening on http://127.0.0.1:"), "{}", server.log());
 }
 
 #[test]

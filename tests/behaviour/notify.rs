@@ -97,7 +97,9 @@ fn the_watchdog_is_fed_while_all_workers_beat_and_not_when_one_hangs() {
             message.contains("STATUS=")
         });
     }
+    assert!(server.log().contains("watchdog restarts the server"));
     kill(hung, Signal::SIGCONT).unwrap();
+    server.wait_for_log("has recovered");
     systemd.find("WATCHDOG=1 again", is_fed);
 }
 

@@ -40,6 +40,7 @@ fn wrong_usage_is_status_2_and_names_the_option() {
     for (arguments, word) in [
         (["-p", "65536"], "--port"),
         (["-w", "0"], "--workers"),
+        (["-w", "-1"], "--workers"),
         (["--head-timeout", "never"], "--head-timeout"),
         (["--no-such-option", "x"], "--no-such-option"),
     ] {
@@ -81,7 +82,7 @@ fn every_spelling_of_the_old_server_works_and_the_chosen_port_is_printed() {
     server.wait_until_ready();
     assert_eq!(Client::connect(printed_address(&server.log())).get("/a").text(), "a");
     assert_eq!(server.workers().len(), 3);
-    server.wait_for_log("DEBUG");
+    server.wait_for_log("DEBUG GET /a: 200\n");
 }
 
 #[test]
@@ -99,7 +100,24 @@ fn the_environment_sets_what_the_command_line_does_not() {
     assert!(!server.log().contains("DEBUG"));
 }
 
+#[test]
+fn a_variable_that_is_misspelt_is_named() {
+    let site = Site::new();
+    let server = Setup::new(&site, &["--workers=1"]).env("OTUS_WORKER", "3").listen();
+    server.wait_for_log("OTUS_WORKER in the environment is no setting");
+    let mut server = Setup::new(&site, &[]).env("OTUS_DEBUG", "maybe").listen();
+    assert_eq!(server.exit_status().code(), Some(2));
+    assert!(server.log().contains("OTUS_DEBUG") || server.log().contains("--debug"), "{}", server.log());
+}
+
+#[test]
+fn a_root_that_the_service_cannot_see_is_explained() {
+    let mut server = Setup::bare(&["--port=0", "--root=/tmp/no/such/place"]).env("INVOCATION_ID", "x").start();
+    assert_eq!(server.exit_status().code(), Some(1));
+    assert!(server.log().contains("hides /home, /root and /tmp"), "{}", server.log());
+}
+
 fn printed_address(log: &str) -> std::net::SocketAddr {
-    let (_, rest) = log.split_once("Listening on ").unwrap();
-    rest.split_once(". ").unwrap().0.parse().unwrap()
+    let (_, rest) = log.split_once("Listening on http://").unwrap();
+    rest.split_once('/').unwrap().0.parse().unwrap()
 }

@@ -182,7 +182,7 @@ impl Server {
     }
 
     pub fn wait_until_ready(&self) {
-        self.wait_for_log("Ready: ");
+        self.wait_for_log("Ready; ");
     }
 
     pub fn signal(&self, signal: Signal) {
