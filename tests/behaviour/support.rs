@@ -369,7 +369,13 @@ impl Notifications {
     /// The next message.
     pub fn next(&self) -> String {
         let mut message = [0; 4096];
-        let length = self.socket.recv(&mut message).expect("a message to systemd");
+        // With a timeout set, a wait can be interrupted even where no signal is handled (signal(7)).
+        let length = loop {
+            match self.socket.recv(&mut message) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.expect("a message to systemd"),
+            }
+        };
         String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_string()
     }
 

@@ -80,6 +80,7 @@ fn workers_leave_when_the_supervisor_dies() {
     let mut server = Server::of(&site);
     let mut client = server.connect();
     client.send(get("/large"));
+    assert_eq!(client.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     server.wait_until_ready();
     let workers = server.workers();
     server.signal(Signal::SIGKILL);
