@@ -8,6 +8,7 @@
 //! - a [`request::Request`] borrows from the buffer that it was read into.
 
 pub mod chunked;
+pub mod coding;
 pub mod condition;
 pub mod content_range;
 pub mod etag;
@@ -25,6 +26,7 @@ pub mod response;
 pub mod status;
 pub mod target;
 
+pub use coding::Coding;
 pub use fields::Fields;
 pub use limits::Limits;
 pub use refusal::Refusal;

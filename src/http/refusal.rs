@@ -27,6 +27,8 @@ pub enum Refusal {
     SlowHead,
     /// Nothing is there.
     NotFound,
+    /// It is there, in none of the codings that the client takes (RFC 9110 §15.5.7).
+    NotAcceptable,
     /// Something is there that this server may not read.
     Unreadable,
     /// The path leaves the document root, by a link or by `..`.
@@ -54,6 +56,7 @@ impl Refusal {
             Refusal::LargeHead => Status::RequestHeaderFieldsTooLarge,
             Refusal::SlowHead => Status::RequestTimeout,
             Refusal::NotFound => Status::NotFound,
+            Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
             Refusal::Exhausted(_) => Status::ServiceUnavailable,
             Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
@@ -78,6 +81,7 @@ impl std::fmt::Display for Refusal {
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",
             Refusal::NotFound => "nothing is there",
+            Refusal::NotAcceptable => "it is there in no coding that the client takes",
             Refusal::Unreadable => "the file is not readable for this server's user",
             Refusal::OutsideRoot => "the path leaves the document root",
             Refusal::NotAFile => "what is there is neither a regular file nor a directory",

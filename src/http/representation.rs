@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Coding;
 use super::condition::{self, Selected, Verdict};
 use super::etag::Validator;
 use super::multipart::{self, Multipart};
@@ -19,6 +20,10 @@ pub struct Representation {
     pub modified_s: u64,
     /// The media type with its parameters.
     pub content_type: String,
+    /// How the file's bytes are coded.
+    pub coding: Coding,
+    /// Whether another request may get another coding of the same resource (RFC 9110 §12.5.5).
+    pub varies: bool,
 }
 
 /// What a GET or HEAD gets of a file.
@@ -39,7 +44,8 @@ pub enum Plan {
 }
 
 impl Representation {
-    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1).
+    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1). It is the only one of its
+    /// resource; [`coded`](Representation::coded) makes it one of several.
     pub fn new(validator: Validator, media_type: &str, charset: Option<&str>, now: SystemTime) -> Self {
         let content_type = match charset {
             Some(charset) => format!("{media_type}; charset={charset}"),
@@ -47,7 +53,18 @@ impl Representation {
         };
         let now_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let modified_s = http_seconds(validator.mtime_ns).min(now_s);
-        Representation { size: validator.size, etag: validator.to_string(), modified_s, content_type }
+        let (etag, coding) = (validator.to_string(), Coding::Identity);
+        Representation { size: validator.size, etag, modified_s, content_type, coding, varies: false }
+    }
+
+    /// The same file as one of several codings: each has an entity tag of its own (RFC 9110 §8.8.3.3).
+    pub fn coded(mut self, coding: Coding) -> Self {
+        if coding != Coding::Identity {
+            self.etag.insert_str(self.etag.len() - 1, &format!("-{}", coding.token()));
+        }
+        self.coding = coding;
+        self.varies = true;
+        self
     }
 
     /// Last-Modified as a time.
@@ -127,6 +144,14 @@ mod tests {
     #[test]
     fn head_has_no_ranges() {
         assert_eq!(plan("HEAD", "Range: bytes=0-1\r\n"), Plan::Whole);
+    }
+
+    #[test]
+    fn each_coding_has_a_tag_of_its_own() {
+        let tag = |coding| representation().coded(coding).etag;
+        assert_eq!(tag(Coding::Identity), representation().etag);
+        assert_eq!(tag(Coding::Brotli), "\"3e8-ae1b981bc490a01-br\"");
+        assert_ne!(tag(Coding::Gzip), tag(Coding::Zstd));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::content_range::ContentRange;
 use super::representation::{Plan, Representation};
 use super::request::Method;
-use super::{Status, page};
+use super::{Coding, Status, page};
 
 /// The methods that a file answers (RFC 9110 §10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -29,11 +29,16 @@ pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation
             ok(out, context);
             return describe(out, representation);
         }
-        Plan::PreconditionFailed => return error(out, context, Status::PreconditionFailed),
+        Plan::PreconditionFailed => {
+            begin(out, Status::PreconditionFailed, context);
+            vary(out, representation.varies);
+            return end(out, Status::PreconditionFailed, context);
+        }
         Plan::Unsatisfiable => {
             begin(out, Status::RangeNotSatisfiable, context);
             let range = ContentRange { span: None, size: representation.size };
             append(out, format_args!("Content-Range: {range}\r\n"));
+            vary(out, representation.varies);
             return end(out, Status::RangeNotSatisfiable, context);
         }
         Plan::NotModified => {
@@ -51,7 +56,7 @@ pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation
             (multipart.length(), &multipart.media_type)
         }
     };
-    content(out, length, content_type);
+    content(out, length, content_type, representation.coding);
     validators(out, representation);
 }
 
@@ -62,19 +67,30 @@ pub fn ok(out: &mut Vec<u8>, context: Context) {
 
 /// What a 200 says of its file, the same for every request, and the empty line.
 pub fn describe(out: &mut Vec<u8>, representation: &Representation) {
-    content(out, representation.size, &representation.content_type);
+    content(out, representation.size, &representation.content_type, representation.coding);
     validators(out, representation);
 }
 
-fn content(out: &mut Vec<u8>, length: u64, content_type: &str) {
+fn content(out: &mut Vec<u8>, length: u64, content_type: &str, coding: Coding) {
     append(out, format_args!("Content-Length: {length}\r\nContent-Type: {content_type}\r\nAccept-Ranges: bytes\r\n"));
+    if coding != Coding::Identity {
+        append(out, format_args!("Content-Encoding: {}\r\n", coding.token()));
+    }
     // The type is to be believed: a text is never run as a script.
     out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
 }
 
 fn validators(out: &mut Vec<u8>, representation: &Representation) {
+    vary(out, representation.varies);
     let modified = httpdate::HttpDate::from(representation.modified());
     append(out, format_args!("Last-Modified: {modified}\r\nETag: {}\r\n\r\n", representation.etag));
+}
+
+/// What the choice of a representation depended on, for caches (RFC 9110 §12.5.5).
+fn vary(out: &mut Vec<u8>, varies: bool) {
+    if varies {
+        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
 }
 
 /// A 301 to `location`.
@@ -90,6 +106,7 @@ pub fn error(out: &mut Vec<u8>, context: Context, status: Status) {
     if status == Status::MethodNotAllowed {
         out.extend_from_slice(ALLOW);
     }
+    vary(out, status == Status::NotAcceptable);
     end(out, status, context);
 }
 
@@ -144,6 +161,8 @@ mod tests {
             etag: "\"61-1\"".into(),
             modified_s: 784_111_777,
             content_type: "text/html".into(),
+            coding: Coding::Identity,
+            varies: false,
         };
         text(|out| file(out, CONTEXT, &representation, plan))
     }

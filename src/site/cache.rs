@@ -59,7 +59,7 @@ impl Cache {
     pub fn get(&self, path: &CStr, root: &Root) -> Option<Arc<Stored>> {
         let (entry, is_old) = self.look_up(path)?;
         if !entry.is_current(path, root) {
-            self.generations.write().unwrap_or_else(PoisonError::into_inner).forget(path);
+            self.forget(path);
             return None;
         }
         if is_old {
@@ -80,6 +80,11 @@ impl Cache {
     pub fn put(&self, path: &CStr, stored: &Arc<Stored>) {
         let opened_ms = AtomicU64::new(clock::now_ms());
         self.insert(path, Arc::new(Entry { stored: stored.clone(), opened_ms }));
+    }
+
+    /// Forgets the file at `path`.
+    pub fn forget(&self, path: &CStr) {
+        self.generations.write().unwrap_or_else(PoisonError::into_inner).forget(path);
     }
 
     fn insert(&self, path: &CStr, entry: Arc<Entry>) {
@@ -130,14 +135,21 @@ fn cost(path: &CStr, entry: &Entry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Representation;
+    use crate::http::{Coding, Representation};
     use std::fs;
     use std::path::Path;
 
     const HALF: usize = 64 * 1024;
 
     fn representation() -> Representation {
-        Representation { size: 0, etag: "\"a\"".into(), modified_s: 0, content_type: "a/b".into() }
+        Representation {
+            size: 0,
+            etag: "\"a\"".into(),
+            modified_s: 0,
+            content_type: "a/b".into(),
+            coding: Coding::Identity,
+            varies: false,
+        }
     }
 
     fn keep(cache: &Cache, root: &Root, path: &CStr) {

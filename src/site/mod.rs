@@ -5,6 +5,7 @@
 mod cache;
 pub mod file;
 pub mod root;
+mod variants;
 mod walk;
 
 use std::ffi::CStr;
@@ -15,12 +16,15 @@ use std::time::SystemTime;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Representation, Target, media_type};
 use crate::options::Options;
 
 use cache::Cache;
+use file::Identity;
 pub use file::{File, Stored};
 use root::Root;
+use variants::Variants;
 
 /// The file that a directory stands for.
 const INDEX: &[u8] = b"index.html\0";
@@ -45,6 +49,13 @@ pub struct Site {
 struct Tree {
     root: Root,
     cache: Cache,
+    variants: Variants,
+}
+
+impl Tree {
+    fn new(root: Root, cache_size: usize) -> Self {
+        Tree { root, cache: Cache::new(cache_size), variants: Variants::default() }
+    }
 }
 
 /// What a target names.
@@ -61,7 +72,7 @@ pub enum Found {
 impl Site {
     /// Opens the document root.
     pub fn open(options: &Options) -> Result<Self, Failure> {
-        let tree = Tree { root: Root::open(&options.root)?, cache: Cache::new(options.cache_size) };
+        let tree = Tree::new(Root::open(&options.root)?, options.cache_size);
         Ok(Site {
             // A relative path is that of the directory in which the server was started.
             path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
@@ -88,7 +99,7 @@ impl Site {
         match Root::open(&self.path) {
             Ok(root) => {
                 tracing::info!("The document root {} is another directory now.", self.path.display());
-                let tree = Arc::new(Tree { root, cache: Cache::new(self.cache_size) });
+                let tree = Arc::new(Tree::new(root, self.cache_size));
                 *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree.clone();
                 tree
             }
@@ -97,8 +108,13 @@ impl Site {
         }
     }
 
-    /// Finds what `target` names. `path` is scratch space.
-    pub fn find(&self, target: &Target, path: &mut Vec<u8>) -> Result<Found, Refusal> {
+    /// Finds what `target` names, in the coding that the client likes best. `path` is scratch space.
+    pub fn find(
+        &self,
+        target: &Target,
+        acceptable: impl FnOnce() -> Acceptable,
+        path: &mut Vec<u8>,
+    ) -> Result<Found, Refusal> {
         if target.is_hidden() && !self.dotfiles {
             return Err(Refusal::NotFound);
         }
@@ -108,28 +124,81 @@ impl Site {
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
 
         let tree = self.tree();
+        let original = self.fetch(&tree, path, |file, now| self.describe(path, file, now))?;
+        let Some(identity) = original.identity() else {
+            // An index.html that is a directory is no page.
+            return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(original) };
+        };
+        let seen = tree.variants.of(path, &tree.root);
+        if seen.is_empty() {
+            return Ok(original);
+        }
+        for coding in acceptable().order() {
+            if coding == Coding::Identity {
+                return self.as_one_of_several(&tree, path, original);
+            }
+            let describe = |file: &File, now| self.describe(path, file, now).coded(coding);
+            // A variant that cannot be read, or is no file, is as good as none; one older than its original is stale.
+            if seen.has(coding)
+                && let Ok(variant) = self.fetch(&tree, &variants::path(path, coding), describe)
+                && variant.identity().is_some_and(|variant| variant.mtime_ns >= identity.mtime_ns)
+            {
+                return Ok(variant);
+            }
+        }
+        Err(Refusal::NotAcceptable)
+    }
+
+    /// Gets a file from memory, or opens it, and keeps it if it is one to keep.
+    fn fetch(
+        &self,
+        tree: &Tree,
+        path: &CStr,
+        describe: impl FnOnce(&File, SystemTime) -> Representation,
+    ) -> Result<Found, Refusal> {
         if let Some(stored) = tree.cache.get(path, &tree.root) {
             return Ok(Found::Stored(stored));
         }
         let file = File::open(&tree.root, path)?;
         if file.is_directory() {
-            // An index.html that is a directory is no page.
-            return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(Found::Directory) };
+            return Ok(Found::Directory);
         }
         let now = SystemTime::now();
-        if tree.cache.wants(&file, now) {
-            let representation = self.describe(path, &file, now);
-            let stored = Arc::new(file.store(representation)?);
-            tree.cache.put(path, &stored);
-            return Ok(Found::Stored(stored));
+        let representation = describe(&file, now);
+        if !tree.cache.wants(&file, now) {
+            return Ok(Found::File(file, representation));
         }
-        let representation = self.describe(path, &file, now);
-        Ok(Found::File(file, representation))
+        let stored = Arc::new(file.store(representation)?);
+        tree.cache.put(path, &stored);
+        Ok(Found::Stored(stored))
+    }
+
+    /// An original beside which there are variants. What memory has of it may be from before there were any.
+    fn as_one_of_several(&self, tree: &Tree, path: &CStr, original: Found) -> Result<Found, Refusal> {
+        match original {
+            Found::File(file, representation) => Ok(Found::File(file, representation.coded(Coding::Identity))),
+            Found::Stored(stored) if !stored.representation.varies => {
+                tree.cache.forget(path);
+                self.fetch(tree, path, |file, now| self.describe(path, file, now).coded(Coding::Identity))
+            }
+            found => Ok(found),
+        }
     }
 
     fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
         let media_type = media_type::of(path.to_bytes());
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
         Representation::new(file.validator(), media_type, charset, now)
+    }
+}
+
+impl Found {
+    /// Which state of which file it is, if it is one.
+    fn identity(&self) -> Option<Identity> {
+        match self {
+            Found::Stored(stored) => Some(stored.identity),
+            Found::File(file, _) => Some(file.identity()),
+            Found::Directory => None,
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::connection::{Connection, Part, Span, Then};
 use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Plan, Refusal, Request, range, target};
+use crate::http::{Plan, Refusal, Request, coding, range, target};
 use crate::site::{File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
@@ -92,7 +92,7 @@ fn content(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    let found = worker.site.find(&target, &mut scratch.path)?;
+    let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path)?;
     match found {
         Found::Directory => response::moved(output, context, &target.with_slash()),
         Found::Stored(stored) => match stored.representation.plan(request) {

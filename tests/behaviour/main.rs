@@ -7,6 +7,7 @@
 mod activation;
 mod blocked_disk;
 mod capacity;
+mod codings;
 mod conditional;
 mod files;
 mod keep_alive;

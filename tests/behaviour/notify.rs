@@ -34,6 +34,10 @@ fn the_status_line_is_true() {
     let server = start(&site, &systemd, &[]);
     let mut client = server.connect();
     (0..10).for_each(|_| assert_eq!(client.get("/a").status, 200));
+    // The first that knows of them comes within a second or so, while they still count for the rate.
+    let status = systemd.find("a status with ten requests", |message| message.contains("requests 10,"));
+    let rate: f64 = status.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(rate > 0.0 && rate <= 10.0, "{status}");
     let mut slow: Vec<Client> = (0..3).map(|_| server.connect()).collect();
     for client in &mut slow {
         client.send(get("/large"));
@@ -42,8 +46,6 @@ fn the_status_line_is_true() {
     let status = systemd.find("a status with all of it", |message| {
         message.contains("requests 13,") && message.contains("in flight 3, parked 4,")
     });
-    let rate: f64 = status.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(rate > 0.0 && rate <= 1_000.0, "{status}");
     assert!(status.starts_with("STATUS=Serving: workers 2/2, "), "{status}");
     let threads: u32 = status.rsplit("threads ").next().unwrap().parse().unwrap();
     assert!(threads >= 2, "{status}");

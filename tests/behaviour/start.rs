@@ -3,10 +3,14 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use crate::support::{BINARY, Client, Setup, Site};
+use crate::support::{BINARY, Client, Setup, Site, foreign_variables};
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).env_remove("JOURNAL_STREAM").output().unwrap()
+    let mut command = Command::new(BINARY);
+    for variable in foreign_variables() {
+        command.env_remove(variable);
+    }
+    command.args(arguments).output().unwrap()
 }
 
 /// A start that fails with one sentence, which has all of `words`, and status 1.

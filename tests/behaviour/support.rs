@@ -137,8 +137,8 @@ impl Setup {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{activation} {} exec \"$0\" \"$@\"", self.before));
         command.arg(BINARY).args(self.arguments).envs(self.environment);
-        for inherited in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDNAMES"] {
-            if !command.get_envs().any(|(name, _)| name == inherited) {
+        for inherited in foreign_variables() {
+            if !command.get_envs().any(|(name, _)| *name == *inherited) {
                 command.env_remove(inherited);
             }
         }
@@ -149,6 +149,14 @@ impl Setup {
         let child = command.spawn().unwrap();
         Server { child, log, address: ([0, 0, 0, 0], 0).into(), _kept: (directory, self.site) }
     }
+}
+
+/// What is set for the tests and would say something to the server.
+pub fn foreign_variables() -> impl Iterator<Item = OsString> {
+    let systemd = ["JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID"];
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    let settings = settings.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_"));
+    systemd.map(OsString::from).into_iter().chain(settings)
 }
 
 /// A running server; ended when dropped.

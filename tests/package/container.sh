@@ -31,7 +31,7 @@ no_container() {
 }
 
 boot() {
-    machine=$(mktemp -d "${OTUS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/otus-httpd}/machine.XXXXXX")
+    machine=$(mktemp -d "${BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/otus-httpd}/machine.XXXXXX")
     mkdir "$machine"/{upper,work,root}
     trap power_off EXIT
     # The filter and the capabilities let systemd attach its IPAddressDeny= programs.

@@ -1,0 +1,285 @@
+//! Content codings, and which of them a client takes (RFC 9110 §8.4, §12.5.3).
+
+use super::Fields;
+
+/// How the bytes of a file are coded on the wire (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// As they are in the file.
+    Identity,
+    /// gzip.
+    Gzip,
+    /// Zstandard, with a window of at most 8 MiB (RFC 9659).
+    Zstd,
+    /// Brotli.
+    Brotli,
+}
+
+impl Coding {
+    /// All of them, the one that makes the smallest content first: the order among those that a client likes the same.
+    pub const BY_SIZE: [Coding; 4] = [Coding::Brotli, Coding::Zstd, Coding::Gzip, Coding::Identity];
+
+    /// The name in Content-Encoding and Accept-Encoding.
+    pub fn token(self) -> &'static str {
+        match self {
+            Coding::Identity => "identity",
+            Coding::Gzip => "gzip",
+            Coding::Zstd => "zstd",
+            Coding::Brotli => "br",
+        }
+    }
+
+    /// What the name of a precompressed file has after the name of the original.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Coding::Identity => "",
+            Coding::Gzip => ".gz",
+            Coding::Zstd => ".zst",
+            Coding::Brotli => ".br",
+        }
+    }
+
+    /// The coding that a member of Accept-Encoding names, in any case. "x-gzip" is gzip (RFC 9110 §8.4.1.3).
+    fn named(token: &[u8]) -> Option<Coding> {
+        let is_x_gzip = token.eq_ignore_ascii_case(b"x-gzip");
+        let named = |coding: &Coding| token.eq_ignore_ascii_case(coding.token().as_bytes());
+        if is_x_gzip { Some(Coding::Gzip) } else { Coding::BY_SIZE.into_iter().find(named) }
+    }
+}
+
+/// How much a client likes each coding: its weight in thousandths, 0 for those that it does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acceptable {
+    /// In the order of [`Coding::BY_SIZE`].
+    weights: [u16; 4],
+}
+
+impl Acceptable {
+    /// The file as it is, and nothing else.
+    const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MOST] };
+
+    /// The codings to try, the most welcome first, and of those equally welcome the smallest. Whoever reaches the end
+    /// without a variant has none that the client takes (406).
+    pub fn order(self) -> impl Iterator<Item = Coding> {
+        let mut ranks = [0, 1, 2, 3];
+        ranks.sort_unstable_by_key(|&rank| (MOST - self.weights[rank], rank));
+        ranks.into_iter().filter(move |&rank| self.weights[rank] > 0).map(|rank| Coding::BY_SIZE[rank])
+    }
+}
+
+/// A weight of 1, in thousandths.
+const MOST: u16 = 1000;
+
+/// The smallest weight that is not 0, in thousandths.
+const LEAST: u16 = 1;
+
+/// What the Accept-Encoding lines say (RFC 9110 §12.5.3).
+///
+/// - Without the field a server may send any coding. Those who leave it out are mostly scripts and old clients that
+///   decode nothing, so they get the file as it is, as do those who send an empty one.
+/// - A file as it is remains acceptable, as the last resort, unless `identity;q=0` or `*;q=0` excludes it.
+/// - `*` stands for what no other member names, identity too.
+/// - A malformed member is ignored: a coding that is not sent for certain hurts nobody. Of two members for one coding
+///   the lower weight counts, for the same reason.
+pub fn acceptable(fields: Fields) -> Acceptable {
+    if !fields.has("accept-encoding") {
+        return Acceptable::IDENTITY;
+    }
+    let mut named = [None; 4];
+    let mut others = None;
+    for member in fields.all("accept-encoding").flat_map(|value| value.split(|&b| b == b',')) {
+        let Some((token, weight)) = parse(member.trim_ascii()) else { continue };
+        let place = match Coding::named(token) {
+            _ if token == b"*" => &mut others,
+            Some(coding) => &mut named[rank(coding)],
+            None => continue,
+        };
+        *place = Some(place.map_or(weight, |before: u16| before.min(weight)));
+    }
+    let mut weights = named.map(|weight| weight.or(others).unwrap_or(0));
+    let identity = rank(Coding::Identity);
+    if named[identity].or(others).is_none() {
+        weights[identity] = LEAST;
+    }
+    Acceptable { weights }
+}
+
+/// The place of a coding in [`Coding::BY_SIZE`].
+fn rank(coding: Coding) -> usize {
+    match coding {
+        Coding::Brotli => 0,
+        Coding::Zstd => 1,
+        Coding::Gzip => 2,
+        Coding::Identity => 3,
+    }
+}
+
+/// A member's token, and its weight in thousandths. The only parameter that it may have is `q`.
+fn parse(member: &[u8]) -> Option<(&[u8], u16)> {
+    let Some(semicolon) = member.iter().position(|&b| b == b';') else { return Some((member, MOST)) };
+    let (token, parameter) = (&member[..semicolon], &member[semicolon + 1..]);
+    match parameter.trim_ascii_start() {
+        [b'q' | b'Q', b'=', value @ ..] => Some((token.trim_ascii_end(), thousandths(value)?)),
+        _ => None,
+    }
+}
+
+/// A qvalue: 0 to 1 with at most three digits after the point (RFC 9110 §12.4.2).
+fn thousandths(value: &[u8]) -> Option<u16> {
+    let (whole, digits) = match value {
+        [whole @ (b'0' | b'1')] => (whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),
+        _ => return None,
+    };
+    let mut sum = u16::from(whole - b'0') * MOST;
+    for (digit, unit) in digits.iter().zip([100, 10, 1]) {
+        sum += u16::from(digit.checked_sub(b'0').filter(|&digit| digit <= 9)?) * unit;
+    }
+    (sum <= MOST).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `expected`: the tokens in order, with spaces between them.
+    fn check_lines(lines: &[&[u8]], expected: &str) {
+        let fields: Vec<_> = lines.iter().map(|value| httparse::Header { name: "Accept-encoding", value }).collect();
+        let order: Vec<_> = acceptable(Fields(&fields)).order().map(Coding::token).collect();
+        let lines: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
+        assert_eq!(order.join(" "), expected, "{lines:?}");
+    }
+
+    fn check(value: &str, expected: &str) {
+        check_lines(&[value.as_bytes()], expected);
+    }
+
+    #[test]
+    fn what_clients_send() {
+        check("gzip, deflate, br, zstd", "br zstd gzip identity"); // Chrome, Firefox, Edge
+        check("gzip, deflate, br", "br gzip identity"); // Safari
+        check("gzip, deflate", "gzip identity"); // browsers without TLS, Python requests
+        check("deflate, gzip, br, zstd", "br zstd gzip identity"); // curl --compressed
+        check("identity;q=1, *;q=0", "identity"); // Chrome for audio and video
+        check("identity", "identity"); // wget
+        check("gzip;q=1.0,deflate;q=0.6,identity;q=0.3", "gzip identity"); // Ruby
+        check("br;q=1.0, gzip;q=0.6, *;q=0.1", "br gzip zstd identity");
+        check("gzip", "gzip identity"); // Go
+        check("gzip,compressed,br,deflate,snappy,zstd", "br zstd gzip identity");
+    }
+
+    #[test]
+    fn no_field_and_an_empty_one_are_the_file_as_it_is() {
+        check_lines(&[], "identity");
+        check("", "identity");
+        check(" \t ", "identity");
+        check(",, ,", "identity");
+        let fields = [httparse::Header { name: "Accept", value: b"gzip" }];
+        assert_eq!(acceptable(Fields(&fields)), Acceptable::IDENTITY);
+    }
+
+    #[test]
+    fn the_order_is_by_weight_and_then_by_size() {
+        check("br;q=0.1, gzip;q=0.9, zstd;q=0.5", "gzip zstd br identity");
+        check("gzip;q=0.501, zstd;q=0.5, br;q=0.50", "gzip br zstd identity");
+        check("gzip;q=0.001", "gzip identity");
+        check("identity, gzip", "gzip identity");
+        check("gzip;q=0, br", "br identity");
+    }
+
+    #[test]
+    fn identity_above_a_coding_is_honoured() {
+        check("identity, gzip;q=0.5", "identity gzip");
+        check("identity;q=0.5, gzip;q=0.4, br;q=0.6", "br identity gzip");
+        check("identity;q=0.001, gzip;q=0.001", "gzip identity");
+    }
+
+    #[test]
+    fn identity_can_be_excluded() {
+        check("identity;q=0", "");
+        check("*;q=0", "");
+        check("gzip, identity;q=0", "gzip");
+        check("gzip;q=0.5, *;q=0", "gzip");
+        check("*;q=0, identity;q=0.2", "identity");
+        check("gzip;q=0, br;q=0", "identity");
+        check("identity;q=0, *", "br zstd gzip");
+    }
+
+    #[test]
+    fn a_star_stands_for_what_is_not_named() {
+        check("*", "br zstd gzip identity");
+        check("gzip;q=0.2, *;q=0.5", "br zstd identity gzip");
+        check("*;q=0.5, br;q=0", "zstd gzip identity");
+        check("br;q=0, zstd;q=0, gzip;q=0.5, *", "identity gzip");
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        check_lines(&[b"gzip;q=0.5", b"br"], "br gzip identity");
+        check_lines(&[b"", b"gzip"], "gzip identity");
+        check_lines(&[b"gzip", b"*;q=0"], "gzip");
+    }
+
+    #[test]
+    fn spelling() {
+        check("GZip;Q=0.5 ,\tBR ; q=1.000", "br gzip identity");
+        check("x-gzip", "gzip identity");
+        check("X-GZIP;q=0, *;q=0.5", "br zstd identity");
+        check("gzip;q=0., br;q=1.", "br identity");
+        check("gzip, gzip;q=0", "identity");
+        check("x-gzip;q=0.5, gzip, br;q=0.7", "br gzip identity");
+    }
+
+    #[test]
+    fn malformed_members_are_ignored() {
+        for member in [
+            "gzip;q=2",
+            "gzip;q=1.001",
+            "gzip;q=0.1234",
+            "gzip;q=.5",
+            "gzip;q=-1",
+            "gzip;q=",
+            "gzip;q",
+            "gzip;",
+            "gzip;;q=1",
+            "gzip;q =1",
+            "gzip;q= 1",
+            "gzip;q=0.5;q=0.5",
+            "gzip;level=9",
+            "gzip;q=0x1",
+            "gzip;q=0.5.",
+            "gzip;q=0./",
+            "gzip;q=0.:",
+            "gzip;q=1e0",
+            "gzip br",
+            "\"gzip\"",
+            "gzipp",
+            "gzi",
+            "br.",
+            "**",
+            "*/*",
+            ";q=1",
+            "=",
+        ] {
+            let (br, none) = (format!("{member}, br"), format!("br;q=0, {member}"));
+            check(&br, "br identity");
+            check(&none, "identity");
+        }
+        check("identity;q=no", "identity");
+        check_lines(&[b"\xff\xfe;q=1, gzip\xe9, br"], "br identity");
+        check(&"gzip;q=0.5,".repeat(10_000), "gzip identity");
+    }
+
+    #[test]
+    fn tokens_and_suffixes() {
+        for (coding, token, suffix) in [
+            (Coding::Brotli, "br", ".br"),
+            (Coding::Zstd, "zstd", ".zst"),
+            (Coding::Gzip, "gzip", ".gz"),
+            (Coding::Identity, "identity", ""),
+        ] {
+            assert_eq!((coding.token(), coding.suffix()), (token, suffix));
+            assert_eq!(Coding::BY_SIZE[rank(coding)], coding);
+        }
+    }
+}
