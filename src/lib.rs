@@ -13,6 +13,7 @@
 //! | floor | what lives there |
 //! |---|---|
 //! | `main` | options, log, site, sockets, supervisor: the start, in reading order |
+//! | [`precompress`] | the task of that name, which the server has no part in |
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
@@ -50,6 +51,7 @@ pub mod http;
 pub mod lifeline;
 pub mod log;
 pub mod options;
+pub mod precompress;
 pub mod scoreboard;
 pub mod signals;
 pub mod site;

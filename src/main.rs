@@ -1,33 +1,50 @@
 //! The program: options, log, site, sockets, supervisor.
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use otus_httpd::failure::Failure;
-use otus_httpd::options::{self, Options};
+use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
 use otus_httpd::worker::Plan;
-use otus_httpd::{descriptors, log, sockets};
+use otus_httpd::{descriptors, log, precompress, sockets};
 
-/// The server cannot start.
+/// The server cannot start, or a task is not wholly done.
 const EXIT_FAILURE: u8 = 1;
 
 /// An option or its value is wrong.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let options = match options::read() {
-        Ok(options) => options,
+    let CommandLine { task, options } = match options::read() {
+        Ok(command_line) => command_line,
         Err(failure) => {
             log::start(false);
             return fail(&failure, EXIT_USAGE);
         }
     };
     log::start(options.debug);
+    if let Some(Task::Precompress { directory }) = task {
+        return precompress(&directory);
+    }
     match start(options) {
         Ok(supervisor) => {
             supervisor.run();
             ExitCode::SUCCESS
+        }
+        Err(failure) => fail(&failure, EXIT_FAILURE),
+    }
+}
+
+/// The summary goes to standard output, each failure to the log.
+fn precompress(directory: &Path) -> ExitCode {
+    match precompress::run(directory) {
+        Ok(report) => {
+            // Whoever does not read the summary may close the pipe.
+            let _ = writeln!(std::io::stdout(), "{report}");
+            ExitCode::from(if report.failed == 0 { 0 } else { EXIT_FAILURE })
         }
         Err(failure) => fail(&failure, EXIT_FAILURE),
     }

@@ -6,22 +6,50 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::http::{Limits, limits};
 
-/// What the server was told.
-#[derive(Debug, Clone, Parser)]
+/// The command line: a task of its own, or else the server.
+#[derive(Debug, Parser)]
 #[command(
     name = "otus-httpd",
     version,
     args_override_self = true,
     allow_negative_numbers = true,
+    // The server's options say nothing to a task, and the server needs no word to be the server.
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "TASK",
+    subcommand_help_heading = "Tasks",
     about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
     after_help = "Every option can also be set in the environment, for the packaged service in /etc/default/otus-httpd.\n\
                   See otus-httpd(8) for signals, exit status and socket activation."
 )]
+pub struct CommandLine {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
+    /// What the server was told.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What this program does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Write name.br, name.zst and name.gz beside every file beneath DIR that shrinks
+    Precompress {
+        /// The directory, such as the document root
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// What the server was told.
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Address or host name to listen on; not used when systemd passes the sockets
     #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", help_heading = "Address")]
@@ -111,13 +139,14 @@ pub struct Options {
 
 /// Reads the command line and the environment. Help and version are printed, and end the program; a usage error is one
 /// sentence.
-pub fn read() -> Result<Options, Failure> {
-    Options::try_parse().map_err(|error| if error.use_stderr() { Failure::new(sentence(&error)) } else { error.exit() })
+pub fn read() -> Result<CommandLine, Failure> {
+    CommandLine::try_parse()
+        .map_err(|error| if error.use_stderr() { Failure::new(sentence(&error)) } else { error.exit() })
 }
 
 /// Variables that look like settings and are none: a misspelt one would otherwise be overlooked for ever.
 pub fn unknown_variables() -> Vec<String> {
-    let command = Options::command();
+    let command = CommandLine::command();
     let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
     let set = std::env::vars_os().map(|(name, _)| name);
     let unknown =
@@ -132,10 +161,13 @@ fn sentence(error: &clap::Error) -> String {
         (error.kind(), text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.source())
     {
         let option = option.split(' ').next().unwrap_or_default();
-        let command = Options::command();
+        let command = CommandLine::command();
         let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"));
         let variable = argument.and_then(|argument| argument.get_env()).unwrap_or_default().display();
         return format!("{option} ({variable} in the environment) cannot be \"{value}\": {rule}.");
+    }
+    if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), text(ContextKind::InvalidArg)) {
+        return format!("{name} is missing; see otus-httpd --help.");
     }
     let rendered = error.to_string();
     let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -218,12 +250,12 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Options {
-        Options::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap()
+        CommandLine::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap().options
     }
 
     #[test]
     fn clap_finds_nothing_wrong() {
-        Options::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
@@ -251,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_usage_error_is_one_sentence_that_names_option_and_variable() {
-        let sentence = |argument| sentence(&Options::try_parse_from(["otus-httpd", argument]).unwrap_err());
+        let sentence = |argument| sentence(&CommandLine::try_parse_from(["otus-httpd", argument]).unwrap_err());
         assert_eq!(
             sentence("-w=none"),
             "--workers (OTUS_WORKERS in the environment) cannot be \"none\": give a number from 1 to 1024."
@@ -264,9 +296,26 @@ mod tests {
     }
 
     #[test]
+    fn a_task_stands_alone() {
+        let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["otus-httpd"], arguments].concat());
+        let Some(Task::Precompress { directory }) = parse(&["precompress", "/srv/www"]).unwrap().task else {
+            panic!("no task");
+        };
+        assert_eq!(directory, PathBuf::from("/srv/www"));
+        assert!(parse(&["-p", "80"]).unwrap().task.is_none());
+        assert_eq!(options(&["-r", "precompress"]).root, PathBuf::from("precompress"));
+        for wrong in
+            [&["-p", "80", "precompress", "/srv"][..], &["precompress", "-p", "80", "/srv"], &["compress", "/srv"]]
+        {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(sentence(&parse(&["precompress"]).unwrap_err()), "<DIR> is missing; see otus-httpd --help.");
+    }
+
+    #[test]
     fn values_out_of_range_are_usage_errors() {
         for wrong in ["-p=65536", "-p=x", "-w=0", "-w=-1", "--head-timeout=0", "--charset=a b", "--max-threads=0"] {
-            assert!(Options::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
+            assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
         }
     }
 }

@@ -17,6 +17,7 @@ mod names;
 mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
+mod precompress;
 mod ranges;
 mod refusals;
 mod releases;

@@ -1,0 +1,327 @@
+//! `otus-httpd precompress DIR`: writes name.br, name.zst and name.gz beside every file beneath DIR that shrinks.
+//!
+//! - A variant appears whole or not at all: it is written under a name that begins with a dot, synced, and renamed.
+//! - It may be read by those who may read the original, by nobody else, and has the original's modification time. A
+//!   later run, and the server, tell by that time whether it is up to date.
+//! - Links are not followed below DIR, and what is no regular file is not opened.
+//! - Files are streamed, never read whole: each thread takes about 130 MB at most, whatever the size of a file. That is
+//!   the encoders' windows and tables.
+//! - One file that fails costs one sentence; the others go on.
+
+mod encode;
+mod variant;
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::available_parallelism;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use walkdir::{DirEntry, WalkDir};
+
+use self::variant::{TEMPORARY, changed, found, is_current, open, remove_leftover, with_suffix, write};
+use crate::failure::{Failure, reason};
+use crate::http::coding::Coding;
+use crate::http::media_type;
+use crate::log;
+
+/// The codings that are written, the slowest first.
+const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
+
+/// The progress bar. Every file is read once for each coding, so that there are no bytes to show, but a share.
+const BAR: &str = "{bar:40} {percent:>3}%, {eta} left";
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Files of a type that is worth compressing.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Variants that were written.
+    pub written: u64,
+    /// Variants that were up to date.
+    pub current: u64,
+    /// Variants that there are none of, since they would save next to nothing.
+    pub useless: u64,
+    /// Files, or directories, that could not be dealt with. The log has a sentence for each.
+    pub failed: u64,
+    /// The bytes that a client gets instead of `bytes`, if it takes br, zstd or gzip alone.
+    pub bytes_by_coding: [u64; 3],
+}
+
+impl Report {
+    fn add(&mut self, other: &Report) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.written += other.written;
+        self.current += other.current;
+        self.useless += other.useless;
+        self.failed += other.failed;
+        for (sum, bytes) in self.bytes_by_coding.iter_mut().zip(other.bytes_by_coding) {
+            *sum += bytes;
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { files, written, current, useless, failed, .. } = self;
+        write!(f, "{files} files: {written} variants written, {current} up to date, {useless} not worth it, ")?;
+        write!(f, "{failed} failures. {} became", HumanBytes(self.bytes))?;
+        for (index, (coding, bytes)) in CODINGS.iter().zip(self.bytes_by_coding).enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma} {} ({})", HumanBytes(bytes), coding.token())?;
+        }
+        f.write_str(".")
+    }
+}
+
+/// A file to compress.
+struct Job {
+    path: PathBuf,
+    size: u64,
+}
+
+/// Writes the variants of everything beneath `directory`, on all processors.
+///
+/// It fails only if there is no such directory. What fails within is logged, counted, and does not stop the rest.
+pub fn run(directory: &Path) -> Result<Report, Failure> {
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            return Err(Failure::new(format!("{} is not a directory. Name one to precompress.", directory.display())));
+        }
+        Err(error) => {
+            let reason = reason(&error);
+            let sentence =
+                format!("Cannot precompress {}: {reason}. Name a directory that is there.", directory.display());
+            return Err(Failure::new(sentence));
+        }
+    }
+    let mut report = Report::default();
+    let mut jobs = find(directory, &mut report);
+    // The large ones first, or the end would be one thread with the largest of them and the others idle.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.size));
+    let bar = bar(jobs.iter().map(|job| job.size).sum());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut report = Report::default();
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            match compress(job, &bar) {
+                Ok(done) => report.add(&done),
+                Err(error) => report.failed += complain(&bar, &job.path, &error),
+            }
+        }
+        report
+    };
+    let threads = available_parallelism().map_or(1, usize::from).min(jobs.len());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => report.add(&done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// The files worth compressing. Dot files and all beneath dot directories are left out, since they are not served.
+fn find(directory: &Path, report: &mut Report) -> Vec<Job> {
+    let is_shown = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".");
+    let is_leftover = |entry: &DirEntry| entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes());
+    let mut jobs = Vec::new();
+    let mut entries = WalkDir::new(directory).into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(directory).to_owned();
+                report.failed += complain(&ProgressBar::hidden(), &path, &error.into());
+                continue;
+            }
+        };
+        if !is_shown(&entry) {
+            if entry.file_type().is_dir() {
+                entries.skip_current_dir();
+            } else if entry.file_type().is_file() && is_leftover(&entry) {
+                remove_leftover(entry.path());
+            }
+            continue;
+        }
+        if entry.file_type().is_file() && is_compressible(media_type::of(entry.file_name().as_bytes())) {
+            let size = entry.metadata().map_or(0, |metadata| metadata.len());
+            jobs.push(Job { path: entry.into_path(), size });
+        }
+    }
+    jobs
+}
+
+/// Whether files of this type shrink: text, and binary formats that do not compress themselves. The variants' own types
+/// are not among them, and neither are the archives and disk images that people download in parts.
+fn is_compressible(media_type: &str) -> bool {
+    const OTHERS: [&str; 18] = [
+        "application/font-sfnt",
+        "application/javascript",
+        "application/json",
+        "application/msword",
+        "application/postscript",
+        "application/rtf",
+        "application/vnd.ms-fontobject",
+        "application/wasm",
+        "application/x-sh",
+        "application/x-sql",
+        "application/x-tex",
+        "application/xml",
+        "application/yaml",
+        "font/collection",
+        "font/otf",
+        "font/ttf",
+        "image/bmp",
+        "image/x-icon",
+    ];
+    media_type.starts_with("text/")
+        || media_type.ends_with("+json")
+        || media_type.ends_with("+xml")
+        || OTHERS.contains(&media_type)
+}
+
+/// Logs why a file has no variants; returns the count of failures that this is.
+fn complain(bar: &ProgressBar, path: &Path, error: &io::Error) -> u64 {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => "Run this as a user who may read it and may write beside it",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on its file system and run this again",
+        ErrorKind::InvalidFilename => "Give it a shorter name",
+        ErrorKind::InvalidData => "Run this again when nobody writes to it",
+        _ => "Mend that and run this again",
+    };
+    let sentence = format!("Cannot precompress {}: {}. {remedy}.", path.display(), reason(error));
+    bar.suspend(|| log::failure(&Failure::new(sentence)));
+    1
+}
+
+/// A bar over the bytes of all files, on a terminal; elsewhere nothing.
+fn bar(bytes: u64) -> ProgressBar {
+    // That the template parses is tested; the plain style would do as well.
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let steps = bytes * CODINGS.len() as u64;
+    ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// Brings the variants of one file up to date.
+fn compress(job: &Job, bar: &ProgressBar) -> io::Result<Report> {
+    let original = open(&job.path)?;
+    let before = original.metadata()?;
+    if !before.is_file() {
+        return Err(changed());
+    }
+    let mut report = Report { files: 1, bytes: before.len(), ..Report::default() };
+    for (coding, bytes) in CODINGS.into_iter().zip(&mut report.bytes_by_coding) {
+        let variant = with_suffix(&job.path, coding);
+        let found = found(&variant)?;
+        if let Some(found) = found.as_ref().filter(|found| is_current(found, &before)) {
+            bar.inc(before.len());
+            report.current += 1;
+            *bytes = found.len();
+        } else if let Some(size) = write(&variant, coding, &original, &before, bar)? {
+            report.written += 1;
+            *bytes = size;
+        } else {
+            if found.is_some() {
+                fs::remove_file(&variant)?;
+            }
+            report.useless += 1;
+            *bytes = before.len();
+        }
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, expected: bool) {
+        assert_eq!(is_compressible(media_type::of(name.as_bytes())), expected, "{name}");
+    }
+
+    #[test]
+    fn types_that_shrink() {
+        for name in [
+            "a.html",
+            "a.css",
+            "a.js",
+            "a.mjs",
+            "a.json",
+            "a.map",
+            "a.xml",
+            "a.svg",
+            "a.wasm",
+            "a.ttf",
+            "a.otf",
+            "a.eot",
+            "a.ico",
+            "a.bmp",
+            "a.txt",
+            "a.md",
+            "a.csv",
+            "a.rss",
+            "a.atom",
+            "a.xhtml",
+            "a.webmanifest",
+            "a.ics",
+            "a.vtt",
+        ] {
+            check(name, true);
+        }
+        for name in [
+            "a.jpg",
+            "a.png",
+            "a.webp",
+            "a.avif",
+            "a.gif",
+            "a.woff",
+            "a.woff2",
+            "a.mp4",
+            "a.webm",
+            "a.mp3",
+            "a.ogg",
+            "a.zip",
+            "a.7z",
+            "a.deb",
+            "a.iso",
+            "a.pdf",
+            "a.html.gz",
+            "a.html.br",
+            "a.html.zst",
+            "a.tar.gz",
+            "a.tgz",
+            "a.xz",
+            "a",
+            "a.ts",
+            "a.tar",
+        ] {
+            check(name, false);
+        }
+    }
+
+    #[test]
+    fn the_bars_template_is_valid() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+
+    #[test]
+    fn a_report_is_one_sentence_for_what_was_done_and_one_for_what_it_saves() {
+        let report =
+            Report { files: 2, bytes: 4096, written: 3, bytes_by_coding: [1000, 1024, 2048], ..Report::default() };
+        let expected = "2 files: 3 variants written, 0 up to date, 0 not worth it, 0 failures. \
+                        4.00 KiB became 1000 B (br), 1.00 KiB (zstd), 2.00 KiB (gzip).";
+        assert_eq!(report.to_string(), expected);
+    }
+}

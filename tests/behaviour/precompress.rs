@@ -1,0 +1,192 @@
+//! `otus-httpd precompress DIR`.
+
+use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
+
+use crate::support::{BINARY, Site};
+
+const SUFFIXES: [&str; 3] = [".br", ".zst", ".gz"];
+
+fn run(directory: &Path) -> Output {
+    Command::new(BINARY).arg("precompress").arg(directory).env_remove("JOURNAL_STREAM").output().unwrap()
+}
+
+/// A run that succeeds, with a summary that begins with `summary`.
+fn check(site: &Site, summary: &str) {
+    let output = run(&site.root());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+    assert!(text.starts_with(summary), "{text} begins with {summary}");
+}
+
+/// A run in which one file fails, with one sentence that has all of `words`.
+fn check_failure(site: &Site, words: &[&str]) {
+    let output = run(&site.root());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+    assert!(text.starts_with("otus-httpd: Cannot precompress ") && text.ends_with(".\n"), "{text}");
+    for word in words {
+        assert!(text.contains(word), "\"{word}\" in {text}");
+    }
+    assert!(String::from_utf8(output.stdout).unwrap().contains(", 1 failures."));
+}
+
+fn page() -> Vec<u8> {
+    (0..500).map(|number| format!("<p>Paragraph {number}</p>\n")).collect::<String>().into()
+}
+
+/// The names in the root directory, sorted.
+fn names(site: &Site) -> String {
+    let entries = fs::read_dir(site.root()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.join(" ")
+}
+
+fn decode(suffix: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    match suffix {
+        ".br" => brotli::BrotliDecompress(&mut &bytes[..], &mut decoded).unwrap(),
+        ".zst" => drop(zstd::Decoder::new(bytes).unwrap().read_to_end(&mut decoded).unwrap()),
+        _ => drop(flate2::read::GzDecoder::new(bytes).read_to_end(&mut decoded).unwrap()),
+    }
+    decoded
+}
+
+fn age(site: &Site, name: &str, seconds: u64) {
+    let file = File::options().write(true).open(site.path(name)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+}
+
+#[test]
+fn variants_decode_to_the_original_and_have_its_time_and_permissions() {
+    let site = Site::with(&[("a.html", &page()), ("deep/er/b.css", &page()), ("c.js", &page())]);
+    age(&site, "a.html", 1000);
+    fs::set_permissions(site.path("a.html"), Permissions::from_mode(0o604)).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        chown(site.path("a.html"), Some(12), Some(34)).unwrap();
+    }
+    check(&site, "3 files: 9 variants written, 0 up to date, 0 not worth it, 0 failures. ");
+    for name in ["a.html", "deep/er/b.css", "c.js"] {
+        let original = fs::metadata(site.path(name)).unwrap();
+        for suffix in SUFFIXES {
+            let path = site.path(format!("{name}{suffix}"));
+            let variant = fs::metadata(&path).unwrap();
+            assert!(variant.len() < original.len() / 4, "{path:?} has {} bytes", variant.len());
+            assert_eq!(decode(suffix, &fs::read(&path).unwrap()), page());
+            assert_eq!(variant.modified().unwrap(), original.modified().unwrap());
+            let rights = |metadata: &fs::Metadata| (metadata.uid(), metadata.gid(), metadata.mode());
+            assert_eq!(rights(&variant), rights(&original), "{path:?}");
+        }
+    }
+    assert_eq!(names(&site), "a.html a.html.br a.html.gz a.html.zst c.js c.js.br c.js.gz c.js.zst deep");
+}
+
+#[test]
+fn what_is_up_to_date_stays_and_what_is_not_is_written_again() {
+    let site = Site::with(&[("a.html", &page()), ("b.html", &page())]);
+    check(&site, "2 files: 6 variants written, 0 up to date, ");
+    let inode = |name| fs::metadata(site.path(name)).unwrap().ino();
+    let before = inode("a.html.br");
+    age(&site, "a.html.gz", 1000);
+    check(&site, "2 files: 1 variants written, 5 up to date, ");
+    assert_eq!(inode("a.html.br"), before);
+    site.write("b.html", &[&page()[..], b"more"].concat());
+    check(&site, "2 files: 3 variants written, 3 up to date, ");
+    assert!(decode(".br", &fs::read(site.path("b.html.br")).unwrap()).ends_with(b"more"));
+    check(&site, "2 files: 0 variants written, 6 up to date, ");
+}
+
+#[test]
+fn what_does_not_shrink_has_no_variant_and_loses_a_stale_one() {
+    let mut noise = vec![0; 5000];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let site = Site::with(&[("noise.txt", &noise), ("small.txt", &[b'a'; 255]), ("empty.txt", b"")]);
+    for stale in ["noise.txt.br", "small.txt.gz"] {
+        site.write(stale, b"stale");
+        age(&site, stale, 1000);
+    }
+    check(&site, "3 files: 0 variants written, 0 up to date, 9 not worth it, ");
+    assert_eq!(names(&site), "empty.txt noise.txt small.txt");
+}
+
+#[test]
+fn what_is_compressed_hidden_a_link_or_no_file_is_left_alone() {
+    let site = Site::with(&[
+        ("photo.jpg", &page()),
+        ("archive.html.gz", &page()),
+        ("README", &page()),
+        (".hidden.html", &page()),
+        (".git/a.html", &page()),
+    ]);
+    fs::write(site.outside().join("outside.html"), page()).unwrap();
+    symlink(site.outside().join("outside.html"), site.path("link.html")).unwrap();
+    symlink(site.outside(), site.path("links")).unwrap();
+    nix::unistd::mkfifo(&site.path("fifo.html"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let before = names(&site);
+    check(&site, "0 files: 0 variants written, ");
+    assert_eq!(names(&site), before);
+    assert_eq!(fs::read_dir(site.outside()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(site.path(".git")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_directory_itself_may_be_a_link() {
+    let site = Site::with(&[("a.html", &page())]);
+    let link = site.outside().join("current");
+    symlink(site.root(), &link).unwrap();
+    assert_eq!(run(&link).status.code(), Some(0));
+    assert_eq!(names(&site), "a.html a.html.br a.html.gz a.html.zst");
+}
+
+#[test]
+fn a_file_that_fails_is_named_and_the_others_go_on() {
+    let long = "a".repeat(250) + ".txt";
+    let site = Site::with(&[("a.html", &page()), (&long, &page())]);
+    check_failure(&site, &[&long, "too long", "shorter"]);
+    assert_eq!(names(&site), format!("a.html a.html.br a.html.gz a.html.zst {long}"));
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_variant_is_a_failure_and_nothing_is_left_behind() {
+    let site = Site::with(&[("a.html", &page()), ("a.html.br/file", b"")]);
+    check_failure(&site, &["/a.html", "Is a directory"]);
+    assert_eq!(names(&site), "a.html a.html.br");
+}
+
+#[test]
+fn what_a_crash_left_behind_goes_unless_a_run_still_writes_it() {
+    let site = Site::with(&[(".otus-precompress-1-0", b"left"), (".otus-precompress-2-0", b"at work")]);
+    let at_work = File::open(site.path(".otus-precompress-2-0")).unwrap();
+    at_work.lock().unwrap();
+    check(&site, "0 files: ");
+    assert_eq!(names(&site), ".otus-precompress-2-0");
+}
+
+#[test]
+fn no_directory_is_one_sentence() {
+    let site = Site::with(&[("file", b"")]);
+    for (path, word) in [(site.path("nothing"), "No such file or directory"), (site.path("file"), "not a directory")] {
+        let output = run(&path);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+        assert!(text.contains(word) && text.contains(path.to_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn the_servers_settings_do_no_harm_in_the_environment_and_are_wrong_usage_as_arguments() {
+    let site = Site::with(&[("a.html", &page())]);
+    let task = || {
+        let mut command = Command::new(BINARY);
+        command.arg("precompress").arg(site.root()).env_remove("JOURNAL_STREAM");
+        command
+    };
+    assert_eq!(task().env("OTUS_PORT", "80").output().unwrap().status.code(), Some(0));
+    assert_eq!(task().arg("--port=80").output().unwrap().status.code(), Some(2));
+}
