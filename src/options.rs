@@ -63,6 +63,10 @@ pub struct Options {
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
     pub root: PathBuf,
 
+    /// List what a directory holds where it has no index.html, as a page or, if asked for, as JSON
+    #[arg(long, env = "OTUS_LISTING", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
+    pub listing: bool,
+
     /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
     #[arg(long, env = "OTUS_DOTFILES", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
     pub dotfiles: bool,

@@ -1,6 +1,7 @@
 //! Content codings, and which of them a client takes (RFC 9110 §8.4, §12.5.3).
 
 use super::Fields;
+use super::quality::{self, Choice};
 
 /// How the bytes of a file are coded on the wire (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +88,10 @@ pub fn acceptable(fields: Fields) -> Acceptable {
     }
     let mut named = [None; 4];
     let mut others = None;
-    for member in fields.all("accept-encoding").flat_map(|value| value.split(|&b| b == b',')) {
-        let Some((token, weight)) = parse(member.trim_ascii()) else { continue };
-        let place = match Coding::named(token) {
-            _ if token == b"*" => &mut others,
+    let members = fields.all("accept-encoding").flat_map(quality::choices);
+    for Choice { name, weight, .. } in members.filter(|member| !member.has_parameters) {
+        let place = match Coding::named(name) {
+            _ if name == b"*" => &mut others,
             Some(coding) => &mut named[rank(coding)],
             None => continue,
         };
@@ -112,30 +113,6 @@ fn rank(coding: Coding) -> usize {
         Coding::Gzip => 2,
         Coding::Identity => 3,
     }
-}
-
-/// A member's token, and its weight in thousandths. The only parameter that it may have is `q`.
-fn parse(member: &[u8]) -> Option<(&[u8], u16)> {
-    let Some(semicolon) = member.iter().position(|&b| b == b';') else { return Some((member, MOST)) };
-    let (token, parameter) = (&member[..semicolon], &member[semicolon + 1..]);
-    match parameter.trim_ascii_start() {
-        [b'q' | b'Q', b'=', value @ ..] => Some((token.trim_ascii_end(), thousandths(value)?)),
-        _ => None,
-    }
-}
-
-/// A qvalue: 0 to 1 with at most three digits after the point (RFC 9110 §12.4.2).
-fn thousandths(value: &[u8]) -> Option<u16> {
-    let (whole, digits) = match value {
-        [whole @ (b'0' | b'1')] => (whole, &[][..]),
-        [whole @ (b'0' | b'1'), b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),
-        _ => return None,
-    };
-    let mut sum = u16::from(whole - b'0') * MOST;
-    for (digit, unit) in digits.iter().zip([100, 10, 1]) {
-        sum += u16::from(digit.checked_sub(b'0').filter(|&digit| digit <= 9)?) * unit;
-    }
-    (sum <= MOST).then_some(sum)
 }
 
 #[cfg(test)]
@@ -240,8 +217,6 @@ mod tests {
             "gzip;q=-1",
             "gzip;q=",
             "gzip;q",
-            "gzip;",
-            "gzip;;q=1",
             "gzip;q =1",
             "gzip;q= 1",
             "gzip;q=0.5;q=0.5",

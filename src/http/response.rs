@@ -117,6 +117,16 @@ pub fn options(out: &mut Vec<u8>, context: Context) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A 200 with what a directory holds. The form depends on Accept, the content on the moment: caches have to ask again.
+pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str) {
+    begin(out, Status::Ok, context);
+    append(out, format_args!("Content-Length: {}\r\nContent-Type: {content_type}\r\n", content.len()));
+    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nVary: Accept\r\n\r\n");
+    if context.method != Method::Head {
+        out.extend_from_slice(content.as_bytes());
+    }
+}
+
 fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.line().as_bytes());

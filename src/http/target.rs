@@ -146,7 +146,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
 }
 
 /// Percent-encodes whatever may not stand in a path as it is (RFC 3986 §3.3).
-fn encode(path: &[u8], out: &mut String) {
+pub(super) fn encode(path: &[u8], out: &mut String) {
     for &byte in path {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' => out.push(byte as char),

@@ -139,7 +139,7 @@ impl AsFd for File {
     }
 }
 
-fn refuse(errno: Errno) -> Refusal {
+pub(super) fn refuse(errno: Errno) -> Refusal {
     match errno {
         // A name that no file can have names nothing.
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP | Errno::EINVAL => Refusal::NotFound,

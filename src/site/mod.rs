@@ -3,6 +3,7 @@
 //! No path is opened except through [`root::Root`], which keeps it beneath the root whatever links and renames do.
 
 mod cache;
+mod directory;
 pub mod file;
 pub mod root;
 mod variants;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::coding::{Acceptable, Coding};
+use crate::http::listing::Entry;
 use crate::http::{Refusal, Representation, Target, media_type};
 use crate::options::Options;
 
@@ -38,6 +40,7 @@ pub struct Site {
     path: PathBuf,
     charset: Option<String>,
     dotfiles: bool,
+    listing: bool,
     cache_size: usize,
     tree: RwLock<Arc<Tree>>,
     looked_ms: AtomicU64,
@@ -67,6 +70,8 @@ pub enum Found {
     File(File, Representation),
     /// A directory that was asked for without its slash.
     Directory,
+    /// A directory without an index, and what it holds.
+    Listing(Vec<Entry>),
 }
 
 impl Site {
@@ -78,6 +83,7 @@ impl Site {
             path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
             charset: options.charset.clone(),
             dotfiles: options.dotfiles,
+            listing: options.listing,
             cache_size: options.cache_size,
             tree: RwLock::new(Arc::new(tree)),
             looked_ms: AtomicU64::new(clock::now_ms()),
@@ -124,7 +130,12 @@ impl Site {
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
 
         let tree = self.tree();
-        let original = self.fetch(&tree, path, |file, now| self.describe(path, file, now))?;
+        let original = match self.fetch(&tree, path, |file, now| self.describe(path, file, now)) {
+            Err(Refusal::NotFound) if self.listing && target.is_directory() => {
+                return directory::entries(&tree.root, target.path, self.dotfiles).map(Found::Listing);
+            }
+            result => result?,
+        };
         let Some(identity) = original.identity() else {
             // An index.html that is a directory is no page.
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(original) };
@@ -198,7 +209,7 @@ impl Found {
         match self {
             Found::Stored(stored) => Some(stored.identity),
             Found::File(file, _) => Some(file.identity()),
-            Found::Directory => None,
+            Found::Directory | Found::Listing(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::connection::{Connection, Part, Span, Then};
 use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Plan, Refusal, Request, coding, range, target};
+use crate::http::{Plan, Refusal, Request, coding, listing, range, target};
 use crate::site::{File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
@@ -95,6 +95,12 @@ fn content(
     let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path)?;
     match found {
         Found::Directory => response::moved(output, context, &target.with_slash()),
+        Found::Listing(entries) if listing::wants_json(request.fields) => {
+            response::listing(output, context, "application/json", &listing::json(entries));
+        }
+        Found::Listing(entries) => {
+            response::listing(output, context, "text/html; charset=utf-8", &listing::html(target.path, entries));
+        }
         Found::Stored(stored) => match stored.representation.plan(request) {
             Plan::Whole => {
                 response::ok(output, context);

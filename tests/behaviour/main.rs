@@ -13,6 +13,7 @@ mod files;
 mod keep_alive;
 mod leaving_clients;
 mod links;
+mod listings;
 mod names;
 mod notify;
 #[cfg(target_arch = "x86_64")]

@@ -1,0 +1,315 @@
+//! What a directory holds, as a page for people or as JSON for programs.
+//!
+//! Guarantees, whatever bytes the names are made of:
+//!
+//! - a name stands in the page as text, never as markup;
+//! - a link leads to an entry of this directory: it is a path reference (RFC 3986 §4.2) that begins with `./`, so that
+//!   no name is read as a scheme or a host, and has one segment;
+//! - a link names exactly the bytes of the entry, also where they are no UTF-8 and U+FFFD stands in for them.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use super::fields::Fields;
+use super::{quality, target, timestamp};
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, without a slash.
+    pub name: Vec<u8>,
+    /// Whether it is a directory, or a link to one.
+    pub is_directory: bool,
+    /// Its size in bytes, where it is a file.
+    pub size: u64,
+    /// When it was last modified.
+    pub modified: SystemTime,
+}
+
+/// Whether the client ranks JSON above HTML (RFC 9110 §12.5.1). Where it ranks neither above the other, it is a person.
+pub fn wants_json(fields: Fields) -> bool {
+    weight(fields, "application", "json") > weight(fields, "text", "html")
+}
+
+/// The page. `path` is the directory's, decoded, below the root: empty, or with a slash at its end.
+pub fn html(path: &[u8], entries: Vec<Entry>) -> String {
+    let title = format!("Index of /{}", text(path));
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
+         <h1>{title}</h1>\n<table>\n<tr><th>Name<th>Size<th>Modified (UTC)\n"
+    );
+    if !path.is_empty() {
+        page.push_str("<tr><td><a href=\"../\">Parent directory</a><td><td>\n");
+    }
+    for entry in in_order(entries) {
+        let (link, name) = (escaped(&link(&entry)), text(&entry.name));
+        let slash = if entry.is_directory { "/" } else { "" };
+        let size = if entry.is_directory { String::new() } else { size(entry.size) };
+        let time = timestamp::rfc3339(entry.modified);
+        let (date, time) = (&time[..10], &time[11..16]);
+        let _ = writeln!(
+            page,
+            "<tr><td><a href=\"{link}\"><bdi>{name}</bdi>{slash}</a><td>{size}\
+             <td><time datetime=\"{date}T{time}Z\">{date} {time}</time>",
+        );
+    }
+    page.push_str("</table>\n</html>\n");
+    page
+}
+
+/// An array of an object for each entry. `href` is there for every one, so that a program never has to encode a name,
+/// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use.
+pub fn json(entries: Vec<Entry>) -> String {
+    let mut array = String::from("[");
+    for (index, entry) in in_order(entries).iter().enumerate() {
+        array.push_str(if index == 0 { "\n" } else { ",\n" });
+        let (name, link) = (quoted(&String::from_utf8_lossy(&entry.name)), quoted(&link(entry)));
+        let (kind, size) = match entry.is_directory {
+            true => ("directory", "null".to_string()),
+            false => ("file", entry.size.to_string()),
+        };
+        let time = timestamp::rfc3339(entry.modified);
+        let _ = write!(
+            array,
+            "{{\"name\":{name},\"href\":{link},\"type\":\"{kind}\",\"size\":{size},\"mtime\":\"{time}\"}}"
+        );
+    }
+    array.push_str("\n]\n");
+    array
+}
+
+/// Follows the reader's choice of light or dark, runs nothing and loads nothing.
+const STYLE: &str = ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
+    body{max-width:60rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.25rem}h1,a{overflow-wrap:anywhere}\
+    a{white-space:pre-wrap}table{width:100%;border-collapse:collapse}\
+    th,td{padding:.2rem .5rem;text-align:left;vertical-align:top;border-bottom:1px solid #8884}\
+    :is(th,td):nth-child(n+2){text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}";
+
+/// Directories first, then by the bytes of the name; without the two names that every directory has.
+fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.retain(|entry| !matches!(entry.name.as_slice(), b"" | b"." | b".."));
+    entries.sort_by(|a, b| b.is_directory.cmp(&a.is_directory).then_with(|| a.name.cmp(&b.name)));
+    entries
+}
+
+fn link(entry: &Entry) -> String {
+    let mut link = String::from("./");
+    for (index, part) in entry.name.split(|&byte| byte == b'/').enumerate() {
+        // No file system lets a name hold a slash; if one does, the link still has one segment.
+        link.push_str(if index == 0 { "" } else { "%2F" });
+        target::encode(part, &mut link);
+    }
+    link.push_str(if entry.is_directory { "/" } else { "" });
+    link
+}
+
+/// Bytes as text that a page can hold; what has no shape, such as a line end, becomes U+FFFD like what is no UTF-8.
+fn text(bytes: &[u8]) -> String {
+    escaped(&String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}"))
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// A string of JSON (RFC 8259 §7).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            '\0'..='\x1f' => quoted.push_str(&format!("\\u{:04x}", u32::from(char))),
+            _ => quoted.push(char),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A size for a person, rounded down, with the exact one in reach.
+fn size(bytes: u64) -> String {
+    format!("<span title=\"{bytes} B\">{}</span>", rounded(bytes))
+}
+
+fn rounded(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let unit = bytes.checked_ilog2().unwrap_or(0) as usize / 10;
+    let whole = bytes >> (10 * unit);
+    match unit {
+        1.. if whole < 10 => {
+            let tenths = ((bytes >> (10 * (unit - 1))) & 1023) * 10 / 1024;
+            format!("{whole}.{tenths} {}", UNITS[unit])
+        }
+        _ => format!("{whole} {}", UNITS[unit]),
+    }
+}
+
+/// The weight that Accept gives a media type: that of the most specific range that covers it, 0 if none does.
+///
+/// Parameters are passed over: a client that asks for `application/json;charset=utf-8` is content with JSON.
+fn weight(fields: Fields, kind: &str, subtype: &str) -> u16 {
+    let ranges = fields.all("accept").flat_map(quality::choices);
+    let covering = ranges.filter_map(|range| {
+        let mut parts = range.name.splitn(2, |&byte| byte == b'/');
+        let (range_kind, range_subtype) = parts.next().zip(parts.next())?;
+        let specificity = match (range_kind, range_subtype) {
+            (b"*", b"*") => 1,
+            (k, b"*") if k.eq_ignore_ascii_case(kind.as_bytes()) => 2,
+            (k, s) if k.eq_ignore_ascii_case(kind.as_bytes()) && s.eq_ignore_ascii_case(subtype.as_bytes()) => 3,
+            _ => return None,
+        };
+        Some((specificity, range.weight))
+    });
+    covering.max().map_or(0, |(_, weight)| weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn entry(name: &[u8], is_directory: bool) -> Entry {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        Entry { name: name.to_vec(), is_directory, size: 1536, modified }
+    }
+
+    /// A row of the page: link and text of a file with this name.
+    fn check(name: &[u8], link: &str, text: &str) {
+        let page = html(b"", vec![entry(name, false)]);
+        let expected = format!("<tr><td><a href=\"{link}\"><bdi>{text}</bdi></a><td>");
+        assert!(page.contains(&expected), "{expected}\n{page}");
+    }
+
+    #[test]
+    fn names_are_text_and_links_lead_to_them() {
+        check(b"a.txt", "./a.txt", "a.txt");
+        check(b"a b", "./a%20b", "a b");
+        check("ф".as_bytes(), "./%D1%84", "ф");
+        check(b"50%", "./50%25", "50%");
+        check(b"%41", "./%2541", "%41");
+        check(b"a?b#c", "./a%3Fb%23c", "a?b#c");
+    }
+
+    #[test]
+    fn hostile_names() {
+        check(
+            b"<script>alert(1)</script>",
+            "./%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+            "&lt;script&gt;alert(1)&lt;/script&gt;",
+        );
+        check(b"\" onclick=\"x", "./%22%20onclick=%22x", "&quot; onclick=&quot;x");
+        check(b"'a'", "./&#39;a&#39;", "&#39;a&#39;");
+        check(b"&lt;&amp", "./&amp;lt;&amp;amp", "&amp;lt;&amp;amp");
+        check(b"javascript:alert(1)", "./javascript:alert(1)", "javascript:alert(1)");
+        check(b"a:b", "./a:b", "a:b");
+        check(b"http:", "./http:", "http:");
+        check(b"//evil.example", "./%2F%2Fevil.example", "//evil.example");
+        check(b"../up", "./..%2Fup", "../up");
+        check(b"\\\\evil.example", "./%5C%5Cevil.example", "\\\\evil.example");
+        check(b"a\r\nb\x00\x1b\x7f", "./a%0D%0Ab%00%1B%7F", "a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
+        check(b"\xff\xc0\xaf", "./%FF%C0%AF", "\u{fffd}\u{fffd}\u{fffd}");
+        check("gpj.\u{202e}exe".as_bytes(), "./gpj.%E2%80%AEexe", "gpj.\u{202e}exe");
+        check(b"...", "./...", "...");
+        check(b"</bdi></table>", "./%3C%2Fbdi%3E%3C%2Ftable%3E", "&lt;/bdi&gt;&lt;/table&gt;");
+    }
+
+    #[test]
+    fn every_byte_is_linked_exactly() {
+        for byte in (1..=255).filter(|&byte| byte != b'/') {
+            let name = [b'x', byte];
+            let link = link(&entry(&name, false));
+            assert!(link.is_ascii() && !link.bytes().any(|b| b.is_ascii_control() || b == b' '), "{link}");
+            let mut path = Vec::new();
+            let found = target::decode(link.trim_start_matches('.'), &mut path);
+            assert_eq!(found.unwrap().path, name, "{link}");
+        }
+    }
+
+    #[test]
+    fn directories_come_first_and_names_in_the_order_of_their_bytes() {
+        let names = [(b"b", false), (b"a", false), (b"B", false), (b"z", true), (b"\xff", false), (b"c", true)];
+        let page = html(b"", names.map(|(name, is_directory)| entry(name, is_directory)).to_vec());
+        let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(links, ["./c/", "./z/", "./B", "./a", "./b", "./%FF"]);
+    }
+
+    #[test]
+    fn a_page_names_its_path_and_leads_to_the_parent_except_at_the_root() {
+        let page =
+            html(b"a/<b>\xff/", vec![entry(b".", true), entry(b"..", true), entry(b"", true), entry(b"d", true)]);
+        assert!(page.contains("<title>Index of /a/&lt;b&gt;\u{fffd}/</title>"), "{page}");
+        assert!(page.contains("<a href=\"../\">"));
+        assert_eq!(page.matches("<tr><td>").count(), 2);
+        let row = "<tr><td><a href=\"./d/\"><bdi>d</bdi>/</a><td>\
+                   <td><time datetime=\"1994-11-06T08:49Z\">1994-11-06 08:49</time>\n";
+        assert!(page.contains(row), "{page}");
+        let root = html(b"", vec![]);
+        assert!(root.contains("<title>Index of /</title>") && !root.contains("href"), "{root}");
+    }
+
+    #[test]
+    fn sizes() {
+        let sizes =
+            [(0, "0 B"), (1, "1 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_239, "9.9 KiB")];
+        for (bytes, expected) in sizes {
+            assert_eq!(rounded(bytes), expected);
+        }
+        assert_eq!(rounded(10_240), "10 KiB");
+        assert_eq!(rounded((1 << 20) - 1), "1023 KiB");
+        assert_eq!(rounded(1 << 20), "1.0 MiB");
+        assert_eq!(rounded(u64::MAX), "15 EiB");
+        assert!(html(b"", vec![entry(b"a", false)]).contains("<td><span title=\"1536 B\">1.5 KiB</span><td>"));
+    }
+
+    #[test]
+    fn json_of_entries() {
+        assert_eq!(json(vec![]), "[\n]\n");
+        assert_eq!(
+            json(vec![entry(b"a\"\\\n\x7f\xff", false), entry("ф:<".as_bytes(), true), entry(b"..", true)]),
+            "[\n{\"name\":\"ф:<\",\"href\":\"./%D1%84:%3C/\",\"type\":\"directory\",\"size\":null,\
+             \"mtime\":\"1994-11-06T08:49:37Z\"},\n\
+             {\"name\":\"a\\\"\\\\\\u000a\x7f\u{fffd}\",\"href\":\"./a%22%5C%0A%7F%FF\",\"type\":\"file\",\"size\":1536,\
+             \"mtime\":\"1994-11-06T08:49:37Z\"}\n]\n"
+        );
+    }
+
+    #[test]
+    fn json_only_where_it_is_ranked_above_html() {
+        let check = |accept: &[&str], expected: bool| {
+            let fields: Vec<_> =
+                accept.iter().map(|value| httparse::Header { name: "ACCEPT", value: value.as_bytes() }).collect();
+            assert_eq!(wants_json(Fields(&fields)), expected, "{accept:?}");
+        };
+        check(&[], false);
+        check(&[""], false);
+        check(&["*/*"], false);
+        check(&["application/json"], true);
+        check(&["Application/JSON"], true);
+        check(&["application/json;charset=utf-8"], true);
+        check(&["application/json, text/html"], false);
+        check(&["application/json, text/html;q=0.9"], true);
+        check(&["application/json;q=0.9, text/html"], false);
+        check(&["text/html;q=0.001", "application/json;q=0.002"], true);
+        check(&["application/json, */*;q=0.1"], true);
+        check(&["application/json;q=0.1, */*"], false);
+        check(&["application/*"], true);
+        check(&["application/*, application/json;q=0, text/html;q=0.1"], false);
+        check(&["text/html;q=0, */*"], true);
+        check(&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], false);
+        check(&["application/json;q=2"], false);
+        check(&["application/jsonp, json, application/, /json, */json"], false);
+        check(&["application/json/x"], false);
+    }
+}
