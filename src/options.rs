@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::http::{Limits, limits};
+use crate::http::{Limits, limits, media_type};
 
 /// The command line: a task of its own, or else the server.
 #[derive(Debug, Parser)]
@@ -62,6 +62,14 @@ pub struct Options {
     /// Document root: the directory whose files are served
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
     pub root: PathBuf,
+
+    /// Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between
+    #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = mime, help_heading = "Site")]
+    pub mime: Vec<(String, String)>,
+
+    /// File with media types and their extensions, such as /etc/mime.types [default: none]
+    #[arg(long, env = "OTUS_MIME_TYPES", value_name = "FILE", help_heading = "Site")]
+    pub mime_types: Option<PathBuf>,
 
     /// List what a directory holds where it has no index.html, as a page or, if asked for, as JSON
     #[arg(long, env = "OTUS_LISTING", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
@@ -244,6 +252,13 @@ fn bytes(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "give a number of bytes, such as 65536, 64k or 8m".into())
 }
 
+fn mime(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').map(|(extension, of)| (extension.trim_start_matches('.'), of));
+    let pair = pair.filter(|(extension, of)| !extension.is_empty() && media_type::is_media_type(of));
+    let pair = pair.map(|(extension, of)| (extension.to_string(), of.to_string()));
+    pair.ok_or_else(|| "give an extension and its media type, such as wasm=application/wasm".into())
+}
+
 fn charset(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
     is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())
@@ -318,7 +333,17 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_usage_errors() {
-        for wrong in ["-p=65536", "-p=x", "-w=0", "-w=-1", "--head-timeout=0", "--charset=a b", "--max-threads=0"] {
+        for wrong in [
+            "-p=65536",
+            "-p=x",
+            "-w=0",
+            "-w=-1",
+            "--head-timeout=0",
+            "--charset=a b",
+            "--mime=x",
+            "--mime=x=y",
+            "--max-threads=0",
+        ] {
             assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
         }
     }

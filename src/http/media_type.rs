@@ -1,11 +1,57 @@
 //! The media type of a file, by the extension of its name (RFC 9110 §8.3).
 
+use std::collections::HashMap;
+
+use super::head;
+
 /// What is sent for a name that says nothing: a browser offers to save it.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The media type for `name`, without parameters: mime_guess's table, case-insensitive.
+/// Types by extension: mime_guess's table, and what overrides it.
+#[derive(Debug, Clone, Default)]
+pub struct Types(HashMap<String, String>);
+
+impl Types {
+    /// Types that come before the table: pairs of extension and type, of which the last for an extension counts.
+    pub fn new(overrides: impl IntoIterator<Item = (String, String)>) -> Self {
+        Types(overrides.into_iter().map(|(extension, of)| (extension.to_ascii_lowercase(), of)).collect())
+    }
+
+    /// The media type for `name`, without parameters; extensions in any case.
+    pub fn of(&self, name: &[u8]) -> &str {
+        let Some(extension) = extension(name) else { return UNKNOWN };
+        if !self.0.is_empty()
+            && let Some(of) = self.0.get(&extension.to_ascii_lowercase())
+        {
+            return of;
+        }
+        of_extension(extension)
+    }
+}
+
+/// The media type for `name` by mime_guess's table alone.
 pub fn of(name: &[u8]) -> &'static str {
-    extension(name).and_then(|extension| mime_guess::from_ext(extension).first_raw()).unwrap_or(UNKNOWN)
+    extension(name).map_or(UNKNOWN, of_extension)
+}
+
+fn of_extension(extension: &str) -> &'static str {
+    mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN)
+}
+
+/// The pairs of extension and type in a file such as /etc/mime.types: a type and its extensions on a line.
+pub fn parse_mime_types(text: &str) -> impl Iterator<Item = (String, String)> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines.flat_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let of = words.next().filter(|of| is_media_type(of)).map(String::from);
+        of.into_iter().flat_map(move |of| words.clone().map(move |extension| (extension.to_string(), of.clone())))
+    })
+}
+
+/// Whether `text` is a media type without parameters (RFC 9110 §8.3.1).
+pub fn is_media_type(text: &str) -> bool {
+    let is_token = |token: &str| !token.is_empty() && token.bytes().all(head::is_token_byte);
+    text.split_once('/').is_some_and(|(of, sub)| is_token(of) && is_token(sub))
 }
 
 /// Whether `--charset` applies to `media_type`: it is text, and names no character encoding by itself.
@@ -42,6 +88,23 @@ mod tests {
         check("a.woff2", "font/woff2");
         check("a.wasm", "application/wasm");
         check("a.txt", "text/plain");
+    }
+
+    #[test]
+    fn overrides_come_first() {
+        let types = Types::new([("HTML".into(), "a/b".into()), ("x".into(), "c/d".into()), ("x".into(), "e/f".into())]);
+        assert_eq!(types.of(b"a.html"), "a/b");
+        assert_eq!(types.of(b"a.X"), "e/f");
+        assert_eq!(types.of(b"a.css"), "text/css");
+        assert_eq!(types.of(b"a"), UNKNOWN);
+    }
+
+    #[test]
+    fn mime_types_files() {
+        let text = "# comment\n\ntext/html\t\thtml htm # more\ntext/none\nno-type x\napplication/wasm wasm\r\n";
+        let pairs: Vec<_> = parse_mime_types(text).collect();
+        let expected = [("html", "text/html"), ("htm", "text/html"), ("wasm", "application/wasm")];
+        assert_eq!(pairs, expected.map(|(extension, of)| (extension.to_string(), of.to_string())));
     }
 
     #[test]

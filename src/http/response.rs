@@ -117,6 +117,16 @@ pub fn options(out: &mut Vec<u8>, context: Context) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// An error with a page of the site.
+pub fn error_with_page(out: &mut Vec<u8>, context: Context, status: Status, content_type: &str, page: &[u8]) {
+    begin(out, status, context);
+    append(out, format_args!("Content-Length: {}\r\nContent-Type: {content_type}\r\n", page.len()));
+    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n\r\n");
+    if context.method != Method::Head {
+        out.extend_from_slice(page);
+    }
+}
+
 /// A 200 with what a directory holds. The form depends on Accept, the content on the moment: caches have to ask again.
 pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str) {
     begin(out, Status::Ok, context);

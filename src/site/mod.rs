@@ -16,10 +16,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::clock;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::http::coding::{Acceptable, Coding};
 use crate::http::listing::Entry;
-use crate::http::{Refusal, Representation, Target, media_type};
+use crate::http::media_type::Types;
+use crate::http::{Refusal, Representation, Status, Target, media_type};
 use crate::options::Options;
 
 use cache::Cache;
@@ -31,6 +32,9 @@ use variants::Variants;
 /// The file that a directory stands for.
 const INDEX: &[u8] = b"index.html\0";
 
+/// The largest error page that is sent, in bytes: it is sent for every error of its kind.
+const LARGEST_PAGE: u64 = 64 * 1024;
+
 /// How often the root's path is looked at, in milliseconds: whether another directory is there now.
 const LOOK_MS: u64 = 500;
 
@@ -39,6 +43,7 @@ const LOOK_MS: u64 = 500;
 pub struct Site {
     path: PathBuf,
     charset: Option<String>,
+    types: Types,
     dotfiles: bool,
     listing: bool,
     cache_size: usize,
@@ -82,6 +87,7 @@ impl Site {
             // A relative path is that of the directory in which the server was started.
             path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
             charset: options.charset.clone(),
+            types: types(options)?,
             dotfiles: options.dotfiles,
             listing: options.listing,
             cache_size: options.cache_size,
@@ -160,6 +166,24 @@ impl Site {
         Err(Refusal::NotAcceptable)
     }
 
+    /// The site's own page for an error, if it has one that is small: 404.html, 403.html, 50x.html in the root.
+    pub fn error_page(&self, status: Status) -> Option<Arc<Stored>> {
+        let path = match status.code() {
+            403 => c"403.html",
+            404 => c"404.html",
+            500..600 => c"50x.html",
+            _ => return None,
+        };
+        let tree = self.tree();
+        match self.fetch(&tree, path, |file, now| self.describe(path, file, now)).ok()? {
+            Found::Stored(stored) => Some(stored),
+            Found::File(file, representation) if representation.size <= LARGEST_PAGE => {
+                file.store(representation).ok().map(Arc::new)
+            }
+            _ => None,
+        }
+    }
+
     /// Gets a file from memory, or opens it, and keeps it if it is one to keep.
     fn fetch(
         &self,
@@ -197,10 +221,24 @@ impl Site {
     }
 
     fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
-        let media_type = media_type::of(path.to_bytes());
+        let media_type = self.types.of(path.to_bytes());
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
         Representation::new(file.validator(), media_type, charset, now)
     }
+}
+
+/// The types that the options ask for: those of a file, then those given one by one, which count before them.
+fn types(options: &Options) -> Result<Types, Failure> {
+    let text = options.mime_types.as_ref().map(|path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            let (path, why) = (path.display(), failure::reason(&error));
+            Failure::new(format!(
+                "The media types in {path} cannot be read ({why}): name another file with --mime-types."
+            ))
+        })
+    });
+    let text = text.transpose()?.unwrap_or_default();
+    Ok(Types::new(media_type::parse_mime_types(&text).chain(options.mime.iter().cloned())))
 }
 
 impl Found {

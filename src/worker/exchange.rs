@@ -46,7 +46,14 @@ pub fn answer(
             output.truncate(begin);
             report(worker, &refusal, request.method_name, request.target);
             let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
-            response::error(output, context, refusal.status());
+            let status = refusal.status();
+            match worker.site.error_page(status) {
+                Some(page) => {
+                    let content_type = &page.representation.content_type;
+                    response::error_with_page(output, context, status, content_type, page.content());
+                }
+                None => response::error(output, context, status),
+            }
         }
     }
 }

@@ -112,6 +112,19 @@ fn types_by_extension() {
 }
 
 #[test]
+fn types_can_be_overridden() {
+    let site = Site::with(&[("a.html", b""), ("a.one", b""), ("a.two", b""), ("a.css", b"")]);
+    std::fs::write(site.outside().join("types"), "a/file one two\n").unwrap();
+    let file = format!("--mime-types={}", site.outside().join("types").display());
+    let server = Server::with(&site, &[&file, "--mime=html=a/html", "--mime=two=a/option"]);
+    for (target, media_type) in
+        [("/a.html", "a/html"), ("/a.one", "a/file"), ("/a.two", "a/option"), ("/a.css", "text/css")]
+    {
+        assert_eq!(server.get(target).field("Content-Type"), Some(media_type), "{target}");
+    }
+}
+
+#[test]
 fn a_charset_is_named_for_text_only_and_only_if_asked_for() {
     let site = Site::with(&[("a.html", b""), ("a.png", b"")]);
     let server = Server::with(&site, &["--charset=utf-8"]);

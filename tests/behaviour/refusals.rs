@@ -193,6 +193,27 @@ fn framing_that_two_could_read_differently() {
 }
 
 #[test]
+fn the_site_may_have_pages_of_its_own() {
+    let site = Site::with(&[("404.html", b"lost"), ("403.html", b"forbidden"), ("a", b"a")]);
+    std::os::unix::fs::symlink("/etc/passwd", site.path("out")).unwrap();
+    let server = Server::with(&site, &["--charset=utf-8"]);
+    let mut client = server.connect();
+    for (target, status, text) in [("/none", 404, "lost"), ("/out", 403, "forbidden"), ("/404.html", 200, "lost")] {
+        let response = client.get(target);
+        assert_eq!((response.status, response.text().as_str()), (status, text), "{target}");
+        assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
+        response.assert_common_fields();
+    }
+    let head = client.send("HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    assert_eq!((head.status, head.content_length()), (404, 4));
+    assert_eq!(client.send("BREW / HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 501);
+    // An error has no validators of the page, and no preconditions or ranges.
+    let response =
+        client.send("GET /none HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\nIf-None-Match: *\r\n\r\n").response();
+    assert_eq!((response.status, response.field("ETag"), response.text().as_str()), (404, None, "lost"));
+}
+
+#[test]
 fn error_pages_say_nothing_about_the_machine() {
     let site = Site::new();
     let server = Server::of(&site);
