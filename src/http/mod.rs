@@ -20,6 +20,8 @@ pub mod media_type;
 pub mod multipart;
 pub mod page;
 pub mod quality;
+#[cfg(test)]
+mod random;
 pub mod range;
 pub mod refusal;
 pub mod representation;

@@ -64,6 +64,10 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
         None => (target, query),
     };
 
+    if raw.contains('\0') {
+        return Err(Refusal::Malformed("the path holds a NUL"));
+    }
+
     path.clear();
     for segment in raw.as_bytes()[1..].split_inclusive(|&b| b == b'/') {
         push_segment(segment, path)?;
@@ -214,6 +218,7 @@ mod tests {
             refused(target, Status::BadRequest);
         }
         refused("/a%00b", Status::BadRequest);
+        refused("/a\0b", Status::BadRequest);
         refused("/%00", Status::BadRequest);
     }
 

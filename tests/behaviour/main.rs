@@ -19,6 +19,7 @@ mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
 mod precompress;
+mod random;
 mod ranges;
 mod refusals;
 mod releases;
