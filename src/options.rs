@@ -133,10 +133,15 @@ pub struct Options {
           help_heading = "Patience")]
     pub idle_timeout: Duration,
 
-    /// Seconds without a byte taken by the client after which a download is cut
+    /// Seconds over which a slow client must take --min-rate bytes a second, else its download is cut
     #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
           help_heading = "Patience")]
     pub send_timeout: Duration,
+
+    /// Bytes a second that a slow client must take, over --send-timeout; in bytes or with k
+    #[arg(long, env = "OTUS_MIN_RATE", value_name = "BYTES", default_value = "100", value_parser = bytes,
+          help_heading = "Patience")]
+    pub min_rate: usize,
 
     /// Seconds that requests in flight get to finish when the server is stopped
     #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,

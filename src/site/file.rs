@@ -1,6 +1,6 @@
 //! One file of the site, open: everything that is said or sent of it comes from the same descriptor.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -24,6 +24,14 @@ pub struct Identity {
     pub ctime_ns: i128,
 }
 
+impl Identity {
+    /// Whether the same bytes are in it. Its change time moves without a write, too: when it is linked or unlinked, as a
+    /// release that is swapped for another is.
+    fn is_same_content(&self, other: &Identity) -> bool {
+        (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+    }
+}
+
 impl From<&FileStat> for Identity {
     fn from(stat: &FileStat) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
@@ -41,6 +49,7 @@ impl From<&FileStat> for Identity {
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
+    path: CString,
     identity: Identity,
     is_directory: bool,
 }
@@ -83,7 +92,17 @@ impl File {
             SFlag::S_IFREG => false,
             _ => return Err(Refusal::NotAFile),
         };
-        Ok(File { fd, identity: Identity::from(&stat), is_directory })
+        Ok(File { fd, path: path.into(), identity: Identity::from(&stat), is_directory })
+    }
+
+    /// Where it was found beneath the root, for the log.
+    pub fn path(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
+    /// Whether nothing has been written to it since it was opened.
+    pub fn is_unchanged(&self) -> bool {
+        fstat(&self.fd).is_ok_and(|now| Identity::from(&now).is_same_content(&self.identity))
     }
 
     /// Whether it is a directory.

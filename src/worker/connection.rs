@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
+use super::Worker;
 use super::input::Input;
 use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
@@ -55,6 +56,8 @@ pub enum Progress {
     Blocked,
     /// The connection is of no use any more. The text says why.
     Broken(&'static str),
+    /// The answer cannot be ended, for a fault on this side: a disk that fails, a file that changed. The text says why.
+    Failed(String),
 }
 
 /// What is still to be sent of a file.
@@ -66,6 +69,8 @@ pub struct Span {
     pub offset: u64,
     /// One behind the last byte to send.
     pub end: u64,
+    /// Whether a part of the file has been sent.
+    pub has_begun: bool,
 }
 
 /// What follows when a span is sent: the next part of an answer in several.
@@ -105,8 +110,10 @@ pub struct Connection {
     pub in_flight: u64,
     /// Whether the answer that is on its way has had to wait for the client.
     pub has_waited: bool,
-    /// While it is parked in [`Phase::Sending`]: how many bytes in the kernel the client has not yet taken.
-    untaken: usize,
+    /// Bytes handed to the kernel since it was opened.
+    handed: u64,
+    /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
+    taken: u64,
     slab: Slab,
 }
 
@@ -128,7 +135,8 @@ impl Connection {
             requests: 0,
             in_flight: 0,
             has_waited: false,
-            untaken: 0,
+            handed: 0,
+            taken: 0,
             slab,
         }
     }
@@ -159,11 +167,16 @@ impl Connection {
             let more = if more { MSG_MORE } else { MsgFlags::empty() };
             send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
         } else if let Some(span) = &mut self.span {
+            // What comes next must belong to what was sent before.
+            if span.has_begun && !span.file.is_unchanged() {
+                return Progress::Failed("it changed while it was sent".into());
+            }
+            span.has_begun = true;
             let mut offset = span.offset as i64;
             let length = (span.end - span.offset).min(SPAN_CHUNK) as usize;
             let result = sendfile(&self.socket, span.file.as_ref(), Some(&mut offset), length);
             if result == Ok(0) {
-                return Progress::Broken("the file has become shorter");
+                return Progress::Failed("it became shorter while it was sent".into());
             }
             span.offset += result.unwrap_or(0) as u64;
             result
@@ -171,12 +184,14 @@ impl Connection {
             Ok(0)
         };
         match result {
-            Ok(length) => self.slab.add(Counter::BytesSent, length as u64),
+            Ok(length) => {
+                self.handed += length as u64;
+                self.slab.add(Counter::BytesSent, length as u64);
+            }
             Err(Errno::EAGAIN) => return Progress::Blocked,
             Err(Errno::EINTR) => {}
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => return Progress::Broken("the client is gone"),
-            Err(Errno::EIO) => return Progress::Broken("the disk failed"),
-            Err(_) => return Progress::Broken("it cannot be sent"),
+            Err(errno) => return Progress::Failed(errno.desc().into()),
         }
         let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
         if self.sent < output.len() || rest > 0 {
@@ -208,17 +223,28 @@ impl Connection {
         self.slab.add(Counter::Requests, 1);
     }
 
-    /// Begins to wait for a client that has not taken all that was sent, until `deadline_ms`.
+    /// Begins to wait for a client that has not taken all that was sent. Its time, until `deadline_ms`, runs on from when
+    /// this answer first had to wait.
     pub fn wait_for_client(&mut self, deadline_ms: u64) {
-        self.has_waited = true;
-        self.deadline_ms = deadline_ms;
-        self.untaken = sys::bytes_in_flight(self).unwrap_or(0);
+        if !self.has_waited {
+            self.has_waited = true;
+            self.deadline_ms = deadline_ms;
+            self.taken = self.taken_so_far();
+        }
     }
 
-    /// Whether the client, which is waited for, has taken anything since the last look.
-    pub fn takes(&mut self) -> bool {
-        let untaken = sys::bytes_in_flight(self).unwrap_or(0);
-        untaken < std::mem::replace(&mut self.untaken, untaken)
+    /// Gives a client that is waited for another span of time, if it has taken at least `bytes` in the last one, or all
+    /// that there was: then it is this side that is slow.
+    pub fn renew_patience(&mut self, bytes: u64, deadline_ms: u64) {
+        let taken = self.taken_so_far();
+        if taken >= self.taken + bytes || taken == self.handed {
+            self.taken = taken;
+            self.deadline_ms = deadline_ms;
+        }
+    }
+
+    fn taken_so_far(&self) -> u64 {
+        self.handed.saturating_sub(sys::bytes_in_flight(self).unwrap_or(0) as u64)
     }
 
     /// Whether the client has sent something that is not yet read, or has ended.
@@ -232,6 +258,15 @@ impl Connection {
         let _ = shutdown(self.as_raw_fd(), Shutdown::Write);
         self.phase = Phase::Lingering;
         self.deadline_ms = deadline_ms;
+    }
+
+    /// Says why an answer could not be ended, once a minute: the fault is on this side.
+    pub fn report_failure(&self, worker: &Worker, why: &str) {
+        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
+            return self.report_cut(why);
+        };
+        let (path, offset) = (span.file.path(), span.offset);
+        tracing::warn!(path, offset, "Cannot send \"{}\" to its end: {why}. Said once a minute.", path.escape_debug());
     }
 
     /// Says why an answer did not arrive whole.

@@ -103,8 +103,8 @@ fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, watc
 
 /// Whether the client has used up this server's patience.
 fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
-    if connection.phase == Phase::Sending && connection.takes() {
-        connection.deadline_ms = worker.patience.send(now_ms);
+    if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
+        connection.renew_patience(worker.patience.least_taken(), worker.patience.send(now_ms));
     }
     // What the client has sent in time and no thread has read yet is not its fault.
     let is_waited_for = || matches!(connection.phase, Phase::Idle | Phase::Head) && connection.has_unread();
@@ -121,7 +121,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             connection.send_last(&answer);
             thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
-        Phase::Sending => connection.report_cut("the client takes nothing"),
+        Phase::Sending => connection.report_cut("the client takes too little"),
         Phase::Idle | Phase::Lingering => {}
     }
 }

@@ -20,13 +20,19 @@ pub struct Patience {
     head: u64,
     idle: u64,
     send: u64,
+    rate: u64,
 }
 
 impl Patience {
     /// The limits that the options set.
     pub fn new(options: &Options) -> Self {
         let ms = |time: Duration| time.as_millis() as u64;
-        Patience { head: ms(options.head_timeout), idle: ms(options.idle_timeout), send: ms(options.send_timeout) }
+        Patience {
+            head: ms(options.head_timeout),
+            idle: ms(options.idle_timeout),
+            send: ms(options.send_timeout),
+            rate: options.min_rate as u64,
+        }
     }
 
     /// Until when a head that begins now must be whole.
@@ -44,7 +50,12 @@ impl Patience {
         deadline_ms + QUIET_MS <= now + self.idle
     }
 
-    /// Until when the client must take more of the answer.
+    /// How many bytes it must take until then.
+    pub fn least_taken(&self) -> u64 {
+        (self.rate * self.send / 1_000).max(1)
+    }
+
+    /// Until when the client must have taken more of the answer.
     pub fn send(&self, now: u64) -> u64 {
         now + self.send
     }

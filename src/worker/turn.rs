@@ -70,6 +70,10 @@ impl Desk {
                         connection.report_cut(why);
                         return Wait::Over;
                     }
+                    Progress::Failed(why) => {
+                        connection.report_failure(worker, &why);
+                        return Wait::Over;
+                    }
                     Progress::Done => {
                         self.output.clear();
                         match connection.then {
@@ -89,7 +93,7 @@ impl Desk {
                 Phase::Lingering => {
                     self.input.clear();
                     match connection.read(&mut self.input) {
-                        Progress::Broken(_) => return Wait::Over,
+                        Progress::Broken(_) | Progress::Failed(_) => return Wait::Over,
                         Progress::Blocked => return Wait::Readable,
                         Progress::Done | Progress::More => {}
                     }
@@ -106,6 +110,7 @@ impl Desk {
                         Progress::More => {}
                         Progress::Done => is_readable = false,
                         Progress::Blocked => return Wait::Readable,
+                        Progress::Failed(_) => return Wait::Over,
                         Progress::Broken(why) => {
                             tracing::debug!("closed: {why}");
                             return Wait::Over;

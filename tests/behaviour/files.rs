@@ -168,6 +168,22 @@ fn a_query_is_no_part_of_the_name() {
 }
 
 #[test]
+fn a_file_that_changes_while_it_is_sent_ends_the_connection() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 50_000_000]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let head = client.send(get("/large")).head();
+    let mut file = File::options().write(true).open(site.path("large")).unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(40_000_000)).unwrap();
+    std::io::Write::write_all(&mut file, &[b'y'; 1_000]).unwrap();
+    let mut body = Vec::new();
+    let _ = client.0.read_to_end(&mut body);
+    assert!(body.len() < head.content_length() && body.iter().all(|&byte| byte == b'x'));
+    server.wait_for_log("changed while it was sent");
+}
+
+#[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 30_000_000]);
@@ -180,5 +196,6 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     // Cut, cleanly or by a reset; never as long as it was said to be.
     let _ = client.0.read_to_end(&mut body);
     assert!(body.len() < 30_000_000);
+    server.wait_for_log("Cannot send \"large\" to its end");
     assert_eq!(server.get("/large").body.len(), 1_000);
 }

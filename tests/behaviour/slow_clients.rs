@@ -86,6 +86,20 @@ fn a_client_that_takes_a_little_all_the_time_is_not_cut() {
     }
 }
 
+#[test]
+fn a_client_that_takes_less_than_the_least_rate_is_cut() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 50_000_000]);
+    // More than anybody can take in a second.
+    let server = Server::with(&site, &["--send-timeout=1", "--min-rate=1g"]);
+    server.wait_until_ready();
+    let mut client = server.connect();
+    client.send(get("/large"));
+    assert_eq!(client.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
+    let mut buffer = vec![0; 4096];
+    wait_until("the cut", || client.0.read(&mut buffer).is_err() || is_cut(&server));
+}
+
 /// Whether no download is under way: no process of the server has the file open.
 fn is_cut(server: &Server) -> bool {
     let files = server.workers().into_iter().flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap());
