@@ -69,7 +69,7 @@ pub struct Span {
     pub offset: u64,
     /// One behind the last byte to send.
     pub end: u64,
-    /// Whether a part of the file has been sent.
+    /// Whether a part of the file has been sent, of this span or of one before.
     pub has_begun: bool,
 }
 
@@ -161,14 +161,15 @@ impl Connection {
     /// Sends what is left of `output`, then of the file, and makes the next part the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let rest = &output[self.sent..];
+        let has_waited = self.has_waited;
         let result = if !rest.is_empty() {
             // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
             let more = self.span.is_some() || !self.parts.is_empty() || self.then != Then::Continue;
             let more = if more { MSG_MORE } else { MsgFlags::empty() };
             send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
         } else if let Some(span) = &mut self.span {
-            // What comes next must belong to what was sent before.
-            if span.has_begun && !span.file.is_unchanged() {
+            // What comes next must belong to what was said or sent before, if that is more than a moment ago.
+            if (span.has_begun || has_waited) && !span.file.is_unchanged() {
                 return Progress::Failed("it changed while it was sent".into());
             }
             span.has_begun = true;

@@ -150,7 +150,9 @@ fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
 fn send_from_disk(connection: &mut Connection, file: File, plan: Plan) {
     let size = file.identity().size;
     let file = Arc::new(file);
-    let span = |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: false });
+    let is_several = matches!(plan, Plan::Parts(_));
+    let span =
+        |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: is_several });
     match plan {
         Plan::Whole => connection.span = span(0, size),
         Plan::Part(part) => connection.span = span(part.start, part.end),

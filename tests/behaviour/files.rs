@@ -184,6 +184,22 @@ fn a_file_that_changes_while_it_is_sent_ends_the_connection() {
 }
 
 #[test]
+fn a_file_that_changes_before_its_turn_comes_is_not_sent_under_its_old_head() {
+    let site = Site::new();
+    site.write("first", &vec![b'1'; 20_000_000]);
+    site.write("second", &vec![b'x'; 100_000]);
+    let server = Server::with(&site, &["--workers=1"]);
+    let mut client = server.connect();
+    // The client takes nothing of the first yet; whatever becomes of the second must be of one version.
+    client.send(get("/first") + &get("/second"));
+    assert_eq!(client.0.peek(&mut [0]).unwrap(), 1);
+    site.write("second", &vec![b'y'; 100_000]);
+    assert_eq!(client.response().body.len(), 20_000_000);
+    let response = client.response();
+    assert!(response.body.iter().all(|&byte| byte == response.body[0]));
+}
+
+#[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 30_000_000]);
