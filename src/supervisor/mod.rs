@@ -67,7 +67,7 @@ impl Supervisor {
             plan,
             team,
             signals,
-            status: Status::default(),
+            status: Status::new(clock::now_ms()),
             last_line: String::new(),
             watchdog: systemd::watchdog(),
             is_ready: false,

@@ -8,12 +8,17 @@ use crate::scoreboard::{Counter, Scoreboard};
 const WINDOW_MS: u64 = 10_000;
 
 /// Remembers the request counts of the last seconds, for the rate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Status {
     samples: VecDeque<(u64, u64)>,
 }
 
 impl Status {
+    /// Begins at `now_ms`, before the first request.
+    pub fn new(now_ms: u64) -> Self {
+        Status { samples: VecDeque::from([(now_ms, 0)]) }
+    }
+
     /// The line at `now_ms`; `state` is one word, and `ready` of `workers` workers serve.
     pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
         let requests = board.total(Counter::Requests);
@@ -44,9 +49,9 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_ten_seconds() {
-        let mut status = Status::default();
-        assert_eq!(status.rate(0, 0), 0.0);
+        let mut status = Status::new(0);
         assert_eq!(status.rate(4, 1), 1.0);
+        assert_eq!(status.rate(500, 100), 100.0);
         assert_eq!(status.rate(1_000, 100), 100.0);
         assert_eq!(status.rate(5_000, 100), 20.0);
         assert_eq!(status.rate(10_000, 100), 10.0);
