@@ -10,6 +10,9 @@ use super::{Coding, Status, page};
 /// The methods that a file answers (RFC 9110 §10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 
+/// The type is to be believed: a text is never run as a script.
+const NOSNIFF: &str = "X-Content-Type-Options: nosniff\r\n";
+
 /// What every response says besides its status.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'c> {
@@ -76,8 +79,7 @@ fn content(out: &mut Vec<u8>, length: u64, content_type: &str, coding: Coding) {
     if coding != Coding::Identity {
         append(out, format_args!("Content-Encoding: {}\r\n", coding.token()));
     }
-    // The type is to be believed: a text is never run as a script.
-    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+    out.extend_from_slice(NOSNIFF.as_bytes());
 }
 
 fn validators(out: &mut Vec<u8>, representation: &Representation) {
@@ -120,21 +122,14 @@ pub fn options(out: &mut Vec<u8>, context: Context) {
 /// An error with a page of the site.
 pub fn error_with_page(out: &mut Vec<u8>, context: Context, status: Status, content_type: &str, page: &[u8]) {
     begin(out, status, context);
-    append(out, format_args!("Content-Length: {}\r\nContent-Type: {content_type}\r\n", page.len()));
-    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n\r\n");
-    if context.method != Method::Head {
-        out.extend_from_slice(page);
-    }
+    end_with(out, context, content_type, NOSNIFF, page);
 }
 
 /// A 200 with what a directory holds. The form depends on Accept, the content on the moment: caches have to ask again.
 pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str) {
     begin(out, Status::Ok, context);
-    append(out, format_args!("Content-Length: {}\r\nContent-Type: {content_type}\r\n", content.len()));
-    out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nVary: Accept\r\n\r\n");
-    if context.method != Method::Head {
-        out.extend_from_slice(content.as_bytes());
-    }
+    let further = format!("{NOSNIFF}Cache-Control: no-cache\r\nVary: Accept\r\n");
+    end_with(out, context, content_type, &further, content.as_bytes());
 }
 
 fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
@@ -149,10 +144,15 @@ fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
 }
 
 fn end(out: &mut Vec<u8>, status: Status, context: Context) {
-    let content = page::of(status);
-    append(out, format_args!("Content-Length: {}\r\nContent-Type: {}\r\n\r\n", content.len(), page::MEDIA_TYPE));
+    end_with(out, context, page::MEDIA_TYPE, "", page::of(status).as_bytes());
+}
+
+/// Ends a head with the fields of `content` and `further` ones, and appends the content, unless for HEAD.
+fn end_with(out: &mut Vec<u8>, context: Context, content_type: &str, further: &str, content: &[u8]) {
+    let length = content.len();
+    append(out, format_args!("Content-Length: {length}\r\nContent-Type: {content_type}\r\n{further}\r\n"));
     if context.method != Method::Head {
-        out.extend_from_slice(content.as_bytes());
+        out.extend_from_slice(content);
     }
 }
 
