@@ -13,6 +13,7 @@ mod input;
 mod keeper;
 mod lot;
 mod patience;
+mod solo;
 mod thread;
 mod turn;
 
@@ -32,6 +33,8 @@ use crew::Crew;
 use door::Door;
 use lot::Lot;
 use patience::Patience;
+
+pub use solo::Solo;
 
 /// What the supervisor hands to every worker that it forks.
 #[derive(Debug)]

@@ -1,0 +1,44 @@
+//! A worker in the caller's own hands: one connection, and each turn with it when the caller says so. Fuzzers and
+//! measurements of the way of a request use it; the server does not.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::connection::Connection;
+use super::turn::{Desk, Wait};
+use super::{Plan, Worker};
+use crate::clock;
+use crate::scoreboard::Scoreboard;
+
+/// A worker without process, threads, listening socket or deadlines.
+#[derive(Debug)]
+pub struct Solo {
+    worker: Worker,
+    desk: Desk,
+    connection: Option<Connection>,
+}
+
+impl Solo {
+    /// One that serves by `plan`, whose sockets it leaves alone.
+    pub fn new(plan: &'static Plan) -> io::Result<Self> {
+        let worker = Worker::new(plan, Scoreboard::new(1)?.slab(0))?;
+        let desk = Desk::new(worker.limits.request_bytes());
+        Ok(Solo { worker, desk, connection: None })
+    }
+
+    /// Takes a connection, which must be non-blocking, instead of the one before.
+    pub fn accept(&mut self, socket: OwnedFd) {
+        let deadline_ms = self.worker.patience.idle(clock::now_ms());
+        self.connection = Some(Connection::new(socket, deadline_ms, self.worker.slab));
+    }
+
+    /// Has a turn with the connection: everything that can be done for it without waiting. Says whether it is still open.
+    pub fn turn(&mut self) -> bool {
+        if let Some(connection) = &mut self.connection
+            && self.desk.serve(&self.worker, connection) == Wait::Over
+        {
+            self.connection = None;
+        }
+        self.connection.is_some()
+    }
+}
