@@ -17,7 +17,7 @@
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
-//! | [`options`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
 //!
@@ -44,6 +44,7 @@
 //! supervisor then wakes for its own tick alone, not for every worker's. The lifeline carries readiness, and by its end
 //! of file the death of either side.
 
+pub mod clients;
 pub mod clock;
 pub mod descriptors;
 pub mod failure;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use otus_httpd::clients::Clients;
 use otus_httpd::failure::Failure;
 use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
@@ -63,5 +64,6 @@ fn start(mut options: Options) -> Result<Supervisor, Failure> {
     let site = Site::open(&options)?;
     let sockets = sockets::open(&options.host, options.port)?;
     let descriptors = descriptors::raise_limit();
-    Supervisor::new(Plan { options, sockets, site, descriptors })
+    let clients = Clients::of(&options)?;
+    Supervisor::new(Plan { options, sockets, site, descriptors, clients })
 }

@@ -98,6 +98,10 @@ pub struct Options {
           help_heading = "Capacity")]
     pub max_connections: usize,
 
+    /// Most open connections of one client: an IPv4 address, or a /64 of IPv6; further ones get 503 [default: no limit]
+    #[arg(long, env = "OTUS_MAX_PER_CLIENT", value_name = "N", value_parser = connections, help_heading = "Capacity")]
+    pub max_per_client: Option<usize>,
+
     /// Memory for small files in each worker, in bytes or with k, m or g; 0 keeps none
     #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = bytes,
           help_heading = "Capacity")]

@@ -1,14 +1,15 @@
 //! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that we bind.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use listenfd::ListenFd;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockopt, listen, setsockopt,
+    socket, sockopt,
 };
 
 use crate::failure::{self, Failure};
@@ -32,6 +33,13 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
+}
+
+/// The address of a connection's client; a unix socket has none.
+pub fn client(connection: &impl AsRawFd) -> Option<IpAddr> {
+    let address: SockaddrStorage = getpeername(connection.as_raw_fd()).ok()?;
+    let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
 }
 
 /// The sockets that systemd passed, or else one bound to `host` and `port`.
@@ -119,7 +127,7 @@ fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
     sys::set_defer_accept(&fd, DEFER_ACCEPT_SECONDS)?;
-    bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&fd, Backlog::MAXCONN)?;
     Ok(fd.into())
 }

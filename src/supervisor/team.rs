@@ -107,7 +107,7 @@ impl Team {
             // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
             own.take();
             self.posts.clear();
-            worker::run(plan, &theirs, slab)
+            worker::run(plan, number, &theirs, slab)
         })?;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();
@@ -136,6 +136,9 @@ impl Team {
             let Some(number) = status.pid().and_then(|pid| self.number(pid)) else { continue };
             let now_ms = clock::now_ms();
             self.board.slab(number).clear_levels();
+            if let Some(clients) = &self.plan.clients {
+                clients.forget(number);
+            }
             let post = &mut self.posts[number];
             let lived_ms = post.occupant.take().map_or(0, |occupant| now_ms - occupant.since_ms);
             if lived_ms >= LONG_LIFE_MS {

@@ -12,6 +12,8 @@ const PAUSE_MS: u64 = 60_000;
 pub struct Complaints {
     /// No room for another connection.
     pub full: Seldom,
+    /// A client with as many connections as it may have.
+    pub clients: Seldom,
     /// No descriptor for another connection.
     pub exhausted: Seldom,
     /// No further thread to be had.

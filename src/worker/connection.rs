@@ -10,6 +10,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
 use super::input::Input;
+use crate::clients::Seat;
 use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
 use crate::sys;
@@ -115,11 +116,12 @@ pub struct Connection {
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
     taken: u64,
     slab: Slab,
+    _seat: Option<Seat>,
 }
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub fn new(socket: OwnedFd, deadline_ms: u64, slab: Slab) -> Self {
+    /// A connection that was just accepted, with its seat if its client's are counted.
+    pub fn new(socket: OwnedFd, seat: Option<Seat>, deadline_ms: u64, slab: Slab) -> Self {
         slab.add(Counter::Connections, 1);
         Connection {
             socket,
@@ -138,6 +140,7 @@ impl Connection {
             handed: 0,
             taken: 0,
             slab,
+            _seat: seat,
         }
     }
 

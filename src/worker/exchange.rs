@@ -7,7 +7,7 @@ use super::connection::{Connection, Part, Span, Then};
 use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Plan, Refusal, Request, coding, listing, range, target};
+use crate::http::{Plan, Refusal, Request, Status, coding, listing, range, target};
 use crate::site::{File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
@@ -72,6 +72,12 @@ pub fn refuse(
     report(worker, refusal, "?", "?");
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
     response::error(output, context, refusal.status());
+}
+
+/// Appends the answer to a connection that there may not be.
+pub fn turn_away(method: Method, output: &mut Vec<u8>, scratch: &mut Scratch) {
+    let context = Context { date: scratch.date.now(), keep_alive: false, method };
+    response::error(output, context, Status::ServiceUnavailable);
 }
 
 fn content(

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
+use crate::clients::Clients;
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
 use crate::options::Options;
@@ -47,11 +48,14 @@ pub struct Plan {
     pub site: Site,
     /// How many descriptors a worker may have.
     pub descriptors: usize,
+    /// How many connections each client has, if that is limited.
+    pub clients: Option<Clients>,
 }
 
 /// What the threads of a worker share.
 #[derive(Debug)]
 struct Worker {
+    number: usize,
     site: &'static Site,
     limits: Limits,
     most_requests: u64,
@@ -62,13 +66,15 @@ struct Worker {
     crew: Crew,
     slab: Slab,
     most_connections: u64,
+    clients: Option<&'static Clients>,
     is_draining: AtomicBool,
     complaints: Complaints,
 }
 
-/// Runs a worker in the process that was forked for it, and returns its exit status.
-pub fn run(plan: &'static Plan, lifeline: &WorkerEnd, slab: Slab) -> i32 {
-    let result = Worker::new(plan, slab).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
+/// Runs worker number `number` in the process that was forked for it, and returns its exit status.
+pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, slab: Slab) -> i32 {
+    let result =
+        Worker::new(plan, number, slab).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
     match result {
         Ok(()) => 0,
         Err(error) => {
@@ -79,10 +85,11 @@ pub fn run(plan: &'static Plan, lifeline: &WorkerEnd, slab: Slab) -> i32 {
 }
 
 impl Worker {
-    fn new(plan: &'static Plan, slab: Slab) -> std::io::Result<Worker> {
+    fn new(plan: &'static Plan, number: usize, slab: Slab) -> std::io::Result<Worker> {
         let options = &plan.options;
         let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
+            number,
             site: &plan.site,
             limits: options.limits(),
             most_requests: options.max_requests as u64,
@@ -94,6 +101,7 @@ impl Worker {
             slab,
             // Half of the descriptors stay free for files.
             most_connections: share.min(plan.descriptors / 2) as u64,
+            clients: plan.clients.as_ref(),
             is_draining: AtomicBool::new(false),
             complaints: Complaints::default(),
         })

@@ -21,7 +21,7 @@ pub struct Solo {
 impl Solo {
     /// One that serves by `plan`, whose sockets it leaves alone.
     pub fn new(plan: &'static Plan) -> io::Result<Self> {
-        let worker = Worker::new(plan, Scoreboard::new(1)?.slab(0))?;
+        let worker = Worker::new(plan, 0, Scoreboard::new(1)?.slab(0))?;
         let desk = Desk::new(worker.limits.request_bytes());
         Ok(Solo { worker, desk, connection: None })
     }
@@ -29,7 +29,7 @@ impl Solo {
     /// Takes a connection, which must be non-blocking, instead of the one before.
     pub fn accept(&mut self, socket: OwnedFd) {
         let deadline_ms = self.worker.patience.idle(clock::now_ms());
-        self.connection = Some(Connection::new(socket, deadline_ms, self.worker.slab));
+        self.connection = Some(Connection::new(socket, None, deadline_ms, self.worker.slab));
     }
 
     /// Has a turn with the connection: everything that can be done for it without waiting. Says whether it is still open.

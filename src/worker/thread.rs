@@ -1,6 +1,6 @@
 //! A request thread: waits for an event, serves it, waits again.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
@@ -10,8 +10,9 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use super::Worker;
 use super::connection::Connection;
 use super::turn::{Desk, Wait};
+use crate::clients::Seat;
 use crate::sockets::Socket;
-use crate::{clock, failure, sys};
+use crate::{clock, failure, sockets, sys};
 
 /// A thread that has found nothing to do for so long may leave, in milliseconds.
 const IDLE_MS: u16 = 10_000;
@@ -69,7 +70,7 @@ fn wait(worker: &Worker) -> Option<u64> {
 
 fn take(worker: &Worker, desk: &mut Desk, event: u64) {
     let connection = match worker.door.socket(event) {
-        Some(socket) => accept(worker, socket),
+        Some(socket) => accept(worker, desk, socket),
         None => worker.lot.take(event as usize),
     };
     let Some(mut connection) = connection else { return };
@@ -96,10 +97,14 @@ fn park(worker: &Worker, connection: Box<Connection>, flags: EpollFlags) {
     });
 }
 
-fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
+fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
         Ok(accepted) => {
-            let connection = Connection::new(accepted, worker.patience.idle(clock::now_ms()), worker.slab);
+            let Ok(seat) = seat(worker, &accepted) else {
+                desk.turn_away(&accepted);
+                return None;
+            };
+            let connection = Connection::new(accepted, seat, worker.patience.idle(clock::now_ms()), worker.slab);
             if worker.is_full() && worker.door.close(&worker.epoll) && worker.complaints.full.is_due() {
                 tracing::warn!(
                     "The worker has as many connections as it may; further ones wait. Raise --max-connections."
@@ -119,6 +124,22 @@ fn accept(worker: &Worker, socket: &Socket) -> Option<Box<Connection>> {
         // Another worker was first, or the client has left again.
         Err(_) => None,
     }
+}
+
+/// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
+fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
+    let Some((clients, address)) = worker.clients.zip(worker.clients.and_then(|_| sockets::client(accepted))) else {
+        return Ok(None);
+    };
+    let seat = clients.seat(worker.number, address);
+    if seat.is_none() && worker.complaints.clients.is_due() {
+        let most = clients.most();
+        tracing::warn!(
+            client_address = %address,
+            "Client {address} has {most} connections, as many as one client may; further ones get 503. Raise --max-per-client."
+        );
+    }
+    seat.map(Some).ok_or(())
 }
 
 /// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.

@@ -1,5 +1,9 @@
 //! A thread's turn with a connection: everything that can be done for it without waiting.
 
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{MsgFlags, recv, send};
+
 use super::Worker;
 use super::connection::{Connection, Phase, Progress, Then};
 use super::exchange::{self, Scratch};
@@ -54,6 +58,18 @@ impl Desk {
             }
         }
         wait
+    }
+
+    /// Answers a client that may have no further connection, as far as that goes without waiting.
+    pub fn turn_away(&mut self, socket: &OwnedFd) {
+        self.input.clear();
+        // What has come is read, lest a reset destroy the answer.
+        let length = recv(socket.as_raw_fd(), self.input.room(), MsgFlags::empty()).unwrap_or(0);
+        self.input.filled(length);
+        self.output.clear();
+        let method = request::method_of_refused(self.input.unread());
+        exchange::turn_away(method, &mut self.output, &mut self.scratch);
+        let _ = send(socket.as_raw_fd(), &self.output, MsgFlags::MSG_NOSIGNAL);
     }
 
     fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {

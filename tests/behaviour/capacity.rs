@@ -1,5 +1,11 @@
 //! More connections than there may be: they wait, and nobody spins.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, socket};
+
 use crate::support::{Client, Server, Setup, Site, get, wait_until};
 
 #[test]
@@ -61,4 +67,45 @@ fn ticks(process: nix::unistd::Pid) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_client_has_no_more_connections_than_one_may() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--max-per-client=3"]);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/a").text(), "a");
+    }
+    let mut further = server.connect();
+    let refused = further.get("/a");
+    assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
+    refused.assert_common_fields();
+    further.assert_closed();
+    server.wait_for_log("127.0.0.1 has 3 connections");
+    assert_eq!(
+        connect_from([127, 0, 0, 2].into(), &server).get("/a").text(),
+        "a",
+        "another client has connections of its own"
+    );
+
+    clients.pop();
+    wait_until("room for another", || server.get("/a").status == 200);
+    let workers = server.workers();
+    for worker in &workers {
+        kill(*worker, Signal::SIGKILL).unwrap();
+    }
+    wait_until("new workers", || server.workers().iter().filter(|worker| !workers.contains(worker)).count() == 2);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/a").text(), "a", "what dead workers had is forgotten");
+    }
+}
+
+/// A client at another address of this machine.
+fn connect_from(address: Ipv4Addr, server: &Server) -> Client {
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+    bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(address, 0))).unwrap();
+    connect(fd.as_raw_fd(), &SockaddrStorage::from(server.address)).unwrap();
+    Client(fd.into())
 }

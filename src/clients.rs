@@ -1,0 +1,129 @@
+//! How many connections each client has, over all workers, for `--max-per-client`.
+//!
+//! A client is an IPv4 address, or a /64 of IPv6, which is what one host or home gets. A unix socket has no addresses and
+//! no such limit. Its count has a place that a hash with a secret key gives, so that nobody can choose another's place:
+//! of two clients, one pair in some ten thousand shares a place and counts as one. Each worker counts in a table of its own
+//! in shared memory, so that what a worker had open is forgotten when it dies.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use crate::failure::{self, Failure};
+use crate::options::Options;
+use crate::sys;
+
+/// Places for each connection that there may be, and the fewest and the most of them. The kernel gives memory only for
+/// those that are used.
+const PLACES_PER_CONNECTION: usize = 4;
+const LEAST_PLACES: usize = 1 << 14;
+const MOST_PLACES: usize = 1 << 20;
+
+/// The clients of all workers, and how many connections each may have.
+#[derive(Debug)]
+pub struct Clients {
+    most: u64,
+    key: RandomState,
+    tables: Vec<&'static [AtomicU64]>,
+}
+
+/// A connection's place in its client's count, free again when dropped.
+#[derive(Debug)]
+pub struct Seat(&'static AtomicU64);
+
+impl Clients {
+    /// Those that `--max-per-client` asks for.
+    pub fn of(options: &Options) -> Result<Option<Self>, Failure> {
+        let clients = options.max_per_client.map(|most| Clients::new(most, options.max_connections, options.workers));
+        clients.transpose().map_err(|error| {
+            let why = failure::reason(&error);
+            Failure::new(format!("Cannot get memory for --max-per-client ({why}): raise the limit on memory."))
+        })
+    }
+
+    /// None yet; each may have `most` of the `connections` of all workers.
+    fn new(most: usize, connections: usize, workers: usize) -> io::Result<Self> {
+        let places = connections.saturating_mul(PLACES_PER_CONNECTION).clamp(LEAST_PLACES, MOST_PLACES);
+        let counters = sys::shared_counters(workers * places)?;
+        let tables = counters.chunks_exact(places).collect();
+        Ok(Clients { most: most as u64, key: RandomState::new(), tables })
+    }
+
+    /// How many connections a client may have.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// A seat for another connection from `address`, accepted by worker number `worker`; none if it has as many as it may.
+    pub fn seat(&self, worker: usize, address: IpAddr) -> Option<Seat> {
+        let place = self.key.hash_one(client(address)) as usize % self.tables[worker].len();
+        let count = &self.tables[worker][place];
+        count.fetch_add(1, SeqCst);
+        // Dropped, and so counted off again, if it is one too many.
+        let seat = Seat(count);
+        let connections: u64 = self.tables.iter().map(|table| table[place].load(SeqCst)).sum();
+        (connections <= self.most).then_some(seat)
+    }
+
+    /// Forgets the connections of a worker that has ended.
+    pub fn forget(&self, worker: usize) {
+        for count in self.tables[worker].iter().filter(|count| count.load(SeqCst) != 0) {
+            count.store(0, SeqCst);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The client that an address belongs to, as an address.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_counted_over_all_workers() {
+        let clients = Clients::new(2, 100, 2).unwrap();
+        let address = [192, 0, 2, 1].into();
+        let first = clients.seat(0, address).unwrap();
+        let _second = clients.seat(1, address).unwrap();
+        assert!(clients.seat(0, address).is_none());
+        assert!(clients.seat(1, address).is_none(), "a refusal takes no seat, and gives none");
+        drop(first);
+        assert!(clients.seat(1, address).is_some());
+    }
+
+    #[test]
+    fn what_a_dead_worker_had_is_forgotten() {
+        let clients = Clients::new(1, 100, 2).unwrap();
+        let address = [192, 0, 2, 1].into();
+        std::mem::forget(clients.seat(1, address).unwrap());
+        assert!(clients.seat(0, address).is_none());
+        clients.forget(1);
+        assert!(clients.seat(0, address).is_some());
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_for_its_64() {
+        for (one, other, is_same) in [
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let client = |address: &str| client(address.parse().unwrap());
+            assert_eq!(client(one) == client(other), is_same, "{one} {other}");
+        }
+    }
+}
