@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
@@ -93,8 +94,10 @@ pub struct Connection {
     pub then: Then,
     /// When its patience ends, in milliseconds of [`clock::now_ms`](crate::clock::now_ms).
     pub deadline_ms: u64,
-    /// Whether epoll knows it.
-    pub is_watched: bool,
+    /// What epoll reports of it; nothing as long as it does not know it.
+    pub watched: EpollFlags,
+    /// Whether the client sends nothing after what it has sent.
+    pub has_ended: bool,
     /// While it is parked: what was read and not yet parsed.
     pub input: Vec<u8>,
     /// While it is parked: what is not yet sent.
@@ -128,7 +131,8 @@ impl Connection {
             phase: Phase::Idle,
             then: Then::Continue,
             deadline_ms,
-            is_watched: false,
+            watched: EpollFlags::empty(),
+            has_ended: false,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,
@@ -152,8 +156,8 @@ impl Connection {
             Ok(0) => Progress::Broken("the client ended"),
             Ok(length) => {
                 input.filled(length);
-                // A read that left room has taken all there was.
-                if length == size { Progress::More } else { Progress::Done }
+                // A read that left room has taken all there was, but for the client's end.
+                if length == size || self.has_ended { Progress::More } else { Progress::Done }
             }
             Err(Errno::EAGAIN) => Progress::Blocked,
             Err(Errno::EINTR) => Progress::More,

@@ -91,6 +91,11 @@ impl Crew {
         }
     }
 
+    /// Whether a thread waits for an event.
+    pub fn waits(&self) -> bool {
+        self.waiting.load(SeqCst) > 0
+    }
+
     /// A thread has ended its turn.
     pub fn end_turn(&self) {
         self.turns.fetch_add(1, SeqCst);

@@ -1,8 +1,9 @@
 //! The parking lot: connections that wait for their client and hold no thread.
 //!
 //! A connection is in the lot or with a thread, never both. Its place is its descriptor's number, so whoever takes an
-//! epoll event finds it without a pointer. An event for a place that is empty, or that a newer connection has meanwhile,
-//! does no harm: the newer one is tried, would block, and is parked again.
+//! epoll event finds it without a pointer. An event for a connection that is with a thread is noted at its place, and the
+//! kernel is asked for it again when the connection is parked. One for a connection that has ended, and whose place a newer
+//! one has, does no harm: the newer one is tried, would block, and is parked again.
 
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,7 +11,15 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::connection::Connection;
 use crate::scoreboard::{Counter, Slab};
 
-type Place = Mutex<Option<Box<Connection>>>;
+type Place = Mutex<Spot>;
+
+/// A connection's place.
+#[derive(Debug, Default)]
+struct Spot {
+    connection: Option<Box<Connection>>,
+    /// Whether an event came while it was empty.
+    has_missed: bool,
+}
 
 /// Places are made so many at a time, when a descriptor that high first comes.
 const ROW: usize = 1024;
@@ -28,32 +37,38 @@ impl Lot {
         Lot { rows: (0..descriptors.div_ceil(ROW)).map(|_| OnceLock::new()).collect(), slab }
     }
 
-    /// Parks a connection. `watch` asks epoll for its next event; it runs while the place is held, so that nobody else
-    /// has the connection before it is whole. If `watch` fails, the connection is closed.
-    pub fn park(&self, mut connection: Box<Connection>, watch: impl FnOnce(&mut Connection) -> nix::Result<()>) {
-        let Some(mut place) = self.place(connection.as_raw_fd() as usize) else { return };
-        match watch(&mut connection) {
+    /// Parks a connection. `watch` sees to it that epoll reports its next event, and that which the connection has missed
+    /// if it is told so; it runs while the place is held, so that nobody else has the connection before it is whole. If
+    /// `watch` fails, the connection is closed.
+    pub fn park(&self, mut connection: Box<Connection>, watch: impl FnOnce(&mut Connection, bool) -> nix::Result<()>) {
+        let Some(mut spot) = self.spot(connection.as_raw_fd() as usize) else { return };
+        let has_missed = std::mem::take(&mut spot.has_missed);
+        match watch(&mut connection, has_missed) {
             Ok(()) => {
-                *place = Some(connection);
+                spot.connection = Some(connection);
                 self.slab.add(Counter::Parked, 1);
             }
             Err(errno) => tracing::warn!("Cannot watch a connection ({errno}); it is closed."),
         }
     }
 
-    /// Takes the connection with descriptor `fd` out, if it is here.
-    pub fn take(&self, fd: usize) -> Option<Box<Connection>> {
-        let connection = self.place(fd)?.take();
-        if connection.is_some() {
-            self.slab.subtract(Counter::Parked, 1);
-        }
-        connection
+    /// Takes the connection with descriptor `fd` out for an event, if it is here. `has_ended` says that its client will
+    /// send nothing after what it has sent.
+    pub fn take(&self, fd: usize, has_ended: bool) -> Option<Box<Connection>> {
+        let mut spot = self.spot(fd)?;
+        let Some(mut connection) = spot.connection.take() else {
+            spot.has_missed = true;
+            return None;
+        };
+        connection.has_ended |= has_ended;
+        self.slab.subtract(Counter::Parked, 1);
+        Some(connection)
     }
 
     /// Looks at every connection, and takes out each that `is_due`, one after the other.
     pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
         for place in self.rows.iter().filter_map(OnceLock::get).flatten() {
-            let due = hold(place).take_if(|connection| is_due(connection));
+            let due = hold(place).connection.take_if(|connection| is_due(connection));
             if let Some(connection) = due {
                 self.slab.subtract(Counter::Parked, 1);
                 each(connection);
@@ -61,13 +76,13 @@ impl Lot {
         }
     }
 
-    fn place(&self, fd: usize) -> Option<MutexGuard<'_, Option<Box<Connection>>>> {
-        let row = self.rows.get(fd / ROW)?.get_or_init(|| (0..ROW).map(|_| Mutex::new(None)).collect());
+    fn spot(&self, fd: usize) -> Option<MutexGuard<'_, Spot>> {
+        let row = self.rows.get(fd / ROW)?.get_or_init(|| (0..ROW).map(|_| Place::default()).collect());
         Some(hold(&row[fd % ROW]))
     }
 }
 
 /// A thread that panicked while it held a place left it empty or full, never half.
-fn hold(place: &Place) -> MutexGuard<'_, Option<Box<Connection>>> {
+fn hold(place: &Place) -> MutexGuard<'_, Spot> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }

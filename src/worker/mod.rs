@@ -13,6 +13,7 @@ mod input;
 mod keeper;
 mod lot;
 mod patience;
+mod ready;
 mod solo;
 mod thread;
 mod turn;
@@ -34,6 +35,7 @@ use crew::Crew;
 use door::Door;
 use lot::Lot;
 use patience::Patience;
+use ready::Ready;
 
 pub use solo::Solo;
 
@@ -63,6 +65,7 @@ struct Worker {
     epoll: Epoll,
     door: Door,
     lot: Lot,
+    ready: Ready,
     crew: Crew,
     slab: Slab,
     most_connections: u64,
@@ -87,6 +90,7 @@ pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, slab: Slab)
 impl Worker {
     fn new(plan: &'static Plan, number: usize, slab: Slab) -> std::io::Result<Worker> {
         let options = &plan.options;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
             number,
@@ -94,7 +98,8 @@ impl Worker {
             limits: options.limits(),
             most_requests: options.max_requests as u64,
             patience: Patience::new(options),
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            ready: Ready::new(&epoll)?,
+            epoll,
             door: Door::new(&plan.sockets),
             lot: Lot::new(plan.descriptors, slab),
             crew: Crew::new(options.max_threads, slab)?,

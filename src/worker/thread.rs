@@ -9,6 +9,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
+use super::ready::BELL;
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
 use crate::sockets::Socket;
@@ -16,6 +17,15 @@ use crate::{clock, failure, sockets, sys};
 
 /// A thread that has found nothing to do for so long may leave, in milliseconds.
 const IDLE_MS: u16 = 10_000;
+
+/// How many events a thread takes at once.
+const EVENTS: usize = 64;
+
+/// What every connection is watched for: bytes of the client, and its end.
+const READ: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+
+/// What says that nothing will come after what is there to be read.
+const END: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
 
 /// The event that lets every thread leave; no descriptor and no listening socket has this datum.
 const LEAVE: u64 = u64::MAX;
@@ -41,16 +51,19 @@ pub fn start(worker: &'static Worker) -> bool {
 
 fn run(worker: &'static Worker) {
     let mut desk = Desk::new(worker.limits.request_bytes());
+    let mut events = [EpollEvent::empty(); EVENTS];
     loop {
-        let Some(event) = wait(worker) else {
+        let Some(event) = worker.ready.take().or_else(|| wait(worker, &mut events)) else {
             if worker.crew.may_leave() {
                 return;
             }
             continue;
         };
-        if event == LEAVE {
-            worker.crew.leave();
-            return;
+        match event.data() {
+            // It stays until all have left, and what else came with it goes first.
+            LEAVE if worker.ready.is_empty() => return worker.crew.leave(),
+            LEAVE | BELL => continue,
+            _ => {}
         }
         // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
         if catch_unwind(AssertUnwindSafe(|| take(worker, &mut desk, event))).is_err() {
@@ -60,23 +73,29 @@ fn run(worker: &'static Worker) {
     }
 }
 
-fn wait(worker: &Worker) -> Option<u64> {
-    let mut events = [EpollEvent::empty()];
+/// Waits for an event; further ones that came with it are left for whoever is next.
+fn wait(worker: &Worker, events: &mut [EpollEvent]) -> Option<EpollEvent> {
     worker.crew.begin_waiting();
-    let count = worker.epoll.wait(&mut events, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
+    let left = worker.ready.take();
+    if left.is_some() {
+        worker.crew.end_waiting();
+        return left;
+    }
+    let count = worker.epoll.wait(events, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
     worker.crew.end_waiting();
-    (count > 0).then(|| events[0].data())
+    let (first, rest) = events[..count].split_first()?;
+    worker.ready.leave(rest, &worker.crew);
+    Some(*first)
 }
 
-fn take(worker: &Worker, desk: &mut Desk, event: u64) {
-    let connection = match worker.door.socket(event) {
+fn take(worker: &Worker, desk: &mut Desk, event: EpollEvent) {
+    let connection = match worker.door.socket(event.data()) {
         Some(socket) => accept(worker, desk, socket),
-        None => worker.lot.take(event as usize),
+        None => worker.lot.take(event.data() as usize, event.events().intersects(END)),
     };
     let Some(mut connection) = connection else { return };
     match desk.serve(worker, &mut connection) {
-        Wait::Readable => park(worker, connection, EpollFlags::EPOLLIN),
-        Wait::Writable => park(worker, connection, EpollFlags::EPOLLOUT),
+        wait @ (Wait::Readable | Wait::Writable | Wait::Turn) => park(worker, connection, wait),
         Wait::Over => {
             drop(connection);
             if worker.door.is_closed() && !worker.is_full() {
@@ -86,14 +105,24 @@ fn take(worker: &Worker, desk: &mut Desk, event: u64) {
     }
 }
 
-fn park(worker: &Worker, connection: Box<Connection>, flags: EpollFlags) {
-    worker.lot.park(connection, |connection| {
-        let mut event = EpollEvent::new(flags | EpollFlags::EPOLLONESHOT, connection.as_raw_fd() as u64);
-        if connection.is_watched {
-            return worker.epoll.modify(connection, &mut event);
+/// Parks a connection for what it waits for. The kernel reports each change once (epoll(7), edge-triggered), so that a
+/// connection is made known to it only when that is new; to do so again makes it report what there is already.
+fn park(worker: &Worker, connection: Box<Connection>, wait: Wait) {
+    worker.lot.park(connection, |connection, has_missed| {
+        let watched = connection.watched;
+        // Few have ever to wait for room, and each has some at first.
+        connection.watched |= match wait {
+            Wait::Readable | Wait::Over => READ,
+            Wait::Writable | Wait::Turn => READ | EpollFlags::EPOLLOUT,
+        };
+        let mut event = EpollEvent::new(connection.watched, connection.as_raw_fd() as u64);
+        if watched.is_empty() {
+            worker.epoll.add(connection, event)
+        } else if watched != connection.watched || has_missed || wait == Wait::Turn {
+            worker.epoll.modify(connection, &mut event)
+        } else {
+            Ok(())
         }
-        connection.is_watched = true;
-        worker.epoll.add(connection, event)
     });
 }
 
@@ -145,7 +174,7 @@ fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
 /// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
-    park(worker, connection, EpollFlags::EPOLLIN);
+    park(worker, connection, Wait::Readable);
 }
 
 /// Lets every thread leave that finds no other event. `exit` is readable.

@@ -31,8 +31,10 @@ pub struct Desk {
 pub enum Wait {
     /// Bytes of the client.
     Readable,
-    /// Room for bytes to the client; or nothing but its next turn.
+    /// Room for bytes to the client.
     Writable,
+    /// Nothing but its next turn: others come first.
+    Turn,
     /// Nothing any more.
     Over,
 }
@@ -138,7 +140,7 @@ impl Desk {
         if connection.phase == Phase::Sending {
             connection.wait_for_client(worker.patience.send(clock::now_ms()));
         }
-        Wait::Writable
+        Wait::Turn
     }
 
     /// Answers the requests that have arrived whole, and says what the connection now does.
