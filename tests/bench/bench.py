@@ -1,25 +1,27 @@
-"""Interleaved rounds of every workload on every server; prints a table. Started by `run`, which installs what is needed."""
+"""Interleaved rounds of every row on its servers; prints what was reached. Started by `run`, which installs what is needed."""
 
 import argparse
+import contextlib
 import json
 import os
-import platform
-import re
-import shlex
+import resource
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+import time
 from pathlib import Path
 
+import chart
+import clients
+import report
+import rows
 import servers
-import workloads
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGE_SIZE = 97  # of test.html, as in the report of the server that otus-httpd replaces
-CLIENT_DEADLINE = 180  # seconds; the longest run here takes 15 on a slow machine
+NATIVE = Path(__file__).with_name("native")
+SETTLING = 2.5  # seconds; a site's files are not new, and servers may treat new ones with care
+DESCRIPTORS = 20_000  # for 10,000 connections on either side
 
 
 def main():
@@ -27,46 +29,43 @@ def main():
     os.umask(0o022)  # servers that drop root must be able to read the files
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit("Stopped by a signal."))
-    peers_only = "otus" not in options.servers
-    binary = options.binary or ("otus-httpd" if peers_only else build())
-    columns = [s for s in servers.everyone(binary, options.otus_args) if s.name in options.servers]
-    rows = [w for w in workloads.ALL if w.name in options.workloads]
-
-    with ExitStack() as cleanup:
-        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="otus-bench-")))
+    allow_descriptors()
+    native = build(NATIVE)
+    peers_only = options.servers and "otus" not in options.servers
+    otus = options.binary or ("otus-httpd" if peers_only else build(PROJECT)["otus-httpd"])
+    chosen_rows = [row for row in rows.everything(native["fetch"]) if row.name in options.row]
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="otus-bench-") as folder:
+        folder = Path(folder)
         folder.chmod(0o755)
         root = make_root(folder / "root")
-        try:
-            running = []
-            for server in columns:
-                running.append(servers.Running(server, folder / server.name, root))
-                cleanup.callback(running[-1].stop)
-            for server in running:
-                for file in {row.file for row in rows}:
-                    server.check(file, (root / file).read_bytes())
-                run_client(["ab", "-q", "-n", "2000", "-c", "100", server.url("test.html")], "the warm-up")
-            results = measure(rows, running, options.rounds)
-        finally:
-            # A second Ctrl-C must not leave servers behind while the first one is stopping them.
-            for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(ending, signal.SIG_IGN)
+        for row in chosen_rows:
+            known = servers.everyone(otus, options.otus_args, native["floor"], row.file)
+            columns = [s for s in known if s.name in row.servers and s.name in (options.servers or row.servers)]
+            (folder / row.name).mkdir(mode=0o755)
+            results[row.name] = measure(row, columns, folder / row.name, root, options.rounds, native["fetch"])
+            print("\n".join(report.describe_row(row, columns, results[row.name])), file=sys.stderr, flush=True)
 
-    report = "\n".join(describe(options, columns, rows) + table(columns, rows, results))
-    print(report)
+    known = {s.name: s for s in servers.everyone(otus, options.otus_args, native["floor"], "")}
+    text = report.everything(options, known, chosen_rows, results)
+    print(text)
     if options.markdown:
-        options.markdown.write_text(report + "\n")
+        options.markdown.write_text(text + "\n")
+    if options.chart:
+        options.chart.write_text(chart.draw(chosen_rows, results))
 
 
 def parse_options():
-    all_servers = [s.name for s in servers.everyone("", "")]
-    all_workloads = [w.name for w in workloads.ALL]
+    all_rows = [row.name for row in rows.everything("")]
+    all_servers = [s.name for s in servers.everyone("", "", "", "")]
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measures otus-httpd against other web servers.")
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="default: 5; a round of everything takes about a minute")
-    parser.add_argument("--servers", type=chosen(all_servers), default=all_servers, metavar="A,B", help="of: " + ",".join(all_servers))
-    parser.add_argument("--workloads", type=chosen(all_workloads), default=all_workloads, metavar="A,B", help="of: " + ",".join(all_workloads))
+    parser.add_argument("--row", type=chosen(all_rows), default=all_rows, metavar="A,B", help="of: " + ", ".join(all_rows))
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--servers", type=chosen(all_servers), metavar="A,B", help="only these of a row's servers, of: " + ", ".join(all_servers))
     parser.add_argument("--binary", type=program, metavar="PATH", help="an otus-httpd to measure, instead of building one")
     parser.add_argument("--otus-args", default="", metavar="'...'", help="further options for otus-httpd (write --otus-args='...')")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file, too")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the verdicts to this SVG file")
     return parser.parse_args()
 
 
@@ -93,108 +92,79 @@ def chosen(known):
     return parse
 
 
-def build():
-    print("cargo build --release", file=sys.stderr, flush=True)
+def allow_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = max(hard, DESCRIPTORS) if os.geteuid() == 0 else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, DESCRIPTORS), wanted))
+
+
+def build(crate):
+    """Builds the programs of a crate: {name: path}."""
+    print(f"cargo build --release in {crate}", file=sys.stderr, flush=True)
     # Cargo itself says where the binary is: the folder depends on the environment and on Cargo's configuration.
+    target = os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")
     built = subprocess.run(
-        ["cargo", "build", "--release", "--bin", "otus-httpd", "--message-format=json-render-diagnostics"],
-        cwd=PROJECT, stdout=subprocess.PIPE, text=True,
+        ["cargo", "build", "--release", "--locked", "--bins", "--message-format=json-render-diagnostics"],
+        cwd=crate, stdout=subprocess.PIPE, text=True, env={**os.environ, "CARGO_TARGET_DIR": str(target)},
     )
     if built.returncode != 0:
         sys.exit("The build failed; see above. (--binary PATH measures one that is already built.)")
     messages = map(json.loads, built.stdout.splitlines())
-    return [m["executable"] for m in messages if m.get("executable")][-1]
+    return {m["target"]["name"]: m["executable"] for m in messages if m.get("executable")}
 
 
 def make_root(root):
     root.mkdir()
-    page = PROJECT / "www" / "test.html"
-    content = page.read_bytes() if page.exists() else b"<!DOCTYPE html><title>test</title>".ljust(PAGE_SIZE, b"\n")
-    if len(content) != PAGE_SIZE:
-        sys.exit(f"{page} is {len(content)} bytes long; it must be {PAGE_SIZE} to be comparable.")
-    (root / "test.html").write_bytes(content)
+    for name, size in rows.FILES.items():
+        with open(root / name, "wb") as file:
+            for start in range(0, size, rows.MIB):
+                file.write(os.urandom(min(rows.MIB, size - start)))
+    time.sleep(SETTLING)
     return root
 
 
-def run_client(command, what):
-    try:
-        client = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=CLIENT_DEADLINE)
-    except subprocess.TimeoutExpired:
-        sys.exit(f"{what}: {shlex.join(command)} did not end within {CLIENT_DEADLINE} s.")
-    if client.returncode != 0:
-        sys.exit(f"{what}: {shlex.join(command)} failed with status {client.returncode}:\n{client.stdout}")
-    return client.stdout
-
-
-def measure(rows, running, rounds):
-    """{(workload, server): [(requests/s, CPU µs per request) of each round]}"""
-    results = {}
-    for turn in range(rounds):
-        for row in rows:
+def measure(row, columns, folder, root, rounds, fetch):
+    """{server: [figures of each round]}"""
+    results = {column.name: [] for column in columns}
+    with deferred_signals() as cleanup:
+        running = {}
+        for turn in range(rounds):
             # Another server begins each time, so that none always runs in the wake of the same neighbour.
-            first = turn % len(running)
-            for server in running[first:] + running[:first]:
-                what = f"round {turn + 1} of {rounds}, {row.name}, {server.server.label}"
-                before = server.cpu_seconds()
-                printed = run_client(row.command(server.url(row.file)), what)
-                used = server.cpu_seconds() - before
-                report = row.read(printed)
-                if report.failed or not report.requests:
-                    sys.exit(f"{what}: {report.failed} of {report.requests} requests failed:\n{printed}{server.said()}")
-                cost = used / report.requests * 1e6
-                results.setdefault((row.name, server.server.name), []).append((report.per_second, cost))
-                print(f"{what}: {report.requests} requests, 0 failed, {report.per_second:.0f}/s, {cost:.2f} µs", file=sys.stderr, flush=True)
+            first = turn % len(columns)
+            for column in columns[first:] + columns[:first]:
+                server = running.get(column.name)
+                if not server:
+                    server = running[column.name] = start(row, column, folder / f"{column.name}-{turn}", root, fetch, cleanup)
+                figures = row.measure(server)
+                results[column.name].append(figures)
+                told = ", ".join(f"{heading} {figures[name]:.{digits}f}" for name, heading, digits in row.figures)
+                print(f"{row.name}, round {turn + 1} of {rounds}, {column.label}: {told}", file=sys.stderr, flush=True)
+                if row.fresh:
+                    running.pop(column.name).stop()  # which its cleanup then does not repeat
     return results
 
 
-def describe(options, columns, rows):
-    with open("/proc/cpuinfo") as cpuinfo:
-        model = re.search(r"model name\s*: (.*)", cpuinfo.read())
-    with open("/etc/os-release") as release:
-        system = re.search(r'PRETTY_NAME="(.*)"', release.read())[1]
-    command = ["tests/bench/run", "--rounds", str(options.rounds)]
-    command += ["--servers", ",".join(options.servers), "--workloads", ",".join(options.workloads)]
-    command += [f"--otus-args={options.otus_args}"] if options.otus_args else []
-    versions = {c.version[0].split("/")[-1]: version(c.version) for c in columns + rows}
-    return [
-        f"- Machine: {model[1] if model else platform.machine()}, {os.cpu_count()} cores (clients and servers share them); {system}, Linux {platform.release()}",
-        "- Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()),
-        f"- Command: `{shlex.join(command)}`",
-        f"- Figures: median (lowest-highest) of {options.rounds} interleaved rounds; every server with {servers.WORKERS} workers and no access log; 0 failed requests",
-        "- Ratio: otus-httpd to the server of the line, within a round; below 1 in CPU is cheaper, above 1 in requests/s is faster",
-    ]
+def start(row, column, folder, root, fetch, cleanup):
+    server = servers.Running(column, folder, root)
+    cleanup.callback(server.stop)
+    server.check(row.file, (root / row.file).read_bytes())
+    if row.warm:
+        clients.fetch(fetch, server.url(row.file), 100, 2000 if rows.FILES[row.file] < rows.MIB else 10)
+    return server
 
 
-def version(command):
-    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-    return re.search(r"\d+\.\d+(\.\d+)*", told)[0]
-
-
-def table(columns, rows, results):
-    """A Markdown table for each workload, padded so that it reads well in a terminal."""
-    lines = []
-    for row in rows:
-        cells = [["Server", "Requests/s", "CPU µs/request", "CPU, ratio", "Requests/s, ratio"]]
-        ours = results.get((row.name, "otus"))
-        for column in columns:
-            theirs = results[row.name, column.name]
-            rates, costs = zip(*theirs)
-            line = [column.label, spread(rates, 0), spread(costs, 1), "", ""]
-            if ours and ours is not theirs:
-                # Paired within the round: what disturbed the machine then disturbed both.
-                line[3] = spread([a[1] / b[1] for a, b in zip(ours, theirs)], 2)
-                line[4] = spread([a[0] / b[0] for a, b in zip(ours, theirs)], 2)
-            cells.append(line)
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        cells.insert(1, ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]])
-        lines += ["", f"**{row.label}**: `{shlex.join(row.command('http://127.0.0.1:PORT/' + row.file))}`", ""]
-        lines += ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
-    return lines
-
-
-def spread(figures, digits):
-    middle, low, high = (f"{f:.{digits}f}" for f in (statistics.median(figures), min(figures), max(figures)))
-    return f"{middle} ({low}-{high})"
+@contextlib.contextmanager
+def deferred_signals():
+    """What is to be undone at the end. A second Ctrl-C must not leave servers behind while the first one is stopping them."""
+    endings = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with contextlib.ExitStack() as cleanup:
+        try:
+            yield cleanup
+        finally:
+            handlers = [signal.signal(ending, signal.SIG_IGN) for ending in endings]
+            cleanup.close()
+            for ending, handler in zip(endings, handlers):
+                signal.signal(ending, handler)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shlex
 import signal
 import socket
@@ -69,7 +70,9 @@ def lighttpd():
             server.bind = "127.0.0.1"
             server.port = {port}
             server.max-worker = {WORKERS}
-            server.max-fds = 16384
+            server.max-fds = 20000
+            server.max-connections = 16384
+            server.max-keep-alive-idle = 60
             server.max-keep-alive-requests = {REQUESTS_PER_CONNECTION}
             mimetype.assign = ( ".html" => "text/html" )
         """)
@@ -96,6 +99,7 @@ def apache():
             ErrorLog {folder}/error.log
             ServerName localhost
             Listen 127.0.0.1:{port}
+            EnableSendfile On
             TypesConfig /dev/null
             AddType text/html .html
             DocumentRoot {root}
@@ -118,7 +122,33 @@ def apache():
     return Server("apache", "Apache event", ["apache2", "-v"], configure)
 
 
-def everyone(otus_binary, otus_args):
+def floor(program, file):
+    """A constant answer of the usual fields with the file's content: what cannot be undercut on this machine."""
+
+    def configure(folder, root, port):
+        content = (root / file).read_bytes()
+        head = FLOOR_HEAD.format(len(content)).replace("\n", "\r\n").encode()
+        (folder / "answer").write_bytes(head + content)
+        return [program, str(port), str(WORKERS), str(folder / "answer")]
+
+    return Server("floor", "constant answer", None, configure)
+
+
+FLOOR_HEAD = """HTTP/1.1 200 OK
+Date: Sat, 22 Nov 2025 10:00:00 GMT
+Server: Floor
+Connection: keep-alive
+Content-Type: text/html
+Content-Length: {}
+Last-Modified: Sat, 22 Nov 2025 10:00:00 GMT
+ETag: "187a4f2d3c1b5e00-61"
+Accept-Ranges: bytes
+X-Content-Type-Options: nosniff
+
+"""
+
+
+def everyone(otus_binary, otus_args, floor_program, file):
     return [
         otus(otus_binary, otus_args),
         nginx("nginx-tuned", "nginx tuned", "reuseport deferred", OPEN_FILES + "sendfile off;"),
@@ -126,6 +156,7 @@ def everyone(otus_binary, otus_args):
         nginx("nginx", "nginx plain", "", SENDFILE),
         lighttpd(),
         apache(),
+        floor(floor_program, file),
     ]
 
 
@@ -141,7 +172,9 @@ class Running:
 
     def __init__(self, server, folder, root):
         self.server = server
+        self.folder, self.root = folder, root
         self.port = free_port()
+        self.stopped = False
         folder.mkdir()
         self.log = folder / "output"
         with open(self.log, "wb") as log:
@@ -160,21 +193,33 @@ class Running:
         deadline = time.monotonic() + 15
         while True:
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                connection.request("GET", "/" + name)
-                answer = connection.getresponse()
-                body = answer.read()
-                connection.close()
+                answer = self.ask(name)
                 break
             except OSError as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{self.server.label} does not answer ({error}). It said:\n{self.said()}")
                 time.sleep(0.02)
-        if answer.status != 200 or body != expected:
+        if answer.status != 200 or answer.content != expected:
             raise SystemExit(
-                f"{self.server.label} answers /{name} with status {answer.status} and {len(body)} bytes, "
+                f"{self.server.label} answers /{name} with status {answer.status} and {len(answer.content)} bytes, "
                 f"not with 200 and the file's own {len(expected)} bytes. It said:\n{self.said()}"
             )
+
+    def etag(self, name):
+        """The file's entity tag, after the server has shown that it answers 304 to it."""
+        tag = self.ask(name).getheader("ETag")
+        status = self.ask(name, {"If-None-Match": tag or "none"}).status
+        if status != 304:
+            raise SystemExit(f"{self.server.label} answers {status} to its own ETag {tag}, not 304.")
+        return tag
+
+    def ask(self, name, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("GET", "/" + name, headers=headers)
+        answer = connection.getresponse()
+        answer.content = answer.read()
+        connection.close()
+        return answer
 
     def said(self):
         return self.log.read_text(errors="replace")[-2000:]
@@ -195,7 +240,20 @@ class Running:
             total += (int(fields[CUTIME]) + int(fields[CSTIME])) / os.sysconf("SC_CLK_TCK")
         return total
 
+    def memory(self):
+        """Bytes that the server's processes take, what they share counted once (Pss)."""
+        total = 0
+        for pid, _ in session_processes(self.process.pid):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                total += int(re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) * 1024
+        return total
+
+    def threads(self):
+        return sum(int(fields[THREADS]) for _, fields in session_processes(self.process.pid))
+
     def stop(self):
+        if self.stopped:
+            return  # by now the number of its session may be another's
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
@@ -206,10 +264,11 @@ class Running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=10)
+        self.stopped = True
 
 
 # Places in /proc/PID/stat, counted after the command name, which may itself hold spaces and brackets (man 5 proc_pid_stat).
-STATE, SESSION, CUTIME, CSTIME = 0, 3, 13, 14
+STATE, SESSION, CUTIME, CSTIME, THREADS = 0, 3, 13, 14, 17
 
 
 def session_processes(session):

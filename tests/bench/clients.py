@@ -1,0 +1,64 @@
+"""The clients: what they are told, and what they report. A request that fails, or is answered with 4xx or 5xx, ends the benchmark."""
+
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE = 180  # seconds; the longest run here takes 15 on a slow machine
+PIPELINE = Path(__file__).with_name("pipeline.lua")
+
+
+@dataclass(frozen=True)
+class Report:
+    requests: int
+    per_second: float
+
+
+def ab(url, requests=30000):
+    text = run(["ab", "-q", "-n", str(requests), "-c", "100", "-r", "-s", "60", url])
+    failed = number(r"Failed requests: +(\d+)", text) + requests - number(r"Complete requests: +(\d+)", text)
+    failed += number(r"Write errors: +(\d+)", text, 0) + number(r"Non-2xx responses: +(\d+)", text, 0)
+    return checked(Report(requests, number(r"Requests per second: +([\d.]+)", text)), failed, text)
+
+
+def wrk(url, *extra, connections=100, seconds=2):
+    text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra, url])
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    failed = sum(map(int, errors.groups())) if errors else 0
+    failed += number(r"Non-2xx or 3xx responses: (\d+)", text, 0)
+    return checked(Report(int(number(r"(\d+) requests in", text)), number(r"Requests/sec: +([\d.]+)", text)), failed, text)
+
+
+def wrk_pipelined(url):
+    return wrk(url, "-s", str(PIPELINE))
+
+
+def fetch(program, url, connections, requests):
+    text = run([program, url, str(connections), str(requests)])
+    seconds = number(r"([\d.]+) seconds", text)
+    return Report(requests, requests / seconds)
+
+
+def run(command):
+    try:
+        client = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{shlex.join(command)} did not end within {DEADLINE} s.")
+    if client.returncode != 0:
+        raise SystemExit(f"{shlex.join(command)} failed with status {client.returncode}:\n{client.stdout}")
+    return client.stdout
+
+
+def number(pattern, text, default=None):
+    found = re.search(pattern, text)
+    if found is None and default is None:
+        raise SystemExit(f"The client's report has no '{pattern}':\n{text}")
+    return float(found[1]) if found else default
+
+
+def checked(report, failed, text):
+    if failed or not report.requests:
+        raise SystemExit(f"{failed:.0f} requests failed:\n{text}")
+    return report

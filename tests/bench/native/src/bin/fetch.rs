@@ -1,0 +1,106 @@
+//! A client that costs little, so that the server has the machine. `fetch URL CONNECTIONS REQUESTS` fetches the file so
+//! often, over connections that stay open, and drops the content inside the kernel. It prints requests, bytes and seconds.
+//! Anything but 200 with the same length each time is an error.
+
+use std::error::Error;
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, recv};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+struct Download {
+    stream: TcpStream,
+    head: Vec<u8>,
+    /// Bytes of content that are still to come; none while the head is not complete.
+    remaining: Option<usize>,
+}
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [url, connections, requests] = &arguments[..] else {
+        return Err("usage: fetch URL CONNECTIONS REQUESTS".into());
+    };
+    let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).ok_or("not an http URL")?;
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let (connections, requests): (usize, usize) = (connections.parse()?, requests.parse()?);
+
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let mut downloads = Vec::new();
+    for number in 0..connections {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
+        downloads.push(Download { stream, head: Vec::new(), remaining: None });
+    }
+    let started = Instant::now();
+    let (mut asked, mut done, mut bytes) = (0, 0, 0);
+    for download in downloads.iter_mut().take(requests) {
+        download.stream.write_all(request.as_bytes())?;
+        asked += 1;
+    }
+    let mut events = [EpollEvent::empty(); 64];
+    let mut trash = vec![0; 1 << 20];
+    while done < requests {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in &events[..ready] {
+            let download = &mut downloads[event.data() as usize];
+            let Some(length) = download.go_on(&mut trash)? else { continue };
+            done += 1;
+            bytes += length;
+            if asked < requests {
+                download.stream.write_all(request.as_bytes())?;
+                asked += 1;
+            }
+        }
+    }
+    println!("{done} requests, {bytes} bytes, {} seconds", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+impl Download {
+    /// Takes what is there; the length of the content when it is complete.
+    fn go_on(&mut self, trash: &mut [u8]) -> Outcome<Option<usize>> {
+        loop {
+            let discard = if self.remaining.is_some() { MsgFlags::MSG_TRUNC } else { MsgFlags::empty() };
+            let most = self.remaining.unwrap_or(4096).min(trash.len());
+            let read = match recv(self.stream.as_raw_fd(), &mut trash[..most], discard | MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EAGAIN) => return Ok(None),
+                Ok(0) => return Err("the server closed a connection".into()),
+                read => read?,
+            };
+            self.remaining = match self.remaining {
+                Some(remaining) => Some(remaining - read),
+                None => self.read_head(&trash[..read])?,
+            };
+            if self.remaining == Some(0) {
+                let length = length(&self.head)?;
+                self.head.clear();
+                self.remaining = None;
+                return Ok(Some(length));
+            }
+        }
+    }
+
+    fn read_head(&mut self, bytes: &[u8]) -> Outcome<Option<usize>> {
+        self.head.extend(bytes);
+        let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+        let content = self.head.len() - end - 4;
+        self.head.truncate(end);
+        length(&self.head)?.checked_sub(content).map(Some).ok_or_else(|| "more content than announced".into())
+    }
+}
+
+fn length(head: &[u8]) -> Outcome<usize> {
+    let head = std::str::from_utf8(head)?.to_ascii_lowercase();
+    let field = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    match (head.starts_with("http/1.1 200 "), field) {
+        (true, Some(length)) => Ok(length.trim().parse()?),
+        _ => Err(format!("not the file, but:\n{head}").into()),
+    }
+}

@@ -1,0 +1,167 @@
+"""The rows of the benchmark: what is asked of which servers, and what otus-httpd must reach."""
+
+import statistics
+from dataclasses import dataclass
+from typing import Callable
+
+import clients
+import states
+
+NGINX = ["nginx-tuned", "nginx-sendfile"]
+ALL = ["otus", *NGINX, "nginx", "lighttpd", "apache"]
+MIB = 1 << 20
+FILES = {"test.html": 97, "10k.html": 10 << 10, "100k.bin": 100 << 10, "1m.bin": MIB, "100m.bin": 100 * MIB}
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    label: str
+    how: str  # the client, in a few words
+    servers: list
+    file: str
+    measure: Callable  # a running server -> {figure: value}
+    figures: list  # of (figure, heading, digits)
+    bounds: list
+    fresh: bool = False  # every measurement starts a server of its own, alone on the machine
+    warm: bool = True  # after some requests that are not measured
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a row demands. `values` takes {server: [figures of each round]} and gives a value for each round, or None."""
+
+    label: str
+    at_most: float
+    unit: str
+    values: Callable
+
+
+def against(label, peers, at_most, figure="cost"):
+    """Our figure over that of the peer that is best in this row, each pair from one round."""
+
+    def values(results):
+        measured = [results[peer] for peer in peers if peer in results]
+        if "otus" not in results or not measured:
+            return None
+        best = min(measured, key=lambda rounds: statistics.median(r[figure] for r in rounds))
+        return [ours[figure] / theirs[figure] for ours, theirs in zip(results["otus"], best)]
+
+    return Bound(label, at_most, "x", values)
+
+
+def ours(label, figure, at_most, unit=""):
+    return Bound(label, at_most, unit, lambda results: [r[figure] for r in results.get("otus", [])])
+
+
+def grown(label, before, during):
+    return Bound(f"{label} more than before", 0, "", lambda results: [r[during] - r[before] for r in results.get("otus", [])])
+
+
+COST = [("cost", "CPU µs/request", 2), ("rate", "Requests/s", 0), ("busy", "Cores used", 2)]
+LATENCY = [
+    ("p50_before", "p50 ms before", 2), ("p50_during", "during", 2),
+    ("p99_before", "p99 ms before", 2), ("p99_during", "during", 2), ("growth", "Growth of p99", 2),
+]
+COST_PER_MIB = [("cost", "CPU µs/MiB", 1), ("rate", "MiB/s", 0), ("busy", "Cores used", 2)]
+
+
+def cost(client):
+    """What a request costs a server: the processor time of all its processes, by the client's count of requests."""
+
+    def measure(server):
+        before = server.cpu_seconds()
+        report = client(server)
+        used = server.cpu_seconds() - before
+        return {"cost": used / report.requests * 1e6, "rate": report.per_second, "busy": used * report.per_second / report.requests}
+
+    return measure
+
+
+def cost_per_mib(client, size):
+    def measure(server):
+        figures = cost(client)(server)
+        return {**figures, "cost": figures["cost"] * MIB / size, "rate": figures["rate"] * size / MIB}
+
+    return measure
+
+
+def small(name, label, how, servers, client, bounds, file="test.html"):
+    return Row(name, label, how, servers, file, cost(client), COST, bounds)
+
+
+def large(fetch, name, label, file, connections, requests):
+    def client(server):
+        return clients.fetch(fetch, server.url(file), connections, requests)
+
+    how = f"{requests} downloads over {connections} connections"
+    servers = ["otus", *NGINX, "lighttpd", "apache"]
+    bounds = [against("the best peer, per byte", servers[1:], 1.0)]
+    return Row(name, label, how, servers, file, cost_per_mib(client, FILES[file]), COST_PER_MIB, bounds)
+
+
+def keep_alive(name, label, file):
+    return small(
+        name, label, "wrk -t1 -c100 -d2s", [*ALL, "floor"] if file == "test.html" else ["otus", *NGINX, "lighttpd", "floor"],
+        lambda server: clients.wrk(server.url(file)),
+        [against("nginx tuned", NGINX, 0.75), against("lighttpd", ["lighttpd"], 0.9), against("the constant answer", ["floor"], 1.25)],
+        file,
+    )
+
+
+def not_modified(server):
+    return clients.wrk(server.url("test.html"), "-H", f"If-None-Match: {server.etag('test.html')}")
+
+
+def everything(fetch):
+    return [
+        small(
+            "connection", "A connection per request, 97 B", "ab -n 30000 -c 100", ALL,
+            lambda server: clients.ab(server.url("test.html")), [against("nginx tuned", NGINX, 0.95)],
+        ),
+        keep_alive("keep-alive", "Keep-alive, 97 B", "test.html"),
+        keep_alive("keep-alive-10k", "Keep-alive, 10 KiB", "10k.html"),
+        small(
+            "pipelined", "Pipelined by 16, 97 B", "wrk -t1 -c100 -d2s -s pipeline.lua", ["otus", *NGINX, "lighttpd", "floor"],
+            lambda server: clients.wrk_pipelined(server.url("test.html")), [against("nginx tuned", NGINX, 0.5)],
+        ),
+        large(fetch, "100k", "100 KiB", "100k.bin", 16, 10_000),
+        large(fetch, "1m", "1 MiB", "1m.bin", 16, 1500),
+        large(fetch, "100m", "100 MiB", "100m.bin", 4, 16),
+        small(
+            "not-modified", "304, 97 B", "wrk -t1 -c100 -d2s -H 'If-None-Match: ...'", ["otus", *NGINX, "lighttpd"],
+            not_modified, [against("nginx tuned", NGINX, 0.75)],
+        ),
+        Row(
+            "open-connections", "10 to 10,000 open connections, 100 active", "wrk -t1 -c10 or -c100, the others idle",
+            ["otus", "nginx-tuned", "lighttpd"], "test.html", states.open_connections,
+            [("cost10", "CPU µs/request, 10", 2), ("cost100", "100", 2), ("cost10000", "10,000", 2), ("growth", "Growth", 2)],
+            [ours("itself with 10 or 100, the cheaper", "growth", 1.2, "x")],
+        ),
+        Row(
+            "idle-connections", "10,000 idle connections", "Pss and threads of all processes, before and during",
+            ["otus", "nginx-tuned", "lighttpd"], "test.html", states.idle_connections,
+            [("each", "Bytes each", 0), ("before", "Threads before", 0), ("during", "Threads during", 0)],
+            [ours("memory each", "each", 1024, "bytes"), grown("threads", "before", "during")], fresh=True,
+        ),
+        Row(
+            "slow-downloads", "1,000 slow downloads", "each takes 50 KB/s of 100 MiB; another client fetches 97 B on new connections",
+            ["otus", "nginx-sendfile", "lighttpd"], "test.html", states.slow_downloads, [("threads", "Threads", 0), *LATENCY],
+            [ours("threads in all", "threads", 16), ours("others' p99, to that before", "growth", 1.2, "x")],
+        ),
+        Row(
+            "stuck-disk", "A file on a stuck disk", "reads that hang on every worker (FUSE); another client fetches 97 B on new connections",
+            ["otus", "nginx-tuned", "lighttpd"], "test.html", states.stuck_disk, LATENCY,
+            [ours("others' p99, to that before", "growth", 2.0, "x")], fresh=True,
+        ),
+        Row(
+            "activation", "Socket activation", f"systemd-socket-activate, {states.STARTS} starts a round: connect to first byte",
+            ["otus"], "test.html", states.activation, [("first", "ms, median", 1), ("worst", "ms, worst", 1)],
+            [ours("first byte", "first", 30, "ms")],
+        ),
+        Row(
+            "memory", "Resident memory, idle", "Pss of all processes, after the first request",
+            ["otus", "nginx-tuned", "lighttpd", "apache"], "test.html", states.resident_memory,
+            [("memory", "MiB", 2), ("processes", "Processes", 0)], [ours("memory", "memory", 12, "MiB")], fresh=True, warm=False,
+        ),
+    ]
