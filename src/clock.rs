@@ -1,5 +1,6 @@
 //! The time, as cheaply as the kernel tells it: to the tick, which is enough for deadlines and for the Date field.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
@@ -26,6 +27,22 @@ impl Date {
             self.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
         }
         &self.text
+    }
+}
+
+/// A count that tells what was before what, where the clock is too coarse to.
+#[derive(Debug, Default)]
+pub struct Moments(AtomicU64);
+
+impl Moments {
+    /// A moment later than every one before.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, SeqCst) + 1
+    }
+
+    /// The latest moment there was.
+    pub fn latest(&self) -> u64 {
+        self.0.load(SeqCst)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Small files in memory: bounded, and not stale, since every use compares the file's identity with the disk's.
+//! Small files in memory: bounded, and not stale, since every use compares the file's identity with the disk's. Requests
+//! that were all there before the disk was looked at share that look.
 //!
 //! What is written through a memory mapping shows when the kernel notes it in the file's times (mmap(2)), not before.
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use super::Asked;
 use super::file::{File, Identity, Stored};
 use super::root::Root;
 use crate::clock;
@@ -47,6 +49,8 @@ struct Generations {
 struct Entry {
     stored: Arc<Stored>,
     opened_ms: AtomicU64,
+    /// The moment of the last look at the disk.
+    looked: AtomicU64,
 }
 
 impl Cache {
@@ -56,9 +60,9 @@ impl Cache {
     }
 
     /// The file at `path`, if it is here and the disk still has the same.
-    pub fn get(&self, path: &CStr, root: &Root) -> Option<Arc<Stored>> {
+    pub fn get(&self, path: &CStr, root: &Root, asked: Asked) -> Option<Arc<Stored>> {
         let (entry, is_old) = self.look_up(path)?;
-        if !entry.is_current(path, root) {
+        if !entry.is_current(path, root, asked) {
             self.forget(path);
             return None;
         }
@@ -79,7 +83,7 @@ impl Cache {
     /// Keeps `stored`, which was opened just now.
     pub fn put(&self, path: &CStr, stored: &Arc<Stored>) {
         let opened_ms = AtomicU64::new(clock::now_ms());
-        self.insert(path, Arc::new(Entry { stored: stored.clone(), opened_ms }));
+        self.insert(path, Arc::new(Entry { stored: stored.clone(), opened_ms, looked: AtomicU64::new(0) }));
     }
 
     /// Forgets the file at `path`.
@@ -106,14 +110,23 @@ impl Cache {
 }
 
 impl Entry {
-    fn is_current(&self, path: &CStr, root: &Root) -> bool {
+    fn is_current(&self, path: &CStr, root: &Root, asked: Asked) -> bool {
         let now_ms = clock::now_ms();
-        if now_ms < self.opened_ms.load(Relaxed) + TRUST_MS {
-            return root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.stored.identity);
+        let is_trusted = now_ms < self.opened_ms.load(Relaxed) + TRUST_MS;
+        if is_trusted && asked.began <= self.looked.load(Relaxed) {
+            return true;
         }
-        let is_same = File::open(root, path).is_ok_and(|file| file.identity() == self.stored.identity);
-        if is_same {
+        let is_same = if is_trusted {
+            root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.stored.identity)
+        } else {
+            File::open(root, path).is_ok_and(|file| file.identity() == self.stored.identity)
+        };
+        if is_same && !is_trusted {
             self.opened_ms.store(now_ms, Relaxed);
+        }
+        if is_same {
+            // A later look by another thread may be forgotten here, and then there is one more.
+            self.looked.store(asked.now, Relaxed);
         }
         is_same
     }
@@ -157,6 +170,17 @@ mod tests {
         cache.put(path, &Arc::new(stored));
     }
 
+    #[test]
+    fn a_look_is_enough_for_what_was_asked_before_it() {
+        with_files(|cache, root, directory| {
+            keep(cache, root, c"1");
+            assert!(cache.get(c"1", root, Asked { began: 1, now: 2 }).is_some());
+            fs::write(directory.join("1"), "new").unwrap();
+            assert!(cache.get(c"1", root, Asked { began: 2, now: 3 }).is_some());
+            assert!(cache.get(c"1", root, Asked { began: 3, now: 3 }).is_none());
+        });
+    }
+
     fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
         let directory = tempfile::tempdir().unwrap();
         for name in 0..100 {
@@ -169,13 +193,13 @@ mod tests {
     fn what_was_put_is_found_until_it_changes() {
         with_files(|cache, root, directory| {
             keep(cache, root, c"1");
-            assert!(cache.get(c"1", root).is_some());
-            assert!(cache.get(c"2", root).is_none());
+            assert!(cache.get(c"1", root, Asked::NOW).is_some());
+            assert!(cache.get(c"2", root, Asked::NOW).is_none());
             fs::write(directory.join("1"), "new").unwrap();
-            assert!(cache.get(c"1", root).is_none());
+            assert!(cache.get(c"1", root, Asked::NOW).is_none());
             keep(cache, root, c"2");
             fs::remove_file(directory.join("2")).unwrap();
-            assert!(cache.get(c"2", root).is_none());
+            assert!(cache.get(c"2", root, Asked::NOW).is_none());
         });
     }
 
@@ -188,12 +212,12 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         let cache = Cache::new(2 * HALF);
         keep(&cache, &root, c"d/f");
-        assert!(cache.get(c"d/f", &root).is_some());
+        assert!(cache.get(c"d/f", &root, Asked::NOW).is_some());
         fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("d"), directory.path().join("d")).unwrap();
         let (entry, _) = cache.look_up(c"d/f").unwrap();
         entry.opened_ms.store(0, Relaxed);
-        assert!(cache.get(c"d/f", &root).is_none());
+        assert!(cache.get(c"d/f", &root, Asked::NOW).is_none());
     }
 
     #[test]
@@ -203,12 +227,12 @@ mod tests {
             for name in 1..100 {
                 let name = CString::new(name.to_string()).unwrap();
                 keep(cache, root, &name);
-                assert!(cache.get(c"0", root).is_some(), "used all the time, forgotten at {name:?}");
+                assert!(cache.get(c"0", root, Asked::NOW).is_some(), "used all the time, forgotten at {name:?}");
                 let generations = cache.generations.read().unwrap();
                 let entries = generations.young.values().chain(generations.old.values());
                 assert!(entries.map(|entry| entry.stored.head_and_content().len()).sum::<usize>() <= 2 * HALF);
             }
-            assert!(cache.get(c"1", root).is_none());
+            assert!(cache.get(c"1", root, Asked::NOW).is_none());
         });
     }
 

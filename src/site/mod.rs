@@ -66,6 +66,20 @@ impl Tree {
     }
 }
 
+/// When a file was asked for, in the moments of a [`Moments`](crate::clock::Moments).
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// By this moment the request had begun to arrive: a look at the disk from then on is recent enough.
+    pub began: u64,
+    /// The latest moment there was.
+    pub now: u64,
+}
+
+impl Asked {
+    /// After every look at the disk so far.
+    pub const NOW: Asked = Asked { began: u64::MAX, now: 0 };
+}
+
 /// What a target names.
 #[derive(Debug)]
 pub enum Found {
@@ -126,6 +140,7 @@ impl Site {
         target: &Target,
         acceptable: impl FnOnce() -> Acceptable,
         path: &mut Vec<u8>,
+        asked: Asked,
     ) -> Result<Found, Refusal> {
         if target.is_hidden() && !self.dotfiles {
             return Err(Refusal::NotFound);
@@ -136,7 +151,7 @@ impl Site {
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
 
         let tree = self.tree();
-        let original = match self.fetch(&tree, path, |file, now| self.describe(path, file, now)) {
+        let original = match self.fetch(&tree, path, asked, |file, now| self.describe(path, file, now)) {
             Err(Refusal::NotFound) if self.listing && target.is_directory() => {
                 return directory::entries(&tree.root, target.path, self.dotfiles).map(Found::Listing);
             }
@@ -152,12 +167,12 @@ impl Site {
         }
         for coding in acceptable().order() {
             if coding == Coding::Identity {
-                return self.as_one_of_several(&tree, path, original);
+                return self.as_one_of_several(&tree, path, asked, original);
             }
             let describe = |file: &File, now| self.describe(path, file, now).coded(coding);
             // A variant that cannot be read, or is no file, is as good as none; one older than its original is stale.
             if seen.has(coding)
-                && let Ok(variant) = self.fetch(&tree, &variants::path(path, coding), describe)
+                && let Ok(variant) = self.fetch(&tree, &variants::path(path, coding), asked, describe)
                 && variant.identity().is_some_and(|variant| variant.mtime_ns >= identity.mtime_ns)
             {
                 return Ok(variant);
@@ -175,7 +190,7 @@ impl Site {
             _ => return None,
         };
         let tree = self.tree();
-        match self.fetch(&tree, path, |file, now| self.describe(path, file, now)).ok()? {
+        match self.fetch(&tree, path, Asked::NOW, |file, now| self.describe(path, file, now)).ok()? {
             Found::Stored(stored) => Some(stored),
             Found::File(file, representation) if representation.size <= LARGEST_PAGE => {
                 file.store(representation).ok().map(Arc::new)
@@ -189,9 +204,10 @@ impl Site {
         &self,
         tree: &Tree,
         path: &CStr,
+        asked: Asked,
         describe: impl FnOnce(&File, SystemTime) -> Representation,
     ) -> Result<Found, Refusal> {
-        if let Some(stored) = tree.cache.get(path, &tree.root) {
+        if let Some(stored) = tree.cache.get(path, &tree.root, asked) {
             return Ok(Found::Stored(stored));
         }
         let file = File::open(&tree.root, path)?;
@@ -209,12 +225,12 @@ impl Site {
     }
 
     /// An original beside which there are variants. What memory has of it may be from before there were any.
-    fn as_one_of_several(&self, tree: &Tree, path: &CStr, original: Found) -> Result<Found, Refusal> {
+    fn as_one_of_several(&self, tree: &Tree, path: &CStr, asked: Asked, original: Found) -> Result<Found, Refusal> {
         match original {
             Found::File(file, representation) => Ok(Found::File(file, representation.coded(Coding::Identity))),
             Found::Stored(stored) if !stored.representation.varies => {
                 tree.cache.forget(path);
-                self.fetch(tree, path, |file, now| self.describe(path, file, now).coded(Coding::Identity))
+                self.fetch(tree, path, asked, |file, now| self.describe(path, file, now).coded(Coding::Identity))
             }
             found => Ok(found),
         }

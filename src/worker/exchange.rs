@@ -8,7 +8,7 @@ use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
 use crate::http::{Plan, Refusal, Request, Status, coding, listing, range, target};
-use crate::site::{File, Found};
+use crate::site::{Asked, File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub struct Scratch {
 pub fn answer(
     worker: &Worker,
     request: &Request,
+    asked: Asked,
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
@@ -37,7 +38,7 @@ pub fn answer(
         false => Then::Close,
     };
     let begin = output.len();
-    match content(worker, request, connection, output, scratch) {
+    match content(worker, request, asked, connection, output, scratch) {
         Ok(()) => {
             let status = status_of(&output[begin..]);
             tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
@@ -83,6 +84,7 @@ pub fn turn_away(method: Method, output: &mut Vec<u8>, scratch: &mut Scratch) {
 fn content(
     worker: &Worker,
     request: &Request,
+    asked: Asked,
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
@@ -105,7 +107,7 @@ fn content(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path)?;
+    let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path, asked)?;
     match found {
         Found::Directory => response::moved(output, context, &target.with_slash()),
         Found::Listing(entries) if listing::wants_json(request.fields) => {

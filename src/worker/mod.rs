@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::clients::Clients;
+use crate::clock::Moments;
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
 use crate::options::Options;
@@ -66,6 +67,7 @@ struct Worker {
     door: Door,
     lot: Lot,
     ready: Ready,
+    moments: Moments,
     crew: Crew,
     slab: Slab,
     most_connections: u64,
@@ -100,6 +102,7 @@ impl Worker {
             patience: Patience::new(options),
             ready: Ready::new(&epoll)?,
             epoll,
+            moments: Moments::default(),
             door: Door::new(&plan.sockets),
             lot: Lot::new(plan.descriptors, slab),
             crew: Crew::new(options.max_threads, slab)?,

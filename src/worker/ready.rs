@@ -15,10 +15,19 @@ use super::crew::Crew;
 /// The bell's datum in epoll; no descriptor and no listening socket has it.
 pub const BELL: u64 = u64::MAX - 1;
 
+/// What epoll reported, and the moment by which it had happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    /// Its flags and its datum.
+    pub report: EpollEvent,
+    /// A moment of the worker's.
+    pub moment: u64,
+}
+
 /// The events of a worker that wait for a thread.
 #[derive(Debug)]
 pub struct Ready {
-    events: Mutex<VecDeque<EpollEvent>>,
+    events: Mutex<VecDeque<Event>>,
     bell: EventFd,
 }
 
@@ -32,7 +41,7 @@ impl Ready {
     }
 
     /// Takes the event that has waited longest.
-    pub fn take(&self) -> Option<EpollEvent> {
+    pub fn take(&self) -> Option<Event> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
@@ -41,11 +50,12 @@ impl Ready {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Leaves `events` here, and rings if a thread of the crew waits in epoll.
-    pub fn leave(&self, events: &[EpollEvent], crew: &Crew) {
-        if events.is_empty() {
+    /// Leaves what was reported by `moment` here, and rings if a thread of the crew waits in epoll.
+    pub fn leave(&self, reports: &[EpollEvent], moment: u64, crew: &Crew) {
+        if reports.is_empty() {
             return;
         }
+        let events = reports.iter().map(|report| Event { report: *report, moment });
         self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
         // A thread that is about to wait says so before it looks here: one of the two sees the other.
         if crew.waits() {

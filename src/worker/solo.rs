@@ -35,7 +35,7 @@ impl Solo {
     /// Has a turn with the connection: everything that can be done for it without waiting. Says whether it is still open.
     pub fn turn(&mut self) -> bool {
         if let Some(connection) = &mut self.connection
-            && self.desk.serve(&self.worker, connection) == Wait::Over
+            && self.desk.serve(&self.worker, connection, self.worker.moments.next()) == Wait::Over
         {
             self.connection = None;
         }

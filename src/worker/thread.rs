@@ -9,7 +9,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
-use super::ready::BELL;
+use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
 use crate::sockets::Socket;
@@ -51,15 +51,15 @@ pub fn start(worker: &'static Worker) -> bool {
 
 fn run(worker: &'static Worker) {
     let mut desk = Desk::new(worker.limits.request_bytes());
-    let mut events = [EpollEvent::empty(); EVENTS];
+    let mut reports = [EpollEvent::empty(); EVENTS];
     loop {
-        let Some(event) = worker.ready.take().or_else(|| wait(worker, &mut events)) else {
+        let Some(event) = worker.ready.take().or_else(|| wait(worker, &mut reports)) else {
             if worker.crew.may_leave() {
                 return;
             }
             continue;
         };
-        match event.data() {
+        match event.report.data() {
             // It stays until all have left, and what else came with it goes first.
             LEAVE if worker.ready.is_empty() => return worker.crew.leave(),
             LEAVE | BELL => continue,
@@ -74,27 +74,30 @@ fn run(worker: &'static Worker) {
 }
 
 /// Waits for an event; further ones that came with it are left for whoever is next.
-fn wait(worker: &Worker, events: &mut [EpollEvent]) -> Option<EpollEvent> {
+fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     worker.crew.begin_waiting();
     let left = worker.ready.take();
     if left.is_some() {
         worker.crew.end_waiting();
         return left;
     }
-    let count = worker.epoll.wait(events, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
+    let count = worker.epoll.wait(reports, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
     worker.crew.end_waiting();
-    let (first, rest) = events[..count].split_first()?;
-    worker.ready.leave(rest, &worker.crew);
-    Some(*first)
+    let (first, rest) = reports[..count].split_first()?;
+    let moment = worker.moments.next();
+    worker.ready.leave(rest, moment, &worker.crew);
+    Some(Event { report: *first, moment })
 }
 
-fn take(worker: &Worker, desk: &mut Desk, event: EpollEvent) {
-    let connection = match worker.door.socket(event.data()) {
-        Some(socket) => accept(worker, desk, socket),
-        None => worker.lot.take(event.data() as usize, event.events().intersects(END)),
+fn take(worker: &Worker, desk: &mut Desk, event: Event) {
+    let Event { report, moment } = event;
+    let (connection, moment) = match worker.door.socket(report.data()) {
+        // What it was woken for may have been accepted by another worker, and this one come since.
+        Some(socket) => (accept(worker, desk, socket), u64::MAX),
+        None => (worker.lot.take(report.data() as usize, report.events().intersects(END)), moment),
     };
     let Some(mut connection) = connection else { return };
-    match desk.serve(worker, &mut connection) {
+    match desk.serve(worker, &mut connection, moment) {
         wait @ (Wait::Readable | Wait::Writable | Wait::Turn) => park(worker, connection, wait),
         Wait::Over => {
             drop(connection);

@@ -10,6 +10,7 @@ use super::exchange::{self, Scratch};
 use super::input::Input;
 use crate::clock;
 use crate::http::request;
+use crate::site::Asked;
 
 /// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
 /// keeps a thread for itself.
@@ -24,6 +25,10 @@ pub struct Desk {
     input: Input,
     output: Vec<u8>,
     scratch: Scratch,
+    /// By this moment the next request had begun to arrive.
+    began: u64,
+    /// By this moment all that was read had arrived; 0 as long as nothing was read in this turn.
+    received: u64,
 }
 
 /// What a connection waits for after a turn.
@@ -42,11 +47,18 @@ pub enum Wait {
 impl Desk {
     /// A desk for reading requests of up to `request_bytes`.
     pub fn new(request_bytes: usize) -> Self {
-        Desk { input: Input::new(request_bytes), output: Vec::new(), scratch: Scratch::default() }
+        Desk {
+            input: Input::new(request_bytes),
+            output: Vec::new(),
+            scratch: Scratch::default(),
+            began: 0,
+            received: 0,
+        }
     }
 
-    /// Goes on with `connection` where it stopped, until it has to wait.
-    pub fn serve(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {
+    /// Goes on with `connection` where it stopped, until it has to wait. What it waited for had happened by `moment`.
+    pub fn serve(&mut self, worker: &Worker, connection: &mut Connection, moment: u64) -> Wait {
+        (self.began, self.received) = (moment, 0);
         self.input.load(&connection.input);
         self.output.clear();
         if !connection.output.is_empty() {
@@ -124,7 +136,9 @@ impl Desk {
                     if !is_readable {
                         return Wait::Readable;
                     }
-                    match connection.read(&mut self.input) {
+                    let progress = connection.read(&mut self.input);
+                    self.note_arrival(worker);
+                    match progress {
                         Progress::More => {}
                         Progress::Done => is_readable = false,
                         Progress::Blocked => return Wait::Readable,
@@ -143,6 +157,13 @@ impl Desk {
         Wait::Turn
     }
 
+    /// Of what the first reading of a turn brought, the beginning had arrived before; of further ones, nothing.
+    fn note_arrival(&mut self, worker: &Worker) {
+        let now = worker.moments.next();
+        self.began = if self.received == 0 { self.began.min(now) } else { now };
+        self.received = now;
+    }
+
     /// Answers the requests that have arrived whole, and says what the connection now does.
     fn answer(&mut self, worker: &Worker, connection: &mut Connection) {
         connection.then = Then::Continue;
@@ -157,8 +178,10 @@ impl Desk {
                 Ok(None) => break,
                 Ok(Some(request)) => {
                     let length = request.length;
-                    exchange::answer(worker, &request, connection, &mut self.output, &mut self.scratch);
+                    let asked = Asked { began: self.began, now: worker.moments.latest() };
+                    exchange::answer(worker, &request, asked, connection, &mut self.output, &mut self.scratch);
                     self.input.consume(length);
+                    self.began = self.began.max(self.received);
                 }
                 Err(refusal) => {
                     let method = request::method_of_refused(self.input.unread());

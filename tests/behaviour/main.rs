@@ -10,6 +10,7 @@ mod capacity;
 mod codings;
 mod conditional;
 mod files;
+mod fresh;
 mod keep_alive;
 mod leaving_clients;
 mod links;
