@@ -1,0 +1,66 @@
+//! The way of a request for a small file that is in memory allocates nothing.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, SystemTime};
+
+use clap::Parser;
+use otus_httpd::options::CommandLine;
+use otus_httpd::site::Site;
+use otus_httpd::worker::{Plan, Solo};
+
+/// Requests that are answered from memory, and how their answers begin.
+const REQUESTS: [(&str, &str); 5] = [
+    ("GET /page.html HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, br\r\n\r\n", "HTTP/1.1 200"),
+    ("HEAD /page.html HTTP/1.1\r\nHost: test\r\n\r\n", "HTTP/1.1 200"),
+    ("GET / HTTP/1.1\r\nHost: test\r\nUser-Agent: test\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200"),
+    ("GET /page.html HTTP/1.1\r\nHost: test\r\nIf-None-Match: *\r\n\r\n", "HTTP/1.1 304"),
+    (
+        "GET /page.html HTTP/1.1\r\nHost: test\r\nIf-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n\r\n",
+        "HTTP/1.1 304",
+    ),
+];
+
+#[test]
+fn a_request_for_what_is_in_memory_allocates_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["page.html", "index.html"] {
+        fs::write(directory.path().join(name), "<p>page</p>").unwrap();
+        // Only what has settled is kept in memory, and a file's ctime cannot be set.
+        let file = File::open(directory.path().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    }
+    let begin = SystemTime::now();
+    while begin.elapsed().unwrap() < Duration::from_millis(2_100) {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let root = directory.path().display();
+    let options = CommandLine::try_parse_from(["otus-httpd", &format!("--root={root}")]).unwrap().options;
+    let site = Site::open(&options).unwrap();
+    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, clients: None };
+    let mut solo = Solo::new(Box::leak(Box::new(plan))).unwrap();
+    let (mut client, served) = UnixStream::pair().unwrap();
+    served.set_nonblocking(true).unwrap();
+    solo.accept(served.into());
+
+    let mut answer = [0; 65_536];
+    let mut ask = |request: &str| {
+        client.write_all(request.as_bytes()).unwrap();
+        let allocated = allocation_counter::measure(|| assert!(solo.turn()));
+        let length = client.read(&mut answer).unwrap();
+        (allocated, String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    for (request, status) in REQUESTS {
+        ask(request);
+        // The first second's Date may be formatted in between.
+        let least = (0..3).map(|_| ask(request).0.count_total).min().unwrap();
+        let (_, text) = ask(request);
+        assert!(text.starts_with(status), "{request}: {text}");
+        assert_eq!(least, 0, "{request}");
+
+        let pipelined = request.repeat(16);
+        ask(&pipelined);
+        assert_eq!((0..3).map(|_| ask(&pipelined).0.count_total).min(), Some(0), "16 times {request}");
+    }
+}
