@@ -61,9 +61,9 @@ fn start(mut options: Options) -> Result<Supervisor, Failure> {
         tracing::warn!("{variable} in the environment is no setting of otus-httpd; see otus-httpd --help.");
     }
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
-    let site = Site::open(&options)?;
-    let sockets = sockets::open(&options.host, options.port)?;
     let descriptors = descriptors::raise_limit();
+    let site = Site::open(&options, descriptors)?;
+    let sockets = sockets::open(&options.host, options.port)?;
     let clients = Clients::of(&options)?;
     Supervisor::new(Plan { options, sockets, site, descriptors, clients })
 }

@@ -30,7 +30,8 @@ pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation
     let (length, content_type) = match plan {
         Plan::Whole => {
             ok(out, context);
-            return describe(out, representation);
+            describe(out, representation);
+            return;
         }
         Plan::PreconditionFailed => {
             begin(out, Status::PreconditionFailed, context);
@@ -45,7 +46,7 @@ pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation
             return end(out, Status::RangeNotSatisfiable, context);
         }
         Plan::NotModified => {
-            begin(out, Status::NotModified, context);
+            not_modified(out, context);
             return validators(out, representation);
         }
         Plan::Part(span) => {
@@ -68,10 +69,18 @@ pub fn ok(out: &mut Vec<u8>, context: Context) {
     begin(out, Status::Ok, context);
 }
 
-/// What a 200 says of its file, the same for every request, and the empty line.
-pub fn describe(out: &mut Vec<u8>, representation: &Representation) {
+/// Begins a 304; the part of [`describe`] that it returns ends its head.
+pub fn not_modified(out: &mut Vec<u8>, context: Context) {
+    begin(out, Status::NotModified, context);
+}
+
+/// What a 200 says of its file, the same for every request, and the empty line. Returns where in `out` the part begins
+/// that a 304 says as well (RFC 9110 §15.4.5).
+pub fn describe(out: &mut Vec<u8>, representation: &Representation) -> usize {
     content(out, representation.size, &representation.content_type, representation.coding);
+    let begin = out.len();
     validators(out, representation);
+    begin
 }
 
 fn content(out: &mut Vec<u8>, length: u64, content_type: &str, coding: Coding) {

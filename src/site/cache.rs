@@ -1,21 +1,26 @@
-//! Small files in memory: bounded, and not stale, since every use compares the file's identity with the disk's. Requests
-//! that were all there before the disk was looked at share that look.
+//! Small files in memory, and middling ones open for a moment: bounded, and not stale, since every use compares the file's
+//! identity with the disk's. Requests that were all there before the disk was looked at share that look.
 //!
 //! What is written through a memory mapping shows when the kernel notes it in the file's times (mmap(2)), not before.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use super::Asked;
-use super::file::{File, Identity, Stored};
+use super::Held;
+use super::file::{File, Identity};
 use super::root::Root;
 use crate::clock;
 
-/// The largest file that is kept, in bytes. Beyond it, sendfile(2) costs less than copying.
-const LARGEST: u64 = 32 * 1024;
+/// The largest file that is kept in memory, in bytes. Beyond it, sendfile(2) costs less than copying.
+const LARGEST_IN_MEMORY: u64 = 32 * 1024;
+
+/// The largest file that is kept open, in bytes. Beyond it, opening costs little beside sending, and the kernel reads ahead
+/// better for each who has opened it himself.
+const LARGEST_OPEN: u64 = 1024 * 1024;
 
 /// A file that was written to this recently is not kept: a second write within one tick of the file system's clock would
 /// leave its identity as it was. Two seconds is the coarsest clock of a file system in use.
@@ -36,6 +41,8 @@ const OVERHEAD: usize = 160;
 pub struct Cache {
     half: usize,
     generations: RwLock<Generations>,
+    most_open: usize,
+    open: RwLock<HashMap<CString, Arc<Entry>>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,20 +54,20 @@ struct Generations {
 
 #[derive(Debug)]
 struct Entry {
-    stored: Arc<Stored>,
+    held: Arc<Held>,
     opened_ms: AtomicU64,
     /// The moment of the last look at the disk.
     looked: AtomicU64,
 }
 
 impl Cache {
-    /// A cache of at most `size` bytes.
-    pub fn new(size: usize) -> Self {
-        Cache { half: size / 2, generations: RwLock::default() }
+    /// A cache of at most `size` bytes and `most_open` open files.
+    pub fn new(size: usize, most_open: usize) -> Self {
+        Cache { half: size / 2, generations: RwLock::default(), most_open, open: RwLock::default() }
     }
 
     /// The file at `path`, if it is here and the disk still has the same.
-    pub fn get(&self, path: &CStr, root: &Root, asked: Asked) -> Option<Arc<Stored>> {
+    pub fn get(&self, path: &CStr, root: &Root, asked: Asked) -> Option<Arc<Held>> {
         let (entry, is_old) = self.look_up(path)?;
         if !entry.is_current(path, root, asked) {
             self.forget(path);
@@ -69,30 +76,48 @@ impl Cache {
         if is_old {
             self.insert(path, entry.clone());
         }
-        Some(entry.stored.clone())
+        Some(entry.held.clone())
     }
 
-    /// Whether `file` is one to keep.
-    pub fn wants(&self, file: &File, now: SystemTime) -> bool {
+    /// Whether `file` is one to keep in memory.
+    pub fn has_room_for(&self, file: &File, now: SystemTime) -> bool {
         let Identity { size, mtime_ns, ctime_ns, .. } = file.identity();
         let settled = now - SETTLED;
         let settled_ns = settled.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
-        size <= LARGEST && OVERHEAD + size as usize <= self.half / 8 && mtime_ns.max(ctime_ns) < settled_ns
+        size <= LARGEST_IN_MEMORY && OVERHEAD + size as usize <= self.half / 8 && mtime_ns.max(ctime_ns) < settled_ns
     }
 
-    /// Keeps `stored`, which was opened just now.
-    pub fn put(&self, path: &CStr, stored: &Arc<Stored>) {
+    /// Keeps what was opened just now, if it is worth it.
+    pub fn put(&self, path: &CStr, held: &Arc<Held>) {
         let opened_ms = AtomicU64::new(clock::now_ms());
-        self.insert(path, Arc::new(Entry { stored: stored.clone(), opened_ms, looked: AtomicU64::new(0) }));
+        let entry = Arc::new(Entry { held: held.clone(), opened_ms, looked: AtomicU64::new(0) });
+        if held.is_in_memory() {
+            self.insert(path, entry);
+        } else if held.identity.size <= LARGEST_OPEN && self.most_open > 0 {
+            let mut open = write(&self.open);
+            if open.len() >= self.most_open {
+                open.clear();
+            }
+            open.insert(path.into(), entry);
+        }
+    }
+
+    /// Closes the files that have been open for longer than they are trusted.
+    pub fn close_old(&self) {
+        let now_ms = clock::now_ms();
+        if !read(&self.open).is_empty() {
+            write(&self.open).retain(|_, entry| entry.is_trusted(now_ms));
+        }
     }
 
     /// Forgets the file at `path`.
     pub fn forget(&self, path: &CStr) {
-        self.generations.write().unwrap_or_else(PoisonError::into_inner).forget(path);
+        write(&self.generations).forget(path);
+        write(&self.open).remove(path);
     }
 
     fn insert(&self, path: &CStr, entry: Arc<Entry>) {
-        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = write(&self.generations);
         generations.forget(path);
         if generations.young_bytes + cost(path, &entry) > self.half {
             generations.old = std::mem::take(&mut generations.young);
@@ -103,23 +128,29 @@ impl Cache {
     }
 
     fn look_up(&self, path: &CStr) -> Option<(Arc<Entry>, bool)> {
-        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        let generations = read(&self.generations);
         let young = generations.young.get(path).map(|entry| (entry.clone(), false));
-        young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)))
+        let kept = young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)));
+        kept.or_else(|| read(&self.open).get(path).map(|entry| (entry.clone(), false)))
     }
 }
 
 impl Entry {
+    fn is_trusted(&self, now_ms: u64) -> bool {
+        now_ms < self.opened_ms.load(Relaxed) + TRUST_MS
+    }
+
     fn is_current(&self, path: &CStr, root: &Root, asked: Asked) -> bool {
         let now_ms = clock::now_ms();
-        let is_trusted = now_ms < self.opened_ms.load(Relaxed) + TRUST_MS;
+        let is_trusted = self.is_trusted(now_ms);
         if is_trusted && asked.began <= self.looked.load(Relaxed) {
             return true;
         }
         let is_same = if is_trusted {
-            root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.stored.identity)
+            root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.held.identity)
         } else {
-            File::open(root, path).is_ok_and(|file| file.identity() == self.stored.identity)
+            // What is open is opened anew by whoever asks, who then may keep it in memory.
+            self.held.is_in_memory() && File::open(root, path).is_ok_and(|file| file.identity() == self.held.identity)
         };
         if is_same && !is_trusted {
             self.opened_ms.store(now_ms, Relaxed);
@@ -141,8 +172,17 @@ impl Generations {
     }
 }
 
+/// Nothing that holds one of these locks leaves what it guards in pieces, even if it panics.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn cost(path: &CStr, entry: &Entry) -> usize {
-    OVERHEAD + path.count_bytes() + entry.stored.head_and_content().len()
+    OVERHEAD + path.count_bytes() + entry.held.bytes()
 }
 
 #[cfg(test)]
@@ -166,8 +206,8 @@ mod tests {
     }
 
     fn keep(cache: &Cache, root: &Root, path: &CStr) {
-        let stored = File::open(root, path).unwrap().store(representation()).unwrap();
-        cache.put(path, &Arc::new(stored));
+        let held = Held::in_memory(&File::open(root, path).unwrap(), representation()).unwrap();
+        cache.put(path, &Arc::new(held));
     }
 
     #[test]
@@ -186,7 +226,7 @@ mod tests {
         for name in 0..100 {
             fs::write(directory.path().join(name.to_string()), vec![b'x'; 4096]).unwrap();
         }
-        test(&Cache::new(2 * HALF), &Root::open(directory.path()).unwrap(), directory.path());
+        test(&Cache::new(2 * HALF, 8), &Root::open(directory.path()).unwrap(), directory.path());
     }
 
     #[test]
@@ -210,7 +250,7 @@ mod tests {
         fs::create_dir(directory.path().join("d")).unwrap();
         fs::write(directory.path().join("d/f"), "f").unwrap();
         let root = Root::open(directory.path()).unwrap();
-        let cache = Cache::new(2 * HALF);
+        let cache = Cache::new(2 * HALF, 8);
         keep(&cache, &root, c"d/f");
         assert!(cache.get(c"d/f", &root, Asked::NOW).is_some());
         fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
@@ -228,11 +268,36 @@ mod tests {
                 let name = CString::new(name.to_string()).unwrap();
                 keep(cache, root, &name);
                 assert!(cache.get(c"0", root, Asked::NOW).is_some(), "used all the time, forgotten at {name:?}");
-                let generations = cache.generations.read().unwrap();
+                let generations = read(&cache.generations);
                 let entries = generations.young.values().chain(generations.old.values());
-                assert!(entries.map(|entry| entry.stored.head_and_content().len()).sum::<usize>() <= 2 * HALF);
+                assert!(entries.map(|entry| entry.held.bytes()).sum::<usize>() <= 2 * HALF);
             }
             assert!(cache.get(c"1", root, Asked::NOW).is_none());
+        });
+    }
+
+    #[test]
+    fn few_files_stay_open_and_none_for_long() {
+        with_files(|cache, root, directory| {
+            let open = |path: &CStr| Arc::new(Held::open(File::open(root, path).unwrap(), representation()));
+            for name in 0..100 {
+                let path = CString::new(name.to_string()).unwrap();
+                let held = open(&path);
+                cache.put(&path, &held);
+                assert!(Arc::ptr_eq(&cache.get(&path, root, Asked::NOW).unwrap(), &held));
+                assert!(read(&cache.open).len() <= 8);
+            }
+            cache.close_old();
+            let (entry, _) = cache.look_up(c"99").unwrap();
+            entry.opened_ms.store(0, Relaxed);
+            assert!(cache.get(c"99", root, Asked::NOW).is_none(), "opened anew");
+            cache.put(c"99", &open(c"99"));
+            cache.look_up(c"99").unwrap().0.opened_ms.store(0, Relaxed);
+            cache.close_old();
+            assert!(cache.look_up(c"99").is_none());
+            fs::write(directory.join("large"), vec![0; LARGEST_OPEN as usize + 1]).unwrap();
+            cache.put(c"large", &open(c"large"));
+            assert!(cache.look_up(c"large").is_none());
         });
     }
 
@@ -241,11 +306,11 @@ mod tests {
         with_files(|cache, root, directory| {
             let later = SystemTime::now() + Duration::from_secs(10);
             let file = File::open(root, c"1").unwrap();
-            assert!(!cache.wants(&file, SystemTime::now()), "written just now");
-            assert!(cache.wants(&file, later));
-            assert!(!Cache::new(0).wants(&file, later), "no room");
-            fs::write(directory.join("large"), vec![0; LARGEST as usize + 1]).unwrap();
-            assert!(!Cache::new(1 << 30).wants(&File::open(root, c"large").unwrap(), later));
+            assert!(!cache.has_room_for(&file, SystemTime::now()), "written just now");
+            assert!(cache.has_room_for(&file, later));
+            assert!(!Cache::new(0, 8).has_room_for(&file, later), "no room");
+            fs::write(directory.join("large"), vec![0; LARGEST_IN_MEMORY as usize + 1]).unwrap();
+            assert!(!Cache::new(1 << 30, 8).has_room_for(&File::open(root, c"large").unwrap(), later));
         });
     }
 }

@@ -8,8 +8,8 @@ use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
 use super::root::Root;
+use crate::http::Refusal;
 use crate::http::etag::Validator;
-use crate::http::{Refusal, Representation, response};
 
 /// What tells one state of one file from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,34 +54,6 @@ pub struct File {
     is_directory: bool,
 }
 
-/// A small file in memory, ready to be sent.
-#[derive(Debug)]
-pub struct Stored {
-    /// Which state of which file it is.
-    pub identity: Identity,
-    /// What is said of it.
-    pub representation: Representation,
-    bytes: Box<[u8]>,
-    head_length: usize,
-}
-
-impl Stored {
-    /// The end of a 200's head.
-    pub fn head(&self) -> &[u8] {
-        &self.bytes[..self.head_length]
-    }
-
-    /// The content.
-    pub fn content(&self) -> &[u8] {
-        &self.bytes[self.head_length..]
-    }
-
-    /// The end of a 200's head and the content.
-    pub fn head_and_content(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl File {
     /// Opens what `path` names beneath `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
@@ -120,35 +92,22 @@ impl File {
         Validator { size: self.identity.size, mtime_ns: self.identity.mtime_ns }
     }
 
-    /// Reads it whole.
-    pub fn store(self, representation: Representation) -> Result<Stored, Refusal> {
-        let mut bytes = Vec::with_capacity(256 + self.identity.size as usize);
-        response::describe(&mut bytes, &representation);
-        let head_length = bytes.len();
-        bytes.resize(head_length + self.identity.size as usize, 0);
-        self.read(&mut bytes[head_length..])?;
-        // A write that came while it was read shows here; the caller stores none that were written to a moment ago.
-        let now = fstat(&self.fd).map_err(refuse)?;
-        if Identity::from(&now) != self.identity {
-            return Err(Refusal::Changed);
-        }
-        Ok(Stored { identity: self.identity, representation, bytes: bytes.into(), head_length })
-    }
-
-    fn read(&self, mut content: &mut [u8]) -> Result<(), Refusal> {
-        let mut offset = 0;
-        while !content.is_empty() {
-            match pread(&self.fd, content, offset) {
+    /// Appends its content to `bytes`.
+    pub fn read(&self, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
+        let begin = bytes.len();
+        bytes.resize(begin + self.identity.size as usize, 0);
+        let mut read = begin;
+        while read < bytes.len() {
+            match pread(&self.fd, &mut bytes[read..], (read - begin) as i64) {
                 Ok(0) => return Err(Refusal::Changed),
-                Ok(length) => {
-                    offset += length as i64;
-                    content = &mut content[length..];
-                }
+                Ok(length) => read += length,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(refuse(errno)),
             }
         }
-        Ok(())
+        // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
+        let now = fstat(&self.fd).map_err(refuse)?;
+        if Identity::from(&now) == self.identity { Ok(()) } else { Err(Refusal::Changed) }
     }
 }
 

@@ -5,6 +5,7 @@
 mod cache;
 mod directory;
 pub mod file;
+mod held;
 pub mod root;
 mod variants;
 mod walk;
@@ -24,8 +25,9 @@ use crate::http::{Refusal, Representation, Status, Target, media_type};
 use crate::options::Options;
 
 use cache::Cache;
+pub use file::File;
 use file::Identity;
-pub use file::{File, Stored};
+pub use held::{Content, Held};
 use root::Root;
 use variants::Variants;
 
@@ -34,6 +36,9 @@ const INDEX: &[u8] = b"index.html\0";
 
 /// The largest error page that is sent, in bytes: it is sent for every error of its kind.
 const LARGEST_PAGE: u64 = 64 * 1024;
+
+/// The most files that a worker keeps open for the next request.
+const MOST_OPEN: usize = 128;
 
 /// How often the root's path is looked at, in milliseconds: whether another directory is there now.
 const LOOK_MS: u64 = 500;
@@ -47,6 +52,7 @@ pub struct Site {
     dotfiles: bool,
     listing: bool,
     cache_size: usize,
+    most_open: usize,
     tree: RwLock<Arc<Tree>>,
     looked_ms: AtomicU64,
 }
@@ -61,8 +67,8 @@ struct Tree {
 }
 
 impl Tree {
-    fn new(root: Root, cache_size: usize) -> Self {
-        Tree { root, cache: Cache::new(cache_size), variants: Variants::default() }
+    fn new(root: Root, cache: Cache) -> Self {
+        Tree { root, cache, variants: Variants::default() }
     }
 }
 
@@ -83,10 +89,8 @@ impl Asked {
 /// What a target names.
 #[derive(Debug)]
 pub enum Found {
-    /// A small file, from memory.
-    Stored(Arc<Stored>),
-    /// A file, open, and what is said of it.
-    File(File, Representation),
+    /// A file, and what is said of it.
+    File(Arc<Held>),
     /// A directory that was asked for without its slash.
     Directory,
     /// A directory without an index, and what it holds.
@@ -94,9 +98,11 @@ pub enum Found {
 }
 
 impl Site {
-    /// Opens the document root.
-    pub fn open(options: &Options) -> Result<Self, Failure> {
-        let tree = Tree::new(Root::open(&options.root)?, options.cache_size);
+    /// Opens the document root, for processes that may have so many descriptors each.
+    pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
+        // Enough for the files that are asked for at one time; most descriptors are for connections.
+        let most_open = (descriptors / 8).min(MOST_OPEN);
+        let tree = Tree::new(Root::open(&options.root)?, Cache::new(options.cache_size, most_open));
         Ok(Site {
             // A relative path is that of the directory in which the server was started.
             path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
@@ -105,6 +111,7 @@ impl Site {
             dotfiles: options.dotfiles,
             listing: options.listing,
             cache_size: options.cache_size,
+            most_open,
             tree: RwLock::new(Arc::new(tree)),
             looked_ms: AtomicU64::new(clock::now_ms()),
         })
@@ -116,22 +123,29 @@ impl Site {
         let now_ms = clock::now_ms();
         let looked_ms = self.looked_ms.load(Relaxed);
         // One thread looks; the others go on with what they have.
-        if now_ms < looked_ms + LOOK_MS
-            || self.looked_ms.compare_exchange(looked_ms, now_ms, Relaxed, Relaxed).is_err()
-            || tree.root.is_at(&self.path)
+        if now_ms < looked_ms + LOOK_MS || self.looked_ms.compare_exchange(looked_ms, now_ms, Relaxed, Relaxed).is_err()
         {
+            return tree;
+        }
+        tree.cache.close_old();
+        if tree.root.is_at(&self.path) {
             return tree;
         }
         match Root::open(&self.path) {
             Ok(root) => {
                 tracing::info!("The document root {} is another directory now.", self.path.display());
-                let tree = Arc::new(Tree::new(root, self.cache_size));
+                let tree = Arc::new(Tree::new(root, Cache::new(self.cache_size, self.most_open)));
                 *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree.clone();
                 tree
             }
             // In the middle of a swap, or gone: what was there is served until something else is.
             Err(_) => tree,
         }
+    }
+
+    /// Closes the files that were open for requests to come and have not been asked for.
+    pub fn rest(&self) {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner).clone().cache.close_old();
     }
 
     /// Finds what `target` names, in the coding that the client likes best. `path` is scratch space.
@@ -182,7 +196,7 @@ impl Site {
     }
 
     /// The site's own page for an error, if it has one that is small: 404.html, 403.html, 50x.html in the root.
-    pub fn error_page(&self, status: Status) -> Option<Arc<Stored>> {
+    pub fn error_page(&self, status: Status) -> Option<Arc<Held>> {
         let path = match status.code() {
             403 => c"403.html",
             404 => c"404.html",
@@ -191,10 +205,10 @@ impl Site {
         };
         let tree = self.tree();
         match self.fetch(&tree, path, Asked::NOW, |file, now| self.describe(path, file, now)).ok()? {
-            Found::Stored(stored) => Some(stored),
-            Found::File(file, representation) if representation.size <= LARGEST_PAGE => {
-                file.store(representation).ok().map(Arc::new)
-            }
+            Found::File(page) if page.identity.size <= LARGEST_PAGE => match page.content() {
+                Content::Memory(_) => Some(page),
+                Content::Disk(file) => Held::in_memory(file, page.representation.clone()).ok().map(Arc::new),
+            },
             _ => None,
         }
     }
@@ -207,8 +221,8 @@ impl Site {
         asked: Asked,
         describe: impl FnOnce(&File, SystemTime) -> Representation,
     ) -> Result<Found, Refusal> {
-        if let Some(stored) = tree.cache.get(path, &tree.root, asked) {
-            return Ok(Found::Stored(stored));
+        if let Some(held) = tree.cache.get(path, &tree.root, asked) {
+            return Ok(Found::File(held));
         }
         let file = File::open(&tree.root, path)?;
         if file.is_directory() {
@@ -216,19 +230,18 @@ impl Site {
         }
         let now = SystemTime::now();
         let representation = describe(&file, now);
-        if !tree.cache.wants(&file, now) {
-            return Ok(Found::File(file, representation));
-        }
-        let stored = Arc::new(file.store(representation)?);
-        tree.cache.put(path, &stored);
-        Ok(Found::Stored(stored))
+        let held = Arc::new(match tree.cache.has_room_for(&file, now) {
+            true => Held::in_memory(&file, representation)?,
+            false => Held::open(file, representation),
+        });
+        tree.cache.put(path, &held);
+        Ok(Found::File(held))
     }
 
     /// An original beside which there are variants. What memory has of it may be from before there were any.
     fn as_one_of_several(&self, tree: &Tree, path: &CStr, asked: Asked, original: Found) -> Result<Found, Refusal> {
         match original {
-            Found::File(file, representation) => Ok(Found::File(file, representation.coded(Coding::Identity))),
-            Found::Stored(stored) if !stored.representation.varies => {
+            Found::File(held) if !held.representation.varies => {
                 tree.cache.forget(path);
                 self.fetch(tree, path, asked, |file, now| self.describe(path, file, now).coded(Coding::Identity))
             }
@@ -261,8 +274,7 @@ impl Found {
     /// Which state of which file it is, if it is one.
     fn identity(&self) -> Option<Identity> {
         match self {
-            Found::Stored(stored) => Some(stored.identity),
-            Found::File(file, _) => Some(file.identity()),
+            Found::File(held) => Some(held.identity),
             Found::Directory | Found::Listing(_) => None,
         }
     }

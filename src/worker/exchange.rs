@@ -8,7 +8,7 @@ use crate::clock::Date;
 use crate::http::request::{Body, Method};
 use crate::http::response::{self, Context};
 use crate::http::{Plan, Refusal, Request, Status, coding, listing, range, target};
-use crate::site::{Asked, File, Found};
+use crate::site::{Asked, Content, File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
 #[derive(Debug, Default)]
@@ -48,12 +48,12 @@ pub fn answer(
             report(worker, &refusal, request.method_name, request.target);
             let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
             let status = refusal.status();
-            match worker.site.error_page(status) {
-                Some(page) => {
-                    let content_type = &page.representation.content_type;
-                    response::error_with_page(output, context, status, content_type, page.content());
+            let page = worker.site.error_page(status);
+            match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
+                Some((content_type, Content::Memory(page))) => {
+                    response::error_with_page(output, context, status, content_type, page);
                 }
-                None => response::error(output, context, status),
+                _ => response::error(output, context, status),
             }
         }
     }
@@ -116,22 +116,23 @@ fn content(
         Found::Listing(entries) => {
             response::listing(output, context, "text/html; charset=utf-8", &listing::html(target.path, entries));
         }
-        Found::Stored(stored) => match stored.representation.plan(request) {
-            Plan::Whole => {
-                response::ok(output, context);
-                let is_get = request.method == Method::Get;
-                output.extend_from_slice(if is_get { stored.head_and_content() } else { stored.head() });
+        Found::File(held) => {
+            let plan = held.representation.plan(request);
+            match plan {
+                Plan::Whole => {
+                    response::ok(output, context);
+                    output.extend_from_slice(held.head());
+                }
+                Plan::NotModified => {
+                    response::not_modified(output, context);
+                    output.extend_from_slice(held.validators());
+                }
+                _ => response::file(output, context, &held.representation, &plan),
             }
-            plan => {
-                response::file(output, context, &stored.representation, &plan);
-                append_from_memory(output, stored.content(), &plan);
-            }
-        },
-        Found::File(file, representation) => {
-            let plan = representation.plan(request);
-            response::file(output, context, &representation, &plan);
-            if request.method == Method::Get {
-                send_from_disk(connection, file, plan);
+            match held.content() {
+                _ if request.method == Method::Head => {}
+                Content::Memory(content) => append_from_memory(output, content, &plan),
+                Content::Disk(file) => send_from_disk(connection, file, plan),
             }
         }
     }
@@ -142,6 +143,7 @@ fn content(
 fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
     let of = |span: &range::Span| &content[span.start as usize..span.end as usize];
     match plan {
+        Plan::Whole => output.extend_from_slice(content),
         Plan::Part(span) => output.extend_from_slice(of(span)),
         Plan::Parts(multipart) => {
             for part in &multipart.parts {
@@ -150,14 +152,13 @@ fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
             }
             output.extend_from_slice(multipart.end.as_bytes());
         }
-        Plan::Whole | Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
+        Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
     }
 }
 
 /// Leaves what a plan, of a GET, sends of a file to be sent after the head.
-fn send_from_disk(connection: &mut Connection, file: File, plan: Plan) {
+fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) {
     let size = file.identity().size;
-    let file = Arc::new(file);
     let is_several = matches!(plan, Plan::Parts(_));
     let span =
         |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: is_several });

@@ -54,6 +54,7 @@ fn run(worker: &'static Worker) {
     let mut reports = [EpollEvent::empty(); EVENTS];
     loop {
         let Some(event) = worker.ready.take().or_else(|| wait(worker, &mut reports)) else {
+            worker.site.rest();
             if worker.crew.may_leave() {
                 return;
             }
