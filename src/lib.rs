@@ -43,6 +43,13 @@
 //! A worker's heartbeat is a counter in the shared [`scoreboard`] rather than a message on its [`lifeline`]: the
 //! supervisor then wakes for its own tick alone, not for every worker's. The lifeline carries readiness, and by its end
 //! of file the death of either side.
+//!
+//! A thread gets many events from the kernel in one call and leaves all but one of them where any thread finds them: that
+//! costs as little as an event loop does, and a request that blocks still holds up nobody. epoll reports each change of a
+//! connection once (edge-triggered), so that parking one is no system call.
+//!
+//! "Never stale" means that an answer is not older than its request: a look at the disk that came after a request had begun
+//! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
 pub mod clients;
 pub mod clock;
