@@ -24,6 +24,7 @@ mod random;
 mod ranges;
 mod refusals;
 mod releases;
+mod saturation;
 mod slow_clients;
 mod start;
 mod stop;
