@@ -71,6 +71,9 @@ pub fn parse<'f, 'b>(
     storage: &'f mut Storage<'b>,
     limits: &Limits,
 ) -> Result<Option<Request<'f, 'b>>, Refusal> {
+    if buffer.len() - buffer.trim_ascii_start().len() > limits::BLANK_BYTES {
+        return Err(Refusal::Malformed("too many empty lines stand before a request"));
+    }
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(buffer, &mut storage[..limits.fields.min(limits::FIELDS)]) {
         Ok(Complete(length)) => {
@@ -230,10 +233,8 @@ fn has_token(value: &[u8], token: &str) -> bool {
 
 fn within_limits(buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let line = buffer.trim_ascii_start();
-    if buffer.len() - line.len() > limits::BLANK_BYTES {
-        return Err(Refusal::Malformed("too many empty lines stand before a request"));
-    }
-    if line.len() > limits.request_line_bytes && !line[..limits.request_line_bytes].contains(&b'\n') {
+    let most = limits.request_line_bytes + "\r\n".len();
+    if line.len() >= most && !line[..most].contains(&b'\n') {
         return Err(Refusal::LongRequestLine);
     }
     if buffer.len() >= limits.head_bytes {
@@ -448,6 +449,7 @@ mod tests {
         whole("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
         whole("\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
         refused("\r\n".repeat(20), Status::BadRequest);
+        refused("\r\n".repeat(20) + "GET / HTTP/1.1\r\nHost: x\r\n\r\n", Status::BadRequest);
     }
 
     #[test]
@@ -487,6 +489,11 @@ mod tests {
         let limits = Limits::default();
         let line = |length: usize| format!("GET /{} HTTP/1.1\r\n", "a".repeat(length - "GET / HTTP/1.1".len()));
         whole(&(line(8000) + "Host: x\r\n\r\n"));
+        let longest = line(limits.request_line_bytes);
+        whole(&(longest.clone() + "Host: x\r\n\r\n"));
+        for length in longest.len() - 3..=longest.len() {
+            assert_eq!(read(&longest.as_bytes()[..length]), Ok(None), "{length} bytes");
+        }
         refused(line(limits.request_line_bytes + 1) + "Host: x\r\n\r\n", Status::UriTooLong);
         refused("GET /".to_string() + &"a".repeat(limits.request_line_bytes), Status::UriTooLong);
         let field = |length: usize| format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(length));

@@ -43,7 +43,7 @@ impl Target<'_, '_> {
         }
         if let Some(query) = self.query {
             location.push('?');
-            location.push_str(query);
+            encode_query(query, &mut location);
         }
         location
     }
@@ -151,17 +151,23 @@ fn hex_digit(digit: u8) -> Option<u8> {
 
 /// Percent-encodes whatever may not stand in a path as it is (RFC 3986 §3.3).
 pub(super) fn encode(path: &[u8], out: &mut String) {
-    for &byte in path {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' => out.push(byte as char),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' => out.push(byte as char),
-            b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' => out.push(byte as char),
-            _ => {
-                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-                out.push('%');
-                out.push(DIGITS[usize::from(byte >> 4)] as char);
-                out.push(DIGITS[usize::from(byte & 15)] as char);
-            }
+    encode_except(b"/-._~!$&'()*+,;=:@", path, out);
+}
+
+/// Percent-encodes whatever may not stand in a URI at all (RFC 3986 §2): escapes stay as they were sent.
+fn encode_query(query: &str, out: &mut String) {
+    encode_except(b"/-._~!$&'()*+,;=:@?%[]", query.as_bytes(), out);
+}
+
+fn encode_except(plain: &[u8], bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push('%');
+            out.push(DIGITS[usize::from(byte >> 4)] as char);
+            out.push(DIGITS[usize::from(byte & 15)] as char);
         }
     }
 }
@@ -290,6 +296,7 @@ mod tests {
         let location = |target| decode(target, &mut Vec::new()).unwrap().with_slash();
         assert_eq!(location("/a"), "/a/");
         assert_eq!(location("/a?b=c"), "/a/?b=c");
+        assert_eq!(location("/a?b=%c3%A9&c[]=?é\"<|"), "/a/?b=%c3%A9&c[]=?%C3%A9%22%3C%7C");
         assert_eq!(location("//evil.example/.."), "/");
         assert_eq!(location("//evil.example"), "/evil.example/");
         assert_eq!(location("/%0d%0aSet-Cookie:x"), "/%0D%0ASet-Cookie:x/");

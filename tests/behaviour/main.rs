@@ -5,6 +5,8 @@
 //! waited for, up to a deadline.
 
 mod activation;
+#[path = "../fuzz/src/answer.rs"]
+mod answer;
 mod blocked_disk;
 mod capacity;
 mod codings;
@@ -22,6 +24,8 @@ mod old_kernel;
 mod precompress;
 mod random;
 mod ranges;
+#[path = "../fuzz/src/reading.rs"]
+mod reading;
 mod refusals;
 mod releases;
 mod saturation;

@@ -1,10 +1,14 @@
 //! Requests in random order, cut at random places, and random bytes: as many answers as requests, each well-formed. The
-//! seed is fixed, so that a failure can be repeated.
+//! seed is fixed, so that a failure can be repeated. The reader of answers and the second reading of requests are those of
+//! tests/fuzz, which goes further.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
+use otus_httpd::http::Limits;
+
 use crate::support::{Server, Site};
+use crate::{answer, reading};
 
 /// Knuth's MMIX generator.
 struct Random(u64);
@@ -67,17 +71,6 @@ fn exchange(server: &Server, random: &mut Random, bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Takes one answer off; its status. `content` is its length where the head does not say.
-fn take(answers: &mut &[u8], content: Option<usize>) -> u16 {
-    let end = answers.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
-    let head = std::str::from_utf8(&answers[..end]).expect("a head in ASCII");
-    assert!(head.starts_with("HTTP/1.1 "), "{head}");
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map(|n| n.parse().unwrap());
-    let length = content.or(length).expect("a length");
-    *answers = &answers[end + length..];
-    head[9..12].parse().unwrap()
-}
-
 #[test]
 fn any_order_cut_anywhere_gets_as_many_answers_as_requests() {
     let server = Server::of(&site());
@@ -87,8 +80,10 @@ fn any_order_cut_anywhere_gets_as_many_answers_as_requests() {
         let bytes: String = chosen.iter().map(|(request, ..)| *request).collect();
         let answers = exchange(&server, &mut random, bytes.as_bytes());
         let mut rest = answers.as_slice();
-        for (request, status, content) in &chosen {
-            assert_eq!(take(&mut rest, *content), *status, "round {round}: {request:?} of {chosen:?}");
+        for (request, status, length) in &chosen {
+            let answer = answer::take(&mut rest, request.starts_with("HEAD "));
+            assert_eq!(answer.status, *status, "round {round}: {request:?} of {chosen:?}");
+            assert!(length.is_none_or(|length| length == answer.body.len()), "round {round}: {answer:?}");
         }
         assert!(rest.is_empty(), "round {round}: more answers than requests {chosen:?}");
     }
@@ -116,17 +111,10 @@ fn any_bytes_get_well_formed_answers_and_hurt_nobody() {
             }
         }
         let answers = exchange(&server, &mut random, &bytes);
-        // HEAD may be among them, so where an answer ends is not known to the byte; where one begins, it is whole.
-        assert!(
-            answers.is_empty() || answers.starts_with(b"HTTP/1.1 "),
-            "round {round}: {:?}",
-            bytes.escape_ascii().to_string()
-        );
-        let text = String::from_utf8_lossy(&answers);
-        for head in text.split("HTTP/1.1 ").skip(1) {
-            assert!(head[..3].parse::<u16>().is_ok_and(|status| (200..506).contains(&status)), "round {round}: {head}");
-            assert!(head.contains("\r\nDate: ") && head.contains("\r\n\r\n"), "round {round}: {head}");
-        }
+        let (due, may_err) = reading::read(&bytes, &Limits::default(), usize::MAX);
+        // Shown if it fails.
+        eprintln!("round {round}: {}", bytes.escape_ascii());
+        answer::read(&answers, &due, may_err);
     }
     assert_eq!(server.get("/a").text(), "a");
     assert_eq!(server.workers(), workers, "no worker died");

@@ -1,0 +1,114 @@
+//! A small site with a bit of everything, and a worker that serves it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use clap::Parser;
+use otus_httpd::http::Limits;
+use otus_httpd::options::CommandLine;
+use otus_httpd::worker::{Plan, Solo};
+use tempfile::TempDir;
+
+use crate::answer::Answer;
+
+/// Path and length of every file; no two are of one length, so that an entity tag says which file was sent. Those above
+/// 32 KiB are sent from the disk.
+const FILES: [(&str, usize); 13] = [
+    ("empty", 0),
+    ("a.txt", 1),
+    ("index.html", 300),
+    ("404.html", 200),
+    ("page.html", 3_000),
+    ("page.html.br", 900),
+    ("page.html.zst", 1_000),
+    ("page.html.gz", 1_100),
+    ("large.bin", 40_000),
+    ("large.bin.gz", 35_000),
+    ("dir/<a b>&\u{444}", 2),
+    ("dir/sub/b.json", 3),
+    (".well-known/x", 4),
+];
+
+/// A worker, and what it serves.
+#[derive(Debug)]
+pub struct Site {
+    pub solo: Solo,
+    pub limits: Limits,
+    pub most_requests: usize,
+    directory: TempDir,
+}
+
+impl Site {
+    /// A site served with the options as they come.
+    pub fn plain() -> Site {
+        Site::new(&[])
+    }
+
+    /// A site that lists directories, keeps nothing in memory, and has the smallest limits.
+    pub fn narrow() -> Site {
+        let limits = ["--max-request-line=512", "--max-head=600", "--max-fields=8", "--max-requests=6"];
+        Site::new(&[&limits[..], &["--listing", "--dotfiles", "--charset=utf-8", "--cache-size=0"]].concat())
+    }
+
+    fn new(arguments: &[&str]) -> Site {
+        let directory = tempfile::tempdir().unwrap();
+        write_files(directory.path());
+        let root = directory.path().to_str().unwrap();
+        let command_line = [&["otus-httpd", "--workers=1", "--root", root], arguments].concat();
+        let options = CommandLine::try_parse_from(command_line).unwrap().options;
+        let site = otus_httpd::site::Site::open(&options, 1024).unwrap();
+        let (limits, most_requests) = (options.limits(), options.max_requests);
+        let plan = Plan { options, sockets: Vec::new(), site, descriptors: 1024, clients: None };
+        Site { solo: Solo::new(Box::leak(Box::new(plan))).unwrap(), limits, most_requests, directory }
+    }
+
+    /// Checks that what an answer says is in a file is in the file.
+    pub fn check(&self, answer: &Answer, method: &str) {
+        let content = answer.field("ETag").map(content_of);
+        match (answer.status, content) {
+            (200, Some(content)) if method == "GET" => assert!(answer.body == content, "{:?}", answer.fields),
+            (200, Some(content)) => assert_eq!(answer.field("Content-Length"), Some(&*content.len().to_string())),
+            (206, Some(content)) => {
+                for (first, size, part) in answer.parts() {
+                    assert_eq!(size, content.len() as u64);
+                    assert!(content[first as usize..].starts_with(part), "{:?}", answer.fields);
+                }
+            }
+            (404, _) if method == "GET" => assert!(answer.body == bytes(200), "{:?}", answer.fields),
+            _ => {}
+        }
+    }
+
+    /// Where the files are.
+    pub fn root(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+fn write_files(root: &Path) {
+    for (path, length) in FILES {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes(length)).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    }
+    symlink("../a.txt", root.join("dir/link")).unwrap();
+    symlink("/etc/passwd", root.join("dir/out")).unwrap();
+    symlink("loop", root.join("loop")).unwrap();
+}
+
+/// The content of a file, which its length decides; no part of it looks like another one close by.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761).wrapping_add(length as u32) >> 13) as u8).collect()
+}
+
+/// What lies in the file with this entity tag: its length in hexadecimal digits comes first.
+fn content_of(etag: &str) -> Vec<u8> {
+    let length = etag.trim_start_matches('"').split('-').next().unwrap();
+    let length = usize::from_str_radix(length, 16).unwrap();
+    assert!(FILES.iter().any(|(_, of)| *of == length), "{etag} is the tag of no file");
+    bytes(length)
+}

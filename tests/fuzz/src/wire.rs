@@ -1,0 +1,105 @@
+//! One connection between a client that sends what it is told and a worker that gets its turns.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{setsockopt, sockopt::SndBuf};
+use otus_httpd::worker::Solo;
+
+/// So many pieces a stream is cut into at most, so that a long one does not take long.
+const PIECES: usize = 500;
+
+/// How a stream is cut, and what happens between the pieces: used over and over.
+#[derive(Debug, Clone, Copy)]
+pub struct Cuts(pub [u16; 3]);
+
+impl Cuts {
+    /// Bytes in front of a fuzzer's input.
+    pub fn from_front(input: &[u8]) -> Option<(Cuts, &[u8])> {
+        let (front, rest) = input.split_first_chunk::<6>()?;
+        let word = |n: usize| u16::from_le_bytes([front[2 * n], front[2 * n + 1]]);
+        Some((Cuts([word(0), word(1), word(2)]), rest))
+    }
+}
+
+/// Sends `stream` over a connection of its own, cut as `cuts` say, and returns everything that comes back. The client
+/// ends when it has sent everything. `is_small` gives the worker's side the least room to send into.
+pub fn exchange(solo: &mut Solo, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
+    let (client, server) = UnixStream::pair().unwrap();
+    client.set_nonblocking(true).unwrap();
+    server.set_nonblocking(true).unwrap();
+    if is_small {
+        setsockopt(&server, SndBuf, &1).unwrap();
+    }
+    solo.accept(server.into());
+    let mut exchange = Exchange { solo, client, answers: Vec::new(), has_ended: false };
+    exchange.send(stream, cuts);
+    exchange.finish();
+    exchange.answers
+}
+
+struct Exchange<'s> {
+    solo: &'s mut Solo,
+    client: UnixStream,
+    answers: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Exchange<'_> {
+    fn send(&mut self, mut rest: &[u8], cuts: Cuts) {
+        for (number, cut) in cuts.0.iter().cycle().enumerate() {
+            if rest.is_empty() || self.has_ended {
+                return;
+            }
+            // Twelve bits are the length of a piece, 0 for all that is left; then come the turns, and whether to read.
+            let length = match usize::from(cut & 0xfff) {
+                length if length > 0 && number < PIECES => length.min(rest.len()),
+                _ => rest.len(),
+            };
+            match self.client.write(&rest[..length]) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.solo.turn();
+                    self.receive();
+                }
+                // The server has ended it.
+                Err(_) => return,
+            }
+            for _ in 0..cut >> 12 & 3 {
+                self.solo.turn();
+            }
+            if cut >> 14 & 1 == 1 {
+                self.receive();
+            }
+        }
+    }
+
+    /// Reads what is there.
+    fn receive(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        while !self.has_ended {
+            match self.client.read(&mut buffer) {
+                Ok(0) => self.has_ended = true,
+                Ok(length) => self.answers.extend_from_slice(&buffer[..length]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Closed, with bytes of the client unread.
+                Err(_) => self.has_ended = true,
+            }
+        }
+    }
+
+    /// The client ends; the server has to come to an end, too, and never rests before.
+    fn finish(&mut self) {
+        // A server that has ended already is not told.
+        let _ = self.client.shutdown(Shutdown::Write);
+        let mut idle = 0;
+        while !self.has_ended {
+            let before = self.answers.len();
+            self.solo.turn();
+            self.receive();
+            idle = if self.answers.len() > before { 0 } else { idle + 1 };
+            assert!(idle < 100, "the connection does not end");
+        }
+    }
+}

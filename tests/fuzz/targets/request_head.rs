@@ -1,0 +1,52 @@
+//! A request's head and body: what is read does not depend on how much has come, and is what a second reading reads.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use otus_httpd::http::{Limits, request};
+use otus_httpd_fuzz::reading::{self, Front};
+
+fn limits(choice: u8) -> Limits {
+    match choice % 4 {
+        0 => Limits::default(),
+        1 => Limits { request_line_bytes: 20, ..Limits::default() },
+        2 => Limits { head_bytes: 60, fields: 3, ..Limits::default() },
+        _ => Limits { request_line_bytes: 32, head_bytes: 128, fields: 256, body_bytes: 16 },
+    }
+}
+
+/// The length of the request in front, whether the connection goes on behind it, and whether its body is too large; an
+/// error is the end of everything.
+fn read(bytes: &[u8], limits: &Limits) -> Option<Result<(usize, bool, bool), ()>> {
+    let mut storage = request::storage();
+    let request = match request::parse(bytes, &mut storage, limits) {
+        Ok(request) => request?,
+        Err(_) => return Some(Err(())),
+    };
+    let is_last = !request.keep_alive || request.body != request::Body::Dropped;
+    Some(Ok((request.length, is_last, request.body == request::Body::TooLarge)))
+}
+
+// One byte chooses the limits; the rest is what has come.
+fuzz_target!(|input: &[u8]| {
+    let Some((&choice, bytes)) = input.split_first() else { return };
+    let limits = limits(choice);
+    let whole = read(bytes, &limits);
+
+    match (reading::first(bytes, &limits), &whole) {
+        (Front::Request { length, is_last, is_too_large, .. }, Some(Ok(request))) => {
+            assert_eq!((length, is_last || is_too_large, is_too_large), *request);
+        }
+        // Of chunks that are too many, the wrong ones may be seen first.
+        (Front::Request { is_too_large: true, .. }, Some(Err(()))) => {}
+        (Front::Refused, Some(Err(()))) | (Front::Waiting, None) | (Front::Unclear, None | Some(Err(()))) => {}
+        (expected, found) => panic!("{expected:?}, but {found:?}"),
+    }
+
+    // What was read early stays true. A body that is too large may be found wrong by whoever sees more of it.
+    let is_too_large = |read: &Option<_>| matches!(read, Some(Ok((_, _, true))));
+    let step = bytes.len().div_ceil(200).max(1);
+    for early in (0..bytes.len()).step_by(step).filter_map(|length| read(&bytes[..length], &limits)) {
+        let early = Some(early);
+        assert!(early == whole || is_too_large(&early) && whole == Some(Err(())), "{early:?}, then {whole:?}");
+    }
+});
