@@ -62,7 +62,7 @@ impl Slab {
 }
 
 /// The counters of all workers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scoreboard(Vec<Slab>);
 
 impl Scoreboard {
@@ -75,6 +75,11 @@ impl Scoreboard {
     /// The counters of worker number `worker`, from 0.
     pub fn slab(&self, worker: usize) -> Slab {
         self.0[worker]
+    }
+
+    /// How many workers it is for.
+    pub fn workers(&self) -> usize {
+        self.0.len()
     }
 
     /// The sum over all workers.

@@ -100,14 +100,13 @@ impl Team {
     fn spawn(&mut self, number: usize) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let mut own = Some(own);
-        let slab = self.board.slab(number);
-        slab.clear_levels();
-        let plan = self.plan;
+        self.board.slab(number).clear_levels();
+        let (plan, board) = (self.plan, self.board.clone());
         let pid = sys::fork(|| {
             // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
             own.take();
             self.posts.clear();
-            worker::run(plan, number, &theirs, slab)
+            worker::run(plan, number, &theirs, board)
         })?;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();

@@ -41,14 +41,36 @@ impl Door {
     pub fn open(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Closed {
-            for (index, socket) in self.sockets.iter().enumerate() {
-                // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
-                let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-                epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64))?;
-            }
+            self.watch(epoll)?;
             *state = State::Open;
         }
         Ok(())
+    }
+
+    /// Lets the other workers go first: the kernel wakes the first of those who wait, in the order in which they came.
+    pub fn step_back(&self, epoll: &Epoll) -> nix::Result<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state != State::Open {
+            return Ok(());
+        }
+        self.leave(epoll);
+        self.watch(epoll)
+    }
+
+    fn watch(&self, epoll: &Epoll) -> nix::Result<()> {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
+            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+            epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64))?;
+        }
+        Ok(())
+    }
+
+    fn leave(&self, epoll: &Epoll) {
+        for socket in self.sockets {
+            // It was added by `watch` and is still open, so that this cannot fail.
+            let _ = epoll.delete(socket);
+        }
     }
 
     /// Leaves the listening sockets alone, and says whether it did not before.
@@ -70,10 +92,7 @@ impl Door {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_open = *state == State::Open;
         if was_open {
-            for socket in self.sockets {
-                // It was added by `open` and is still open, so that this cannot fail.
-                let _ = epoll.delete(socket);
-            }
+            self.leave(epoll);
         }
         if *state != State::Locked {
             *state = to;

@@ -27,7 +27,7 @@ use crate::clock::Moments;
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
 use crate::options::Options;
-use crate::scoreboard::{Counter, Slab};
+use crate::scoreboard::{Counter, Scoreboard, Slab};
 use crate::site::Site;
 use crate::sockets::Socket;
 
@@ -55,6 +55,9 @@ pub struct Plan {
     pub clients: Option<Clients>,
 }
 
+/// So many connections more than the others have are no reason to let them go first.
+const SLACK: u64 = 4;
+
 /// What the threads of a worker share.
 #[derive(Debug)]
 struct Worker {
@@ -70,6 +73,7 @@ struct Worker {
     moments: Moments,
     crew: Crew,
     slab: Slab,
+    board: Scoreboard,
     most_connections: u64,
     clients: Option<&'static Clients>,
     is_draining: AtomicBool,
@@ -77,9 +81,9 @@ struct Worker {
 }
 
 /// Runs worker number `number` in the process that was forked for it, and returns its exit status.
-pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, slab: Slab) -> i32 {
+pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, board: Scoreboard) -> i32 {
     let result =
-        Worker::new(plan, number, slab).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
+        Worker::new(plan, number, board).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
     match result {
         Ok(()) => 0,
         Err(error) => {
@@ -90,8 +94,9 @@ pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, slab: Slab)
 }
 
 impl Worker {
-    fn new(plan: &'static Plan, number: usize, slab: Slab) -> std::io::Result<Worker> {
+    fn new(plan: &'static Plan, number: usize, board: Scoreboard) -> std::io::Result<Worker> {
         let options = &plan.options;
+        let slab = board.slab(number);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
@@ -107,6 +112,7 @@ impl Worker {
             lot: Lot::new(plan.descriptors, slab),
             crew: Crew::new(options.max_threads, slab)?,
             slab,
+            board,
             // Half of the descriptors stay free for files.
             most_connections: share.min(plan.descriptors / 2) as u64,
             clients: plan.clients.as_ref(),
@@ -118,6 +124,13 @@ impl Worker {
     /// Whether this worker is to end when its requests in flight are answered.
     fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
+    }
+
+    /// Whether this worker has clearly more connections than the others have on average.
+    fn has_more_than_its_share(&self) -> bool {
+        let others = self.board.workers().saturating_sub(1) as u64;
+        let own = self.slab.get(Counter::Connections);
+        own * others > self.board.total(Counter::Connections).saturating_sub(own) + SLACK * others
     }
 
     fn is_full(&self) -> bool {

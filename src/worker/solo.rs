@@ -21,7 +21,7 @@ pub struct Solo {
 impl Solo {
     /// One that serves by `plan`, whose sockets it leaves alone.
     pub fn new(plan: &'static Plan) -> io::Result<Self> {
-        let worker = Worker::new(plan, 0, Scoreboard::new(1)?.slab(0))?;
+        let worker = Worker::new(plan, 0, Scoreboard::new(1)?)?;
         let desk = Desk::new(worker.limits.request_bytes());
         Ok(Solo { worker, desk, connection: None })
     }

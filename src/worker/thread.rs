@@ -138,6 +138,9 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
                 return None;
             };
             let connection = Connection::new(accepted, seat, worker.patience.idle(clock::now_ms()), worker.slab);
+            if worker.has_more_than_its_share() {
+                report_door(worker.door.step_back(&worker.epoll));
+            }
             if worker.is_full() && worker.door.close(&worker.epoll) && worker.complaints.full.is_due() {
                 tracing::warn!(
                     "The worker has as many connections as it may; further ones wait. Raise --max-connections."
@@ -188,7 +191,11 @@ pub fn dismiss(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
 
 /// Watches the listening sockets again.
 pub fn open_door(worker: &Worker) {
-    if let Err(errno) = worker.door.open(&worker.epoll) {
+    report_door(worker.door.open(&worker.epoll));
+}
+
+fn report_door(result: nix::Result<()>) {
+    if let Err(errno) = result {
         tracing::error!("Cannot watch the listening sockets ({errno}).");
     }
 }

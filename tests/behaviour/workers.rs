@@ -114,3 +114,18 @@ fn a_stopped_worker_loses_nobody() {
         assert_eq!(server.get("/a").text(), "a");
     }
 }
+
+#[test]
+fn connections_that_stay_are_shared_among_the_workers() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=3"]);
+    server.wait_until_ready();
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..60 {
+        clients.push(server.connect());
+        assert_eq!(clients.last_mut().unwrap().get("/a").text(), "a");
+    }
+    let open: Vec<usize> = server.workers().into_iter().map(sockets).collect();
+    // Nobody else wants a worker's attention here, so that the first to wait would take all of them.
+    assert!(open.iter().all(|open| (10..=30).contains(open)), "{open:?}");
+}
