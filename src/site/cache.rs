@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn few_files_stay_open_and_none_for_long() {
         with_files(|cache, root, directory| {
-            let open = |path: &CStr| Arc::new(Held::open(File::open(root, path).unwrap(), representation()));
+            let open = |path: &CStr| Arc::new(Held::open(File::open(root, path).unwrap(), representation()).unwrap());
             for name in 0..100 {
                 let path = CString::new(name.to_string()).unwrap();
                 let held = open(&path);

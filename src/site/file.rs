@@ -58,7 +58,7 @@ impl File {
     /// Opens what `path` names beneath `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
         let fd = root.open_beneath(path).map_err(refuse)?;
-        let stat = fstat(&fd).map_err(refuse)?;
+        let stat = fstat(&fd).map_err(refuse_open)?;
         let is_directory = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
             SFlag::S_IFDIR => true,
             SFlag::S_IFREG => false,
@@ -73,8 +73,9 @@ impl File {
     }
 
     /// Whether nothing has been written to it since it was opened.
-    pub fn is_unchanged(&self) -> bool {
-        fstat(&self.fd).is_ok_and(|now| Identity::from(&now).is_same_content(&self.identity))
+    pub fn is_unchanged(&self) -> Result<bool, Refusal> {
+        let now = fstat(&self.fd).map_err(refuse_open)?;
+        Ok(Identity::from(&now).is_same_content(&self.identity))
     }
 
     /// Whether it is a directory.
@@ -96,18 +97,31 @@ impl File {
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
         let begin = bytes.len();
         bytes.resize(begin + self.identity.size as usize, 0);
-        let mut read = begin;
-        while read < bytes.len() {
-            match pread(&self.fd, &mut bytes[read..], (read - begin) as i64) {
+        self.read_at(&mut bytes[begin..], 0)?;
+        // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
+        let now = fstat(&self.fd).map_err(refuse_open)?;
+        if Identity::from(&now) == self.identity { Ok(()) } else { Err(Refusal::Changed) }
+    }
+
+    /// Reads the byte at `offset`: a disk that fails is noticed before anything is said of the file.
+    pub fn probe(&self, offset: u64) -> Result<(), Refusal> {
+        self.read_at(&mut [0], offset)
+    }
+
+    fn read_at(&self, mut content: &mut [u8], offset: u64) -> Result<(), Refusal> {
+        let mut offset = offset as i64;
+        while !content.is_empty() {
+            match pread(&self.fd, content, offset) {
                 Ok(0) => return Err(Refusal::Changed),
-                Ok(length) => read += length,
+                Ok(length) => {
+                    offset += length as i64;
+                    content = &mut content[length..];
+                }
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(refuse(errno)),
+                Err(errno) => return Err(refuse_open(errno)),
             }
         }
-        // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
-        let now = fstat(&self.fd).map_err(refuse)?;
-        if Identity::from(&now) == self.identity { Ok(()) } else { Err(Refusal::Changed) }
+        Ok(())
     }
 }
 
@@ -126,5 +140,13 @@ pub(super) fn refuse(errno: Errno) -> Refusal {
         Errno::ENXIO | Errno::ENODEV => Refusal::NotAFile,
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Refusal::Exhausted(errno as i32),
         errno => Refusal::Disk(errno as i32),
+    }
+}
+
+/// Why a file that is open is refused all the same: it is there, and one, whatever the error says.
+fn refuse_open(errno: Errno) -> Refusal {
+    match refuse(errno) {
+        Refusal::NotFound | Refusal::OutsideRoot | Refusal::NotAFile => Refusal::Disk(errno as i32),
+        refusal => refusal,
     }
 }

@@ -29,12 +29,15 @@ pub enum Content<'h> {
 }
 
 impl Held {
-    /// Holds a file open.
-    pub fn open(file: File, representation: Representation) -> Held {
+    /// Holds a file open, which can be read.
+    pub fn open(file: File, representation: Representation) -> Result<Held, Refusal> {
+        if file.identity().size > 0 {
+            file.probe(0)?;
+        }
         let mut bytes = Vec::with_capacity(256);
         let validators = response::describe(&mut bytes, &representation);
         let (identity, head_length) = (file.identity(), bytes.len());
-        Held { identity, representation, bytes: bytes.into(), validators, head_length, file: Some(Arc::new(file)) }
+        Ok(Held { identity, representation, bytes: bytes.into(), validators, head_length, file: Some(Arc::new(file)) })
     }
 
     /// Holds a file's content in memory.

@@ -232,7 +232,7 @@ impl Site {
         let representation = describe(&file, now);
         let held = Arc::new(match tree.cache.has_room_for(&file, now) {
             true => Held::in_memory(&file, representation)?,
-            false => Held::open(file, representation),
+            false => Held::open(file, representation)?,
         });
         tree.cache.put(path, &held);
         Ok(Found::File(held))

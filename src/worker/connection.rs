@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollFlags;
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
@@ -176,8 +177,12 @@ impl Connection {
             send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
         } else if let Some(span) = &mut self.span {
             // What comes next must belong to what was said or sent before, if that is more than a moment ago.
-            if (span.has_begun || has_waited) && !span.file.is_unchanged() {
-                return Progress::Failed("it changed while it was sent".into());
+            if span.has_begun || has_waited {
+                match span.file.is_unchanged() {
+                    Ok(true) => {}
+                    Ok(false) => return Progress::Failed("it changed while it was sent".into()),
+                    Err(refusal) => return Progress::Failed(refusal.to_string()),
+                }
             }
             span.has_begun = true;
             let mut offset = span.offset as i64;
@@ -196,10 +201,8 @@ impl Connection {
                 self.handed += length as u64;
                 self.slab.add(Counter::BytesSent, length as u64);
             }
-            Err(Errno::EAGAIN) => return Progress::Blocked,
             Err(Errno::EINTR) => {}
-            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => return Progress::Broken("the client is gone"),
-            Err(errno) => return Progress::Failed(errno.desc().into()),
+            Err(errno) => return self.stop(errno),
         }
         let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
         if self.sent < output.len() || rest > 0 {
@@ -214,6 +217,28 @@ impl Connection {
             }
             None => self.finish_sending(),
         }
+    }
+
+    /// What an error in sending means. It may be the client's or the file's, and a file that can be read is not to blame.
+    fn stop(&self, errno: Errno) -> Progress {
+        let is_clients = || match errno {
+            Errno::EAGAIN => !self.has_room(),
+            errno => errno == Errno::EPIPE,
+        };
+        let file = self.span.as_ref().filter(|_| !is_clients());
+        match (file.map(|span| span.file.probe(span.offset)), errno) {
+            (Some(Err(refusal)), _) => Progress::Failed(refusal.to_string()),
+            (Some(Ok(())), Errno::EAGAIN) => Progress::More,
+            (None, Errno::EAGAIN) => Progress::Blocked,
+            (_, Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => Progress::Broken("the client is gone"),
+            _ => Progress::Failed(std::io::Error::from(errno).to_string()),
+        }
+    }
+
+    /// Whether the client's side takes more now. If not, the kernel will report that it does.
+    fn has_room(&self) -> bool {
+        let mut socket = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut socket, PollTimeout::ZERO) != Ok(0)
     }
 
     fn finish_sending(&mut self) -> Progress {
@@ -268,13 +293,25 @@ impl Connection {
         self.deadline_ms = deadline_ms;
     }
 
+    /// Ends it from this side: whoever has its next turn finds it over.
+    pub fn hang_up(&mut self) {
+        let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
+        self.phase = Phase::Lingering;
+        self.deadline_ms = u64::MAX;
+    }
+
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
     pub fn report_failure(&self, worker: &Worker, why: &str) {
         let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
             return self.report_cut(why);
         };
         let (path, offset) = (span.file.path(), span.offset);
-        tracing::warn!(path, offset, "Cannot send \"{}\" to its end: {why}. Said once a minute.", path.escape_debug());
+        tracing::warn!(
+            path,
+            offset,
+            "Cannot send \"{}\" to its end, from byte {offset} on: {why}. Said once a minute.",
+            path.escape_debug()
+        );
     }
 
     /// Says why an answer did not arrive whole.

@@ -132,7 +132,7 @@ fn content(
             match held.content() {
                 _ if request.method == Method::Head => {}
                 Content::Memory(content) => append_from_memory(output, content, &plan),
-                Content::Disk(file) => send_from_disk(connection, file, plan),
+                Content::Disk(file) => send_from_disk(connection, file, plan)?,
             }
         }
     }
@@ -156,16 +156,21 @@ fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
     }
 }
 
-/// Leaves what a plan, of a GET, sends of a file to be sent after the head.
-fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) {
+/// Leaves what a plan, of a GET, sends of a file to be sent after the head. That the file can be read at its beginning was
+/// seen when it was opened.
+fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> Result<(), Refusal> {
     let size = file.identity().size;
     let is_several = matches!(plan, Plan::Parts(_));
     let span =
         |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: is_several });
     match plan {
         Plan::Whole => connection.span = span(0, size),
-        Plan::Part(part) => connection.span = span(part.start, part.end),
+        Plan::Part(part) => {
+            file.probe(part.start)?;
+            connection.span = span(part.start, part.end);
+        }
         Plan::Parts(multipart) => {
+            multipart.parts.first().map_or(Ok(()), |part| file.probe(part.span.start))?;
             let parts = multipart.parts.into_iter();
             connection
                 .parts
@@ -174,6 +179,7 @@ fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) {
         }
         Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
     }
+    Ok(())
 }
 
 /// The three digits of an answer that has begun, for the log.

@@ -121,7 +121,10 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             connection.send_last(&answer);
             thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
-        Phase::Sending => connection.report_cut("the client takes too little"),
+        Phase::Sending => {
+            connection.report_cut("the client takes too little");
+            thread::dispose(worker, connection);
+        }
         Phase::Idle | Phase::Lingering => {}
     }
 }

@@ -184,6 +184,12 @@ pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline
     park(worker, connection, Wait::Readable);
 }
 
+/// Leaves it to a thread to close a connection: the file that it sends may hang in closing as in reading.
+pub fn dispose(worker: &Worker, mut connection: Box<Connection>) {
+    connection.hang_up();
+    park(worker, connection, Wait::Turn);
+}
+
 /// Lets every thread leave that finds no other event. `exit` is readable.
 pub fn dismiss(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
     worker.epoll.add(exit, EpollEvent::new(EpollFlags::EPOLLIN, LEAVE))

@@ -3,7 +3,10 @@
 use std::io::Read;
 use std::net::Shutdown;
 
-use crate::support::{Notifications, Server, Setup, Site, get, open_descriptors, wait_until};
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::support::{Notifications, Server, Setup, Site, get, is_open, open_descriptors, wait_until};
 
 #[test]
 fn an_empty_request_ends_cleanly() {
@@ -52,8 +55,35 @@ fn clients_that_leave_cost_nothing_that_stays() {
     wait_until("descriptors as before", || open_descriptors(&workers) <= before);
     assert_eq!(server.workers(), workers, "no worker died");
     assert_eq!(server.get("/a").text(), "a");
-    let noise: Vec<_> = server.log().lines().filter(|line| !line.starts_with(" INFO")).map(String::from).collect();
+    assert_eq!(server.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_large_file_is_no_event() {
+    let site = Site::with(&[("a", b"a")]);
+    site.write("large", &vec![b'x'; 50_000_000]);
+    let server = Server::with(&site, &["--debug"]);
+    server.wait_until_ready();
+    let workers = server.workers();
+    for round in 0..50 {
+        let mut client = server.connect();
+        client.send(get("/large"));
+        // At first the server waits for a client that takes nothing; later ones are taking all the time.
+        let mut taken = vec![0; 1 + round * 100_000];
+        client.0.read_exact(&mut taken).unwrap();
+        if round % 10 == 0 {
+            wait_until("the file to be on its way", || is_open(&workers, "large"));
+        }
+        // Without a pause before the end, close(2) sends RST instead of FIN (socket(7), SO_LINGER).
+        setsockopt(&client.0, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
+        drop(client);
+        wait_until("the file to be closed", || !is_open(&workers, "large"));
+        assert_eq!(server.get("/a").text(), "a");
+    }
+    assert_eq!(server.workers(), workers, "no worker died");
+    let (noise, cuts): (Vec<_>, Vec<_>) = server.complaints().into_iter().partition(|line| !line.starts_with("DEBUG"));
     assert_eq!(noise, Vec::<String>::new());
+    assert!(cuts.iter().any(|line| line.contains("download cut: the client is gone")), "{cuts:?}");
 }
 
 fn status(systemd: &Notifications) -> String {

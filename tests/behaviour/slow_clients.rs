@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Server, Setup, Site, get, threads, wait_until};
+use crate::support::{Client, Server, Setup, Site, get, is_open, threads, wait_until};
 
 #[test]
 fn a_head_that_does_not_come_is_answered_with_408() {
@@ -54,7 +54,7 @@ fn a_client_that_takes_nothing_is_cut() {
     let workers = server.workers();
     let mut received = 0;
     // Its window is full long before the file ends; then the server waits a second.
-    wait_until("the cut", || server.connect().get("/none").status == 404 && is_cut(&server));
+    wait_until("the cut", || server.connect().get("/none").status == 404 && !is_open(&server.workers(), "large"));
     let mut buffer = vec![0; 65_536];
     while let Ok(length @ 1..) = client.0.read(&mut buffer) {
         received += length;
@@ -97,14 +97,7 @@ fn a_client_that_takes_less_than_the_least_rate_is_cut() {
     client.send(get("/large"));
     assert_eq!(client.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     let mut buffer = vec![0; 4096];
-    wait_until("the cut", || client.0.read(&mut buffer).is_err() || is_cut(&server));
-}
-
-/// Whether no download is under way: no process of the server has the file open.
-fn is_cut(server: &Server) -> bool {
-    let files = server.workers().into_iter().flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap());
-    let mut links = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
-    !links.any(|link| link.ends_with("large"))
+    wait_until("the cut", || client.0.read(&mut buffer).is_err() || !is_open(&server.workers(), "large"));
 }
 
 #[test]

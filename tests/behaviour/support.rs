@@ -185,6 +185,11 @@ impl Server {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// What the log has besides information.
+    pub fn complaints(&self) -> Vec<String> {
+        self.log().lines().filter(|line| !line.starts_with(" INFO")).map(String::from).collect()
+    }
+
     pub fn wait_for_log(&self, text: &str) {
         wait_until(&format!("\"{text}\" in the log"), || self.log().contains(text));
     }
@@ -407,6 +412,20 @@ impl Notifications {
 /// How many descriptors the processes have open together.
 pub fn open_descriptors(processes: &[Pid]) -> usize {
     processes.iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)).sum()
+}
+
+/// Whether one of the processes has a file of this name open.
+pub fn is_open(processes: &[Pid], name: &str) -> bool {
+    let open = processes.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten());
+    let mut links = open.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    links.any(|link| link.ends_with(name))
+}
+
+/// The processor time that a process has used, in ticks of which a second has a hundred.
+pub fn ticks(process: Pid) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// How many threads a process has.

@@ -1,0 +1,266 @@
+//! A file system that fails or hangs where a test says so: FUSE, spoken over /dev/fuse by a thread of the test (fuse(4);
+//! numbers and layouts are those of linux/fuse.h). It is one directory of files that are never written to.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::support::Site;
+
+/// What the kernel may ask of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Find,
+    Stat,
+    Open,
+    /// To read a byte at this offset or behind it.
+    Read(u64),
+    Close,
+}
+
+/// How a call ends that does not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Error(Errno),
+    /// It is answered when the test says so, and until then not even SIGKILL ends who waits for it.
+    Hang,
+}
+
+/// A file system; unmounted when dropped, whatever waits for it.
+pub struct Disk {
+    path: PathBuf,
+    device: Arc<File>,
+    shelf: Arc<Mutex<Shelf>>,
+    thread: Option<JoinHandle<()>>,
+    _site: Site,
+}
+
+impl Disk {
+    /// Mounts one with `files` on the directory `name` of `site`, for this thread and what it starts from now on.
+    pub fn mount(site: &Site, name: &str, files: &[(&str, &[u8])]) -> Disk {
+        let path = site.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let device = File::options().read(true).write(true).open("/dev/fuse");
+        let device = device.expect("this test needs FUSE and root: run it as root, after \"modprobe fuse\"");
+        let options =
+            format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other,max_read=131072", device.as_raw_fd());
+        // The mount is this thread's own, so that nothing is left of it even if the tests are killed.
+        unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a file system: run it as root");
+        // In a chroot "/" is no mount, and there is nothing to be made private.
+        let _ = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
+        mount(Some("disk"), &path, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options.as_str()))
+            .expect("this test mounts a file system: run it as root");
+
+        let device = Arc::new(device);
+        let files = files.iter().map(|(name, content)| Node::new(name, content)).collect();
+        let shelf = Arc::new(Mutex::new(Shelf { files, waiting: Vec::new() }));
+        let thread = Some(std::thread::spawn({
+            let (device, shelf) = (device.clone(), shelf.clone());
+            move || serve(&device, &shelf)
+        }));
+        Disk { path, device, shelf, thread, _site: site.clone() }
+    }
+
+    /// From now on `call` of the file `name` goes wrong, and no other call of it.
+    pub fn set(&self, name: &str, call: Call, fault: Fault) {
+        let mut shelf = hold(&self.shelf);
+        let file = shelf.files.iter_mut().find(|file| file.name == name.as_bytes()).expect("a file of this disk");
+        file.fault = Some((call, fault));
+    }
+
+    /// How many calls hang.
+    pub fn waiting(&self) -> usize {
+        hold(&self.shelf).waiting.len()
+    }
+
+    /// Ends all faults, and answers what hangs.
+    pub fn mend(&self) {
+        let mut shelf = hold(&self.shelf);
+        shelf.files.iter_mut().for_each(|file| file.fault = None);
+        for answer in shelf.waiting.drain(..) {
+            // Whoever asked may have been killed.
+            let _ = (&*self.device).write(&answer);
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // By force: what hangs gets an error, and the thread comes to its end.
+        let _ = umount2(&self.path, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+struct Shelf {
+    files: Vec<Node>,
+    waiting: Vec<Vec<u8>>,
+}
+
+struct Node {
+    name: Vec<u8>,
+    content: Vec<u8>,
+    fault: Option<(Call, Fault)>,
+}
+
+fn hold(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Answers the kernel until the file system is unmounted.
+fn serve(mut device: &File, shelf: &Mutex<Shelf>) {
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match device.read(&mut buffer) {
+            Ok(length) => {
+                if let Some(answer) = hold(shelf).answer(&Request(&buffer[..length])) {
+                    let _ = device.write(&answer);
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::NotFound) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+const LOOKUP: u32 = 1;
+const FORGET: u32 = 2;
+const GETATTR: u32 = 3;
+const OPEN: u32 = 14;
+const READ: u32 = 15;
+const RELEASE: u32 = 18;
+const FLUSH: u32 = 25;
+const INIT: u32 = 26;
+const OPENDIR: u32 = 27;
+const RELEASEDIR: u32 = 29;
+const INTERRUPT: u32 = 36;
+const BATCH_FORGET: u32 = 42;
+
+/// The directory's number; the files have the numbers that follow.
+const DIRECTORY: u64 = 1;
+
+/// What the kernel asks for: 40 bytes that every request begins with, then what belongs to its opcode.
+struct Request<'b>(&'b [u8]);
+
+impl Request<'_> {
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(self.0[at..at + 4].try_into().unwrap())
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.0[at..at + 8].try_into().unwrap())
+    }
+
+    fn opcode(&self) -> u32 {
+        self.u32(4)
+    }
+
+    /// The bytes that a READ asks for.
+    fn span(&self) -> (u64, u64) {
+        (self.u64(48), self.u64(48) + u64::from(self.u32(56)))
+    }
+
+    fn answer(&self, result: Result<Vec<u8>, Errno>) -> Vec<u8> {
+        let (error, body) = match result {
+            Ok(body) => (0, body),
+            Err(errno) => (-(errno as i32), Vec::new()),
+        };
+        let length = 16 + body.len() as u32;
+        [&length.to_ne_bytes(), &error.to_ne_bytes(), &self.u64(8).to_ne_bytes()[..], &body].concat()
+    }
+}
+
+impl Shelf {
+    fn answer(&mut self, request: &Request) -> Option<Vec<u8>> {
+        // An interrupted request goes on hanging.
+        if matches!(request.opcode(), FORGET | BATCH_FORGET | INTERRUPT) {
+            return None;
+        }
+        let node = self.node(request);
+        let fault = node.and_then(|node| self.files.get(node.checked_sub(DIRECTORY + 1)? as usize)?.fault(request));
+        match fault {
+            None => Some(request.answer(self.result(request, node))),
+            Some(Fault::Error(errno)) => Some(request.answer(Err(errno))),
+            Some(Fault::Hang) => {
+                let answer = request.answer(self.result(request, node));
+                self.waiting.push(answer);
+                None
+            }
+        }
+    }
+
+    /// The number of the file or directory that a request is about.
+    fn node(&self, request: &Request) -> Option<u64> {
+        if request.opcode() != LOOKUP {
+            return Some(request.u64(16));
+        }
+        let name = request.0[40..].strip_suffix(b"\0")?;
+        let index = self.files.iter().position(|file| file.name == name)?;
+        Some(DIRECTORY + 1 + index as u64)
+    }
+
+    fn result(&self, request: &Request, node: Option<u64>) -> Result<Vec<u8>, Errno> {
+        let node = node.ok_or(Errno::ENOENT)?;
+        let file = node.checked_sub(DIRECTORY + 1).and_then(|index| self.files.get(index as usize));
+        Ok(match request.opcode() {
+            INIT => init(),
+            // Names and attributes are believed for no time at all (16 bytes), so that every call comes here.
+            LOOKUP => [&numbers(&[node, 0, 0, 0, 0])[..], &attributes(node, file)].concat(),
+            GETATTR => [&numbers(&[0, 0])[..], &attributes(node, file)].concat(),
+            // What was read stays in the page cache (FOPEN_KEEP_CACHE); to drop it, an open would wait for reads that hang.
+            OPEN | OPENDIR => numbers(&[0, 2]),
+            READ => {
+                let content = &file.ok_or(Errno::EISDIR)?.content;
+                let bound = |offset: u64| (offset as usize).min(content.len());
+                let (start, end) = request.span();
+                content[bound(start)..bound(end)].to_vec()
+            }
+            RELEASE | RELEASEDIR | FLUSH => Vec::new(),
+            _ => return Err(Errno::ENOSYS),
+        })
+    }
+}
+
+impl Node {
+    fn new(name: &str, content: &[u8]) -> Self {
+        Node { name: name.into(), content: content.into(), fault: None }
+    }
+
+    fn fault(&self, request: &Request) -> Option<Fault> {
+        let is_it = |call| match call {
+            Call::Find => request.opcode() == LOOKUP,
+            Call::Stat => request.opcode() == GETATTR,
+            Call::Open => request.opcode() == OPEN,
+            Call::Read(from) => request.opcode() == READ && request.span().1 > from,
+            Call::Close => request.opcode() == FLUSH,
+        };
+        self.fault.filter(|(call, _)| is_it(*call)).map(|(_, fault)| fault)
+    }
+}
+
+/// Version 7.31; asynchronous reads and parallel lookups.
+fn init() -> Vec<u8> {
+    let numbers = [7, 31, 128 * 1024, 1 | 1 << 18, 0, 4096, 1];
+    [&numbers.map(u32::to_ne_bytes).concat()[..], &[0; 36]].concat()
+}
+
+fn attributes(node: u64, file: Option<&Node>) -> Vec<u8> {
+    let size = file.map_or(0, |file| file.content.len() as u64);
+    let mode = if file.is_some() { 0o100_644 } else { 0o040_755 };
+    // Long ago, so that what can be kept in memory is kept.
+    let time_s = 784_111_777;
+    let wide = numbers(&[node, size, size.div_ceil(512), time_s, time_s, time_s]);
+    let narrow = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0u32];
+    [wide, narrow.map(u32::to_ne_bytes).concat()].concat()
+}
+
+fn numbers(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}

@@ -1,0 +1,179 @@
+//! A disk that hangs, wherever the kernel may have to ask it: whoever wants a file of it waits, nobody else does, and the
+//! server can be stopped.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::fuse::{Call, Disk, Fault};
+use crate::support::{Client, Server, Site, get, open_descriptors, threads, wait_until};
+
+const LARGE: usize = 20_000_000;
+
+/// A site with a sound file `a`, and a disk with a small and a large file at `disk`.
+fn site() -> (Site, Disk) {
+    let site = Site::with(&[("a", b"a")]);
+    let disk = Disk::mount(&site, "disk", &[("small", b"small"), ("large", &vec![b'x'; LARGE])]);
+    (site, disk)
+}
+
+/// Has `call` of `name` hang, and requests for it wait in every worker of `server`.
+fn hang(server: &Server, disk: &Disk, name: &str, call: Call) -> Vec<Client> {
+    disk.set(name, call, Fault::Hang);
+    let mut waiting = Vec::new();
+    wait_until("a thread that hangs in each worker", || {
+        let mut client = server.connect();
+        client.send(get(&format!("/disk/{name}")));
+        waiting.push(client);
+        // The keeper, a thread that hangs, and one that is free.
+        disk.waiting() > 0 && server.workers().iter().all(|worker| threads(*worker) > 2)
+    });
+    waiting
+}
+
+#[test]
+fn it_stalls_only_those_who_ask_for_it() {
+    // With the small file in memory already, and without.
+    for (name, is_known) in [("small", false), ("small", true), ("large", false)] {
+        for call in [Call::Find, Call::Stat, Call::Open, Call::Read(0)] {
+            if is_known && matches!(call, Call::Open | Call::Read(_)) {
+                // A look is enough, for a second at least.
+                continue;
+            }
+            let (site, disk) = site();
+            let server = Server::of(&site);
+            server.wait_until_ready();
+            if is_known {
+                for _ in 0..20 {
+                    assert_eq!(server.get("/disk/small").text(), "small");
+                }
+            }
+            let before = open_descriptors(&server.workers());
+            let mut waiting = hang(&server, &disk, name, call);
+            for _ in 0..50 {
+                assert_eq!(server.get("/a").text(), "a");
+            }
+            assert!(waiting.iter_mut().all(|client| !client.is_closed()));
+
+            disk.mend();
+            for client in &mut waiting {
+                let response = client.response();
+                let length = if name == "small" { 5 } else { LARGE };
+                assert_eq!((response.status, response.body.len()), (200, length), "{call:?} of {name}");
+            }
+            drop(waiting);
+            // A worker keeps the file open for the next request.
+            let most = before + server.workers().len();
+            wait_until("descriptors as before", || open_descriptors(&server.workers()) <= most);
+            assert_eq!(server.complaints(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn what_comes_together_does_not_hang_together() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1"]);
+    let mut clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/a").text(), "a");
+    }
+    disk.set("small", Call::Open, Fault::Hang);
+    // It finds all of it when it goes on.
+    let worker = server.workers()[0];
+    kill(worker, Signal::SIGSTOP).unwrap();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send(get(if n % 2 == 0 { "/disk/small" } else { "/a" }));
+    }
+    kill(worker, Signal::SIGCONT).unwrap();
+    for client in clients.iter_mut().skip(1).step_by(2) {
+        assert_eq!(client.response().text(), "a");
+    }
+    wait_until("the others to hang", || disk.waiting() == 20);
+    disk.mend();
+    for client in clients.iter_mut().step_by(2) {
+        assert_eq!(client.response().text(), "small");
+    }
+}
+
+#[test]
+fn a_download_goes_on_after_it() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1"]);
+    disk.set("large", Call::Read(10_000_000), Fault::Hang);
+    let mut clients: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.send(get("/disk/large")).head().content_length(), LARGE);
+        client.0.read_exact(&mut vec![0; 9_000_000]).unwrap();
+    }
+    wait_until("the disk to hang", || disk.waiting() > 0);
+    assert_eq!(server.get("/a").text(), "a");
+    disk.mend();
+    for client in &mut clients {
+        client.0.read_exact(&mut vec![0; LARGE - 9_000_000]).unwrap();
+        assert_eq!(client.get("/a").text(), "a");
+    }
+}
+
+#[test]
+fn what_it_keeps_waiting_is_finished_when_the_server_stops() {
+    let (site, disk) = site();
+    let mut server = Server::of(&site);
+    server.wait_until_ready();
+    let mut waiting = hang(&server, &disk, "small", Call::Open);
+    wait_until("all of them to hang", || disk.waiting() == waiting.len());
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log("answering what is in flight");
+    disk.mend();
+    for client in &mut waiting {
+        assert_eq!(client.response().text(), "small");
+    }
+    assert_eq!(server.exit_status().code(), Some(0));
+}
+
+#[test]
+fn it_does_not_keep_the_server_from_ending_in_time() {
+    for call in [Call::Open, Call::Read(0)] {
+        let elapsed = end_of_server(call, "--drain-timeout=1", 1);
+        // Then it is ended by force; what the disk holds against that is left to systemd.
+        assert!((1..15).contains(&elapsed.as_secs()), "{call:?}: {elapsed:?}");
+    }
+}
+
+#[test]
+fn it_does_not_keep_a_second_signal_from_ending_the_server() {
+    for call in [Call::Open, Call::Read(0)] {
+        let elapsed = end_of_server(call, "--drain-timeout=1000", 2);
+        assert!(elapsed.as_secs() < 15, "{call:?}: {elapsed:?}");
+    }
+}
+
+/// How long a server takes to end, after so many signals, while `call` hangs.
+fn end_of_server(call: Call, argument: &str, signals: usize) -> Duration {
+    let (site, disk) = site();
+    let mut server = Server::with(&site, &[argument]);
+    server.wait_until_ready();
+    let _waiting = hang(&server, &disk, "large", call);
+    let begin = Instant::now();
+    for _ in 0..signals {
+        server.signal(Signal::SIGTERM);
+        server.wait_for_log("answering what is in flight");
+    }
+    assert_eq!(server.exit_status().code(), Some(0));
+    begin.elapsed()
+}
+
+#[test]
+fn a_file_that_cannot_be_closed_holds_nobody_up() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1", "--send-timeout=1", "--head-timeout=1"]);
+    let mut slow = server.connect();
+    slow.send(get("/disk/large"));
+    assert_eq!(slow.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
+    disk.set("large", Call::Close, Fault::Hang);
+    wait_until("the slow client to be cut", || disk.waiting() > 0);
+    // There is an end to the patience with others as well, so the keeper is not the one that hangs.
+    assert_eq!(server.connect().send("GET / HTTP/1.1\r\n").response().status, 408);
+    assert_eq!(server.get("/a").text(), "a");
+}

@@ -1,0 +1,93 @@
+//! No further thread to be had: the server goes on with those that it has, and makes more when it can.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+use std::time::Instant;
+
+use nix::unistd::Pid;
+
+use crate::fuse::{Call, Disk, Fault};
+use crate::support::{BINARY, Client, Server, Setup, Site, get, threads, ticks, wait_until};
+
+/// A server with one worker that may have `tasks` threads and processes in all.
+///
+/// RLIMIT_NPROC counts what a user has, and leaves root alone: so it is a user of its own, which nobody else is, and which
+/// is given its own copy of the program, since it may not see where that was built.
+fn start(site: &Site, tasks: usize) -> Server {
+    fs::set_permissions(site.outside(), Permissions::from_mode(0o755)).unwrap();
+    let program = site.outside().join("otus-httpd");
+    fs::copy(BINARY, &program).unwrap();
+    let limit = format!("prlimit --nproc={tasks}:1000 {}", AS_USER.replace("USER", "$((1000000 + $$))"));
+    let before = format!("exec {limit} {} \"$@\";", program.display());
+    Setup::new(site, &["--workers=1"]).before(&before).listen()
+}
+
+const AS_USER: &str = "setpriv --reuid=USER --regid=USER --clear-groups";
+
+/// Lets a process of the server have `tasks` threads and processes of its user, who alone may say so where root is not all-powerful.
+fn allow(process: Pid, tasks: usize) {
+    let user = fs::metadata(format!("/proc/{process}")).unwrap().uid().to_string();
+    let script = format!("{} prlimit --pid={process} --nproc={tasks}:", AS_USER.replace("USER", &user));
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+}
+
+#[test]
+fn without_further_threads_it_goes_on_with_those_that_it_has() {
+    let site = Site::with(&[("a", b"a")]);
+    let disk = Disk::mount(&site, "disk", &[("stuck", b"stuck")]);
+    // The supervisor, the keeper and three more.
+    let server = start(&site, 5);
+    server.wait_until_ready();
+    let worker = server.workers()[0];
+    disk.set("stuck", Call::Open, Fault::Hang);
+    let ask = || {
+        let mut client = server.connect();
+        client.send(get("/disk/stuck"));
+        client
+    };
+    let mut waiting: Vec<Client> = vec![ask(), ask()];
+    wait_until("two to hang", || disk.waiting() == 2);
+    server.wait_for_log("Cannot start another request thread");
+    assert_eq!(threads(worker), 4);
+    assert_eq!(server.get("/a").text(), "a", "one is left");
+
+    waiting.push(ask());
+    wait_until("all to hang", || disk.waiting() == 3);
+    let mut patient = server.connect();
+    patient.send(get("/a"));
+    // It does not spin.
+    let (begin, before) = (Instant::now(), ticks(worker));
+    wait_until("a second and a half", || begin.elapsed().as_millis() > 1_500);
+    assert!(ticks(worker) - before < 30, "it spins: {} ticks", ticks(worker) - before);
+    assert!(!patient.is_closed());
+
+    allow(worker, 20);
+    assert_eq!(patient.response().text(), "a");
+    disk.mend();
+    for client in &mut waiting {
+        assert_eq!(client.response().text(), "stuck");
+    }
+    let complaints = server.complaints();
+    assert!(
+        complaints.len() == 1 && complaints[0].contains("raise TasksMax= or lower --max-threads"),
+        "{complaints:?}"
+    );
+    assert_eq!(server.workers(), [worker]);
+}
+
+#[test]
+fn without_any_the_start_is_tried_again() {
+    // No process, or no thread, besides the supervisor and the keeper.
+    for (tasks, complaint) in [(1, "Cannot start worker 0"), (2, "it cannot start a thread")] {
+        let site = Site::with(&[("a", b"a")]);
+        let server = start(&site, tasks);
+        let mut client = server.connect();
+        client.send(get("/a"));
+        server.wait_for_log(complaint);
+        assert!(!client.is_closed());
+        allow(server.pid(), 20);
+        assert_eq!(client.response().text(), "a");
+        server.wait_until_ready();
+    }
+}
