@@ -18,6 +18,7 @@ use crate::http::{Refusal, request};
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
+use crate::sys;
 
 /// How often the keeper beats and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
@@ -42,6 +43,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     let mut next_tick_ms = clock::now_ms();
     let mut next_start_ms = 0;
     let mut drain: Option<Drain> = None;
+    let mut crowd = Crowd::default();
     loop {
         let supervisor = if drain.is_none() { Some(lifeline) } else { None };
         let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
@@ -72,7 +74,31 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
             }
+            if crowd.has_left(worker.slab.get(Counter::Connections)) {
+                sys::trim_memory();
+            }
         }
+    }
+}
+
+/// Watches over how many connections there are: what a crowd of them took is given back when they are gone.
+#[derive(Debug, Default)]
+struct Crowd {
+    most: u64,
+}
+
+/// So many connections are a crowd.
+const CROWD: u64 = 256;
+
+impl Crowd {
+    /// Whether more than half of a crowd has gone, since this was last so.
+    fn has_left(&mut self, connections: u64) -> bool {
+        self.most = self.most.max(connections);
+        let has_left = self.most >= CROWD && connections < self.most / 2;
+        if has_left {
+            self.most = connections;
+        }
+        has_left
     }
 }
 
@@ -126,5 +152,17 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             thread::dispose(worker, connection);
         }
         Phase::Idle | Phase::Lingering => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_leaves_once() {
+        let mut crowd = Crowd::default();
+        let left = [10, 1, 300, 200, 149, 0, 1_000, 499, 300, 0].map(|connections| crowd.has_left(connections));
+        assert_eq!(left, [false, false, false, false, true, false, false, true, false, true]);
     }
 }

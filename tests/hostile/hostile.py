@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Attacks on the real server, each on one of its own, with well-behaved visitors beside it.
+
+    hostile.py BINARY [OPTION of otus-httpd...]
+"""
+
+import contextlib
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import crowd
+from server import Server, wait_until
+from siege import KIB, MIB, PAGE, Siege, besiege
+
+# The files, in bytes. The server keeps those of up to 32 KiB in memory, once they are older than two seconds.
+FILES = {"page.html": PAGE, "stored": 32 * KIB, "middle": 2 * MIB, "large": 100 * MIB}
+SETTLED_SECONDS = 2
+
+# What a connection may cost, in bytes, by its state (src/worker/connection.rs) and the options.
+WAITING = KIB  # in any state: what is known of it, and its place in the lot
+HEAD = 16 * KIB  # --max-head: what has come of a head
+UNREAD = HEAD + 8 * KIB  # the longest request: what is read ahead while an answer is on its way
+OUTPUT = 2 * (64 * KIB + FILES["stored"] + KIB)  # answers to pipelined requests: 64 KiB and the last, grown by doubling
+
+# Connections that idle, and the descriptors that this process needs besides.
+IDLE, SPARE_DESCRIPTORS = 10_000, 100
+
+# How long attacks go on, where a list of clients does not end by itself.
+TOOL_SECONDS, CROWD_SECONDS = 15, 4
+
+# --head-timeout and --send-timeout where clients are to meet them.
+TIMEOUT_SECONDS = 8
+
+
+def slowhttptest(name, *options):
+    """An attack with that tool, again and again until the time is over."""
+
+    def attack(server, check):
+        url = f"http://127.0.0.1:{server.port}/{name}"
+        command = ["slowhttptest", *options, "-c", "1000", "-r", "500", "-u", url]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        statuses = []
+        until = time.monotonic() + TOOL_SECONDS
+        while (left := round(until - time.monotonic())) > 0:
+            statuses.append(subprocess.run([*command, "-l", str(left)], **pipes).returncode)
+        check.expect(not any(statuses), f"{len(statuses)} time(s)")
+
+    return attack
+
+
+def idle(server, check):
+    """Connections that have had an answer and want nothing more."""
+    before = server.memory()
+    connections = crowd.idle(server.port, IDLE, PAGE)
+    check.at_most("each", (server.memory() - before) / IDLE, WAITING, "bytes")
+    time.sleep(CROWD_SECONDS)
+    crowd.leave(connections)
+
+
+def everything(server, check):
+    """Heads that never end, slow readers, clients that do not read at all; and heads of 100,000 fields come and go.
+    Then all of them do nothing any more, and it is the server that ends them."""
+    halves = crowd.half_heads(server.port, 1000, HEAD)
+    slow = crowd.SlowReaders(server.port, 1000, "large")
+    greedy = crowd.Pipeliners(server.port, 200, "stored")
+    answers = []
+    until = time.monotonic() + CROWD_SECONDS
+    while time.monotonic() < until or len(answers) < 100:
+        slow.go_on()
+        greedy.go_on()
+        answers.append(crowd.many_fields(server.port, 100_000))
+    check.expect(set(answers) == {"431"}, f"{len(answers)} heads of 100,000 fields got {set(answers)}")
+    # The visitors have two connections at most.
+    took = wait_until("the end of the server's patience", lambda: server.descriptors() <= 2)
+    # A reader may have been given more time just before it stopped; who sent half a head is given 2 s to leave.
+    check.at_most("all ended after", took, 2 * TIMEOUT_SECONDS + 3, "s")
+    crowd.leave(halves + slow.connections + greedy.connections)
+
+
+def half_closed(server, check):
+    """Clients that say that nothing more will come, and read all of their answer."""
+    lengths = []
+    for _ in rounds(CROWD_SECONDS):
+        connections = crowd.connect(server.port, 100)
+        for connection in connections:
+            connection.sendall(crowd.get("middle"))
+            connection.shutdown(socket.SHUT_WR)
+        lengths += [crowd.read_to_end(connection) for connection in connections]
+        crowd.leave(connections)
+    check.expect(min(lengths) > FILES["middle"], f"{len(lengths)} answers of at least {min(lengths)} bytes")
+
+
+def resets(server, check):
+    """Clients that reset their connections in the middle of a large file."""
+    pieces = []
+    for _ in rounds(CROWD_SECONDS):
+        connections = crowd.connect(server.port, 500, 16 * KIB)
+        for connection in connections:
+            connection.sendall(crowd.get("large"))
+        pieces += [connection.recv(KIB) for connection in connections]
+        crowd.reset(connections)
+    check.expect(all(pieces), f"{len(pieces)} broken off")
+
+
+def rounds(seconds):
+    """One a second: this is not about how much the machine can do."""
+    for n in range(seconds):
+        begin = time.monotonic()
+        yield n
+        time.sleep(max(0, begin + 1 - time.monotonic()))
+
+
+TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
+SIEGES = [
+    Siege("slow heads (slowhttptest -H)", slowhttptest("page.html", "-H", "-i", "3", "-x", "24"),
+          descriptors=1000, memory=1000 * (WAITING + HEAD)),
+    Siege("ranges (slowhttptest -R)", slowhttptest("middle", "-R", "-t", "GET", "-a", "1", "-b", "2000"),
+          descriptors=1, memory=1000 * (WAITING + UNREAD)),
+    Siege("slow readers (slowhttptest -X)",
+          slowhttptest("large", "-X", "-w", "512", "-y", "1024", "-n", "2", "-z", "32", "-k", "3"),
+          descriptors=2000, memory=1000 * (WAITING + UNREAD)),
+    Siege("10,000 idle connections", idle, descriptors=IDLE, memory=IDLE * WAITING),
+    Siege("everything at once", everything,
+          descriptors=3200, memory=2200 * WAITING + 1000 * HEAD + 200 * (UNREAD + OUTPUT), options=TIMEOUTS),
+    Siege("half-closed connections", half_closed, memory=100 * WAITING),
+    Siege("resets in the middle", resets, memory=500 * WAITING),
+]
+
+
+def main():
+    binary, *options = sys.argv[1:]
+    most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    results = []
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory) / "root"
+        root.mkdir()
+        for name, size in FILES.items():
+            with open(root / name, "wb") as file:
+                file.truncate(size)
+        time.sleep(SETTLED_SECONDS)
+        for siege in SIEGES:
+            if most_descriptors < siege.descriptors + SPARE_DESCRIPTORS:
+                print(f"SKIP {siege.name}: a process can have no more than {most_descriptors} descriptors here")
+                continue
+            with contextlib.closing(Server(binary, root, [*options, *siege.options])) as server:
+                results.append(besiege(server, siege))
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
