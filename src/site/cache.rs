@@ -42,6 +42,7 @@ pub struct Cache {
     half: usize,
     generations: RwLock<Generations>,
     most_open: usize,
+    /// Closing a file may take as long as its disk does: no entry is dropped while this is locked.
     open: RwLock<HashMap<CString, Arc<Entry>>>,
 }
 
@@ -95,10 +96,10 @@ impl Cache {
             self.insert(path, entry);
         } else if held.identity.size <= LARGEST_OPEN && self.most_open > 0 {
             let mut open = write(&self.open);
-            if open.len() >= self.most_open {
-                open.clear();
-            }
-            open.insert(path.into(), entry);
+            let closed = if open.len() >= self.most_open { std::mem::take(&mut *open) } else { HashMap::new() };
+            let replaced = open.insert(path.into(), entry);
+            drop(open);
+            drop((closed, replaced));
         }
     }
 
@@ -106,14 +107,16 @@ impl Cache {
     pub fn close_old(&self) {
         let now_ms = clock::now_ms();
         if !read(&self.open).is_empty() {
-            write(&self.open).retain(|_, entry| entry.is_trusted(now_ms));
+            let old: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_trusted(now_ms)).collect();
+            drop(old);
         }
     }
 
     /// Forgets the file at `path`.
     pub fn forget(&self, path: &CStr) {
         write(&self.generations).forget(path);
-        write(&self.open).remove(path);
+        let closed = write(&self.open).remove(path);
+        drop(closed);
     }
 
     fn insert(&self, path: &CStr, entry: Arc<Entry>) {

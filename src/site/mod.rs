@@ -12,7 +12,7 @@ mod walk;
 
 use std::ffi::CStr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -55,6 +55,7 @@ pub struct Site {
     most_open: usize,
     tree: RwLock<Arc<Tree>>,
     looked_ms: AtomicU64,
+    is_tired: AtomicBool,
 }
 
 /// One directory that the root's path has led to. A release that is swapped for another, by a rename or by a link that
@@ -114,6 +115,7 @@ impl Site {
             most_open,
             tree: RwLock::new(Arc::new(tree)),
             looked_ms: AtomicU64::new(clock::now_ms()),
+            is_tired: AtomicBool::new(false),
         })
     }
 
@@ -127,7 +129,7 @@ impl Site {
         {
             return tree;
         }
-        tree.cache.close_old();
+        self.is_tired.store(true, Relaxed);
         if tree.root.is_at(&self.path) {
             return tree;
         }
@@ -143,8 +145,14 @@ impl Site {
         }
     }
 
+    /// Whether it is time to [`rest`](Site::rest). That takes as long as a disk does, so that no client should wait for it.
+    pub fn is_tired(&self) -> bool {
+        self.is_tired.load(Relaxed)
+    }
+
     /// Closes the files that were open for requests to come and have not been asked for.
     pub fn rest(&self) {
+        self.is_tired.store(false, Relaxed);
         self.tree.read().unwrap_or_else(PoisonError::into_inner).clone().cache.close_old();
     }
 

@@ -23,6 +23,10 @@ use crate::sys;
 /// How often the keeper beats and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
 
+/// How often it gives back what memory is free, in milliseconds: what a crowd of clients took does not stay when they have
+/// left or have read what was kept for them. It costs some 100 microseconds where there is little to give.
+const TRIM_MS: u64 = 10_000;
+
 /// How often it looks whether the last connection has ended, in milliseconds.
 const DRAIN_MS: u16 = 20;
 
@@ -41,9 +45,9 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
 
     let mut watch = Watch::default();
     let mut next_tick_ms = clock::now_ms();
+    let mut next_trim_ms = next_tick_ms + TRIM_MS;
     let mut next_start_ms = 0;
     let mut drain: Option<Drain> = None;
-    let mut crowd = Crowd::default();
     loop {
         let supervisor = if drain.is_none() { Some(lifeline) } else { None };
         let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
@@ -74,31 +78,11 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
             }
-            if crowd.has_left(worker.slab.get(Counter::Connections)) {
-                sys::trim_memory();
-            }
         }
-    }
-}
-
-/// Watches over how many connections there are: what a crowd of them took is given back when they are gone.
-#[derive(Debug, Default)]
-struct Crowd {
-    most: u64,
-}
-
-/// So many connections are a crowd.
-const CROWD: u64 = 256;
-
-impl Crowd {
-    /// Whether more than half of a crowd has gone, since this was last so.
-    fn has_left(&mut self, connections: u64) -> bool {
-        self.most = self.most.max(connections);
-        let has_left = self.most >= CROWD && connections < self.most / 2;
-        if has_left {
-            self.most = connections;
+        if now_ms >= next_trim_ms {
+            next_trim_ms = now_ms + TRIM_MS;
+            sys::trim_memory();
         }
-        has_left
     }
 }
 
@@ -152,17 +136,5 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             thread::dispose(worker, connection);
         }
         Phase::Idle | Phase::Lingering => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crowd_leaves_once() {
-        let mut crowd = Crowd::default();
-        let left = [10, 1, 300, 200, 149, 0, 1_000, 499, 300, 0].map(|connections| crowd.has_left(connections));
-        assert_eq!(left, [false, false, false, false, true, false, false, true, false, true]);
     }
 }

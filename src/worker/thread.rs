@@ -71,6 +71,9 @@ fn run(worker: &'static Worker) {
             desk = Desk::new(worker.limits.request_bytes());
         }
         worker.crew.end_turn();
+        if worker.site.is_tired() {
+            worker.site.rest();
+        }
     }
 }
 

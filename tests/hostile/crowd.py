@@ -51,40 +51,56 @@ def idle(port, count, length):
     return connections
 
 
-def half_heads(port, count, head_bytes):
-    """A head of the greatest size, but for its end."""
-    connections = connect(port, count)
-    head = get("page.html", "A: " + "a" * head_bytes)[: head_bytes - 1]
-    for connection in connections:
-        connection.sendall(head)
-    return connections
+class HalfHeads:
+    """Each has sent a head of the greatest size, but for its end."""
+
+    def __init__(self, port, head_bytes):
+        self.port, self.connections = port, []
+        self.head = get("page.html", "A: " + "a" * head_bytes)[: head_bytes - 1]
+
+    def come(self, count):
+        for connection in connect(self.port, count):
+            connection.sendall(self.head)
+            self.connections.append(connection)
+
+    def go_on(self):
+        pass
 
 
 class Pipeliners:
     """Each asks for 10,000 answers as fast as the server takes the requests, and reads none."""
 
-    def __init__(self, port, count, name):
-        self.connections = connect(port, count, 4096)
-        requests = memoryview(get(name) * 10_000)
-        self.rest = {connection: requests for connection in self.connections}
-        for connection in self.connections:
+    def __init__(self, port, name):
+        self.port, self.rest = port, {}
+        self.requests = memoryview(get(name) * 10_000)
+
+    def come(self, count):
+        for connection in connect(self.port, count, 4096):
             connection.setblocking(False)
+            self.rest[connection] = self.requests
 
     def go_on(self):
         for connection, rest in self.rest.items():
             with contextlib.suppress(OSError):
                 self.rest[connection] = rest[connection.send(rest) :]
 
+    @property
+    def connections(self):
+        return list(self.rest)
+
 
 class SlowReaders:
     """Each has asked for a large file, and takes 1 KiB a second of it."""
 
-    def __init__(self, port, count, name):
-        self.connections = connect(port, count, 4096)
-        for connection in self.connections:
-            connection.sendall(get(name))
-            connection.setblocking(False)
+    def __init__(self, port, name):
+        self.port, self.request, self.connections = port, get(name), []
         self.due = time.monotonic()
+
+    def come(self, count):
+        for connection in connect(self.port, count, 4096):
+            connection.sendall(self.request)
+            connection.setblocking(False)
+            self.connections.append(connection)
 
     def go_on(self):
         if time.monotonic() >= self.due:

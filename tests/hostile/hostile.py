@@ -33,6 +33,9 @@ IDLE, SPARE_DESCRIPTORS = 10_000, 100
 # How long attacks go on, where a list of clients does not end by itself.
 TOOL_SECONDS, CROWD_SECONDS = 15, 4
 
+# In how many seconds and steps a large crowd comes.
+COMING_SECONDS, COMING_STEPS = 2, 40
+
 # --head-timeout and --send-timeout where clients are to meet them.
 TIMEOUT_SECONDS = 8
 
@@ -65,21 +68,24 @@ def idle(server, check):
 def everything(server, check):
     """Heads that never end, slow readers, clients that do not read at all; and heads of 100,000 fields come and go.
     Then all of them do nothing any more, and it is the server that ends them."""
-    halves = crowd.half_heads(server.port, 1000, HEAD)
-    slow = crowd.SlowReaders(server.port, 1000, "large")
-    greedy = crowd.Pipeliners(server.port, 200, "stored")
+    halves, slow = crowd.HalfHeads(server.port, HEAD), crowd.SlowReaders(server.port, "large")
+    greedy = crowd.Pipeliners(server.port, "stored")
+    kinds = {halves: 1000, slow: 1000, greedy: 200}
     answers = []
-    until = time.monotonic() + CROWD_SECONDS
-    while time.monotonic() < until or len(answers) < 100:
-        slow.go_on()
-        greedy.go_on()
+    # They come little by little, lest others wait for no other reason than that so many came at once.
+    for _ in rounds(COMING_SECONDS + CROWD_SECONDS, COMING_STEPS / COMING_SECONDS):
+        for kind, count in kinds.items():
+            if len(kind.connections) < count:
+                kind.come(count // COMING_STEPS)
+            kind.go_on()
         answers.append(crowd.many_fields(server.port, 100_000))
     check.expect(set(answers) == {"431"}, f"{len(answers)} heads of 100,000 fields got {set(answers)}")
     # The visitors have two connections at most.
     took = wait_until("the end of the server's patience", lambda: server.descriptors() <= 2)
     # A reader may have been given more time just before it stopped; who sent half a head is given 2 s to leave.
     check.at_most("all ended after", took, 2 * TIMEOUT_SECONDS + 3, "s")
-    crowd.leave(halves + slow.connections + greedy.connections)
+    for kind in kinds:
+        crowd.leave(kind.connections)
 
 
 def half_closed(server, check):
@@ -107,12 +113,13 @@ def resets(server, check):
     check.expect(all(pieces), f"{len(pieces)} broken off")
 
 
-def rounds(seconds):
-    """One a second: this is not about how much the machine can do."""
-    for n in range(seconds):
-        begin = time.monotonic()
+def rounds(seconds, a_second=1):
+    """At a steady rate: this is not about how much the machine can do."""
+    due = time.monotonic()
+    for n in range(round(seconds * a_second)):
         yield n
-        time.sleep(max(0, begin + 1 - time.monotonic()))
+        due += 1 / a_second
+        time.sleep(max(0, due - time.monotonic()))
 
 
 TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
