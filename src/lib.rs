@@ -26,7 +26,8 @@
 //! 1. The supervisor never has a second thread. [`sys::fork`] checks that, and its child can neither return nor unwind
 //!    into the supervisor's code.
 //! 2. `unsafe` lives in [`sys`] alone; elsewhere a lint denies it. Each block says why it is sound.
-//! 3. A worker's main thread, the keeper, never serves a request: it always hears signals, beats and keeps deadlines.
+//! 3. A worker's main thread, the keeper, never serves a request, nor opens, reads or closes a file of the
+//!    site: it always hears signals, beats and keeps deadlines.
 //! 4. A connection belongs to one side at a time: to a request thread, or to the parking lot.
 //! 5. A path is opened only through [`site::root::Root`], which keeps it beneath the root: by openat2(2), or, where that
 //!    is missing or refuses an absolute link, one component at a time. Both give the same answers to the same tests.
