@@ -15,7 +15,7 @@ pub enum Refusal {
     MethodNotAllowed,
     /// The method is none that HTTP has (RFC 9110 §15.6.2).
     UnknownMethod,
-    /// The version is not HTTP/1.0 or HTTP/1.1 (RFC 9110 §15.6.6).
+    /// The version has another major number than 1 (RFC 9110 §15.6.6).
     UnknownVersion,
     /// The body is longer than [`Limits::body_bytes`](super::Limits::body_bytes).
     LargeBody,
@@ -75,7 +75,7 @@ impl std::fmt::Display for Refusal {
             Refusal::Malformed(why) => why,
             Refusal::MethodNotAllowed => "a file does not answer the method",
             Refusal::UnknownMethod => "the method is none of HTTP's",
-            Refusal::UnknownVersion => "the version is neither HTTP/1.0 nor HTTP/1.1",
+            Refusal::UnknownVersion => "the version is not one of HTTP/1",
             Refusal::LargeBody => "the body is too long",
             Refusal::LongRequestLine => "the request line is too long",
             Refusal::LargeHead => "the head is too large or has too many fields",

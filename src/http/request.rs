@@ -95,6 +95,21 @@ pub fn parse<'f, 'b>(
     }
 }
 
+/// Has the request in front read as one of HTTP/1.1 if it names a later version with the same major number (RFC 9110
+/// §2.5), and says whether it did.
+pub fn lower_version(buffer: &mut [u8]) -> bool {
+    let begin = buffer.len() - buffer.trim_ascii_start().len();
+    let line = buffer[begin..].split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let end = begin + line.len();
+    match &mut buffer[..end] {
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] => {
+            *minor = b'1';
+            true
+        }
+        _ => false,
+    }
+}
+
 /// The method that the bytes of a request that was refused begin with, as far as it matters: HEAD gets no content.
 pub fn method_of_refused(buffer: &[u8]) -> Method {
     if buffer.trim_ascii_start().starts_with(b"HEAD ") { Method::Head } else { Method::Get }
@@ -317,6 +332,20 @@ mod tests {
         assert_eq!(request.target, "/a?b");
         assert_eq!(&head[request.length..], "GET /next");
         assert!(request.keep_alive && request.body == Body::Dropped);
+    }
+
+    #[test]
+    fn a_later_minor_version_is_read_as_the_last_that_is_known() {
+        let mut head = b"\r\nGET / HTTP/1.7\r\nHost: x\r\n\r\n".to_vec();
+        refused(&head, Status::HttpVersionNotSupported);
+        assert!(lower_version(&mut head));
+        assert!(read(&head).unwrap().unwrap().keep_alive);
+        for other in
+            ["GET / HTTP/1.1\r\n", "GET / HTTP/2.1\r\n", "GET /HTTP/1.2\r\n", "GET / HTTP/1.25\r\n", "", "\r\n"]
+        {
+            let mut bytes = other.as_bytes().to_vec();
+            assert!(!lower_version(&mut bytes) && bytes == other.as_bytes(), "{other}");
+        }
     }
 
     #[test]

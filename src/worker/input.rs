@@ -19,6 +19,11 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
+    /// What is there, to be changed.
+    pub fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     /// Replaces what is there; `bytes` came out of a buffer of the same size.
     pub fn load(&mut self, bytes: &[u8]) {
         self.bytes[..bytes.len()].copy_from_slice(bytes);

@@ -9,7 +9,7 @@ use super::connection::{Connection, Phase, Progress, Then};
 use super::exchange::{self, Scratch};
 use super::input::Input;
 use crate::clock;
-use crate::http::request;
+use crate::http::{Refusal, request};
 use crate::site::Asked;
 
 /// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
@@ -184,6 +184,9 @@ impl Desk {
                     self.began = self.began.max(self.received);
                 }
                 Err(refusal) => {
+                    if refusal == Refusal::UnknownVersion && request::lower_version(self.input.unread_mut()) {
+                        continue;
+                    }
                     let method = request::method_of_refused(self.input.unread());
                     exchange::refuse(worker, &refusal, method, connection, &mut self.output, &mut self.scratch);
                 }

@@ -645,7 +645,7 @@ def versions():
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9", "HTTP/9.9"]:
         case(g, version, req(version=version), refused(400, 505))
     # RFC 9110 §2.5: a higher minor version is answered as the highest that is known.
-    case(g, "HTTP/1.2", req(version="HTTP/1.2"), keeps() + refused(400, 505))
+    case(g, "HTTP/1.2", req(version="HTTP/1.2"), keeps())
     for version in ["HTTP/1.10", "HTTP/1.01", "HTTP/01.1", "http/1.1", "Http/1.1", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP1.1",
                     "HTTP/1,1", "HTTP-1.1", "HTTPS/1.1", "HTTP/1.1x", "HTTP/+1.1", "HTTP/-1.1", "HTTP/1.x", "XTTP/1.1", "HTTP/1.1\0",
                     "HTTP/", "/1.1", "HTTP//1.1", "HTTP/1.1.1", "HTTP/ 1.1", "HTTP/\xb9.1"]:

@@ -189,6 +189,8 @@ fn request_line(line: &[u8]) -> Option<(&str, u8)> {
     let minor = match version {
         "HTTP/1.0" => 0,
         "HTTP/1.1" => 1,
+        // RFC 9110 §2.5.
+        later if later.len() == 8 && later.starts_with("HTTP/1.") && later.as_bytes()[7].is_ascii_digit() => 1,
         _ => return None,
     };
     (is_token(method) && is_target).then_some((method, minor))

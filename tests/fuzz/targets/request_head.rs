@@ -18,7 +18,9 @@ fn limits(choice: u8) -> Limits {
 /// error is the end of everything.
 fn read(bytes: &[u8], limits: &Limits) -> Option<Result<(usize, bool, bool), ()>> {
     let mut storage = request::storage();
-    let request = match request::parse(bytes, &mut storage, limits) {
+    let mut bytes = bytes.to_vec();
+    request::lower_version(&mut bytes);
+    let request = match request::parse(&bytes, &mut storage, limits) {
         Ok(request) => request?,
         Err(_) => return Some(Err(())),
     };
