@@ -133,10 +133,10 @@ def everything(fetch):
             not_modified, [against("nginx tuned", NGINX, 0.75)],
         ),
         Row(
-            "open-connections", "10 to 10,000 open connections, 100 active", "wrk -t1 -c10 or -c100, the others idle",
+            "open-connections", "10 to 10,000 open connections", "wrk -t1 -c10 or -c100, the others idle",
             ["otus", "nginx-tuned", "lighttpd"], "test.html", states.open_connections,
             [("cost10", "CPU µs/request, 10", 2), ("cost100", "100", 2), ("cost10000", "10,000", 2), ("growth", "Growth", 2)],
-            [ours("itself with 10 or 100, the cheaper", "growth", 1.2, "x")],
+            [ours("itself with few", "growth", 1.2, "x")],
         ),
         Row(
             "idle-connections", "10,000 idle connections", "Pss and threads of all processes, before and during",
