@@ -44,17 +44,33 @@ pub fn is_authority(value: &[u8]) -> bool {
     is_port && is_registered_name(host)
 }
 
+/// RFC 3986 §3.2.2: unreserved characters, subcomponent delimiters and escapes.
 fn is_registered_name(mut name: &[u8]) -> bool {
-    while let [first, rest @ ..] = name {
-        name = match (first, rest) {
-            (b'%', [high, low, rest @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            (b'%', _) => return false,
-            (b, rest) if b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b) => rest,
+    while let Some(odd) = name.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
+        name = match &name[odd..] {
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
             _ => return false,
         };
     }
     true
 }
+
+/// Which bytes stand for themselves in a host's name. Every request has one, so a look has to be enough.
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+,;=";
+    let mut n = 0;
+    while n < others.len() {
+        table[others[n] as usize] = true;
+        n += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

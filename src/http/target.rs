@@ -55,16 +55,15 @@ impl Target<'_, '_> {
 /// resolved as RFC 3986 has it, and a `..` that would leave the root is malformed. Empty segments are dropped.
 pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
     // A fragment is never sent (RFC 9110 §7.1); one that comes all the same names nothing.
-    if target.contains('#') {
+    if holds(target, b'#') {
         return Err(Refusal::Malformed("a target has no fragment"));
     }
     let (target, query) = origin_form(target)?;
-    let (raw, query) = match target.split_once('?') {
-        Some((raw, query)) => (raw, Some(query)),
+    let (raw, query) = match target.bytes().position(|b| b == b'?') {
+        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
         None => (target, query),
     };
-
-    if raw.contains('\0') {
+    if holds(raw, 0) {
         return Err(Refusal::Malformed("the path holds a NUL"));
     }
 
@@ -75,6 +74,11 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
     let length = path.len();
     path.push(0);
     Ok(Target { path: &path[..length], query })
+}
+
+/// For texts as short as targets are, this costs a fraction of what a search does that is made for long ones.
+fn holds(text: &str, byte: u8) -> bool {
+    text.bytes().any(|b| b == byte)
 }
 
 /// Path and query behind scheme and authority of an absolute-form target, or the target itself with its query in it: a server must accept it (RFC 9112 §3.2.2), and here every

@@ -9,6 +9,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
+use super::crew;
 use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
@@ -85,7 +86,10 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
         worker.crew.end_waiting();
         return left;
     }
-    let count = worker.epoll.wait(reports, EpollTimeout::from(IDLE_MS)).unwrap_or(0);
+    // A timeout costs, and the thread that stays has nothing to do after it.
+    let may_rest = worker.crew.threads() > crew::STAYING || worker.site.keeps_files_open();
+    let timeout = if may_rest { EpollTimeout::from(IDLE_MS) } else { EpollTimeout::NONE };
+    let count = worker.epoll.wait(reports, timeout).unwrap_or(0);
     worker.crew.end_waiting();
     let (first, rest) = reports[..count].split_first()?;
     let moment = worker.moments.next();
