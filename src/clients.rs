@@ -14,8 +14,8 @@ use crate::failure::{self, Failure};
 use crate::options::Options;
 use crate::sys;
 
-/// Places for each connection that there may be, and the fewest and the most of them. The kernel gives memory only for
-/// those that are used.
+/// Places for each connection that there may be, and the fewest and the most of them. Until a worker dies, the kernel gives
+/// memory only for those that are used.
 const PLACES_PER_CONNECTION: usize = 4;
 const LEAST_PLACES: usize = 1 << 14;
 const MOST_PLACES: usize = 1 << 20;

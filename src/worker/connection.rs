@@ -88,6 +88,8 @@ pub struct Part {
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
+    /// Dropped first: a client that has seen the end may come again at once.
+    _seat: Option<Seat>,
     socket: OwnedFd,
     /// What it is doing.
     pub phase: Phase,
@@ -97,8 +99,10 @@ pub struct Connection {
     pub deadline_ms: u64,
     /// What epoll reports of it; nothing as long as it does not know it.
     pub watched: EpollFlags,
-    /// Whether the client sends nothing after what it has sent.
-    pub has_ended: bool,
+    /// Whether a read that leaves room may not have taken all: the client's end or urgent data came once.
+    pub reads_on: bool,
+    /// The moment after the last reading.
+    pub received: u64,
     /// While it is parked: what was read and not yet parsed.
     pub input: Vec<u8>,
     /// While it is parked: what is not yet sent.
@@ -120,7 +124,6 @@ pub struct Connection {
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
     taken: u64,
     slab: Slab,
-    _seat: Option<Seat>,
 }
 
 impl Connection {
@@ -133,7 +136,8 @@ impl Connection {
             then: Then::Continue,
             deadline_ms,
             watched: EpollFlags::empty(),
-            has_ended: false,
+            reads_on: false,
+            received: 0,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,
@@ -157,8 +161,8 @@ impl Connection {
             Ok(0) => Progress::Broken("the client ended"),
             Ok(length) => {
                 input.filled(length);
-                // A read that left room has taken all there was, but for the client's end.
-                if length == size || self.has_ended { Progress::More } else { Progress::Done }
+                // A read that left room has, but for that, taken all there was.
+                if length == size || self.reads_on { Progress::More } else { Progress::Done }
             }
             Err(Errno::EAGAIN) => Progress::Blocked,
             Err(Errno::EINTR) => Progress::More,

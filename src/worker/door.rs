@@ -49,26 +49,35 @@ impl Door {
 
     /// Lets the other workers go first: the kernel wakes the first of those who wait, in the order in which they came.
     pub fn step_back(&self, epoll: &Epoll) -> nix::Result<()> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state != State::Open {
-            return Ok(());
-        }
-        self.leave(epoll);
-        self.watch(epoll)
-    }
-
-    fn watch(&self, epoll: &Epoll) -> nix::Result<()> {
-        for (index, socket) in self.sockets.iter().enumerate() {
-            // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
-            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-            epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64))?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Open {
+            self.leave(epoll);
+            // If it fails, the keeper opens it again.
+            *state = State::Closed;
+            self.watch(epoll)?;
+            *state = State::Open;
         }
         Ok(())
     }
 
+    /// Watches all of them, or none if that fails.
+    fn watch(&self, epoll: &Epoll) -> nix::Result<()> {
+        // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+        let result = self
+            .sockets
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, socket)| epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64)));
+        if result.is_err() {
+            self.leave(epoll);
+        }
+        result
+    }
+
     fn leave(&self, epoll: &Epoll) {
         for socket in self.sockets {
-            // It was added by `watch` and is still open, so that this cannot fail.
+            // What `watch` could not add is not there to be deleted.
             let _ = epoll.delete(socket);
         }
     }

@@ -116,14 +116,14 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.renew_patience(worker.patience.least_taken(), worker.patience.send(now_ms));
     }
-    // What the client has sent in time and no thread has read yet is not its fault.
-    let is_waited_for = || matches!(connection.phase, Phase::Idle | Phase::Head) && connection.has_unread();
-    connection.deadline_ms <= now_ms && !is_waited_for()
+    connection.deadline_ms <= now_ms
 }
 
 /// Ends a connection whose client took too long.
 fn expire(worker: &Worker, mut connection: Box<Connection>) {
     match connection.phase {
+        // What the client has sent in time and no thread has read yet is not its fault.
+        Phase::Idle | Phase::Head if connection.has_unread() => thread::remind(worker, connection),
         Phase::Head => {
             let method = request::method_of_refused(&connection.input);
             let (mut answer, mut scratch) = (Vec::new(), Scratch::default());

@@ -52,15 +52,15 @@ impl Lot {
         }
     }
 
-    /// Takes the connection with descriptor `fd` out for an event, if it is here. `has_ended` says that its client will
-    /// send nothing after what it has sent.
-    pub fn take(&self, fd: usize, has_ended: bool) -> Option<Box<Connection>> {
+    /// Takes the connection with descriptor `fd` out for an event, if it is here. `reads_on` says that one read may not take
+    /// all that is there.
+    pub fn take(&self, fd: usize, reads_on: bool) -> Option<Box<Connection>> {
         let mut spot = self.spot(fd)?;
         let Some(mut connection) = spot.connection.take() else {
             spot.has_missed = true;
             return None;
         };
-        connection.has_ended |= has_ended;
+        connection.reads_on |= reads_on;
         self.slab.subtract(Counter::Parked, 1);
         Some(connection)
     }

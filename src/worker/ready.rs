@@ -22,6 +22,8 @@ pub struct Event {
     pub report: EpollEvent,
     /// A moment of the worker's.
     pub moment: u64,
+    /// A moment before epoll was asked.
+    pub before: u64,
 }
 
 /// The events of a worker that wait for a thread.
@@ -40,9 +42,14 @@ impl Ready {
         Ok(Ready { events: Mutex::default(), bell })
     }
 
-    /// Takes the event that has waited longest.
-    pub fn take(&self) -> Option<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// Takes the event that has waited longest, and rings for those behind it: whoever has taken one may block.
+    pub fn take(&self, crew: &Crew) -> Option<Event> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = events.pop_front();
+        let are_more = !events.is_empty();
+        drop(events);
+        self.ring(are_more, crew);
+        event
     }
 
     /// Whether no event waits.
@@ -50,15 +57,19 @@ impl Ready {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Leaves what was reported by `moment` here, and rings if a thread of the crew waits in epoll.
-    pub fn leave(&self, reports: &[EpollEvent], moment: u64, crew: &Crew) {
-        if reports.is_empty() {
+    /// Leaves events here, and rings if a thread of the crew waits in epoll.
+    pub fn leave(&self, events: impl ExactSizeIterator<Item = Event>, crew: &Crew) {
+        if events.len() == 0 {
             return;
         }
-        let events = reports.iter().map(|report| Event { report: *report, moment });
         self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+        self.ring(true, crew);
+    }
+
+    /// Wakes one of the threads that wait in epoll, if there are events for it.
+    fn ring(&self, are_events: bool, crew: &Crew) {
         // A thread that is about to wait says so before it looks here: one of the two sees the other.
-        if crew.waits() {
+        if are_events && crew.waits() {
             // It cannot overflow in the life of a machine.
             let _ = self.bell.write(1);
         }

@@ -23,10 +23,13 @@ const IDLE_MS: u16 = 10_000;
 const EVENTS: usize = 64;
 
 /// What every connection is watched for: bytes of the client, and its end.
-const READ: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+const READ: EpollFlags =
+    EpollFlags::EPOLLIN.union(EpollFlags::EPOLLPRI).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
-/// What says that nothing will come after what is there to be read.
-const END: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
+/// What says that a read that leaves room may not have taken all: an end stands behind it, or urgent data (tcp(7)), at which
+/// a read stops.
+const MORE: EpollFlags =
+    EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR).union(EpollFlags::EPOLLPRI);
 
 /// The event that lets every thread leave; no descriptor and no listening socket has this datum.
 const LEAVE: u64 = u64::MAX;
@@ -54,7 +57,7 @@ fn run(worker: &'static Worker) {
     let mut desk = Desk::new(worker.limits.request_bytes());
     let mut reports = [EpollEvent::empty(); EVENTS];
     loop {
-        let Some(event) = worker.ready.take().or_else(|| wait(worker, &mut reports)) else {
+        let Some(event) = worker.ready.take(&worker.crew).or_else(|| wait(worker, &mut reports)) else {
             worker.site.rest();
             if worker.crew.may_leave() {
                 return;
@@ -81,7 +84,7 @@ fn run(worker: &'static Worker) {
 /// Waits for an event; further ones that came with it are left for whoever is next.
 fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     worker.crew.begin_waiting();
-    let left = worker.ready.take();
+    let left = worker.ready.take(&worker.crew);
     if left.is_some() {
         worker.crew.end_waiting();
         return left;
@@ -89,31 +92,48 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     // A timeout costs, and the thread that stays has nothing to do after it.
     let may_rest = worker.crew.threads() > crew::STAYING || worker.site.keeps_files_open();
     let timeout = if may_rest { EpollTimeout::from(IDLE_MS) } else { EpollTimeout::NONE };
-    let count = worker.epoll.wait(reports, timeout).unwrap_or(0);
+    let before = worker.moments.latest();
+    let count = loop {
+        match worker.epoll.wait(reports, timeout) {
+            // The worker was stopped and continues (signal(7)).
+            Err(Errno::EINTR) => {}
+            result => break result.unwrap_or(0),
+        }
+    };
     worker.crew.end_waiting();
     let (first, rest) = reports[..count].split_first()?;
     let moment = worker.moments.next();
-    worker.ready.leave(rest, moment, &worker.crew);
-    Some(Event { report: *first, moment })
+    let event = |report: &EpollEvent| Event { report: *report, moment, before };
+    worker.ready.leave(rest.iter().map(event), &worker.crew);
+    Some(event(first))
 }
 
 fn take(worker: &Worker, desk: &mut Desk, event: Event) {
-    let Event { report, moment } = event;
-    let (connection, moment) = match worker.door.socket(report.data()) {
-        // What it was woken for may have been accepted by another worker, and this one come since.
-        Some(socket) => (accept(worker, desk, socket), u64::MAX),
-        None => (worker.lot.take(report.data() as usize, report.events().intersects(END)), moment),
+    let datum = event.report.data();
+    let connection = match worker.door.socket(datum) {
+        Some(socket) => accept(worker, desk, socket),
+        None => worker.lot.take(datum as usize, event.report.events().intersects(MORE)),
     };
     let Some(mut connection) = connection else { return };
+    let moment = arrival(&event, &connection);
     match desk.serve(worker, &mut connection, moment) {
-        wait @ (Wait::Readable | Wait::Writable | Wait::Turn) => park(worker, connection, wait),
         Wait::Over => {
             drop(connection);
             if worker.door.is_closed() && !worker.is_full() {
                 open_door(worker);
             }
         }
+        wait => park(worker, connection, wait),
     }
+}
+
+/// By which moment what the client has sent had begun to arrive; the last of all moments if the event does not tell. It
+/// tells nothing of a connection that was accepted after it, nor if it was for room to send, nor if an earlier turn has
+/// already read what it was for.
+fn arrival(event: &Event, connection: &Connection) -> u64 {
+    let is_new = connection.watched.is_empty();
+    let is_for_bytes = event.report.events().contains(EpollFlags::EPOLLIN);
+    if !is_new && is_for_bytes && connection.received <= event.before { event.moment } else { u64::MAX }
 }
 
 /// Parks a connection for what it waits for. The kernel reports each change once (epoll(7), edge-triggered), so that a
@@ -123,8 +143,8 @@ fn park(worker: &Worker, connection: Box<Connection>, wait: Wait) {
         let watched = connection.watched;
         // Few have ever to wait for room, and each has some at first.
         connection.watched |= match wait {
-            Wait::Readable | Wait::Over => READ,
             Wait::Writable | Wait::Turn => READ | EpollFlags::EPOLLOUT,
+            _ => READ,
         };
         let mut event = EpollEvent::new(connection.watched, connection.as_raw_fd() as u64);
         if watched.is_empty() {
@@ -171,9 +191,8 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
 
 /// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
 fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
-    let Some((clients, address)) = worker.clients.zip(worker.clients.and_then(|_| sockets::client(accepted))) else {
-        return Ok(None);
-    };
+    let Some(clients) = worker.clients else { return Ok(None) };
+    let Some(address) = sockets::client(accepted) else { return Ok(None) };
     let seat = clients.seat(worker.number, address);
     if seat.is_none() && worker.complaints.clients.is_due() {
         let most = clients.most();
@@ -189,6 +208,11 @@ fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
     park(worker, connection, Wait::Readable);
+}
+
+/// Has epoll report what is there to be read, again if it has: not every read that leaves room has taken all.
+pub fn remind(worker: &Worker, connection: Box<Connection>) {
+    park(worker, connection, Wait::Turn);
 }
 
 /// Leaves it to a thread to close a connection: the file that it sends may hang in closing as in reading.

@@ -65,6 +65,7 @@ impl Desk {
             self.output = std::mem::take(&mut connection.output);
         }
         let wait = self.advance(worker, connection);
+        connection.received = connection.received.max(self.received);
         if wait != Wait::Over {
             connection.input = self.input.unread().to_vec();
             if connection.phase == Phase::Sending {

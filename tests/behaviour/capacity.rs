@@ -95,6 +95,18 @@ fn a_client_has_no_more_connections_than_one_may() {
     }
 }
 
+#[test]
+fn a_client_that_has_seen_the_end_may_come_again_at_once() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--max-per-client=1"]);
+    for _ in 0..1_000 {
+        let mut client = server.connect();
+        client.send("GET /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        client.assert_closed();
+    }
+}
+
 /// A client at another address of this machine.
 fn connect_from(address: Ipv4Addr, server: &Server) -> Client {
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();

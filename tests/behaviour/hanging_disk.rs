@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use crate::fuse::{Call, Disk, Fault};
-use crate::support::{Client, Server, Site, get, is_open, threads, wait_until};
+use crate::support::{Client, Server, Site, get, is_open, stop, threads, wait_until};
 
 const LARGE: usize = 20_000_000;
 
@@ -83,7 +83,7 @@ fn what_comes_together_does_not_hang_together() {
     disk.set("small", Call::Open, Fault::Hang);
     // It finds all of it when it goes on.
     let worker = server.workers()[0];
-    kill(worker, Signal::SIGSTOP).unwrap();
+    stop(worker);
     for (n, client) in clients.iter_mut().enumerate() {
         client.send(get(if n % 2 == 0 { "/disk/small" } else { "/a" }));
     }
@@ -96,6 +96,38 @@ fn what_comes_together_does_not_hang_together() {
     for client in clients.iter_mut().step_by(2) {
         assert_eq!(client.response().text(), "small");
     }
+}
+
+#[test]
+fn no_event_is_left_behind_while_a_thread_waits() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1"]);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    // A crew of several, who then wait.
+    disk.set("small", Call::Open, Fault::Hang);
+    for client in &mut clients {
+        assert_eq!(client.get("/a").text(), "a");
+        client.send(get("/disk/small"));
+    }
+    wait_until("three threads to hang", || disk.waiting() == 3);
+    disk.mend();
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "small");
+    }
+    let worker = server.workers()[0];
+    assert!(threads(worker) > 3);
+
+    disk.set("large", Call::Open, Fault::Hang);
+    stop(worker);
+    clients[0].send(get("/disk/large"));
+    clients[1].send(get("/disk/large"));
+    clients[2].send(get("/a"));
+    // One thread finds all three when they go on, and the first that it takes hangs.
+    kill(worker, Signal::SIGCONT).unwrap();
+    let begin = Instant::now();
+    assert_eq!(clients[2].response().text(), "a");
+    assert!(begin.elapsed() < Duration::from_secs(5), "it waited behind those that hang");
+    disk.mend();
 }
 
 #[test]

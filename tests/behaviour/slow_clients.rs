@@ -1,9 +1,13 @@
 //! Clients that take their time: bounded, and none of them holds a thread.
 
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Server, Setup, Site, get, is_open, threads, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{MsgFlags, send};
+
+use crate::support::{Client, Server, Setup, Site, get, is_open, stop, threads, wait_until};
 
 #[test]
 fn a_head_that_does_not_come_is_answered_with_408() {
@@ -129,4 +133,20 @@ fn hundreds_of_waiting_clients_hold_no_threads() {
             _ => assert_eq!(client.response().text(), "a"),
         }
     }
+}
+
+/// A read stops at urgent data (tcp(7)), and leaves room although more is there.
+#[test]
+fn urgent_data_does_not_hide_what_follows_it() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=1", "--head-timeout=600"]);
+    let mut client = server.connect();
+    assert_eq!(client.get("/a").text(), "a");
+    let worker = server.workers()[0];
+    stop(worker);
+    client.send("GET /a HTTP/1.1\r\n");
+    assert_eq!(send(client.0.as_raw_fd(), b"!", MsgFlags::MSG_OOB), Ok(1));
+    client.send("Host: test\r\n\r\n");
+    kill(worker, Signal::SIGCONT).unwrap();
+    assert_eq!(client.response().text(), "a");
 }

@@ -428,6 +428,17 @@ pub fn ticks(process: Pid) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// Stops a process, and waits until each of its threads has stopped.
+pub fn stop(process: Pid) {
+    kill(process, Signal::SIGSTOP).unwrap();
+    let stat = |task: PathBuf| fs::read_to_string(task.join("stat")).unwrap_or_default();
+    let has_stopped = |task| stat(task).rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
+    wait_until("a process to stop", || {
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        tasks.flatten().all(|task| has_stopped(task.path()))
+    });
+}
+
 /// How many threads a process has.
 pub fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
