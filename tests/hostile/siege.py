@@ -94,8 +94,12 @@ def besiege(server, siege):
 
 
 def withstand(server, siege, check):
-    with Visitors(server, PAGE) as calm:
-        time.sleep(2)
+    # On a machine that is very busy a visitor may need a while to come at all.
+    for _ in range(10):
+        with Visitors(server, PAGE) as calm:
+            time.sleep(2)
+        if len(calm.report["served_ms"]) >= 50:
+            break
     wait_until("the visitors to be gone", lambda: server.descriptors() <= 0)
     memory, cpu, begin = server.memory(), server.cpu_seconds(), time.monotonic()
     with Peaks(server) as peaks, Visitors(server, PAGE) as visitors:
