@@ -103,15 +103,10 @@ impl Cache {
         }
     }
 
-    /// Whether any file is open here.
-    pub fn keeps_files_open(&self) -> bool {
-        !read(&self.open).is_empty()
-    }
-
     /// Closes the files that have been open for longer than they are trusted.
     pub fn close_old(&self) {
         let now_ms = clock::now_ms();
-        if self.keeps_files_open() {
+        if !read(&self.open).is_empty() {
             let old: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_trusted(now_ms)).collect();
             drop(old);
         }

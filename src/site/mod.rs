@@ -150,11 +150,6 @@ impl Site {
         self.is_tired.load(Relaxed)
     }
 
-    /// Whether there are files to close by [`rest`](Site::rest).
-    pub fn keeps_files_open(&self) -> bool {
-        self.tree.read().unwrap_or_else(PoisonError::into_inner).cache.keeps_files_open()
-    }
-
     /// Closes the files that were open for requests to come and have not been asked for.
     pub fn rest(&self) {
         self.is_tired.store(false, Relaxed);

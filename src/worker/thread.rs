@@ -9,7 +9,6 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
-use super::crew;
 use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
@@ -89,12 +88,9 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
         worker.crew.end_waiting();
         return left;
     }
-    // A timeout costs, and the thread that stays has nothing to do after it.
-    let may_rest = worker.crew.threads() > crew::STAYING || worker.site.keeps_files_open();
-    let timeout = if may_rest { EpollTimeout::from(IDLE_MS) } else { EpollTimeout::NONE };
     let before = worker.moments.latest();
     let count = loop {
-        match worker.epoll.wait(reports, timeout) {
+        match worker.epoll.wait(reports, EpollTimeout::from(IDLE_MS)) {
             // The worker was stopped and continues (signal(7)).
             Err(Errno::EINTR) => {}
             result => break result.unwrap_or(0),
