@@ -78,8 +78,6 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
             }
-            // Watched anew, the listening sockets are looked at anew: a wake-up that went astray costs a tick at most.
-            thread::look_at_door(worker);
         }
         if now_ms >= next_trim_ms {
             next_trim_ms = now_ms + TRIM_MS;

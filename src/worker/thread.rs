@@ -227,11 +227,6 @@ pub fn open_door(worker: &Worker) {
     report_door(worker.door.open(&worker.epoll));
 }
 
-/// Has the kernel look at the listening sockets again.
-pub fn look_at_door(worker: &Worker) {
-    report_door(worker.door.step_back(&worker.epoll));
-}
-
 fn report_door(result: nix::Result<()>) {
     if let Err(errno) = result {
         tracing::error!("Cannot watch the listening sockets ({errno}).");
