@@ -24,6 +24,11 @@ pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
 }
 
 impl SupervisorEnd {
+    /// The end of a lifeline that an image of this process before has made.
+    pub fn inherit(descriptor: OwnedFd) -> Self {
+        SupervisorEnd(descriptor)
+    }
+
     /// Whether the worker has said since the last time that it serves.
     pub fn hears_ready(&self) -> bool {
         let mut message = [0; 16];

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use otus_httpd::clients::Clients;
 use otus_httpd::failure::Failure;
+use otus_httpd::handover::Handover;
 use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
 use otus_httpd::worker::Plan;
-use otus_httpd::{descriptors, log, precompress, sockets};
+use otus_httpd::{descriptors, handover, log, precompress, sockets};
 
 /// The server cannot start, or a task is not wholly done.
 const EXIT_FAILURE: u8 = 1;
@@ -29,6 +30,12 @@ fn main() -> ExitCode {
     log::start(options.debug);
     if let Some(Task::Precompress { directory }) = task {
         return precompress(&directory);
+    }
+    if options.check {
+        return match Site::open(&options, descriptors::raise_limit()) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(failure) => fail(&failure, EXIT_FAILURE),
+        };
     }
     match start(options) {
         Ok(supervisor) => {
@@ -63,7 +70,8 @@ fn start(mut options: Options) -> Result<Supervisor, Failure> {
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = descriptors::raise_limit();
     let site = Site::open(&options, descriptors)?;
-    let sockets = sockets::open(&options.host, options.port)?;
+    let Handover { sockets, boards, workers } = handover::take().unwrap_or_default();
+    let sockets = sockets::open(sockets, &options.host, options.port)?;
     let clients = Clients::of(&options)?;
-    Supervisor::new(Plan { options, sockets, site, descriptors, clients })
+    Supervisor::new(Plan { options, sockets, site, descriptors, clients }, boards, workers)
 }

@@ -152,6 +152,10 @@ pub struct Options {
           help_heading = "Patience")]
     pub drain_timeout: Duration,
 
+    /// Check the settings and the document root, and end with status 0 if all is right
+    #[arg(long)]
+    pub check: bool,
+
     /// Log every request and connection that ends early
     #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::BoolishValueParser::new(),
           help_heading = "Log")]

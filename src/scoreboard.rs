@@ -1,6 +1,8 @@
 //! What every worker counts, in memory that the supervisor reads and that survives a worker.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::sys;
@@ -20,8 +22,10 @@ pub enum Counter {
     Parked,
     /// Request threads.
     Threads,
-    /// When the keeper last said that it lives: milliseconds of CLOCK_MONOTONIC.
+    /// When the worker last proved that it serves: milliseconds of CLOCK_MONOTONIC.
     Beat,
+    /// 1 while every request thread that there may be is busy.
+    Saturated,
 }
 
 /// Counters of one worker, in cache lines of their own.
@@ -32,6 +36,12 @@ pub struct Slab(&'static [AtomicU64]);
 const SLAB: usize = 16;
 
 impl Slab {
+    /// Counters that nobody reads.
+    pub fn unseen() -> Self {
+        static UNSEEN: [AtomicU64; SLAB] = [const { AtomicU64::new(0) }; SLAB];
+        Slab(&UNSEEN)
+    }
+
     /// Raises a counter.
     pub fn add(&self, counter: Counter, by: u64) {
         self.0[counter as usize].fetch_add(by, Relaxed);
@@ -52,39 +62,99 @@ impl Slab {
         self.0[counter as usize].load(Relaxed)
     }
 
+    /// Adds the counts, but not the levels, of workers that have all ended.
+    fn take_in(&self, other: &Slab) {
+        other.clear_levels();
+        for (own, others) in self.0.iter().zip(other.0) {
+            own.fetch_add(others.load(Relaxed), Relaxed);
+        }
+    }
+
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
-        use Counter::{Beat, Connections, InFlight, Parked, Threads};
-        for level in [InFlight, Connections, Parked, Threads, Beat] {
+        use Counter::{Beat, Connections, InFlight, Parked, Saturated, Threads};
+        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated] {
             self.set(level, 0);
         }
     }
 }
 
-/// The counters of all workers.
+/// The counters of all workers, and what was counted by the workers of images before (see [`handover`](crate::handover)).
+/// Their memory holds: the layout's number, the history, and each worker's counters, a slab for each.
 #[derive(Debug, Clone)]
-pub struct Scoreboard(Vec<Slab>);
+pub struct Scoreboard {
+    memory: Arc<OwnedFd>,
+    history: Slab,
+    slabs: Vec<Slab>,
+    /// Boards whose workers are not all gone.
+    past: Vec<Past>,
+}
+
+/// A scoreboard of an image before.
+#[derive(Debug, Clone)]
+pub struct Past {
+    memory: Arc<OwnedFd>,
+    slabs: Vec<Slab>,
+}
+
+/// Changes with the meaning of the counters: a board of another layout is not read.
+const LAYOUT: u64 = 1;
+
+/// Slabs before the workers': the layout's and the history.
+const FRONT: usize = 2;
 
 impl Scoreboard {
     /// A scoreboard for `workers` workers, all zero.
     pub fn new(workers: usize) -> io::Result<Self> {
-        let counters = sys::shared_counters(workers * SLAB)?;
-        Ok(Scoreboard(counters.chunks_exact(SLAB).map(Slab).collect()))
+        let (memory, counters) = sys::counters_to_keep((FRONT + workers) * SLAB)?;
+        counters[0].store(LAYOUT, Relaxed);
+        let mut slabs: Vec<_> = counters.chunks_exact(SLAB).map(Slab).collect();
+        let slabs = slabs.split_off(FRONT);
+        let history = Slab(&counters[SLAB..2 * SLAB]);
+        Ok(Scoreboard { memory: Arc::new(memory), history, slabs, past: Vec::new() })
+    }
+
+    /// Takes over what was counted on boards of images before; `has_workers` says whether one, counted from 0, still has.
+    /// Boards that cannot be read are left out: then counting begins anew.
+    pub fn take_over(&mut self, boards: Vec<OwnedFd>, has_workers: impl Fn(usize) -> bool) {
+        for (index, memory) in boards.into_iter().enumerate() {
+            let counters = sys::map_counters(&memory).unwrap_or_default();
+            let is_known = counters.first().is_some_and(|layout| layout.load(Relaxed) == LAYOUT);
+            let slabs = if is_known { counters[SLAB..].chunks_exact(SLAB).map(Slab).collect() } else { Vec::new() };
+            if has_workers(index) {
+                self.past.push(Past { memory: Arc::new(memory), slabs });
+            } else {
+                slabs.iter().for_each(|slab| self.history.take_in(slab));
+            }
+        }
+    }
+
+    /// The memory of this board, and of those before it that still have workers.
+    pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(&self.memory).chain(self.past.iter().map(|past| &past.memory)).map(|memory| memory.as_fd())
     }
 
     /// The counters of worker number `worker`, from 0.
     pub fn slab(&self, worker: usize) -> Slab {
-        self.0[worker]
+        self.slabs[worker]
+    }
+
+    /// The counters of a worker of a past board.
+    pub fn past_slab(&self, past: usize, worker: usize) -> Option<Slab> {
+        // Its first slab is its history.
+        self.past.get(past)?.slabs.get(worker + 1).copied()
     }
 
     /// How many workers it is for.
     pub fn workers(&self) -> usize {
-        self.0.len()
+        self.slabs.len()
     }
 
     /// The sum over all workers.
     pub fn total(&self, counter: Counter) -> u64 {
-        self.0.iter().map(|slab| slab.get(counter)).fold(0, u64::wrapping_add)
+        let past = self.past.iter().flat_map(|past| &past.slabs);
+        let all = self.slabs.iter().chain([&self.history]).chain(past);
+        all.map(|slab| slab.get(counter)).fold(0, u64::wrapping_add)
     }
 }
 
@@ -102,5 +172,28 @@ mod tests {
         board.slab(1).clear_levels();
         assert_eq!(board.total(Counter::InFlight), 0);
         assert_eq!(board.total(Counter::Requests), 5);
+    }
+
+    #[test]
+    fn what_was_counted_before_is_taken_over() {
+        let memories = |board: &Scoreboard| board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        let first = Scoreboard::new(2).unwrap();
+        first.slab(1).add(Counter::Requests, 2);
+        first.slab(1).add(Counter::InFlight, 1);
+        // Its workers go on,
+        let mut second = Scoreboard::new(1).unwrap();
+        second.take_over(memories(&first), |_| true);
+        second.slab(0).add(Counter::Requests, 10);
+        first.slab(0).add(Counter::Requests, 1);
+        assert_eq!((second.total(Counter::Requests), second.total(Counter::InFlight)), (13, 1));
+        second.past_slab(0, 1).unwrap().clear_levels();
+        assert_eq!(second.total(Counter::InFlight), 0);
+        assert!(second.past_slab(0, 2).is_none() && second.past_slab(1, 0).is_none());
+        // and then are gone, as are those of the second.
+        let mut third = Scoreboard::new(1).unwrap();
+        second.slab(0).add(Counter::InFlight, 1);
+        third.take_over(memories(&second), |_| false);
+        assert_eq!((third.total(Counter::Requests), third.total(Counter::InFlight)), (13, 0));
+        assert_eq!(third.memories().count(), 1);
     }
 }

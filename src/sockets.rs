@@ -8,11 +8,12 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use listenfd::ListenFd;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockopt, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockname, getsockopt, listen,
+    setsockopt, socket, sockopt,
 };
 
 use crate::failure::{self, Failure};
+use crate::handover::Listener;
 use crate::sys;
 
 /// How long a connection without a byte may stay unseen. Long enough that a request's first packet has come even over a
@@ -42,10 +43,23 @@ pub fn client(connection: &impl AsRawFd) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
 }
 
-/// The sockets that systemd passed, or else one bound to `host` and `port`.
-pub fn open(host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
+/// The sockets that the image before left, or those that systemd passed, or else one bound to `host` and `port`.
+pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
+    if !left.is_empty() {
+        return Ok(left.into_iter().map(inherit).collect());
+    }
     let passed = from_systemd()?;
     if passed.is_empty() { Ok(vec![bound(host, port)?]) } else { Ok(passed) }
+}
+
+fn inherit(listener: Listener) -> Socket {
+    let Listener { descriptor, name } = listener;
+    let address: Option<SockaddrStorage> = getsockname(descriptor.as_raw_fd()).ok();
+    let address = address.map(|address| match address.as_unix_addr() {
+        Some(unix) => format!("unix:{}", unix.path().map_or("(no path)".into(), |path| path.display().to_string())),
+        None => format!("http://{address}/"),
+    });
+    Socket { name, address: address.unwrap_or_default(), listener: descriptor }
 }
 
 fn from_systemd() -> Result<Vec<Socket>, Failure> {

@@ -5,15 +5,18 @@
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::socket::{SockFlag, accept4};
-use nix::unistd::{ForkResult, Pid};
+use nix::sys::stat::fstat;
+use nix::unistd::{ForkResult, Pid, ftruncate};
 
 /// The exit status of a child whose code panicked.
 pub const EXIT_PANIC: i32 = 101;
@@ -52,6 +55,41 @@ pub fn shared_counters(count: usize) -> io::Result<&'static [AtomicU64]> {
     // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` atomics, for which zero is a value, is never
     // unmapped, and is reached through this slice alone.
     Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
+}
+
+/// `count` zeroes in memory that this process shares with the children that it forks, and with whoever maps the
+/// descriptor.
+pub fn counters_to_keep(count: usize) -> io::Result<(OwnedFd, &'static [AtomicU64])> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let memory = memfd_create("counters", flags)?;
+    ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
+    let counters = map_counters(&memory)?;
+    Ok((memory, counters))
+}
+
+/// Maps memory of [`counters_to_keep`], which another image of this process may have made.
+pub fn map_counters(memory: &OwnedFd) -> io::Result<&'static [AtomicU64]> {
+    let seals = SealFlag::from_bits_retain(fcntl(memory, FcntlArg::F_GET_SEALS)?);
+    if !seals.contains(SealFlag::F_SEAL_SHRINK) {
+        return Err(Errno::EINVAL.into());
+    }
+    let count = fstat(memory)?.st_size as usize / size_of::<AtomicU64>();
+    let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping overlaps nothing.
+    let memory = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, memory, 0)? };
+    // SAFETY: the mapping is page-aligned, as long as `count` atomics, for which every bit pattern is a value, and stays so:
+    // the memory cannot shrink, which was seen above, and it is never unmapped.
+    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
+}
+
+/// Takes a descriptor that another image of this process has left open across execve(2), and closes it on the next.
+pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: fcntl with this command and an int changes a flag of the descriptor, if there is one of that number.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as was just seen, and nobody else in this image knows it: it was opened before.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Accepts one connection, non-blocking and closed on exec.

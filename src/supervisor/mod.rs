@@ -1,31 +1,43 @@
-//! The supervisor: keeps the workers alive, tells systemd the truth, and stops everything in order.
+//! The supervisor: keeps the workers alive, tells systemd the truth, reloads, and stops everything in order.
 //!
 //! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
 
+mod elders;
+mod reload;
 mod status;
 mod systemd;
 mod team;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::handover::Heir;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
 
+use reload::Reload;
 use status::Status;
 use team::Team;
 
 /// How often the supervisor looks at the counters, in milliseconds.
 const TICK_MS: u64 = 1_000;
+
+/// A tick that comes so much later than it was due means that this process stood still, in milliseconds.
+const LATE_MS: u64 = 500;
+
+/// How long a worker may go without a proof that it serves where no watchdog of systemd sets a time, in milliseconds.
+const PATIENCE_MS: u64 = 8_000;
+
+/// The shortest that it may be: three times a worker proves it in that time.
+const LEAST_PATIENCE_MS: u64 = 1_500;
 
 /// How much longer than the workers' own drain timeout the supervisor waits before it kills them, in milliseconds.
 const DRAIN_GRACE_MS: u64 = 2_000;
@@ -44,25 +56,36 @@ pub struct Supervisor {
     last_line: String,
     watchdog: Option<Duration>,
     is_ready: bool,
-    hung: Option<usize>,
+    vacancy: Option<usize>,
     next_tick_ms: u64,
+    /// What came before does not count against a worker: this process may have stood still as well.
+    awake_since_ms: u64,
     kill_at_ms: Option<u64>,
+    reload: Reload,
+    /// Whether it is told to reload and has not yet begun to.
+    is_to_reload: bool,
+    /// Why the last reload was refused.
+    refusal: Option<String>,
+    /// When the workers of images before are ended.
+    end_elders_at_ms: Option<u64>,
 }
 
 impl Supervisor {
-    /// A supervisor that has not yet started a worker. Signals are blocked from here on.
-    pub fn new(plan: Plan) -> Result<Self, Failure> {
+    /// A supervisor that has not yet started a worker, but may have some of images before, with the boards that they count
+    /// on. Signals are blocked from here on.
+    pub fn new(plan: Plan, boards: Vec<OwnedFd>, elders: Vec<Heir>) -> Result<Self, Failure> {
         let plan: &'static Plan = Box::leak(Box::new(plan));
         let prepare = || {
             crate::signals::block()?;
             let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD];
             Ok((Signals::listen(&signals)?, Team::new(plan)?))
         };
-        let (signals, team) = prepare().map_err(|error: io::Error| {
+        let (signals, mut team) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
         })?;
+        team.take_over(boards, elders);
         Ok(Supervisor {
             plan,
             team,
@@ -71,9 +94,14 @@ impl Supervisor {
             last_line: String::new(),
             watchdog: systemd::watchdog(),
             is_ready: false,
-            hung: None,
+            vacancy: None,
             next_tick_ms: 0,
+            awake_since_ms: 0,
             kill_at_ms: None,
+            reload: Reload::new(),
+            is_to_reload: false,
+            refusal: None,
+            end_elders_at_ms: None,
         })
     }
 
@@ -101,7 +129,14 @@ impl Supervisor {
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
-            self.team.reap(self.is_stopping());
+            let other = self.team.reap(self.is_stopping());
+            if let Some(verdict) = other.and_then(|end| self.reload.verdict(end)) {
+                self.end_reload(verdict);
+            }
+            if self.is_to_reload && self.is_ready && !self.is_stopping() && !self.reload.is_under_way() {
+                self.is_to_reload = false;
+                self.begin_reload();
+            }
             if self.is_over() {
                 break;
             }
@@ -142,6 +177,7 @@ impl Supervisor {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::SIGCHLD => {}
+            Signal::SIGHUP => self.is_to_reload = true,
             _ if self.is_stopping() => {
                 tracing::warn!("Told a second time to stop ({signal}): ending at once.");
                 self.kill_at_ms = Some(clock::now_ms());
@@ -158,27 +194,84 @@ impl Supervisor {
         }
     }
 
-    fn report_ready(&self) {
+    /// Has the settings checked. Meanwhile, everything goes on.
+    fn begin_reload(&mut self) {
+        systemd::reloading();
+        self.refusal = None;
+        self.next_tick_ms = 0;
+        if let Err(why) = self.reload.begin(clock::now_ms()) {
+            self.end_reload(Err(why));
+        }
+    }
+
+    /// Becomes a new image of the program, or says why not.
+    fn end_reload(&mut self, verdict: Result<(), String>) {
+        if self.is_stopping() {
+            return;
+        }
+        let why = match verdict {
+            Ok(()) => {
+                let program = &self.reload.program;
+                let error = self.team.leave().leave_to(program);
+                format!("Cannot execute {} ({}).", program.display(), error.desc())
+            }
+            Err(why) => why,
+        };
+        tracing::error!(why, "Reload refused; all goes on as it was. {why}");
+        self.refusal = Some(why);
+        self.next_tick_ms = 0;
+        systemd::ready();
+    }
+
+    fn report_ready(&mut self) {
         let workers = self.team.size();
         let root = self.plan.options.root.display();
-        tracing::info!(workers, "Ready; workers: {workers}, document root: {root}");
+        let version = env!("CARGO_PKG_VERSION");
+        let elders = self.team.elders();
+        if elders.count() > 0 {
+            tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}");
+            elders.signal(Signal::SIGTERM);
+            let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
+            self.end_elders_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
+        } else {
+            tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}");
+        }
         systemd::ready();
     }
 
     fn tick(&mut self, now_ms: u64) {
+        if self.next_tick_ms + LATE_MS < now_ms {
+            self.awake_since_ms = now_ms;
+        }
         self.next_tick_ms = now_ms + self.tick_ms();
+        if !self.is_stopping() {
+            self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
+        }
         let state = match (self.is_stopping(), self.is_ready) {
             (true, _) => "Draining",
+            (false, _) if self.reload.is_under_way() => "Reloading",
             (false, true) => "Serving",
+            (false, false) if self.team.elders().count() > 0 => "Reloading",
             (false, false) => "Starting",
         };
-        let workers = (self.team.ready().saturating_sub(usize::from(self.hung.is_some())), self.team.size());
-        let line = self.status.line(state, self.team.board(), workers, now_ms);
+        let workers = (self.team.ready(), self.team.size());
+        let mut line = self.status.line(state, self.team.board(), workers, now_ms);
+        match self.team.elders().count() {
+            0 => {}
+            count => line += &format!(", old workers {count}"),
+        }
+        if let Some(why) = &self.refusal {
+            line += &format!("; reload refused: {why}");
+        }
         if line != self.last_line {
             systemd::status(&line);
             self.last_line = line;
         }
         self.feed_watchdog(now_ms);
+        self.reload.end_overdue(now_ms);
+        if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+            self.team.elders().signal(Signal::SIGKILL);
+        }
         match self.kill_at_ms {
             Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
             Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),
@@ -191,27 +284,29 @@ impl Supervisor {
         self.watchdog.map_or(TICK_MS, |watchdog| (watchdog.as_millis() as u64 / 4).clamp(10, TICK_MS))
     }
 
-    /// Says that the server lives only while every worker does.
+    /// How long a worker may go without a proof that it serves: it is found out within half of the watchdog's time.
+    fn patience_ms(&self) -> u64 {
+        let half = self.watchdog.map(|watchdog| watchdog.as_millis() as u64 / 2);
+        half.map_or(PATIENCE_MS, |half| half.saturating_sub(TICK_MS + LATE_MS).max(LEAST_PATIENCE_MS))
+    }
+
+    /// Says that the server lives, unless a worker is missing that cannot be started.
     fn feed_watchdog(&mut self, now_ms: u64) {
         let Some(watchdog) = self.watchdog else { return };
-        let limit_ms = (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS);
-        match self.team.hung(now_ms, limit_ms) {
-            None => {
-                if let Some(number) = self.hung.take() {
-                    tracing::info!(worker = number, "Worker {number} has recovered.");
-                }
-                systemd::alive();
-            }
-            Some((number, pid)) if self.hung != Some(number) => {
-                self.hung = Some(number);
-                let which = pid.map_or("not to be started".to_string(), |pid| format!("pid {pid}"));
-                tracing::error!(
-                    worker = number,
-                    worker_pid = pid.map(Pid::as_raw),
-                    "Worker {number} ({which}) hangs: no sign of life for {limit_ms} ms. Unless it recovers, systemd's watchdog restarts the server."
-                );
-            }
-            Some(_) => {}
+        let vacancy = self.team.vacancy(now_ms, (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS));
+        if vacancy.is_none() {
+            systemd::alive();
         }
+        if vacancy == self.vacancy {
+            return;
+        }
+        match vacancy {
+            None => tracing::info!("All workers could be started again."),
+            Some(number) => tracing::error!(
+                worker = number,
+                "Worker {number} cannot be started for so long that systemd's watchdog restarts the server, unless it can soon."
+            ),
+        }
+        self.vacancy = vacancy;
     }
 }

@@ -23,8 +23,12 @@ impl Status {
     pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
         let requests = board.total(Counter::Requests);
         let rate = self.rate(now_ms, requests);
+        let saturated = match board.total(Counter::Saturated) {
+            0 => String::new(),
+            count => format!(" ({count} saturated)"),
+        };
         format!(
-            "{state}: workers {ready}/{workers}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
+            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
             board.total(Counter::InFlight),
             board.total(Counter::Parked),
             board.total(Counter::Threads),

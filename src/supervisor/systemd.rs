@@ -16,6 +16,12 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The server reloads, until it is ready again.
+pub fn reloading() {
+    let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
+    tell(&[NotifyState::Reloading, now]);
+}
+
 /// One line for `systemctl status`.
 pub fn status(line: &str) {
     tell(&[NotifyState::Status(line)]);

@@ -1,23 +1,29 @@
 //! The workers: who runs, who is to be started, and when.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::handover::{Estate, Heir};
 use crate::lifeline::{self, SupervisorEnd};
 use crate::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Plan};
 use crate::{clock, sys};
+
+use super::elders::Elders;
 
 /// How long the first replacement of a worker waits; each further one twice as long, in milliseconds.
 const FIRST_PAUSE_MS: u64 = 100;
 
 /// The longest that a replacement waits, in milliseconds.
 const LONGEST_PAUSE_MS: u64 = 5_000;
+
+/// How long a worker that hangs has for each way of ending: SIGABRT, then SIGKILL, then it is left alone, in milliseconds.
+const ENDING_MS: u64 = 1_000;
 
 /// A worker that lived so long died of something new: its replacement waits the first pause again, in milliseconds.
 const LONG_LIFE_MS: u64 = 30_000;
@@ -26,6 +32,8 @@ const LONG_LIFE_MS: u64 = 30_000;
 #[derive(Debug)]
 pub struct Team {
     posts: Vec<Post>,
+    /// Workers of images before, which go on until those of this one serve.
+    elders: Elders,
     plan: &'static Plan,
     board: Scoreboard,
 }
@@ -44,6 +52,8 @@ struct Occupant {
     lifeline: SupervisorEnd,
     is_ready: bool,
     since_ms: u64,
+    /// When it was told to end because it hangs.
+    ending_ms: Option<u64>,
 }
 
 impl Team {
@@ -51,7 +61,39 @@ impl Team {
     pub fn new(plan: &'static Plan) -> io::Result<Self> {
         let workers = plan.options.workers;
         let vacant = || Post { occupant: None, pause_ms: FIRST_PAUSE_MS, due_ms: 0 };
-        Ok(Team { posts: (0..workers).map(|_| vacant()).collect(), plan, board: Scoreboard::new(workers)? })
+        let posts = (0..workers).map(|_| vacant()).collect();
+        Ok(Team { posts, elders: Elders::default(), plan, board: Scoreboard::new(workers)? })
+    }
+
+    /// Takes over the workers of images before, and the boards that they count on.
+    pub fn take_over(&mut self, boards: Vec<OwnedFd>, workers: Vec<Heir>) {
+        let is_used = |board| workers.iter().any(|worker| worker.board == board);
+        let is_used: Vec<bool> = (0..boards.len()).map(is_used).collect();
+        self.board.take_over(boards, |board| is_used[board]);
+        // Those without workers are not there any more.
+        let place = |board: usize| is_used.iter().take(board).filter(|is_used| **is_used).count();
+        self.elders = Elders::new(workers, place);
+    }
+
+    /// Leaves the sockets and the workers to the next image.
+    pub fn leave(&self) -> Estate<'_> {
+        let mut estate = Estate::default();
+        for socket in &self.plan.sockets {
+            estate.socket(socket.as_fd(), socket.name.as_deref());
+        }
+        self.board.memories().for_each(|memory| estate.board(memory));
+        for (number, post) in self.posts.iter().enumerate() {
+            if let Some(occupant) = &post.occupant {
+                estate.worker(occupant.lifeline.as_fd(), occupant.pid, number, 0);
+            }
+        }
+        self.elders.leave_to(&mut estate, 1);
+        estate
+    }
+
+    /// The workers of images before.
+    pub fn elders(&self) -> &Elders {
+        &self.elders
     }
 
     /// What all workers count.
@@ -66,12 +108,12 @@ impl Team {
 
     /// How many workers serve.
     pub fn ready(&self) -> usize {
-        self.occupants().filter(|occupant| occupant.is_ready).count()
+        self.occupants().filter(|occupant| occupant.is_ready && occupant.ending_ms.is_none()).count()
     }
 
     /// Whether no worker is left.
     pub fn is_gone(&self) -> bool {
-        self.occupants().next().is_none()
+        self.occupants().next().is_none() && self.elders.count() == 0
     }
 
     /// What becomes readable when a worker has news.
@@ -106,11 +148,12 @@ impl Team {
             // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
             own.take();
             self.posts.clear();
+            self.elders = Elders::default();
             worker::run(plan, number, &theirs, board)
         })?;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();
-        let occupant = |lifeline| Occupant { pid, lifeline, is_ready: false, since_ms };
+        let occupant = |lifeline| Occupant { pid, lifeline, is_ready: false, since_ms, ending_ms: None };
         self.posts[number].occupant = own.map(occupant);
         Ok(())
     }
@@ -123,16 +166,24 @@ impl Team {
     }
 
     /// Takes note of every worker that has ended. Unless the server is stopping, that was not asked for, and the journal
-    /// says how it came about.
-    pub fn reap(&mut self, is_stopping: bool) {
+    /// says how it came about. Returns the end of another child, if there was one.
+    pub fn reap(&mut self, is_stopping: bool) -> Option<WaitStatus> {
+        let mut other = None;
         loop {
             let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return other,
                 Err(Errno::EINTR) => continue,
-                Err(errno) => return tracing::error!("Cannot learn which worker ended ({errno})."),
+                Err(errno) => {
+                    tracing::error!("Cannot learn which worker ended ({errno}).");
+                    return other;
+                }
                 Ok(status) => status,
             };
-            let Some(number) = status.pid().and_then(|pid| self.number(pid)) else { continue };
+            let Some(pid) = status.pid().filter(|pid| !self.elders.forget(*pid, &self.board)) else { continue };
+            let Some(number) = self.number(pid) else {
+                other = Some(status);
+                continue;
+            };
             let now_ms = clock::now_ms();
             self.board.slab(number).clear_levels();
             if let Some(clients) = &self.plan.clients {
@@ -156,20 +207,43 @@ impl Team {
             // One that has just ended will be reaped.
             let _ = kill(occupant.pid, signal);
         }
+        self.elders.signal(signal);
     }
 
-    /// The number of a worker that has given no sign of life for `limit_ms`, and its process; none where the post could not
-    /// be filled for so long. A post that waits out its pause is in order.
-    pub fn hung(&self, now_ms: u64, limit_ms: u64) -> Option<(usize, Option<Pid>)> {
-        self.posts.iter().enumerate().find_map(|(number, post)| {
-            let (sign_ms, pid) = match &post.occupant {
-                Some(occupant) => {
-                    (self.board.slab(number).get(Counter::Beat).max(occupant.since_ms), Some(occupant.pid))
+    /// Ends every worker that has not proved for `limit_ms`, since `begin_ms`, that it serves: by SIGABRT, then SIGKILL. One
+    /// that survives both, as a disk that hangs can make it, is left alone, and its post filled anew.
+    pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
+        for (number, post) in self.posts.iter_mut().enumerate() {
+            let Some(occupant) = &mut post.occupant else { continue };
+            let (pid, beat_ms) = (occupant.pid, self.board.slab(number).get(Counter::Beat));
+            let signal = match occupant.ending_ms.map(|since_ms| (now_ms - since_ms) / ENDING_MS) {
+                None if beat_ms.max(occupant.since_ms).max(begin_ms) + limit_ms >= now_ms => continue,
+                None => {
+                    report_hung(number, pid, (now_ms - beat_ms.max(occupant.since_ms)) / 1_000);
+                    occupant.ending_ms = Some(now_ms);
+                    Signal::SIGABRT
                 }
-                None => (post.due_ms, None),
+                Some(0) => continue,
+                Some(1) => Signal::SIGKILL,
+                Some(_) => {
+                    tracing::error!(
+                        worker = number,
+                        worker_pid = pid.as_raw(),
+                        "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
+                    );
+                    post.occupant = None;
+                    post.postpone(now_ms);
+                    continue;
+                }
             };
-            (sign_ms + limit_ms < now_ms).then_some((number, pid))
-        })
+            // One that has just ended will be reaped.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// The number of a post that could not be filled for `limit_ms`. One that waits out its pause is in order.
+    pub fn vacancy(&self, now_ms: u64, limit_ms: u64) -> Option<usize> {
+        self.posts.iter().position(|post| post.occupant.is_none() && post.due_ms + limit_ms < now_ms)
     }
 
     fn occupants(&self) -> impl Iterator<Item = &Occupant> {
@@ -189,6 +263,15 @@ impl Post {
         self.pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
         pause_ms
     }
+}
+
+fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {
+    tracing::error!(
+        worker,
+        worker_pid = pid.as_raw(),
+        hung_seconds,
+        "Worker {worker} (pid {pid}) hangs: it has answered nothing, not even itself, for {hung_seconds} s. Ending it with SIGABRT; the others go on."
+    );
 }
 
 fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64) {

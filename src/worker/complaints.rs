@@ -18,6 +18,8 @@ pub struct Complaints {
     pub exhausted: Seldom,
     /// No further thread to be had.
     pub threads: Seldom,
+    /// Every thread that there may be is busy.
+    pub saturated: Seldom,
     /// A file that cannot be served for a fault on this side.
     pub files: Seldom,
 }

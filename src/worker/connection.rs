@@ -153,6 +153,16 @@ impl Connection {
         }
     }
 
+    /// It waits for its client, and no thread has it.
+    pub fn count_parked(&self) {
+        self.slab.add(Counter::Parked, 1);
+    }
+
+    /// A thread has it again.
+    pub fn count_unparked(&self) {
+        self.slab.subtract(Counter::Parked, 1);
+    }
+
     /// Reads what is there.
     pub fn read(&self, input: &mut Input) -> Progress {
         let room = input.room();

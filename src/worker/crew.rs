@@ -96,6 +96,16 @@ impl Crew {
         self.waiting.load(SeqCst) > 0
     }
 
+    /// How many turns have ended.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(SeqCst)
+    }
+
+    /// Whether there are as many threads as there may be, and none of them waits.
+    pub fn is_saturated(&self) -> bool {
+        self.threads() >= self.most && !self.waits()
+    }
+
     /// A thread has ended its turn.
     pub fn end_turn(&self) {
         self.turns.fetch_add(1, SeqCst);

@@ -1,5 +1,5 @@
-//! The keeper: a worker's main thread. It never serves a request, so it always hears signals, beats, keeps deadlines and
-//! starts threads.
+//! The keeper: a worker's main thread. It never serves a request, so it always hears signals, keeps deadlines, starts
+//! threads, and has the worker prove that it lives.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,6 +12,7 @@ use super::connection::{Connection, Phase};
 use super::crew::{self, Look, Watch};
 use super::drain::Drain;
 use super::exchange::{self, Scratch};
+use super::probe::Probe;
 use super::{Plan, Worker, thread};
 use crate::clock;
 use crate::http::{Refusal, request};
@@ -20,7 +21,7 @@ use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::sys;
 
-/// How often the keeper beats and looks for deadlines that have passed, in milliseconds.
+/// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
 
 /// How often it gives back what memory is free, in milliseconds: what a crowd of clients took does not stay when they have
@@ -41,6 +42,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     }
     worker.door.open(&worker.epoll)?;
     worker.slab.set(Counter::Beat, clock::now_ms());
+    let mut probe = Probe::begin(worker);
     lifeline.say_ready();
 
     let mut watch = Watch::default();
@@ -73,7 +75,11 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
         }
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + u64::from(TICK_MS);
-            worker.slab.set(Counter::Beat, now_ms);
+            // Draining has a deadline of its own.
+            if drain.is_some() || probe.proves_life(worker) {
+                worker.slab.set(Counter::Beat, now_ms);
+            }
+            report_saturation(worker);
             worker.lot.sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
@@ -83,6 +89,19 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             next_trim_ms = now_ms + TRIM_MS;
             sys::trim_memory();
         }
+    }
+}
+
+/// A worker of which every thread is busy is slow, and no reason to worry; but its admin may want more threads.
+fn report_saturation(worker: &Worker) {
+    let is_saturated = worker.crew.is_saturated();
+    worker.slab.set(Counter::Saturated, u64::from(is_saturated));
+    if is_saturated && worker.complaints.saturated.is_due() {
+        let threads = worker.crew.threads();
+        tracing::warn!(
+            threads,
+            "All of the worker's {threads} request threads are busy; further requests wait. If its disk is slow, raise --max-threads."
+        );
     }
 }
 

@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::connection::Connection;
-use crate::scoreboard::{Counter, Slab};
 
 type Place = Mutex<Spot>;
 
@@ -28,13 +27,12 @@ const ROW: usize = 1024;
 #[derive(Debug)]
 pub struct Lot {
     rows: Box<[OnceLock<Box<[Place]>>]>,
-    slab: Slab,
 }
 
 impl Lot {
     /// A lot for descriptors below `descriptors`.
-    pub fn new(descriptors: usize, slab: Slab) -> Self {
-        Lot { rows: (0..descriptors.div_ceil(ROW)).map(|_| OnceLock::new()).collect(), slab }
+    pub fn new(descriptors: usize) -> Self {
+        Lot { rows: (0..descriptors.div_ceil(ROW)).map(|_| OnceLock::new()).collect() }
     }
 
     /// Parks a connection. `watch` sees to it that epoll reports its next event, and that which the connection has missed
@@ -45,8 +43,8 @@ impl Lot {
         let has_missed = std::mem::take(&mut spot.has_missed);
         match watch(&mut connection, has_missed) {
             Ok(()) => {
+                connection.count_parked();
                 spot.connection = Some(connection);
-                self.slab.add(Counter::Parked, 1);
             }
             Err(errno) => tracing::warn!("Cannot watch a connection ({errno}); it is closed."),
         }
@@ -61,8 +59,13 @@ impl Lot {
             return None;
         };
         connection.reads_on |= reads_on;
-        self.slab.subtract(Counter::Parked, 1);
+        connection.count_unparked();
         Some(connection)
+    }
+
+    /// Whether a connection with descriptor `fd` is here.
+    pub fn holds(&self, fd: usize) -> bool {
+        self.spot(fd).is_some_and(|spot| spot.connection.is_some())
     }
 
     /// Looks at every connection, and takes out each that `is_due`, one after the other.
@@ -70,7 +73,7 @@ impl Lot {
         for place in self.rows.iter().filter_map(OnceLock::get).flatten() {
             let due = hold(place).connection.take_if(|connection| is_due(connection));
             if let Some(connection) = due {
-                self.slab.subtract(Counter::Parked, 1);
+                connection.count_unparked();
                 each(connection);
             }
         }

@@ -13,6 +13,7 @@ mod input;
 mod keeper;
 mod lot;
 mod patience;
+mod probe;
 mod ready;
 mod solo;
 mod thread;
@@ -109,7 +110,7 @@ impl Worker {
             epoll,
             moments: Moments::default(),
             door: Door::new(&plan.sockets),
-            lot: Lot::new(plan.descriptors, slab),
+            lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
             slab,
             board,

@@ -200,6 +200,11 @@ fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
     seat.map(Some).ok_or(())
 }
 
+/// Parks a connection that is new, for its first bytes.
+pub fn welcome(worker: &Worker, connection: Box<Connection>) {
+    park(worker, connection, Wait::Readable);
+}
+
 /// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);

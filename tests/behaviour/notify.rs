@@ -73,7 +73,7 @@ fn stopping_is_said_and_more_time_asked_for_while_it_drains() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_all_workers_beat_and_not_when_one_hangs() {
+fn the_watchdog_is_fed_while_the_supervisor_lives_and_all_workers_can_be_started() {
     let site = Site::new();
     let systemd = Notifications::new();
     let server = Setup::new(&site, &[])
@@ -81,28 +81,15 @@ fn the_watchdog_is_fed_while_all_workers_beat_and_not_when_one_hangs() {
         .env("WATCHDOG_USEC", "4000000")
         .before("export WATCHDOG_PID=$$;")
         .listen();
-    let is_fed = |message: &str| message.contains("WATCHDOG=1");
     for _ in 0..3 {
-        systemd.find("WATCHDOG=1", is_fed);
+        systemd.find("WATCHDOG=1", |message| message.contains("WATCHDOG=1"));
     }
-    let hung = server.workers()[0];
-    kill(hung, Signal::SIGSTOP).unwrap();
-    server.wait_for_log(&format!("(pid {hung}) hangs"));
+    kill(server.workers()[0], Signal::SIGKILL).unwrap();
+    server.wait_for_log("was killed by SIGKILL");
     systemd.waiting();
-    // Two feedings' time without one; the status goes on, since the supervisor itself is well.
-    let begin = std::time::Instant::now();
-    let mut client = server.connect();
-    while begin.elapsed().as_millis() < 2_000 {
-        assert_eq!(client.get("/none").status, 404);
-        systemd.find("a status", |message| {
-            assert!(!is_fed(message), "{message}");
-            message.contains("STATUS=")
-        });
+    for _ in 0..3 {
+        systemd.find("WATCHDOG=1 again", |message| message.contains("WATCHDOG=1"));
     }
-    assert!(server.log().contains("watchdog restarts the server"));
-    kill(hung, Signal::SIGCONT).unwrap();
-    server.wait_for_log("has recovered");
-    systemd.find("WATCHDOG=1 again", is_fed);
 }
 
 #[test]

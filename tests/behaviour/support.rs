@@ -82,13 +82,15 @@ pub struct Setup {
     sockets: Vec<OwnedFd>,
     before: String,
     site: Option<Site>,
+    program: PathBuf,
 }
 
 impl Setup {
     /// No arguments but these.
     pub fn bare(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(OsString::from).collect();
-        Setup { arguments, environment: Vec::new(), sockets: Vec::new(), before: String::new(), site: None }
+        let program = BINARY.into();
+        Setup { arguments, environment: Vec::new(), sockets: Vec::new(), before: String::new(), site: None, program }
     }
 
     /// Two workers for `site`, and `arguments`.
@@ -100,6 +102,12 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Runs the program at `path` instead.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = path.into();
         self
     }
 
@@ -136,7 +144,7 @@ impl Setup {
         };
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{activation} {} exec \"$0\" \"$@\"", self.before));
-        command.arg(BINARY).args(self.arguments).envs(self.environment);
+        command.arg(self.program).args(self.arguments).envs(self.environment);
         for inherited in foreign_variables() {
             if !command.get_envs().any(|(name, _)| *name == *inherited) {
                 command.env_remove(inherited);

@@ -1,0 +1,88 @@
+//! Reload: this process becomes a new image of the program at its path, once that has found the settings right.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+/// How long the check of the settings may take, in milliseconds.
+const CHECK_MS: u64 = 20_000;
+
+/// As much is said of what is wrong with the settings, in bytes.
+const REASON_BYTES: u64 = 1_000;
+
+/// A reload that may be under way.
+#[derive(Debug)]
+pub struct Reload {
+    /// What to become: found out at the start, since an upgrade replaces the file.
+    pub program: PathBuf,
+    check: Option<Check>,
+}
+
+/// The program at that path, checking the settings.
+#[derive(Debug)]
+struct Check {
+    child: Child,
+    until_ms: u64,
+}
+
+impl Reload {
+    /// None under way.
+    pub fn new() -> Self {
+        // As it was named if that is a path: a link to the present version stays one.
+        let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
+        let program = named.or_else(|| std::env::current_exe().ok()).unwrap_or_default();
+        Reload { program, check: None }
+    }
+
+    /// Whether the settings are being checked.
+    pub fn is_under_way(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Begins to check the settings; an error says why that cannot be.
+    pub fn begin(&mut self, now_ms: u64) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        command.args(std::env::args_os().skip(1)).arg("--check").env_remove("NOTIFY_SOCKET");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| format!("cannot run {} ({error})", self.program.display()))?;
+        self.check = Some(Check { child, until_ms: now_ms + CHECK_MS });
+        Ok(())
+    }
+
+    /// Ends a check that takes too long.
+    pub fn end_overdue(&mut self, now_ms: u64) {
+        if let Some(check) = self.check.as_mut().filter(|check| now_ms >= check.until_ms) {
+            let _ = check.child.kill();
+        }
+    }
+
+    /// What the check has found, if it is the check that has ended: an error says what is wrong.
+    pub fn verdict(&mut self, end: WaitStatus) -> Option<Result<(), String>> {
+        let check = self.check.take_if(|check| end.pid() == Some(Pid::from_raw(check.child.id() as i32)))?;
+        Some(match end {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            WaitStatus::Exited(..) => Err(reason(check.child)),
+            _ => Err(format!("the check of the settings did not end within {} s", CHECK_MS / 1_000)),
+        })
+    }
+}
+
+/// What a check that has ended wrote.
+fn reason(mut check: Child) -> String {
+    let mut text = String::new();
+    if let Some(errors) = check.stderr.take() {
+        // Nobody writes any more; whatever might have inherited the pipe is not waited for.
+        let mut ready = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
+            let _ = errors.take(REASON_BYTES).read_to_string(&mut text);
+        }
+    }
+    let lines = text.lines().map(|line| line.trim_start_matches("otus-httpd: ").trim());
+    let reason = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    if reason.is_empty() { "the settings are not right; see otus-httpd --check.".into() } else { reason }
+}

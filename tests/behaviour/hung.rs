@@ -1,0 +1,147 @@
+//! Workers that hang are found out and replaced; those that are slow, and those that slept, are not.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::fuse::{Call, Disk, Fault};
+use crate::support::{Notifications, Server, Setup, Site, get, stop, threads, wait_until};
+
+/// A server whose workers have the shortest time to prove that they serve, 1.5 s.
+fn start(site: &Site, systemd: &Notifications, arguments: &[&str]) -> Server {
+    let server = Setup::new(site, arguments)
+        .env("NOTIFY_SOCKET", systemd.path())
+        .env("WATCHDOG_USEC", "6000000")
+        .before("export WATCHDOG_PID=$$;")
+        .listen();
+    server.wait_until_ready();
+    server
+}
+
+/// Longer than a worker may go without a proof, with what it takes to notice.
+const LONG: Duration = Duration::from_millis(4_000);
+
+/// Goes on for a long time with what must hold all the while.
+fn all_the_while(mut holds: impl FnMut()) {
+    let begin = Instant::now();
+    while begin.elapsed() < LONG {
+        holds();
+    }
+}
+
+fn assert_untouched(server: &Server, workers: &[Pid]) {
+    assert_eq!(server.workers(), workers);
+    assert!(!server.log().contains("hangs"), "{}", server.log());
+}
+
+#[test]
+fn a_worker_that_is_stopped_is_replaced_and_the_others_serve_meanwhile() {
+    let site = Site::with(&[("a", b"a")]);
+    let systemd = Notifications::new();
+    let server = start(&site, &systemd, &[]);
+    let hung = server.workers()[0];
+    stop(hung);
+    let mut served = 0;
+    wait_until("the hung worker to be ended", || {
+        assert_eq!(server.get("/a").text(), "a");
+        served += 1;
+        // Being stopped, it hears no SIGABRT.
+        server.log().contains(&format!("(pid {hung}) was killed by SIGKILL"))
+    });
+    assert!(served > 10, "{served}");
+    assert!(server.log().contains(&format!("(pid {hung}) hangs")), "{}", server.log());
+    systemd.find("a status that says so", |message| message.contains("Serving: workers 1/2"));
+    systemd.find("all is well again", |message| message.contains("Serving: workers 2/2"));
+    systemd.find("the watchdog is fed", |message| message.contains("WATCHDOG=1"));
+}
+
+#[test]
+fn a_worker_whose_threads_are_all_stuck_is_replaced() {
+    // A read that hangs ends with its process; an open that hangs holds it beyond any signal.
+    for (call, end) in [
+        (Call::Read(0), "was killed by SIGABRT"),
+        (Call::Open, "survives SIGKILL, which a disk that hangs can cause; starting another beside it"),
+    ] {
+        let site = Site::with(&[("a", b"a")]);
+        let disk = Disk::mount(&site, "disk", &[("file", &[b'x'; 100_000])]);
+        let systemd = Notifications::new();
+        let server = start(&site, &systemd, &["--workers=1", "--max-threads=2"]);
+        let worker = server.workers()[0];
+        disk.set("file", call, Fault::Hang);
+        let mut waiting: Vec<_> = (0..2).map(|_| server.connect()).collect();
+        for client in &mut waiting {
+            client.send(get("/disk/file"));
+        }
+        systemd.find("a status that tells of it", |message| message.contains("(1 saturated)"));
+        server.wait_for_log(&format!("(pid {worker}) {end}"));
+        assert!(server.log().contains("All of the worker's 2 request threads are busy"), "{}", server.log());
+        assert_eq!(server.get("/a").text(), "a");
+        systemd.find("all is well again", |message| message.contains("Serving: workers 1/1, "));
+        disk.mend();
+    }
+}
+
+#[test]
+fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
+    let site = Site::new();
+    let disk = Disk::mount(&site, "disk", &[("index.html", b"index")]);
+    let systemd = Notifications::new();
+    let root = format!("--root={}", site.path("disk").display());
+    let server = start(&site, &systemd, &[&root]);
+    let workers = server.workers();
+    disk.set("index.html", Call::Find, Fault::Hang);
+    wait_until("each worker's probe to hang", || {
+        // The keeper, a thread that hangs, and one that is free.
+        disk.waiting() > 0 && workers.iter().all(|worker| threads(*worker) > 2)
+    });
+    all_the_while(|| assert_eq!(server.connect().send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 204));
+    assert_untouched(&server, &workers);
+    disk.mend();
+}
+
+#[test]
+fn a_worker_under_full_load_lives() {
+    let site = Site::new();
+    let disk = Disk::mount(&site, "disk", &[("small", b"small")]);
+    let systemd = Notifications::new();
+    // More requests than threads, and each thread blocked again and again: turns end, if slowly.
+    let server = start(&site, &systemd, &["--workers=1", "--max-threads=1"]);
+    let workers = server.workers();
+    all_the_while(|| {
+        disk.set("small", Call::Find, Fault::Hang);
+        let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send(get("/disk/small"));
+        }
+        wait_until("the thread to hang", || disk.waiting() > 0);
+        disk.mend();
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "small");
+        }
+    });
+    assert_untouched(&server, &workers);
+}
+
+#[test]
+fn a_server_that_slept_kills_nobody() {
+    let site = Site::with(&[("a", b"a")]);
+    let systemd = Notifications::new();
+    let server = start(&site, &systemd, &[]);
+    let workers = server.workers();
+    // The supervisor wakes first, while no worker can prove anything.
+    let all: Vec<Pid> = [server.pid()].into_iter().chain(workers.iter().copied()).collect();
+    all.iter().for_each(|&process| stop(process));
+    let begin = Instant::now();
+    wait_until("a long sleep", || begin.elapsed() >= LONG);
+    all.iter().for_each(|&process| kill(process, Signal::SIGCONT).unwrap());
+    all_the_while(|| assert_eq!(server.get("/a").text(), "a"));
+    assert_untouched(&server, &workers);
+
+    // Alone, it slept, too.
+    stop(server.pid());
+    all_the_while(|| assert_eq!(server.get("/a").text(), "a"));
+    server.signal(Signal::SIGCONT);
+    all_the_while(|| assert_eq!(server.get("/a").text(), "a"));
+    assert_untouched(&server, &workers);
+}

@@ -1,0 +1,250 @@
+//! SIGHUP: the process becomes a new image of its program, and no client notices.
+
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{BINARY, Client, Notifications, Server, Setup, Site, get, open_descriptors, wait_until};
+
+const LARGE: usize = 20_000_000;
+
+fn site() -> Site {
+    let site = Site::with(&[("a", b"a")]);
+    site.write("large", &vec![b'x'; LARGE]);
+    site
+}
+
+/// How often the log has said so.
+fn count(server: &Server, text: &str) -> usize {
+    server.log().matches(text).count()
+}
+
+/// Reloads, and waits until the workers of before are gone.
+fn reload(server: &Server) {
+    let (before, reloads) = (server.workers(), count(server, "Reloaded; "));
+    server.signal(Signal::SIGHUP);
+    wait_until("the reload", || count(server, "Reloaded; ") > reloads);
+    wait_until("the old workers to leave", || server.workers().iter().all(|worker| !before.contains(worker)));
+}
+
+/// A copy of the program that can be replaced.
+fn copy(site: &Site) -> PathBuf {
+    let path = site.outside().join("otus-httpd");
+    fs::copy(BINARY, &path).unwrap();
+    path
+}
+
+/// Puts a script in the place of a program, as dpkg would.
+fn replace(path: &Path, script: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+#[test]
+fn new_workers_serve_before_the_old_ones_end_what_is_in_flight() {
+    let systemd = Notifications::new();
+    let server = Setup::new(&site(), &[]).env("NOTIFY_SOCKET", systemd.path()).listen();
+    server.wait_until_ready();
+    let mut download = server.connect();
+    download.send(get("/large"));
+    assert_eq!(download.0.peek(&mut [0]).unwrap(), 1, "it is under way");
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/a").text(), "a");
+    let old = server.workers();
+
+    server.signal(Signal::SIGHUP);
+    let told = systemd.find("RELOADING=1", |message| message.contains("RELOADING=1"));
+    assert!(told.contains("MONOTONIC_USEC="), "{told}");
+    systemd.find("READY=1", |message| message.contains("READY=1"));
+    assert!(server.log().contains("Reloaded; workers: 2"), "{}", server.log());
+    for _ in 0..20 {
+        assert_eq!(server.get("/a").text(), "a");
+    }
+    systemd.find("the old worker in the status", |message| message.contains(", old workers 1"));
+    assert_eq!(server.workers().iter().filter(|worker| old.contains(worker)).count(), 1, "the one that sends");
+    assert_eq!(download.response().body.len(), LARGE);
+    wait_until("the old workers to leave", || server.workers().iter().all(|worker| !old.contains(worker)));
+    assert_eq!(server.workers().len(), 2);
+    idle.assert_closed();
+    systemd.find("what was counted before", |message| {
+        message.contains("Serving: workers 2/2, requests 22,") && !message.contains("old workers")
+    });
+    assert_eq!(server.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn no_request_is_lost_however_often() {
+    let site = site();
+    let server = Server::of(&site);
+    server.wait_until_ready();
+    let is_over = AtomicBool::new(false);
+    let address = server.address;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|number| {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    let mut served = 0;
+                    while !is_over.load(SeqCst) {
+                        let mut client = Client::connect(address);
+                        // Each connection has many requests, or one.
+                        for _ in 0..if number % 2 == 0 { 50 } else { 1 } {
+                            let response = client.get("/a");
+                            assert_eq!(response.text(), "a");
+                            served += 1;
+                            if response.field("Connection") == Some("close") {
+                                client.assert_closed();
+                                break;
+                            }
+                        }
+                    }
+                    served
+                })
+            })
+            .collect();
+        for _ in 0..10 {
+            reload(&server);
+        }
+        is_over.store(true, SeqCst);
+        for client in clients {
+            assert!(client.join().unwrap() > 10);
+        }
+    });
+    assert_eq!(server.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let server = Server::of(&site());
+    server.wait_until_ready();
+    reload(&server);
+    let all = |server: &Server| [vec![server.pid()], server.workers()].concat();
+    let open = |server: &Server| open_descriptors(&all(server));
+    // A new worker opens what it needs by and by.
+    let before = open(&server);
+    for _ in 0..5 {
+        reload(&server);
+    }
+    wait_until("as many descriptors as before", || open(&server) <= before);
+}
+
+#[test]
+fn a_storm_of_signals_ends_well() {
+    let server = Server::of(&site());
+    server.wait_until_ready();
+    for n in 0..50 {
+        server.signal(Signal::SIGHUP);
+        assert_eq!(server.get("/a").text(), "a", "{n}");
+    }
+    wait_until("the last reload to end", || {
+        count(&server, "Reloaded; ") > 0 && server.workers().len() == 2 && server.get("/a").text() == "a"
+    });
+    reload(&server);
+    assert_eq!(server.workers().len(), 2);
+    assert_eq!(server.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reload_that_cannot_succeed_changes_nothing() {
+    let site = site();
+    let program = copy(&site);
+    let systemd = Notifications::new();
+    let server = Setup::new(&site, &[]).program(&program).env("NOTIFY_SOCKET", systemd.path()).listen();
+    server.wait_until_ready();
+    let workers = server.workers();
+    let mut client = server.connect();
+
+    replace(&program, "echo 'otus-httpd: The flux is out of phase; turn it.' >&2; exit 1");
+    server.signal(Signal::SIGHUP);
+    systemd.find("the status to say why", |message| {
+        message.contains("Serving: ") && message.contains("; reload refused: The flux is out of phase; turn it.")
+    });
+    server.wait_for_log("Reload refused; all goes on as it was. The flux is out of phase; turn it.");
+
+    fs::remove_file(&program).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("cannot run ");
+
+    fs::copy(BINARY, &program).unwrap();
+    let root = site.root();
+    let aside = root.with_extension("aside");
+    fs::rename(&root, &aside).unwrap();
+    server.signal(Signal::SIGHUP);
+    wait_until("the third refusal", || {
+        // Whoever tells systemd waits until it listens.
+        systemd.waiting();
+        count(&server, "Reload refused") == 3
+    });
+    fs::rename(&aside, &root).unwrap();
+
+    assert_eq!(server.workers(), workers);
+    assert_eq!(client.get("/a").text(), "a");
+    server.signal(Signal::SIGHUP);
+    systemd.find("the reload", |message| message.contains("old workers"));
+    systemd.find("its end", |message| message.contains("Serving: ") && !message.contains("old workers"));
+    assert_eq!(server.get("/a").text(), "a");
+}
+
+#[test]
+fn an_upgrade_takes_the_place_of_what_runs() {
+    let site = site();
+    let program = copy(&site);
+    let server = Setup::new(&site, &[]).program(&program).listen();
+    server.wait_until_ready();
+    // The new version has three workers.
+    replace(&program, &format!("exec {BINARY} --workers=3 \"$@\" --workers=3"));
+    let pid = server.pid();
+    reload(&server);
+    wait_until("three workers", || server.workers().len() == 3);
+    assert_eq!(server.pid(), pid);
+    assert_eq!(server.get("/a").text(), "a");
+}
+
+#[test]
+fn it_can_be_stopped_and_killed_as_before() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let mut server = Server::of(&site());
+        server.wait_until_ready();
+        let mut download = server.connect();
+        download.send(get("/large"));
+        assert_eq!(download.0.peek(&mut [0]).unwrap(), 1, "it is under way");
+        server.signal(Signal::SIGHUP);
+        server.wait_for_log("Reloaded; ");
+        let workers = server.workers();
+        assert!(workers.len() >= 3, "two, and the old one that sends");
+        server.signal(signal);
+        let mut body = Vec::new();
+        download.0.read_to_end(&mut body).unwrap();
+        assert!(body.len() > LARGE, "what is in flight is answered first");
+        let status = server.exit_status();
+        assert_eq!(status.code(), (signal == Signal::SIGTERM).then_some(0));
+        wait_until("the workers to leave", || workers.iter().all(|worker| is_gone(*worker)));
+    }
+}
+
+/// A process that has ended may stay as a zombie, where nothing reaps orphans.
+fn is_gone(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z')) || kill(process, None).is_err()
+}
+
+#[test]
+fn what_dies_meanwhile_is_replaced() {
+    let server = Server::of(&site());
+    server.wait_until_ready();
+    for _ in 0..5 {
+        let victim = server.workers()[0];
+        server.signal(Signal::SIGHUP);
+        let _ = kill(victim, Signal::SIGKILL);
+        assert_eq!(server.get("/a").text(), "a");
+        reload(&server);
+        wait_until("two workers", || server.workers().len() == 2);
+    }
+}
