@@ -17,7 +17,7 @@
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
-//! | [`options`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
 //!
@@ -63,6 +63,7 @@ pub mod log;
 pub mod options;
 pub mod precompress;
 pub mod scoreboard;
+pub mod settings;
 pub mod signals;
 pub mod site;
 pub mod sockets;

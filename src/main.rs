@@ -20,7 +20,7 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let CommandLine { task, options } = match options::read() {
+    let CommandLine { task, options, warnings } = match options::read() {
         Ok(command_line) => command_line,
         Err(failure) => {
             log::start(false);
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             Err(failure) => fail(&failure, EXIT_FAILURE),
         };
     }
-    match start(options) {
+    match start(options, &warnings) {
         Ok(supervisor) => {
             supervisor.run();
             ExitCode::SUCCESS
@@ -63,9 +63,9 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn start(mut options: Options) -> Result<Supervisor, Failure> {
-    for variable in options::unknown_variables() {
-        tracing::warn!("{variable} in the environment is no setting of otus-httpd; see otus-httpd --help.");
+fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failure> {
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = descriptors::raise_limit();

@@ -1,15 +1,16 @@
-//! The command line and the environment: every setting, its unit and its default.
+//! The command line, the environment and the settings file: every setting, its unit and its default.
 
-use std::error::Error;
+mod reading;
+
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
-use crate::failure::Failure;
 use crate::http::{Limits, limits, media_type};
+
+pub use reading::read;
 
 /// The command line: a task of its own, or else the server.
 #[derive(Debug, Parser)]
@@ -24,7 +25,9 @@ use crate::http::{Limits, limits, media_type};
     subcommand_value_name = "TASK",
     subcommand_help_heading = "Tasks",
     about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
-    after_help = "Every option can also be set in the environment, for the packaged service in /etc/default/otus-httpd.\n\
+    after_help = "Every option can also be set in the environment, and in a settings file: OTUS_WORKERS=2, a line each. \
+                  The packaged service reads /etc/default/otus-httpd. The command line counts before the environment, and \
+                  that before the file.\n\
                   See otus-httpd(8) for signals, exit status and socket activation."
 )]
 pub struct CommandLine {
@@ -35,6 +38,10 @@ pub struct CommandLine {
     /// What the server was told.
     #[command(flatten)]
     pub options: Options,
+
+    /// What looks like a setting and is none: a misspelt one would otherwise be overlooked for ever.
+    #[arg(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// What this program does besides serving.
@@ -51,6 +58,10 @@ pub enum Task {
 /// What the server was told.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
+    /// File with settings, lines such as OTUS_WORKERS=2; a - before its name lets it be missing [default: none]
+    #[arg(long, env = "OTUS_SETTINGS", value_name = "FILE", help_heading = "Settings")]
+    pub settings: Option<PathBuf>,
+
     /// Address or host name to listen on; not used when systemd passes the sockets
     #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", help_heading = "Address")]
     pub host: String,
@@ -162,43 +173,6 @@ pub struct Options {
     pub debug: bool,
 }
 
-/// Reads the command line and the environment. Help and version are printed, and end the program; a usage error is one
-/// sentence.
-pub fn read() -> Result<CommandLine, Failure> {
-    CommandLine::try_parse()
-        .map_err(|error| if error.use_stderr() { Failure::new(sentence(&error)) } else { error.exit() })
-}
-
-/// Variables that look like settings and are none: a misspelt one would otherwise be overlooked for ever.
-pub fn unknown_variables() -> Vec<String> {
-    let command = CommandLine::command();
-    let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
-    let set = std::env::vars_os().map(|(name, _)| name);
-    let unknown =
-        set.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_") && !known.contains(&name.as_os_str()));
-    unknown.map(|name| name.to_string_lossy().into_owned()).collect()
-}
-
-/// clap's error as one sentence: the journal has a record for each line.
-fn sentence(error: &clap::Error) -> String {
-    let text = |kind| error.get(kind).map(ToString::to_string);
-    if let (ErrorKind::ValueValidation, Some(option), Some(value), Some(rule)) =
-        (error.kind(), text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.source())
-    {
-        let option = option.split(' ').next().unwrap_or_default();
-        let command = CommandLine::command();
-        let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"));
-        let variable = argument.and_then(|argument| argument.get_env()).unwrap_or_default().display();
-        return format!("{option} ({variable} in the environment) cannot be \"{value}\": {rule}.");
-    }
-    if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), text(ContextKind::InvalidArg)) {
-        return format!("{name} is missing; see otus-httpd --help.");
-    }
-    let rendered = error.to_string();
-    let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    format!("{first}; see otus-httpd --help.")
-}
-
 impl Options {
     /// The bounds of a request.
     pub fn limits(&self) -> Limits {
@@ -279,7 +253,9 @@ fn charset(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::reading::sentence;
     use super::*;
+    use clap::CommandFactory;
 
     fn options(arguments: &[&str]) -> Options {
         CommandLine::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap().options
@@ -320,7 +296,7 @@ mod tests {
             sentence("-w=none"),
             "--workers (OTUS_WORKERS in the environment) cannot be \"none\": give a number from 1 to 1024."
         );
-        assert_eq!(sentence("--wokers=2"), "unexpected argument '--wokers' found; see otus-httpd --help.");
+        assert_eq!(sentence("--wokers=2"), "unexpected argument '--wokers' found; did you mean --workers?");
         assert_eq!(
             sentence("-w"),
             "a value is required for '--workers <N>' but none was supplied; see otus-httpd --help."

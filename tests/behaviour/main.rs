@@ -34,6 +34,7 @@ mod refusals;
 mod releases;
 mod reload;
 mod saturation;
+mod settings;
 mod slow_clients;
 mod start;
 mod stop;
