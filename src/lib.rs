@@ -17,7 +17,7 @@
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
-//! | [`options`], [`settings`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
 //!
@@ -58,6 +58,7 @@ pub mod descriptors;
 pub mod failure;
 pub mod handover;
 pub mod http;
+pub mod identity;
 pub mod lifeline;
 pub mod log;
 pub mod options;

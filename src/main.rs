@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use otus_httpd::clients::Clients;
 use otus_httpd::failure::Failure;
 use otus_httpd::handover::Handover;
+use otus_httpd::identity::Identity;
 use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
@@ -69,9 +70,12 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     }
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = descriptors::raise_limit();
-    let site = Site::open(&options, descriptors)?;
+    let identity = Identity::new(options.user.as_deref())?;
     let Handover { sockets, boards, workers } = handover::take().unwrap_or_default();
     let sockets = sockets::open(sockets, &options.host, options.port)?;
+    // The root is opened by who serves it: what that user may not see is found out now.
+    identity.assume()?;
+    let site = Site::open(&options, descriptors)?;
     let clients = Clients::of(&options)?;
     Supervisor::new(Plan { options, sockets, site, descriptors, clients }, boards, workers)
 }

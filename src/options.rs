@@ -74,6 +74,11 @@ pub struct Options {
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
     pub root: PathBuf,
 
+    /// User to serve as once the socket is bound, for a server that root starts; root must be named as well
+    /// [default: whoever starts it]
+    #[arg(long, env = "OTUS_USER", value_name = "NAME", help_heading = "Site")]
+    pub user: Option<String>,
+
     /// Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between
     #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = mime, help_heading = "Site")]
     pub mime: Vec<(String, String)>,

@@ -17,6 +17,7 @@ mod fresh;
 mod fuse;
 mod hanging_disk;
 mod hung;
+mod identity;
 mod keep_alive;
 mod leaving_clients;
 mod links;

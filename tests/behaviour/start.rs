@@ -3,14 +3,14 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use crate::support::{BINARY, Client, Setup, Site, foreign_variables};
+use crate::support::{BINARY, Client, Setup, Site, foreign_variables, own_user};
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     for variable in foreign_variables() {
         command.env_remove(variable);
     }
-    command.args(arguments).output().unwrap()
+    command.envs(own_user()).args(arguments).output().unwrap()
 }
 
 /// A start that fails with one sentence, which has all of `words`, and status 1.
@@ -30,8 +30,8 @@ fn a_start_that_fails_says_why_and_what_to_do() {
     let site = Site::with(&[("file", b"")]);
     let root = site.root();
     let root = root.to_str().unwrap();
-    check(&["--root=/no/such/place"], &["/no/such/place", "--root"]);
-    check(&["--root", &format!("{root}/file")], &["/file", "Not a directory", "--root"]);
+    check(&["--port=0", "--root=/no/such/place"], &["/no/such/place", "--root"]);
+    check(&["--port=0", "--root", &format!("{root}/file")], &["/file", "Not a directory", "--root"]);
     check(&["-r", root, "-s", "no.such.host.invalid"], &["no.such.host.invalid", "--host"]);
     check(&["-r", root, "-s", "192.0.2.1"], &["192.0.2.1", "--host"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails: long, since the machine may be busy.
@@ -150,6 +150,9 @@ impl Setup {
                 command.env_remove(inherited);
             }
         }
+        if !command.get_envs().any(|(name, _)| name == "OTUS_USER") {
+            command.envs(own_user());
+        }
         let mut sockets = self.sockets.into_iter().map(Stdio::from);
         command.stdin(sockets.next().unwrap_or_else(Stdio::null));
         command.stdout(sockets.next().unwrap_or_else(Stdio::null));
@@ -157,6 +160,11 @@ impl Setup {
         let child = command.spawn().unwrap();
         Server { child, log, address: ([0, 0, 0, 0], 0).into(), _kept: (directory, self.site) }
     }
+}
+
+/// The consent of tests that root runs: their servers are root's, too, for their files are.
+pub fn own_user() -> Option<(&'static str, &'static str)> {
+    geteuid().is_root().then_some(("OTUS_USER", "root"))
 }
 
 /// What is set for the tests and would say something to the server.

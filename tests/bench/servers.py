@@ -166,6 +166,11 @@ OPEN_FILES = "open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s; 
 SENDFILE = "sendfile on; tcp_nopush on;"
 
 
+# All but empty: no OTUS_ variable changes the defaults, no journal or notify socket is inherited. otus-httpd serves as root
+# only if it is told so.
+ENVIRONMENT = {"PATH": os.environ["PATH"], **({"OTUS_USER": "root"} if os.geteuid() == 0 else {})}
+
+
 class Running:
     """A started server. It leads a session of its own: Ctrl-C in the terminal does not reach it, and the session tells
     which processes are its own, however they were forked."""
@@ -178,10 +183,9 @@ class Running:
         folder.mkdir()
         self.log = folder / "output"
         with open(self.log, "wb") as log:
-            # An empty environment: no OTUS_ variable changes the defaults, no journal or notify socket is inherited.
             self.process = subprocess.Popen(
                 server.configure(folder, root, self.port),
-                env={"PATH": os.environ["PATH"]},
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
 

@@ -111,7 +111,7 @@ def activation(server):
         command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *server.server.configure(server.folder, server.root, port)]
         with open(server.log, "ab") as log:
             activator = subprocess.Popen(
-                command, env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                command, env=servers.ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
         try:
             taken.append(first_byte(port, activator) * 1e3)

@@ -34,7 +34,7 @@ class Server:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
-                env={"PATH": os.environ["PATH"], "LISTEN_FDS": "1"},
+                env={"PATH": os.environ["PATH"], "LISTEN_FDS": "1", **({"OTUS_USER": "root"} if os.geteuid() == 0 else {})},
                 stdin=self.listener, stdout=log, stderr=log,
             )
         wait_until("the server to be ready", lambda: "Ready; " in self.said())

@@ -66,7 +66,7 @@ documentation() {
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # A value in the file that is the default must be the one that the server tells.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG|DOTFILES|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG|DOTFILES|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
         grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' | sort)"
 }
 

@@ -1,0 +1,121 @@
+//! Who the server is: never root unless it was told so. These tests are for root; they start servers for others.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Pid, User, geteuid, getgrouplist};
+
+use crate::support::{BINARY, Client, Server, Setup, Site};
+
+/// A site that everybody may see, with a file that is for root alone.
+fn site() -> Site {
+    assert!(geteuid().is_root(), "this test starts servers for other users: run it as root");
+    let site = Site::with(&[("open", b"open"), ("locked", b"locked")]);
+    fs::set_permissions(site.outside(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(site.path("locked"), Permissions::from_mode(0o600)).unwrap();
+    site
+}
+
+/// A line of /proc/pid/status (proc(5)), as numbers.
+fn numbers(process: Pid, name: &str, radix: u32) -> Vec<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim_start_matches(':').split_whitespace().map(|n| u64::from_str_radix(n, radix).unwrap()).collect()
+}
+
+/// Every process is `name` in each of its ids and groups, and has no capability.
+fn assert_identity(server: &Server, name: &str) {
+    let user = User::from_name(name).unwrap().unwrap();
+    let groups = getgrouplist(&std::ffi::CString::new(name).unwrap(), user.gid).unwrap();
+    let groups: Vec<_> = groups.iter().map(|group| u64::from(group.as_raw())).collect();
+    for process in [vec![server.pid()], server.workers()].concat() {
+        assert_eq!(numbers(process, "Uid", 10), [u64::from(user.uid.as_raw()); 4]);
+        assert_eq!(numbers(process, "Gid", 10), [u64::from(user.gid.as_raw()); 4]);
+        assert_eq!(numbers(process, "Groups", 10), groups);
+        assert_eq!([numbers(process, "CapEff", 16), numbers(process, "CapPrm", 16)], [[0], [0]]);
+    }
+}
+
+#[test]
+fn root_that_names_nobody_is_refused() {
+    let mut server = Setup::new(&site(), &[]).before("unset OTUS_USER;").listen();
+    assert_eq!(server.exit_status().code(), Some(1));
+    assert_eq!(
+        server.log(),
+        "otus-httpd: Refusing to serve as root: give --user www-data (OTUS_USER), or --user root if that is really wanted.\n"
+    );
+}
+
+#[test]
+fn root_becomes_who_it_is_told_with_its_groups_and_without_its_rights() {
+    let site = site();
+    let server = Server::with(&site, &["--user=nobody"]);
+    server.wait_until_ready();
+    assert_identity(&server, "nobody");
+    assert_eq!(server.get("/open").text(), "open");
+    assert_eq!(server.get("/locked").status, 403);
+    // man's groups are man's; and the variable does what the option does.
+    let server = Setup::new(&site, &[]).env("OTUS_USER", "man").listen();
+    server.wait_until_ready();
+    assert_identity(&server, "man");
+}
+
+#[test]
+fn root_stays_root_if_told_so() {
+    let server = Server::with(&site(), &["--user=root"]);
+    assert_eq!(server.get("/locked").text(), "locked");
+    assert_eq!(numbers(server.pid(), "Uid", 10), [0; 4]);
+}
+
+#[test]
+fn a_port_of_root_is_bound_before() {
+    // In a network of this thread's own, where every port is free; perl switches its loopback on (netdevice(7)).
+    let site = site();
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let up = r#"use Socket; my $up = pack("a16 s x22", "lo", 0x49); socket(S, AF_INET, SOCK_DGRAM, 0);
+        ioctl(S, 0x8914, $up) or die $!"#;
+    assert!(Command::new("perl").args(["-e", up]).status().unwrap().success());
+    let server = Setup::new(&site, &["--user=nobody", "--port=80"]).start();
+    server.wait_until_ready();
+    assert_identity(&server, "nobody");
+    assert_eq!(Client::connect(([127, 0, 0, 1], 80).into()).get("/open").text(), "open");
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_named() {
+    let mut server = Setup::new(&site(), &["--user=nobody-at-all"]).listen();
+    assert_eq!(server.exit_status().code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("There is no user \"nobody-at-all\"") && log.contains("--user"), "{log}");
+}
+
+#[test]
+fn who_is_not_root_can_be_nobody_else() {
+    let site = site();
+    // A copy, since the build may lie in a private place.
+    let program = site.outside().join("otus-httpd");
+    fs::copy(BINARY, &program).unwrap();
+    let become_nobody = format!(
+        "unset OTUS_USER; exec setpriv --reuid=nobody --regid=nogroup --clear-groups '{}' \"$@\";",
+        program.display()
+    );
+    let start = |arguments: &[&str]| Setup::new(&site, arguments).before(&become_nobody).listen();
+    assert_eq!(start(&["--user=nobody"]).get("/open").text(), "open");
+    assert_eq!(start(&[]).get("/open").text(), "open");
+    for other in ["--user=man", "--user=root"] {
+        let mut server = start(&[other]);
+        assert_eq!(server.exit_status().code(), Some(1));
+        assert!(server.log().contains("Only root can become"), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_root_that_its_user_may_not_see_ends_the_start() {
+    let site = site();
+    fs::set_permissions(site.outside(), Permissions::from_mode(0o700)).unwrap();
+    let mut server = Setup::new(&site, &["--user=nobody"]).listen();
+    assert_eq!(server.exit_status().code(), Some(1));
+    assert!(server.log().contains("let this server's user pass through it"), "{}", server.log());
+}
