@@ -1,4 +1,4 @@
-//! The time, as cheaply as the kernel tells it: to the tick, which is enough for deadlines and for the Date field.
+//! The time, as cheaply as the kernel tells it: to the tick where that is enough, as for deadlines and the Date field.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
@@ -9,6 +9,11 @@ use nix::time::{ClockId, clock_gettime};
 pub fn now_ms() -> u64 {
     let now = read(ClockId::CLOCK_MONOTONIC_COARSE);
     now.as_millis() as u64
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC to the nanosecond, for what is measured. It costs some 25 of them.
+pub fn now_ns() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC).as_nanos() as u64
 }
 
 /// A thread's Date field, formatted once a second.

@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::http::request::Method;
 use crate::sys;
 
 /// One count or level of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
-    /// Requests answered, with whatever status.
-    Requests,
+    /// Connections that were accepted.
+    Accepted,
+    /// Connections that were answered with a 503 at once, since their client has as many as it may.
+    TurnedAway,
     /// Bytes handed to the kernel for clients.
     BytesSent,
     /// Requests whose answer is not yet wholly handed to the kernel.
@@ -26,14 +29,59 @@ pub enum Counter {
     Beat,
     /// 1 while every request thread that there may be is busy.
     Saturated,
+    /// Workers that ended by a signal; their supervisor counts them.
+    Killed,
+    /// Workers that ended by themselves, and should not have; their supervisor counts them.
+    Exited,
+}
+
+/// What a request asked for, as it is counted; bytes that are no request are among the others.
+pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
+
+/// The classes of statuses that there are, by their first digit.
+pub const CLASSES: [u8; 4] = [2, 3, 4, 5];
+
+/// The upper bounds of the classes of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten from 100 microseconds to
+/// 10 seconds. What takes longer has a class of its own.
+pub const BOUNDS_NS: [u64; 16] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// How long answers took.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Durations {
+    /// How many took at most as long as each of [`BOUNDS_NS`], and longer than the bound before; the last are the others.
+    pub counts: [u64; BOUNDS_NS.len() + 1],
+    /// How long they took together, in nanoseconds.
+    pub sum_ns: u64,
 }
 
 /// Counters of one worker, in cache lines of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Slab(&'static [AtomicU64]);
 
-/// Room for the counters of a worker: two cache lines, so that neighbours do not share one.
-const SLAB: usize = 16;
+/// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
+const REQUESTS: usize = 16;
+const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
+const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
+
+/// Room for the counters of a worker: whole cache lines, so that neighbours do not share one.
+const SLAB: usize = (DURATION_SUM + 1).next_multiple_of(8);
 
 impl Slab {
     /// Counters that nobody reads.
@@ -68,6 +116,25 @@ impl Slab {
         for (own, others) in self.0.iter().zip(other.0) {
             own.fetch_add(others.load(Relaxed), Relaxed);
         }
+    }
+
+    /// Counts a request by what it asked for and the status that it gets.
+    pub fn count_request(&self, method: Method, status: u16) {
+        let method = match method {
+            Method::Get => 0,
+            Method::Head => 1,
+            Method::Options => 2,
+            Method::Other | Method::Unknown => 3,
+        };
+        let class = (usize::from(status) / 100).clamp(2, 5) - 2;
+        self.0[REQUESTS + method * CLASSES.len() + class].fetch_add(1, Relaxed);
+    }
+
+    /// Counts answers that took so long each.
+    pub fn count_answers(&self, count: u64, each_ns: u64) {
+        let class = BOUNDS_NS.iter().position(|&bound| each_ns <= bound).unwrap_or(BOUNDS_NS.len());
+        self.0[DURATIONS + class].fetch_add(count, Relaxed);
+        self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
     }
 
     /// Forgets the levels of a worker that ended; what it counted stays.
@@ -152,9 +219,29 @@ impl Scoreboard {
 
     /// The sum over all workers.
     pub fn total(&self, counter: Counter) -> u64 {
+        self.sum(counter as usize)
+    }
+
+    /// How many requests all workers have answered.
+    pub fn requests(&self) -> u64 {
+        (REQUESTS..DURATIONS).map(|index| self.sum(index)).sum()
+    }
+
+    /// How many there were of one of [`METHODS`] and one of [`CLASSES`], both by their index.
+    pub fn requests_of(&self, method: usize, class: usize) -> u64 {
+        self.sum(REQUESTS + method * CLASSES.len() + class)
+    }
+
+    /// How long the answers of all workers took.
+    pub fn durations(&self) -> Durations {
+        let counts = std::array::from_fn(|index| self.sum(DURATIONS + index));
+        Durations { counts, sum_ns: self.sum(DURATION_SUM) }
+    }
+
+    fn sum(&self, index: usize) -> u64 {
         let past = self.past.iter().flat_map(|past| &past.slabs);
         let all = self.slabs.iter().chain([&self.history]).chain(past);
-        all.map(|slab| slab.get(counter)).fold(0, u64::wrapping_add)
+        all.map(|slab| slab.0[index].load(Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 
@@ -165,27 +252,49 @@ mod tests {
     #[test]
     fn counts_add_up_and_levels_are_forgotten() {
         let board = Scoreboard::new(2).unwrap();
-        board.slab(0).add(Counter::Requests, 2);
-        board.slab(1).add(Counter::Requests, 3);
+        board.slab(0).add(Counter::Accepted, 2);
+        board.slab(1).add(Counter::Accepted, 3);
         board.slab(1).add(Counter::InFlight, 1);
-        assert_eq!(board.total(Counter::Requests), 5);
+        assert_eq!(board.total(Counter::Accepted), 5);
         board.slab(1).clear_levels();
         assert_eq!(board.total(Counter::InFlight), 0);
-        assert_eq!(board.total(Counter::Requests), 5);
+        assert_eq!(board.total(Counter::Accepted), 5);
+    }
+
+    #[test]
+    fn requests_are_counted_by_method_and_class() {
+        let board = Scoreboard::new(2).unwrap();
+        for (method, status) in [(Method::Get, 200), (Method::Get, 206), (Method::Unknown, 501), (Method::Head, 304)] {
+            board.slab(0).count_request(method, status);
+            board.slab(1).count_request(method, status);
+        }
+        assert_eq!((board.requests(), board.requests_of(0, 0)), (8, 4));
+        assert_eq!((board.requests_of(1, 1), board.requests_of(3, 3), board.requests_of(0, 1)), (2, 2, 0));
+    }
+
+    #[test]
+    fn a_bound_belongs_to_the_durations_below_it() {
+        let board = Scoreboard::new(1).unwrap();
+        for (count, each_ns) in [(1, 0), (2, 100_000), (3, 100_001), (4, u64::MAX >> 8)] {
+            board.slab(0).count_answers(count, each_ns);
+        }
+        let durations = board.durations();
+        assert_eq!((durations.counts[0], durations.counts[1], durations.counts[16]), (3, 3, 4));
+        assert_eq!(durations.counts.iter().sum::<u64>(), 10);
     }
 
     #[test]
     fn what_was_counted_before_is_taken_over() {
         let memories = |board: &Scoreboard| board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
         let first = Scoreboard::new(2).unwrap();
-        first.slab(1).add(Counter::Requests, 2);
+        first.slab(1).add(Counter::Accepted, 2);
         first.slab(1).add(Counter::InFlight, 1);
         // Its workers go on,
         let mut second = Scoreboard::new(1).unwrap();
         second.take_over(memories(&first), |_| true);
-        second.slab(0).add(Counter::Requests, 10);
-        first.slab(0).add(Counter::Requests, 1);
-        assert_eq!((second.total(Counter::Requests), second.total(Counter::InFlight)), (13, 1));
+        second.slab(0).add(Counter::Accepted, 10);
+        first.slab(0).add(Counter::Accepted, 1);
+        assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
         second.past_slab(0, 1).unwrap().clear_levels();
         assert_eq!(second.total(Counter::InFlight), 0);
         assert!(second.past_slab(0, 2).is_none() && second.past_slab(1, 0).is_none());
@@ -193,7 +302,7 @@ mod tests {
         let mut third = Scoreboard::new(1).unwrap();
         second.slab(0).add(Counter::InFlight, 1);
         third.take_over(memories(&second), |_| false);
-        assert_eq!((third.total(Counter::Requests), third.total(Counter::InFlight)), (13, 0));
+        assert_eq!((third.total(Counter::Accepted), third.total(Counter::InFlight)), (13, 0));
         assert_eq!(third.memories().count(), 1);
     }
 }

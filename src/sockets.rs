@@ -1,4 +1,8 @@
 //! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that we bind.
+//!
+//! FileDescriptorName= in the .socket unit says what a socket is for: `metrics` is for whoever watches over the server, every
+//! other name for the visitors of the site, and so is none. A further unit without that line has its own name, such as
+//! `otus-httpd-extra.socket`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -20,9 +24,50 @@ use crate::sys;
 /// poor line, short enough that a slow client falls under the head timeout soon.
 const DEFER_ACCEPT_SECONDS: i32 = 5;
 
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The site: workers serve its files.
+    Http,
+    /// Counters and health: the supervisor tells them.
+    Metrics,
+}
+
+/// Names that sound as if they meant something, and do not (yet).
+const MISLEADING: [&str; 12] =
+    ["https", "tls", "ssl", "http2", "http3", "h2", "h3", "quic", "health", "status", "admin", "prometheus"];
+
+impl Role {
+    /// What a socket of that name is for.
+    fn of(name: &str) -> Role {
+        if name == "metrics" { Role::Metrics } else { Role::Http }
+    }
+
+    /// Whether whoever chose `name` may have expected something else of it.
+    fn is_misleading(name: &str) -> bool {
+        let lower = name.to_ascii_lowercase();
+        name != "metrics" && (MISLEADING.contains(&lower.as_str()) || is_near(lower.as_bytes(), b"metrics"))
+    }
+}
+
+/// Whether two edits at most lie between two words: a letter more, a letter less, another letter.
+fn is_near(word: &[u8], other: &[u8]) -> bool {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in word.iter().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], index + 1);
+        for (column, wanted) in other.iter().enumerate() {
+            let edits = (corner + usize::from(letter != wanted)).min(row[column] + 1).min(row[column + 1] + 1);
+            corner = std::mem::replace(&mut row[column + 1], edits);
+        }
+    }
+    row[other.len()] <= 2
+}
+
 /// A socket that clients connect to.
 #[derive(Debug)]
 pub struct Socket {
+    /// What it is for.
+    pub role: Role,
     /// What FileDescriptorName= in the .socket unit calls it, or the unit's name; none if it is our own.
     pub name: Option<String>,
     /// Where clients find it, for the log.
@@ -43,13 +88,36 @@ pub fn client(connection: &impl AsRawFd) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
 }
 
-/// The sockets that the image before left, or those that systemd passed, or else one bound to `host` and `port`.
+/// The sockets that the image before left, or those that systemd passed; and where none of them is for the site, one bound
+/// to `host` and `port`.
 pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
-    if !left.is_empty() {
-        return Ok(left.into_iter().map(inherit).collect());
+    let mut sockets = if left.is_empty() { from_systemd()? } else { left.into_iter().map(inherit).collect() };
+    if sockets.iter().all(|socket| socket.role != Role::Http) {
+        sockets.push(bound(host, port)?);
     }
-    let passed = from_systemd()?;
-    if passed.is_empty() { Ok(vec![bound(host, port)?]) } else { Ok(passed) }
+    Ok(sockets)
+}
+
+/// Says where the server listens, and for what.
+pub fn report(sockets: &[Socket]) {
+    for Socket { name, role, address, .. } in sockets {
+        match (name.as_deref(), role) {
+            (Some(name), Role::Metrics) => {
+                tracing::info!(socket = name, address, "Metrics and health on {address} (socket \"{name}\").");
+            }
+            (Some(name), Role::Http) => {
+                tracing::info!(socket = name, address, "Listening on {address} (socket \"{name}\").");
+            }
+            (None, _) => tracing::info!(address, "Listening on {address}"),
+        }
+        if let Some(name) = name.as_deref().filter(|name| Role::is_misleading(name)) {
+            tracing::warn!(
+                socket = name,
+                address,
+                "The socket \"{name}\" serves the site's files over plain HTTP: \"metrics\" is the one name that means something else. See FileDescriptorName= in its .socket unit."
+            );
+        }
+    }
 }
 
 fn inherit(listener: Listener) -> Socket {
@@ -59,7 +127,8 @@ fn inherit(listener: Listener) -> Socket {
         Some(unix) => format!("unix:{}", unix.path().map_or("(no path)".into(), |path| path.display().to_string())),
         None => format!("http://{address}/"),
     });
-    Socket { name, address: address.unwrap_or_default(), listener: descriptor }
+    let role = name.as_deref().map_or(Role::Http, Role::of);
+    Socket { name, role, address: address.unwrap_or_default(), listener: descriptor }
 }
 
 fn from_systemd() -> Result<Vec<Socket>, Failure> {
@@ -96,7 +165,7 @@ fn adopt(name: String, address: String, listener: OwnedFd) -> io::Result<Socket>
     }
     let listener = TcpListener::from(listener);
     listener.set_nonblocking(true)?;
-    Ok(Socket { name: Some(name), address, listener: listener.into() })
+    Ok(Socket { role: Role::of(&name), name: Some(name), address, listener: listener.into() })
 }
 
 fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
@@ -123,7 +192,7 @@ fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
         Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
     })?;
     let address = url(listener.local_addr().unwrap_or(address));
-    Ok(Socket { name: None, address, listener: listener.into() })
+    Ok(Socket { role: Role::Http, name: None, address, listener: listener.into() })
 }
 
 fn url(address: SocketAddr) -> String {
@@ -144,4 +213,27 @@ fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&fd, Backlog::MAXCONN)?;
     Ok(fd.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn a_name_is_a_role() {
+        for (name, role, is_misleading) in [
+            ("http", Role::Http, false),
+            ("metrics", Role::Metrics, false),
+            ("otus-httpd-extra.socket", Role::Http, false),
+            ("unknown", Role::Http, false),
+            ("public", Role::Http, false),
+            ("metric", Role::Http, true),
+            ("Metrics", Role::Http, true),
+            ("mertics", Role::Http, true),
+            ("https", Role::Http, true),
+            ("matrix", Role::Http, false),
+        ] {
+            assert_eq!((Role::of(name), Role::is_misleading(name)), (role, is_misleading), "{name}");
+        }
+    }
 }

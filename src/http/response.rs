@@ -141,6 +141,13 @@ pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content:
     end_with(out, context, content_type, &further, content.as_bytes());
 }
 
+/// What the server says of itself, now: to GET and HEAD alone, and not to be kept.
+pub fn report(out: &mut Vec<u8>, context: Context, status: Status, content_type: &str, content: &str) {
+    begin(out, status, context);
+    let allow = if status == Status::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
+    end_with(out, context, content_type, &format!("{NOSNIFF}Cache-Control: no-store\r\n{allow}"), content.as_bytes());
+}
+
 fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.line().as_bytes());

@@ -2,7 +2,9 @@
 //!
 //! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
 
+mod desk;
 mod elders;
+mod metrics;
 mod reload;
 mod status;
 mod systemd;
@@ -10,19 +12,20 @@ mod team;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use crate::clock;
 use crate::failure::Failure;
 use crate::handover::Heir;
-use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
+use crate::{clock, sockets};
 
+use desk::Desk;
+use metrics::Report;
 use reload::Reload;
 use status::Status;
 use team::Team;
@@ -52,6 +55,8 @@ pub struct Supervisor {
     plan: &'static Plan,
     team: Team,
     signals: Signals,
+    desk: Desk,
+    started: SystemTime,
     status: Status,
     last_line: String,
     watchdog: Option<Duration>,
@@ -90,6 +95,8 @@ impl Supervisor {
             plan,
             team,
             signals,
+            desk: Desk::new(&plan.sockets, clock::now_ms()),
+            started: SystemTime::now(),
             status: Status::new(clock::now_ms()),
             last_line: String::new(),
             watchdog: systemd::watchdog(),
@@ -107,17 +114,11 @@ impl Supervisor {
 
     /// Serves until a signal ends it.
     pub fn run(mut self) {
-        for socket in &self.plan.sockets {
-            let (address, name) = (&socket.address, socket.name.as_deref());
-            match name {
-                Some(name) => tracing::info!(socket = name, address, "Listening on {address} (socket \"{name}\")."),
-                None => tracing::info!(address, "Listening on {address}"),
-            }
-        }
+        sockets::report(&self.plan.sockets);
         loop {
             let now_ms = clock::now_ms();
             if self.kill_at_ms.is_none() {
-                self.team.spawn_missing(now_ms);
+                self.team.spawn_missing(now_ms, &mut || self.desk.forget());
             }
             self.wait(now_ms);
             while let Some(signal) = self.signals.next() {
@@ -137,6 +138,7 @@ impl Supervisor {
                 self.is_to_reload = false;
                 self.begin_reload();
             }
+            self.answer();
             if self.is_over() {
                 break;
             }
@@ -144,8 +146,17 @@ impl Supervisor {
                 self.tick(clock::now_ms());
             }
         }
-        let requests = self.team.board().total(Counter::Requests);
+        let requests = self.team.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
+    }
+
+    /// Answers those who ask how the server is.
+    fn answer(&mut self) {
+        let team = &self.team;
+        let (board, ready, workers) = (team.board(), team.ready(), team.size());
+        let elders = team.elders().count();
+        let report = Report { board, ready, workers, elders, is_stopping: self.is_stopping(), started: self.started };
+        self.desk.serve(&report, clock::now_ms());
     }
 
     fn is_stopping(&self) -> bool {
@@ -166,8 +177,9 @@ impl Supervisor {
         let due_ms = self.team.next_due_ms().filter(|_| !self.is_stopping());
         let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX));
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
-        let sources = self.team.lifelines().chain([self.signals.as_fd()]);
-        let mut events: Vec<_> = sources.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let sources = self.team.lifelines().chain([self.signals.as_fd()]).map(|fd| (fd, PollFlags::POLLIN));
+        let sources = sources.chain(self.desk.sources(now_ms));
+        let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => tracing::error!("Cannot wait for events ({errno})."),

@@ -21,7 +21,7 @@ impl Status {
 
     /// The line at `now_ms`; `state` is one word, and `ready` of `workers` workers serve.
     pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
-        let requests = board.total(Counter::Requests);
+        let requests = board.requests();
         let rate = self.rate(now_ms, requests);
         let saturated = match board.total(Counter::Saturated) {
             0 => String::new(),

@@ -126,20 +126,20 @@ impl Team {
         self.posts.iter().filter(|post| post.occupant.is_none()).map(|post| post.due_ms).min()
     }
 
-    /// Fills every vacant post whose time has come.
-    pub fn spawn_missing(&mut self, now_ms: u64) {
+    /// Fills every vacant post whose time has come. Each worker first lets go of what is the supervisor's alone: `let_go` does.
+    pub fn spawn_missing(&mut self, now_ms: u64, let_go: &mut dyn FnMut()) {
         for number in 0..self.posts.len() {
             if self.posts[number].occupant.is_some() || self.posts[number].due_ms > now_ms {
                 continue;
             }
-            if let Err(error) = self.spawn(number) {
+            if let Err(error) = self.spawn(number, let_go) {
                 tracing::error!(worker = number, "Cannot start worker {number} ({error}); trying again.");
                 self.posts[number].postpone(now_ms);
             }
         }
     }
 
-    fn spawn(&mut self, number: usize) -> io::Result<()> {
+    fn spawn(&mut self, number: usize, let_go: &mut dyn FnMut()) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let mut own = Some(own);
         self.board.slab(number).clear_levels();
@@ -149,6 +149,7 @@ impl Team {
             own.take();
             self.posts.clear();
             self.elders = Elders::default();
+            let_go();
             worker::run(plan, number, &theirs, board)
         })?;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
@@ -196,6 +197,8 @@ impl Team {
             }
             let pause_ms = post.postpone(now_ms);
             if !is_stopping {
+                let is_killed = matches!(status, WaitStatus::Signaled(..));
+                self.board.slab(number).add(if is_killed { Counter::Killed } else { Counter::Exited }, 1);
                 report_death(number, status, lived_ms, pause_ms);
             }
         }

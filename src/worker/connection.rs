@@ -13,6 +13,8 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use super::Worker;
 use super::input::Input;
 use crate::clients::Seat;
+use crate::clock;
+use crate::http::request::Method;
 use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
 use crate::sys;
@@ -116,7 +118,9 @@ pub struct Connection {
     /// Requests that were answered on this connection.
     pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
-    pub in_flight: u64,
+    in_flight: u64,
+    /// When the first of these had arrived, or the last answer was sent, in nanoseconds of [`clock::now_ns`].
+    since_ns: u64,
     /// Whether the answer that is on its way has had to wait for the client.
     pub has_waited: bool,
     /// Bytes handed to the kernel since it was opened.
@@ -130,6 +134,7 @@ impl Connection {
     /// A connection that was just accepted, with its seat if its client's are counted.
     pub fn new(socket: OwnedFd, seat: Option<Seat>, deadline_ms: u64, slab: Slab) -> Self {
         slab.add(Counter::Connections, 1);
+        slab.add(Counter::Accepted, 1);
         Connection {
             socket,
             phase: Phase::Idle,
@@ -145,6 +150,7 @@ impl Connection {
             parts: VecDeque::new(),
             requests: 0,
             in_flight: 0,
+            since_ns: 0,
             has_waited: false,
             handed: 0,
             taken: 0,
@@ -258,16 +264,41 @@ impl Connection {
     fn finish_sending(&mut self) -> Progress {
         self.sent = 0;
         self.span = None;
-        self.slab.subtract(Counter::InFlight, std::mem::take(&mut self.in_flight));
+        self.end_answers();
         Progress::Done
     }
 
-    /// Counts a request whose answer is now to be sent.
+    /// Begins with a request that has arrived. Requests that came together begin together.
     pub fn begin_answer(&mut self) {
+        if self.in_flight == 0 {
+            self.since_ns = clock::now_ns();
+        }
         self.requests += 1;
         self.in_flight += 1;
         self.slab.add(Counter::InFlight, 1);
-        self.slab.add(Counter::Requests, 1);
+    }
+
+    /// Counts a request whose answer, which begins `answer`, is now to be sent.
+    pub fn count_request(&self, method: Method, answer: &[u8]) {
+        // "HTTP/1.1 200 OK"
+        let class = answer.get(9).map_or(5, |digit| u16::from(digit.wrapping_sub(b'0')));
+        self.slab.count_request(method, class * 100);
+    }
+
+    /// Counts the answers that are now wholly sent, or whose client is gone.
+    fn end_answers(&mut self) {
+        let answers = std::mem::take(&mut self.in_flight);
+        if answers > 0 {
+            let now_ns = clock::now_ns();
+            self.slab.subtract(Counter::InFlight, answers);
+            self.slab.count_answers(answers, now_ns.saturating_sub(self.since_ns));
+            self.since_ns = now_ns;
+        }
+    }
+
+    /// When the last answer was sent, in milliseconds of [`clock::now_ms`].
+    pub fn answered_ms(&self) -> u64 {
+        self.since_ns / 1_000_000
     }
 
     /// Begins to wait for a client that has not taken all that was sent. Its time, until `deadline_ms`, runs on from when
@@ -337,15 +368,17 @@ impl Connection {
     }
 
     /// Sends a last answer as far as it goes without waiting.
-    pub fn send_last(&self, answer: &[u8]) {
-        let _ = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL);
+    pub fn send_last(&mut self, answer: &[u8]) {
+        let sent = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0);
+        self.slab.add(Counter::BytesSent, sent as u64);
+        self.end_answers();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.slab.subtract(Counter::Connections, 1);
-        self.slab.subtract(Counter::InFlight, self.in_flight);
+        self.end_answers();
     }
 }
 

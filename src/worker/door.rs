@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
-use crate::sockets::Socket;
+use crate::sockets::{Role, Socket};
 
 /// Sets an event of a listening socket apart from those of connections, whose datum is their descriptor.
 const LISTENER: u64 = 1 << 32;
@@ -14,7 +14,7 @@ const LISTENER: u64 = 1 << 32;
 /// The listening sockets of a worker.
 #[derive(Debug)]
 pub struct Door {
-    sockets: &'static [Socket],
+    sockets: Vec<&'static Socket>,
     state: Mutex<State>,
 }
 
@@ -27,14 +27,15 @@ enum State {
 }
 
 impl Door {
-    /// A door that is closed.
+    /// A closed door of those of `sockets` that are for a worker.
     pub fn new(sockets: &'static [Socket]) -> Self {
+        let sockets = sockets.iter().filter(|socket| socket.role == Role::Http).collect();
         Door { sockets, state: Mutex::new(State::Closed) }
     }
 
     /// Which listening socket an event is for, if it is for one.
     pub fn socket(&self, event: u64) -> Option<&'static Socket> {
-        self.sockets.get(event.checked_sub(LISTENER)? as usize)
+        self.sockets.get(event.checked_sub(LISTENER)? as usize).copied()
     }
 
     /// Watches the listening sockets, unless the door is locked.
@@ -76,7 +77,7 @@ impl Door {
     }
 
     fn leave(&self, epoll: &Epoll) {
-        for socket in self.sockets {
+        for socket in &self.sockets {
             // What `watch` could not add is not there to be deleted.
             let _ = epoll.delete(socket);
         }

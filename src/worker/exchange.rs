@@ -57,6 +57,7 @@ pub fn answer(
             }
         }
     }
+    connection.count_request(request.method, &output[begin..]);
 }
 
 /// Appends the answer to bytes that are no request; after it the connection ends.
@@ -72,7 +73,9 @@ pub fn refuse(
     connection.then = Then::Linger;
     report(worker, refusal, "?", "?");
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
+    let begin = output.len();
     response::error(output, context, refusal.status());
+    connection.count_request(Method::Unknown, &output[begin..]);
 }
 
 /// Appends the answer to a connection that there may not be.

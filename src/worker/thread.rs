@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
+use crate::scoreboard::Counter;
 use crate::sockets::Socket;
 use crate::{clock, failure, sockets, sys};
 
@@ -157,6 +158,7 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
     match sys::accept(socket) {
         Ok(accepted) => {
             let Ok(seat) = seat(worker, &accepted) else {
+                worker.slab.add(Counter::TurnedAway, 1);
                 desk.turn_away(&accepted);
                 return None;
             };

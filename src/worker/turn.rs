@@ -110,7 +110,7 @@ impl Desk {
                         match connection.then {
                             Then::Continue => {
                                 connection.phase = Phase::Idle;
-                                connection.deadline_ms = worker.patience.idle(clock::now_ms());
+                                connection.deadline_ms = worker.patience.idle(connection.answered_ms());
                             }
                             Then::Close if self.input.unread().is_empty() && !connection.has_waited => {
                                 return Wait::Over;

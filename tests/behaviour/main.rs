@@ -11,6 +11,7 @@ mod blocked_disk;
 mod capacity;
 mod codings;
 mod conditional;
+mod exposition;
 mod failing_disk;
 mod files;
 mod fresh;
@@ -22,6 +23,7 @@ mod keep_alive;
 mod leaving_clients;
 mod links;
 mod listings;
+mod metrics;
 mod names;
 mod notify;
 #[cfg(target_arch = "x86_64")]

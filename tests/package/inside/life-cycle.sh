@@ -48,7 +48,10 @@ installation() {
     equal "socket active" "$(state socket)" active
     equal "service not started" "$(state service)" inactive
     equal "the pages are in the document root" "$(diff -r /usr/share/otus-httpd/www /var/www/html && echo same)" same
-    check "units: systemd-analyze verify" silent systemd-analyze verify /lib/systemd/system/otus-httpd.{socket,service}
+    check "units: systemd-analyze verify" silent systemd-analyze verify /lib/systemd/system/otus-httpd.{socket,service} \
+        /lib/systemd/system/otus-httpd-metrics.socket
+    equal "socket for metrics neither enabled nor active" "$(systemctl is-enabled otus-httpd-metrics.socket) $(systemctl is-active \
+        otus-httpd-metrics.socket)" "disabled inactive"
     check "units: exposure at most 0.3" systemd-analyze --no-pager --threshold=3 security otus-httpd.service
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page: its sections" "$(grep -cE '^(NAME|SYNOPSIS|OPTIONS|SIGNALS|EXIT STATUS|FILES|SEE ALSO)$' /tmp/man)" 7
@@ -244,6 +247,50 @@ manual() {
     rm -f /run/otus-httpd.sock
 }
 
+# Metrics and health, as the manual has it.
+metrics() {
+    local at=http://127.0.0.1:9180
+    equal "metrics: nowhere by default" "$(status_of $at/metrics)$(status_of $url/metrics)" 000404
+    check "metrics: enable" quietly systemctl enable otus-httpd-metrics.socket
+    check "metrics: restart of the socket" systemctl restart otus-httpd.socket
+    equal "metrics: both sockets listen" "$(state socket) $(systemctl is-active otus-httpd-metrics.socket)" "active active"
+    equal "metrics: asking starts the service" "$(curl --silent $at/health) $(state service)" "ready active"
+    ab -q -n 1000 -c 10 $url/test.html > /tmp/ab.log
+    equal "metrics: requests are counted, over all workers" "$(sample 'otus_http_requests_total{method="GET",code="2xx"}')" 1000
+    kill -KILL "$(workers | head -n 1)"
+    check "metrics: a killed worker" wait_for 5 counted 'otus_worker_restarts_total{reason="signal"}' 1
+    equal "metrics: not on the site, and the site not there" "$(status_of $url/metrics) $(status_of $at/test.html)" "404 404"
+    if [ -x "$here/promtool" ]; then
+        check "metrics: promtool finds nothing wrong" silent sh -c "curl --silent $at/metrics | $here/promtool check metrics"
+    else
+        echo "SKIP metrics: promtool cannot be had here, so it has not checked them"
+    fi
+    systemctl stop otus-httpd.socket otus-httpd.service
+    equal "metrics: off the network is off" "$(status_of $at/health) $(state service)" "000 inactive"
+
+    mkdir -p /etc/systemd/system/otus-httpd-metrics.socket.d
+    printf '%s\n' '[Socket]' ListenStream= ListenStream=/run/otus-httpd-metrics.sock SocketGroup=adm SocketMode=0660 \
+        RemoveOnStop=yes > /etc/systemd/system/otus-httpd-metrics.socket.d/override.conf
+    systemctl daemon-reload
+    check "metrics on a unix socket: start" systemctl start otus-httpd.socket
+    equal "metrics on a unix socket: owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd-metrics.sock)" "root adm 660"
+    equal "metrics on a unix socket" "$(curl --silent --unix-socket /run/otus-httpd-metrics.sock http://localhost/health)" ready
+    rm -r /etc/systemd/system/otus-httpd-metrics.socket.d
+    # It stays enabled: the purge must take it along.
+    systemctl daemon-reload
+    systemctl restart otus-httpd.socket
+    equal "metrics on their port again" "$(curl --silent $at/health)" ready
+}
+
+# sample NAME: the value of a metric
+sample() {
+    curl --silent http://127.0.0.1:9180/metrics | awk -v name="$1" '$1 == name {print $2}'
+}
+
+counted() {
+    [ "$(sample "$1")" = "$2" ]
+}
+
 # drop_in KIND SECTION LINE...
 drop_in() {
     local directory=/etc/systemd/system/otus-httpd.$1.d
@@ -371,6 +418,7 @@ stop_and_start
 drain
 settings
 manual
+metrics
 old_kernel
 upgrade
 removal

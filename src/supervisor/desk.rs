@@ -1,0 +1,185 @@
+//! The desk: answers those who ask on the sockets named `metrics` how the server is. It waits for nobody, has a bounded
+//! number of callers, and each of them has little time: whatever they do, the supervisor goes on with its work.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+use super::metrics::{self, Report};
+use crate::clock::Date;
+use crate::http::{Limits, request};
+use crate::sockets::{Role, Socket};
+use crate::sys;
+
+/// Callers at a time; further ones wait in the listen queue.
+const MOST_CALLERS: usize = 16;
+
+/// From being accepted to having left, in milliseconds; it is looked at once a second.
+const PATIENCE_MS: u64 = 5_000;
+
+/// How long nobody is accepted when that has failed, for want of descriptors, in milliseconds.
+const PAUSE_MS: u64 = 1_000;
+
+/// How often the desk reads or sends for one caller before it looks after everything else.
+const STEPS: usize = 8;
+
+/// The sockets for metrics, and who has come to them.
+#[derive(Debug)]
+pub struct Desk {
+    sockets: Vec<&'static Socket>,
+    callers: Vec<Caller>,
+    closed_until_ms: u64,
+    /// Whether no worker has served yet: whoever's coming has started the server need not hear that.
+    is_new: bool,
+    date: Date,
+}
+
+/// One who asks: first read from, then sent to, then waited for until it ends too, lest a reset destroy the answer.
+#[derive(Debug)]
+struct Caller {
+    socket: OwnedFd,
+    input: Vec<u8>,
+    answer: Vec<u8>,
+    sent: usize,
+    until_ms: u64,
+}
+
+/// What follows an attempt to go on with a caller.
+enum Step {
+    Next,
+    Wait,
+    Over,
+}
+
+impl Desk {
+    /// A desk for those of `sockets` that are for metrics. It opens when a worker serves, or when that takes too long.
+    pub fn new(sockets: &'static [Socket], now_ms: u64) -> Self {
+        let sockets = sockets.iter().filter(|socket| socket.role == Role::Metrics).collect();
+        Desk {
+            sockets,
+            callers: Vec::new(),
+            closed_until_ms: now_ms + PATIENCE_MS,
+            is_new: true,
+            date: Date::default(),
+        }
+    }
+
+    /// What the desk waits for.
+    pub fn sources(&self, now_ms: u64) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let sockets = self.sockets.iter().filter(move |_| self.is_open(now_ms));
+        let sockets = sockets.map(|socket| (socket.as_fd(), PollFlags::POLLIN));
+        sockets.chain(self.callers.iter().map(|caller| (caller.socket.as_fd(), caller.flags())))
+    }
+
+    /// Does for every caller what can be done without waiting.
+    pub fn serve(&mut self, report: &Report, now_ms: u64) {
+        if report.ready > 0 && std::mem::take(&mut self.is_new) {
+            self.closed_until_ms = now_ms;
+        }
+        self.accept(now_ms);
+        let date = &mut self.date;
+        self.callers.retain_mut(|caller| caller.until_ms > now_ms && caller.go_on(report, date));
+    }
+
+    /// Closes what a worker has inherited and has no part in.
+    pub fn forget(&mut self) {
+        self.callers.clear();
+    }
+
+    fn is_open(&self, now_ms: u64) -> bool {
+        self.callers.len() < MOST_CALLERS && now_ms >= self.closed_until_ms
+    }
+
+    fn accept(&mut self, now_ms: u64) {
+        for index in 0..self.sockets.len() {
+            while self.is_open(now_ms) {
+                match sys::accept(self.sockets[index]) {
+                    Ok(socket) => self.callers.push(Caller::new(socket, now_ms + PATIENCE_MS)),
+                    // Nobody is there, or whoever was there has left.
+                    Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
+                    Err(errno) => {
+                        tracing::debug!("Cannot accept a connection for metrics ({errno}).");
+                        self.closed_until_ms = now_ms + PAUSE_MS;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Caller {
+    fn new(socket: OwnedFd, until_ms: u64) -> Self {
+        Caller { socket, input: Vec::new(), answer: Vec::new(), sent: 0, until_ms }
+    }
+
+    fn flags(&self) -> PollFlags {
+        if self.sent < self.answer.len() { PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Goes on until it has to wait, and says whether there is something to wait for.
+    fn go_on(&mut self, report: &Report, date: &mut Date) -> bool {
+        for _ in 0..STEPS {
+            let step = match self.answer.len() {
+                0 => self.hear(report, date),
+                length if self.sent < length => self.tell(),
+                _ => self.see_off(),
+            };
+            match step {
+                Step::Next => {}
+                Step::Wait => return true,
+                Step::Over => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads, and has the answer ready once the request is whole.
+    fn hear(&mut self, report: &Report, date: &mut Date) -> Step {
+        let mut bytes = [0; 4096];
+        match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
+            Ok(0) => return Step::Over,
+            Ok(length) => self.input.extend_from_slice(&bytes[..length]),
+            Err(errno) => return Step::after(errno),
+        }
+        let mut storage = request::storage();
+        match request::parse(&self.input, &mut storage, &Limits::default()) {
+            Ok(None) => {}
+            Ok(Some(request)) => metrics::answer(report, &request, date.now(), &mut self.answer),
+            Err(refusal) => metrics::refuse(&refusal, &self.input, date.now(), &mut self.answer),
+        }
+        Step::Next
+    }
+
+    fn tell(&mut self) -> Step {
+        match send(self.socket.as_raw_fd(), &self.answer[self.sent..], MsgFlags::MSG_NOSIGNAL) {
+            Ok(length) => self.sent += length,
+            Err(errno) => return Step::after(errno),
+        }
+        if self.sent == self.answer.len() {
+            // A caller that is gone needs no telling.
+            let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+        }
+        Step::Next
+    }
+
+    /// Drops what still comes, until the caller has ended.
+    fn see_off(&mut self) -> Step {
+        match recv(self.socket.as_raw_fd(), &mut [0; 4096], MsgFlags::empty()) {
+            Ok(0) => Step::Over,
+            Ok(_) => Step::Next,
+            Err(errno) => Step::after(errno),
+        }
+    }
+}
+
+impl Step {
+    fn after(errno: Errno) -> Self {
+        match errno {
+            Errno::EAGAIN => Step::Wait,
+            Errno::EINTR => Step::Next,
+            _ => Step::Over,
+        }
+    }
+}
