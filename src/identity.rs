@@ -24,9 +24,14 @@ impl Identity {
         Ok(Identity { other: decide(geteuid().as_raw(), named)? })
     }
 
+    /// Whom the server is to become.
+    pub fn other(&self) -> Option<&str> {
+        self.other.as_ref().map(|user| user.name.as_str())
+    }
+
     /// Becomes that user, for good: with its groups, and without a capability.
-    pub fn assume(self) -> Result<(), Failure> {
-        let Some(user) = self.other else { return Ok(()) };
+    pub fn assume(&self) -> Result<(), Failure> {
+        let Some(user) = &self.other else { return Ok(()) };
         let become_it = || {
             let name = std::ffi::CString::new(user.name.as_str()).map_err(|_| nix::errno::Errno::EINVAL)?;
             initgroups(&name, user.gid)?;
@@ -42,7 +47,6 @@ impl Identity {
         })?;
         // What follows relies on it, whatever the kernel's security bits (capabilities(7)) made of the calls.
         assert!((geteuid(), getegid()) == (user.uid, user.gid) && setuid(0.into()).is_err(), "still root");
-        tracing::info!(user = user.name, "Serving as the user {}, no longer as root.", user.name);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `main` | options, log, site, sockets, supervisor: the start, in reading order |
 //! | [`precompress`] | the task of that name, which the server has no part in |
+//! | [`check`] | all that a start does, short of serving |
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
@@ -52,6 +53,7 @@
 //! "Never stale" means that an answer is not older than its request: a look at the disk that came after a request had begun
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
+pub mod check;
 pub mod clients;
 pub mod clock;
 pub mod descriptors;

@@ -1,6 +1,7 @@
 //! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
@@ -17,7 +18,7 @@ const IDENTIFIER: &str = "otus-httpd";
 /// Takes events from now on, those of level debug only if `debug` is set.
 pub fn start(debug: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let journal = if is_journal() { journald() } else { None };
+    let journal = if is_journal(io::stderr()) { journald() } else { None };
     let stderr = journal.is_none().then(|| {
         // A message says everything; its fields are for the journal, where they can be searched for.
         let message = debug_fn(|line, field, value| match field.name() {
@@ -38,20 +39,21 @@ pub fn start(debug: bool) {
     }));
 }
 
-/// Reports why the server did not start: the only event of a process that then ends.
+/// Reports why the server did not start: the last event of a process that then ends.
 pub fn failure(failure: &Failure) {
-    if is_journal() {
+    if is_journal(io::stderr()) {
         tracing::error!("{failure}");
     } else {
-        eprintln!("{IDENTIFIER}: {failure}");
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "{IDENTIFIER}: {failure}");
     }
 }
 
-/// systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be inherited by a process whose
-/// stderr has since become something else.
-fn is_journal() -> bool {
+/// Whether journald reads this output. systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be
+/// inherited by a process whose output has since become something else.
+pub fn is_journal(output: impl AsFd) -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    fstat(io::stderr()).is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+    fstat(output).is_ok_and(|output| stream == format!("{}:{}", output.st_dev, output.st_ino))
 }
 
 fn journald() -> Option<tracing_journald::Layer> {

@@ -12,7 +12,7 @@ use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
 use otus_httpd::worker::Plan;
-use otus_httpd::{descriptors, handover, log, precompress, sockets};
+use otus_httpd::{check, descriptors, handover, log, precompress, sockets};
 
 /// The server cannot start, or a task is not wholly done.
 const EXIT_FAILURE: u8 = 1;
@@ -21,22 +21,20 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let CommandLine { task, options, warnings } = match options::read() {
+    let command_line = match options::read() {
         Ok(command_line) => command_line,
         Err(failure) => {
             log::start(false);
             return fail(&failure, EXIT_USAGE);
         }
     };
-    log::start(options.debug);
+    log::start(command_line.options.debug);
+    if command_line.check {
+        return check(&command_line);
+    }
+    let CommandLine { task, options, warnings, .. } = command_line;
     if let Some(Task::Precompress { directory }) = task {
         return precompress(&directory);
-    }
-    if options.check {
-        return match Site::open(&options, descriptors::raise_limit()) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(failure) => fail(&failure, EXIT_FAILURE),
-        };
     }
     match start(options, &warnings) {
         Ok(supervisor) => {
@@ -44,6 +42,16 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => fail(&failure, EXIT_FAILURE),
+    }
+}
+
+/// The settings go to standard output, what is wrong to the log. A wrong setting is one of usage.
+fn check(command_line: &CommandLine) -> ExitCode {
+    let problems = check::report(command_line);
+    match (command_line.problems.is_empty(), problems) {
+        (false, _) => ExitCode::from(EXIT_USAGE),
+        (true, 0) => ExitCode::SUCCESS,
+        (true, _) => ExitCode::from(EXIT_FAILURE),
     }
 }
 
@@ -75,6 +83,9 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     let sockets = sockets::open(sockets, &options.host, options.port)?;
     // The root is opened by who serves it: what that user may not see is found out now.
     identity.assume()?;
+    if let Some(user) = identity.other() {
+        tracing::info!(user, "Serving as the user {user}, no longer as root.");
+    }
     let site = Site::open(&options, descriptors)?;
     let clients = Clients::of(&options)?;
     Supervisor::new(Plan { options, sockets, site, descriptors, clients }, boards, workers)

@@ -1,5 +1,6 @@
 //! The command line, the environment and the settings file: every setting, its unit and its default.
 
+mod effective;
 mod reading;
 
 use std::path::PathBuf;
@@ -8,8 +9,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::failure::Failure;
 use crate::http::{Limits, limits, media_type};
 
+pub use effective::Effective;
 pub use reading::read;
 
 /// The command line: a task of its own, or else the server.
@@ -35,6 +38,10 @@ pub struct CommandLine {
     #[command(subcommand)]
     pub task: Option<Task>,
 
+    /// Check everything that a start needs, print the settings in effect and where each comes from, and exit
+    #[arg(long)]
+    pub check: bool,
+
     /// What the server was told.
     #[command(flatten)]
     pub options: Options,
@@ -42,6 +49,14 @@ pub struct CommandLine {
     /// What looks like a setting and is none: a misspelt one would otherwise be overlooked for ever.
     #[arg(skip)]
     pub warnings: Vec<String>,
+
+    /// What is wrong with the settings file; without `--check`, nothing is, or there would be no options.
+    #[arg(skip)]
+    pub problems: Vec<Failure>,
+
+    /// The settings in effect; for `--check` alone.
+    #[arg(skip)]
+    pub effective: Vec<Effective>,
 }
 
 /// What this program does besides serving.
@@ -168,10 +183,6 @@ pub struct Options {
           help_heading = "Patience")]
     pub drain_timeout: Duration,
 
-    /// Check the settings and the document root, and end with status 0 if all is right
-    #[arg(long)]
-    pub check: bool,
-
     /// Log every request and connection that ends early
     #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::BoolishValueParser::new(),
           help_heading = "Log")]
@@ -179,6 +190,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// How many connections each worker may have.
+    pub fn connections_per_worker(&self) -> usize {
+        self.max_connections.div_ceil(self.workers)
+    }
+
     /// The bounds of a request.
     pub fn limits(&self) -> Limits {
         Limits {

@@ -17,8 +17,8 @@ pub struct File {
     pub path: PathBuf,
     /// Its settings, in their order.
     pub settings: Vec<Setting>,
-    /// Lines that are none.
-    pub problems: Vec<Failure>,
+    /// What is wrong with which of its lines; line 0 is all of it.
+    pub problems: Vec<(usize, Failure)>,
 }
 
 /// One line, or several that belong together.
@@ -47,28 +47,27 @@ impl File {
                     _ => "name another with --settings or OTUS_SETTINGS",
                 };
                 let sentence = format!("The settings file {path} cannot be read ({why}): {remedy}.");
-                file.problems.push(Failure::new(sentence));
+                file.problems.push((0, Failure::new(sentence)));
             }
         }
         file
     }
 
-    /// What is wrong with a line, in a sentence that names it.
-    pub fn problem(&self, line: usize, what: impl std::fmt::Display) -> Failure {
-        Failure::new(format!("{} line {line}: {what}.", self.path.display()))
+    /// Takes note of what is wrong with a line, in a sentence that names it.
+    pub fn complain(&mut self, line: usize, what: impl std::fmt::Display) {
+        self.problems.push((line, Failure::new(format!("{} line {line}: {what}.", self.path.display()))));
     }
 
     fn parse(&mut self, bytes: &[u8]) {
         let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         if valid.len() < bytes.len() {
             let line = 1 + valid.matches('\n').count();
-            self.problems.push(self.problem(line, "this is not UTF-8; write it anew"));
-            return;
+            return self.complain(line, "this is not UTF-8; write it anew");
         }
         for (line, result) in parse(valid) {
             match result {
                 Ok(setting) => self.settings.push(setting),
-                Err(what) => self.problems.push(self.problem(line, what)),
+                Err(what) => self.complain(line, what),
             }
         }
     }

@@ -168,13 +168,18 @@ fn adopt(name: String, address: String, listener: OwnedFd) -> io::Result<Socket>
     Ok(Socket { role: Role::of(&name), name: Some(name), address, listener: listener.into() })
 }
 
-fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
+/// The address to listen on where systemd passes no socket.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let address = (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
+    (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
         Failure::new(format!(
             "There is no address for host \"{host}\"; give --host an IP address or a name that resolves, and --port the port."
         ))
-    })?;
+    })
+}
+
+fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
+    let address = resolve(host, port)?;
     let listener = listener_at(address).map_err(|error| {
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --port",

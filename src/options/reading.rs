@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::CommandLine;
+use super::{CommandLine, effective};
 use crate::failure::Failure;
 use crate::settings::{File, Setting};
 
 /// Reads the command line, the environment and the settings file. Help and version are printed, and end the program; a
-/// wrong setting is one sentence.
+/// wrong setting is one sentence. With `--check`, all that is wrong with the file is told, and the rest of it read.
 pub fn read() -> Result<CommandLine, Failure> {
     let command = CommandLine::command();
     let mut matches = match command.clone().try_get_matches() {
@@ -30,11 +30,14 @@ pub fn read() -> Result<CommandLine, Failure> {
     if !file.settings.is_empty() {
         matches = read_with(&mut file, &command)?;
     }
-    if let Some(problem) = file.problems.into_iter().next() {
-        return Err(problem);
-    }
     let command_line = CommandLine::from_arg_matches(&matches).map_err(|error| Failure::new(sentence(&error)))?;
-    Ok(CommandLine { warnings, ..command_line })
+    let effective = if command_line.check { effective::settings(&command, &matches, &file) } else { Vec::new() };
+    file.problems.sort_by_key(|(line, _)| *line);
+    let mut problems: Vec<_> = file.problems.into_iter().map(|(_, problem)| problem).collect();
+    if !command_line.check && !problems.is_empty() {
+        return Err(problems.remove(0));
+    }
+    Ok(CommandLine { warnings, problems, effective, ..command_line })
 }
 
 /// Reads all again, with the values of the file for defaults. One that is wrong is a problem of the file, and left out.
@@ -56,9 +59,10 @@ fn read_with(file: &mut File, command: &Command) -> Result<ArgMatches, Failure> 
             return Err(Failure::new(sentence(&error)));
         };
         let Setting { name, line, .. } = file.settings.remove(at);
+        file.settings.retain(|setting| setting.name != name);
         let value = error.get(ContextKind::InvalidValue).map(ToString::to_string).unwrap_or_default();
         let rule = error.source().map_or("give a value".into(), ToString::to_string);
-        file.problems.push(file.problem(line, format_args!("{name} cannot be \"{value}\": {rule}")));
+        file.complain(line, format_args!("{name} cannot be \"{value}\": {rule}"));
     }
 }
 

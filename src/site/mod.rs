@@ -264,6 +264,11 @@ impl Site {
     }
 }
 
+/// What keeps files from being served with these options.
+pub fn problems(options: &Options) -> Vec<Failure> {
+    [Root::check(&options.root, options.listing).err(), types(options).err()].into_iter().flatten().collect()
+}
+
 /// The types that the options ask for: those of a file, then those given one by one, which count before them.
 fn types(options: &Options) -> Result<Types, Failure> {
     let text = options.mime_types.as_ref().map(|path| {

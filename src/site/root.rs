@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
+use nix::unistd::{AccessFlags, eaccess};
 
 use super::walk::{self, FLAGS};
 use crate::failure::Failure;
@@ -49,6 +50,22 @@ impl Root {
         let mut root = Root { directory, names, openat2: true };
         root.openat2 = root.openat2(c".").is_ok();
         Ok(root)
+    }
+
+    /// Whether this process may open what is in the directory `path`, and list it if it is asked to.
+    pub fn check(path: &Path, lists: bool) -> Result<(), Failure> {
+        Root::open(path)?;
+        let (wanted, verb) = match lists {
+            true => (AccessFlags::X_OK | AccessFlags::R_OK, "listed"),
+            false => (AccessFlags::X_OK, "entered"),
+        };
+        eaccess(path, wanted).map_err(|errno| {
+            let (path, why) = (path.display(), errno.desc());
+            Failure::new(format!(
+                "The document root {path} cannot be {verb} ({why}): let this server's user read it and pass through it \
+                 (chmod a+rx), or name another with --root or OTUS_ROOT."
+            ))
+        })
     }
 
     /// Opens `path`, which is relative, for reading. EXDEV says that it leaves the root.

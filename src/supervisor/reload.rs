@@ -82,7 +82,8 @@ fn reason(mut check: Child) -> String {
             let _ = errors.take(REASON_BYTES).read_to_string(&mut text);
         }
     }
-    let lines = text.lines().map(|line| line.trim_start_matches("otus-httpd: ").trim());
-    let reason = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    // Warnings are not what it failed for.
+    let reasons = text.lines().filter_map(|line| line.strip_prefix("otus-httpd: "));
+    let reason = reasons.collect::<Vec<_>>().join(" ");
     if reason.is_empty() { "the settings are not right; see otus-httpd --check.".into() } else { reason }
 }

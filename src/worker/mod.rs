@@ -99,7 +99,6 @@ impl Worker {
         let options = &plan.options;
         let slab = board.slab(number);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let share = options.max_connections.div_ceil(options.workers);
         Ok(Worker {
             number,
             site: &plan.site,
@@ -115,7 +114,7 @@ impl Worker {
             slab,
             board,
             // Half of the descriptors stay free for files.
-            most_connections: share.min(plan.descriptors / 2) as u64,
+            most_connections: options.connections_per_worker().min(plan.descriptors / 2) as u64,
             clients: plan.clients.as_ref(),
             is_draining: AtomicBool::new(false),
             complaints: Complaints::default(),

@@ -9,6 +9,7 @@ mod activation;
 mod answer;
 mod blocked_disk;
 mod capacity;
+mod check;
 mod codings;
 mod conditional;
 mod exposition;

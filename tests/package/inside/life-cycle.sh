@@ -54,7 +54,8 @@ installation() {
         otus-httpd-metrics.socket)" "disabled inactive"
     check "units: exposure at most 0.3" systemd-analyze --no-pager --threshold=3 security otus-httpd.service
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
-    equal "man page: its sections" "$(grep -cE '^(NAME|SYNOPSIS|OPTIONS|SIGNALS|EXIT STATUS|FILES|SEE ALSO)$' /tmp/man)" 7
+    equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
+OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;STATUS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
 }
 
 # The manual and the settings file know every option that the server has.
@@ -206,6 +207,54 @@ settings() {
     check "wrong settings, with clients: reset-failed" systemctl reset-failed otus-httpd.service otus-httpd.socket
     check "wrong settings, with clients: restart" systemctl restart otus-httpd
     equal "wrong settings, with clients: it serves" "$(state socket) $(status_of $url/test.html)" "active 200"
+}
+
+checking() {
+    local file=/tmp/checked-settings
+    # Lines that systemd and the server have to read alike.
+    cat > $file << 'END'
+# a comment \
+; another
+ OTUS_CHARSET = "utf-8"
+
+OTUS_HOST='127.0.0.1'  
+OTUS_ROOT="/var/www/\
+"html/ 
+OTUS_MIME=a=text/a,\
+b=text/b
+OTUS_MIME_TYPES=/tmp/"a \"b" \$c #\ \'
+OTUS_LISTING="y""es"
+OTUS_MIN_RATE="1""0"0
+OTUS_WORKERS=7
+OTUS_WORKERS=3
+END
+    touch "/tmp/\"a \"b\" \$c # '"
+    systemd-run --quiet --wait --pipe --property=EnvironmentFile=$file otus-httpd --check 2> /tmp/check-1.err |
+        sed -E 's/ +(default|environment) .*//; s/ +default$//' > /tmp/check-1
+    otus-httpd --settings $file --check 2> /tmp/check-2.err | sed -E "s| +$file:.*||; s/ +default$//" > /tmp/check-2
+    equal "check: a settings file says what it says to systemd" "$(diff <(grep -v '^--settings' /tmp/check-1) <(grep -v '^--settings' /tmp/check-2))" ""
+    equal "check: it says nothing wrong" "$(grep -cE '^--workers +3$|^In order' /tmp/check-2) $(cat /tmp/check-1.err /tmp/check-2.err)" "2 "
+    rm /tmp/*\'
+
+    # In the sandbox, by the service's user.
+    journalctl --sync
+    journalctl --cursor-file=/tmp/cursor --quiet > /dev/null
+    drop_in service Service "ExecStartPre=/usr/sbin/otus-httpd --check"
+    check "check: in the service's sandbox" systemctl restart otus-httpd
+    journalctl --sync
+    check "check: as the service's user" grep 'In order; checked as user otus-httpd\.$' <(journalctl --cursor-file=/tmp/cursor -u otus-httpd)
+    echo OTUS_ROOT=/home > /etc/default/otus-httpd
+    check "check: it sees what the sandbox hides" sh -c '! systemctl restart otus-httpd 2> /dev/null'
+    journalctl --sync
+    check "check: and says so" grep 'The document root /home' <(journalctl --cursor-file=/tmp/cursor -u otus-httpd)
+    rm -r /etc/systemd/system/otus-httpd.service.d
+    systemctl daemon-reload
+    cp /tmp/default /etc/default/otus-httpd
+    systemctl reset-failed otus-httpd.service otus-httpd.socket
+    systemctl restart otus-httpd
+    # As the manual says.
+    equal "check: by hand" "$(runuser -u otus-httpd -G www-data -- otus-httpd --check --settings /etc/default/otus-httpd | tail -n 1)" \
+        "In order; checked as user otus-httpd."
 }
 
 # refused NAME SETTING NAMED EXIT_STATUS: the start fails, once, with one sentence that names the thing.
@@ -417,6 +466,7 @@ watchdog
 stop_and_start
 drain
 settings
+checking
 manual
 metrics
 old_kernel

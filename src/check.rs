@@ -1,0 +1,101 @@
+//! `--check`: everything that a start does short of serving, so that a running server is not disturbed.
+
+use std::io::{self, Write};
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{User, geteuid};
+
+use crate::clients::Clients;
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::options::{CommandLine, Effective, Options};
+use crate::{descriptors, log, site, sockets};
+
+/// What a check found besides the settings themselves.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What would keep a server from starting, or from serving.
+    pub problems: Vec<Failure>,
+    /// What it would put up with.
+    pub warnings: Vec<String>,
+}
+
+/// Prints the settings in effect, and reports what is wrong with them, or would be with a server that has them. Returns how
+/// many problems the latter has.
+pub fn report(command_line: &CommandLine) -> usize {
+    let Findings { problems, warnings } = look(&command_line.options);
+    // The journal need not have all settings at each reload.
+    if !log::is_journal(io::stdout()) {
+        print(&table(&command_line.effective));
+    }
+    let all = || command_line.problems.iter().chain(&problems);
+    all().for_each(log::failure);
+    for warning in command_line.warnings.iter().chain(&warnings) {
+        tracing::warn!("{warning}");
+    }
+    let verdict = if all().next().is_none() { "In order" } else { "Not in order" };
+    print(&format!("{verdict}; checked as user {}.\n", user()));
+    problems.len()
+}
+
+/// Looks at all that a server with these settings needs.
+pub fn look(options: &Options) -> Findings {
+    // What that user may not see, a server would not either. Root may check without naming one, for a service that has its own.
+    let named = options.user.as_deref();
+    let identity = named.map(|name| Identity::new(Some(name)).and_then(|identity| identity.assume()));
+    let mut findings = Findings { problems: site::problems(options), warnings: limits(options) };
+    findings.problems.extend(identity.and_then(Result::err));
+    findings.problems.extend(Clients::of(options).err());
+    if let Err(failure) = sockets::resolve(&options.host, options.port) {
+        match std::env::var_os("INVOCATION_ID") {
+            // In a service of systemd, which passes the sockets: not to this process, but to the server.
+            Some(_) => findings.warnings.push(format!("{failure} It is not used where systemd passes the sockets.")),
+            None => findings.problems.push(failure),
+        }
+    }
+    findings
+}
+
+/// What the system allows less of than the settings do.
+fn limits(options: &Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let descriptors = descriptors::raise_limit();
+    let (connections, room) = (options.connections_per_worker(), descriptors / 2);
+    if connections > room {
+        warnings.push(format!(
+            "A worker may have {descriptors} descriptors, of which half are for connections: {room} and not {connections}; \
+             raise the limit (LimitNOFILE= in the unit, ulimit -n), or lower --max-connections."
+        ));
+    }
+    let threads = (options.max_threads + 1) * options.workers + 1;
+    let (allowed, _) = getrlimit(Resource::RLIMIT_NPROC).unwrap_or((u64::MAX, u64::MAX));
+    if threads as u64 > allowed {
+        warnings.push(format!(
+            "This user may have {allowed} processes and threads, and the server may come to {threads}; raise the limit \
+             (LimitNPROC= in the unit, ulimit -u), or lower --max-threads or --workers."
+        ));
+    }
+    warnings
+}
+
+/// One setting a line, in columns.
+fn table(effective: &[Effective]) -> String {
+    let width = |column: fn(&Effective) -> &String| effective.iter().map(|row| column(row).chars().count()).max();
+    let option_width = width(|row| &row.option).unwrap_or(0);
+    let value_width = width(|row| &row.value).unwrap_or(0).min(40);
+    let line = |Effective { option, value, origin }: &Effective| {
+        format!("{option:option_width$}  {value:value_width$}  {origin}\n")
+    };
+    effective.iter().map(line).collect()
+}
+
+/// Who reads the table may have seen enough before its end.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn user() -> String {
+    let uid = geteuid();
+    let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    if uid.is_root() { name + ", who may read what a server's user may not" } else { name }
+}
