@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::failure::Failure;
 use crate::http::{Limits, limits, media_type};
@@ -65,7 +65,7 @@ pub enum Task {
     /// Write name.br, name.zst and name.gz beside every file beneath DIR that shrinks
     Precompress {
         /// The directory, such as the document root
-        #[arg(value_name = "DIR")]
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
 }
@@ -78,7 +78,8 @@ pub struct Options {
     pub settings: Option<PathBuf>,
 
     /// Address or host name to listen on; not used when systemd passes the sockets
-    #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", help_heading = "Address")]
+    #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname,
+          help_heading = "Address")]
     pub host: String,
 
     /// TCP port to listen on; 0 takes a free one and prints it
@@ -86,7 +87,8 @@ pub struct Options {
     pub port: u16,
 
     /// Document root: the directory whose files are served
-    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html", help_heading = "Site")]
+    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html",
+          value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub root: PathBuf,
 
     /// User to serve as once the socket is bound, for a server that root starts; root must be named as well

@@ -58,6 +58,19 @@ installation() {
 OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;STATUS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
 }
 
+# As bash-completion does it.
+completion() {
+    equal "bash completes an option" "$(bash -uc '. /usr/share/bash-completion/completions/otus-httpd
+        COMP_WORDS=(otus-httpd --workers=2 --drain) COMP_CWORD=2
+        command=$(complete -p otus-httpd) command=${command#*-F }
+        ${command%% *} otus-httpd --drain --workers=2
+        echo "${COMPREPLY[@]}"' 2>&1)" --drain-timeout
+    local shell
+    for shell in zsh/vendor-completions/_otus-httpd fish/vendor_completions.d/otus-httpd.fish; do
+        check "completions: ${shell%%/*}" grep --quiet drain-timeout "/usr/share/$shell"
+    done
+}
+
 # The manual and the settings file know every option that the server has.
 documentation() {
     local options variables
@@ -458,6 +471,7 @@ unchanged() {
 snapshot > /tmp/before
 installation
 documentation
+completion
 first_request
 status
 check_ab
