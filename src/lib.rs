@@ -54,6 +54,12 @@
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
 pub mod check;
+/// The version: the package's, where `packaging/build-deb` was given one of its own.
+pub const VERSION: &str = match option_env!("OTUS_VERSION") {
+    Some(version) if !version.is_empty() => version,
+    _ => env!("CARGO_PKG_VERSION"),
+};
+
 pub mod clients;
 pub mod clock;
 pub mod descriptors;

@@ -19,7 +19,7 @@ pub use reading::read;
 #[derive(Debug, Parser)]
 #[command(
     name = "otus-httpd",
-    version,
+    version = crate::VERSION,
     args_override_self = true,
     allow_negative_numbers = true,
     // The server's options say nothing to a task, and the server needs no word to be the server.

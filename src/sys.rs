@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicU64;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::stat::fstat;
@@ -60,8 +59,12 @@ pub fn shared_counters(count: usize) -> io::Result<&'static [AtomicU64]> {
 /// `count` zeroes in memory that this process shares with the children that it forks, and with whoever maps the
 /// descriptor.
 pub fn counters_to_keep(count: usize) -> io::Result<(OwnedFd, &'static [AtomicU64])> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let memory = memfd_create("counters", flags)?;
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // glibc has a function for it from 2.27 on; this must run with 2.23.
+    // SAFETY: the name is a string that ends with a zero, and stays.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_memfd_create, c"counters".as_ptr(), flags) })?;
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    let memory = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
     ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
     let counters = map_counters(&memory)?;

@@ -66,7 +66,7 @@ impl Report<'_> {
     fn metrics(&self) -> String {
         let mut page = Page::default();
         page.family("otus_build_info", "gauge", "The version that runs.");
-        page.sample("otus_build_info", format_args!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
+        page.sample("otus_build_info", format_args!("{{version=\"{}\"}}", crate::VERSION), 1);
         page.family("process_start_time_seconds", "gauge", "When the server started, in seconds since 1970.");
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         page.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));

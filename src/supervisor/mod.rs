@@ -238,15 +238,15 @@ impl Supervisor {
     fn report_ready(&mut self) {
         let workers = self.team.size();
         let root = self.plan.options.root.display();
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::VERSION;
         let elders = self.team.elders();
         if elders.count() > 0 {
-            tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}");
+            tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}, version {version}");
             elders.signal(Signal::SIGTERM);
             let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
             self.end_elders_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
         } else {
-            tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}");
+            tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
         }
         systemd::ready();
     }
@@ -272,6 +272,7 @@ impl Supervisor {
             0 => {}
             count => line += &format!(", old workers {count}"),
         }
+        line += &format!(", version {}", crate::VERSION);
         if let Some(why) = &self.refusal {
             line += &format!("; reload refused: {why}");
         }

@@ -59,6 +59,33 @@ def until_file(path):
     print(*one_after_another(lambda: os.path.exists(path)))
 
 
+def around(event, end):
+    """around EVENT END: requests of four clients, a connection each, until the file END is there. Prints how many were made,
+    how many failed, the 99.9th percentile in milliseconds before the file EVENT was there, and the longest since."""
+    lock, before, since, failed = threading.Lock(), [], [], []
+
+    def client():
+        while not os.path.exists(end):
+            start = time.monotonic()
+            try:
+                with connect() as connection:
+                    good = ask(connection)
+            except OSError:
+                good = False
+            took = (time.monotonic() - start) * 1000
+            with lock:
+                (since if os.path.exists(event) else before).append(took)
+                failed.extend([] if good else [took])
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    p999 = sorted(before)[len(before) * 999 // 1000]
+    print(len(before) + len(since), len(failed), round(p999), round(max(since)))
+
+
 def owners():
     """Which worker holds the server's end of each connection, by the client's port."""
     lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = :80"], capture_output=True, text=True).stdout
@@ -140,5 +167,5 @@ def sentence():
     print(messages[0])
 
 
-COMMANDS = {"until": until_file, "kill": lambda pid: kill_a_worker(int(pid)), "record": death_record, "sentence": sentence}
+COMMANDS = {"around": around, "kill": lambda pid: kill_a_worker(int(pid)), "record": death_record, "sentence": sentence}
 COMMANDS[sys.argv[1]](*sys.argv[2:])
