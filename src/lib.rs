@@ -18,7 +18,7 @@
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
-//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
 //!
@@ -62,6 +62,7 @@ pub const VERSION: &str = match option_env!("OTUS_VERSION") {
 
 pub mod clients;
 pub mod clock;
+pub mod confine;
 pub mod descriptors;
 pub mod failure;
 pub mod handover;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use otus_httpd::clients::Clients;
+use otus_httpd::confine::Confinement;
 use otus_httpd::failure::Failure;
 use otus_httpd::handover::Handover;
 use otus_httpd::identity::Identity;
@@ -88,5 +89,6 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     }
     let site = Site::open(&options, descriptors)?;
     let clients = Clients::of(&options)?;
-    Supervisor::new(Plan { options, sockets, site, descriptors, clients }, boards, workers)
+    let confinement = Some(Confinement::around(&options.root)?);
+    Supervisor::new(Plan { options, sockets, site, descriptors, clients, confinement }, boards, workers)
 }

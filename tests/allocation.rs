@@ -38,7 +38,7 @@ fn a_request_for_what_is_in_memory_allocates_nothing() {
     let root = directory.path().display();
     let options = CommandLine::try_parse_from(["otus-httpd", &format!("--root={root}")]).unwrap().options;
     let site = Site::open(&options, 64).unwrap();
-    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, clients: None };
+    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, clients: None, confinement: None };
     let mut solo = Solo::new(Box::leak(Box::new(plan))).unwrap();
     let (mut client, served) = UnixStream::pair().unwrap();
     served.set_nonblocking(true).unwrap();

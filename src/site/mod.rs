@@ -56,6 +56,8 @@ pub struct Site {
     tree: RwLock<Arc<Tree>>,
     looked_ms: AtomicU64,
     is_tired: AtomicBool,
+    /// Whether it was said that the root's path leads out of bounds.
+    is_told: AtomicBool,
 }
 
 /// One directory that the root's path has led to. A release that is swapped for another, by a rename or by a link that
@@ -116,6 +118,7 @@ impl Site {
             tree: RwLock::new(Arc::new(tree)),
             looked_ms: AtomicU64::new(clock::now_ms()),
             is_tired: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
         })
     }
 
@@ -134,6 +137,16 @@ impl Site {
             return tree;
         }
         match Root::open(&self.path) {
+            Ok(root) if root.is_out_of_bounds() => {
+                if !self.is_told.swap(true, Relaxed) {
+                    tracing::warn!(
+                        "The document root {} leads to a place now that workers may not read: what was there before is \
+                         served until the server is reloaded.",
+                        self.path.display()
+                    );
+                }
+                tree
+            }
             Ok(root) => {
                 tracing::info!("The document root {} is another directory now.", self.path.display());
                 let tree = Arc::new(Tree::new(root, Cache::new(self.cache_size, self.most_open)));

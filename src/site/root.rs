@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
-use nix::unistd::{AccessFlags, eaccess};
+use nix::unistd::{AccessFlags, eaccess, faccessat};
 
 use super::walk::{self, FLAGS};
 use crate::failure::Failure;
@@ -87,6 +87,13 @@ impl Root {
     pub fn is_at(&self, path: &Path) -> bool {
         let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
         stat(path).is_ok_and(|there| fstat(&self.directory).is_ok_and(|here| same(there, here)))
+    }
+
+    /// Whether it cannot be read although its permissions allow that: it lies outside of what this process was
+    /// [confined](crate::confine) to, which access(2) does not look at.
+    pub fn is_out_of_bounds(&self) -> bool {
+        let may = faccessat(&self.directory, c".", AccessFlags::R_OK, AtFlags::AT_EACCESS);
+        may.is_ok() && self.open_beneath(c".").err() == Some(Errno::EACCES)
     }
 
     /// What is at `path` now. It opens nothing, so it is only good for comparing with what was opened before.

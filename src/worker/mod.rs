@@ -25,6 +25,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::clients::Clients;
 use crate::clock::Moments;
+use crate::confine::Confinement;
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
 use crate::options::Options;
@@ -54,6 +55,8 @@ pub struct Plan {
     pub descriptors: usize,
     /// How many connections each client has, if that is limited.
     pub clients: Option<Clients>,
+    /// What its process is left with; none where it is the caller's.
+    pub confinement: Option<Confinement>,
 }
 
 /// So many connections more than the others have are no reason to let them go first.
@@ -83,6 +86,8 @@ struct Worker {
 
 /// Runs worker number `number` in the process that was forked for it, and returns its exit status.
 pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, board: Scoreboard) -> i32 {
+    // Before the first request thread: each inherits it.
+    plan.confinement.iter().for_each(Confinement::enter);
     let result =
         Worker::new(plan, number, board).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
     match result {

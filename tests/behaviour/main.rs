@@ -12,6 +12,7 @@ mod capacity;
 mod check;
 mod codings;
 mod conditional;
+mod confined;
 mod exposition;
 mod failing_disk;
 mod files;

@@ -34,10 +34,10 @@ boot() {
     machine=$(mktemp -d "${BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/otus-httpd}/machine.XXXXXX")
     mkdir "$machine"/{upper,work,root}
     trap power_off EXIT
-    # The filter and the capabilities let systemd attach its IPAddressDeny= programs.
+    # The filter and the capabilities let systemd attach its IPAddressDeny= programs, and the server confine its workers.
     local spawn=(systemd-nspawn --quiet --settings=no --directory="$machine/root" --hostname=testbed --boot
         --register=no --keep-unit --console=pipe --private-network --link-journal=no
-        --capability=CAP_BPF,CAP_PERFMON --system-call-filter=bpf)
+        --capability=CAP_BPF,CAP_PERFMON "--system-call-filter=bpf landlock_add_rule landlock_create_ruleset landlock_restrict_self")
     unshare --mount --propagation private bash -c '
         set -e
         rootfs=$1 machine=$2
