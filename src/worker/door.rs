@@ -38,6 +38,11 @@ impl Door {
         self.sockets.get(event.checked_sub(LISTENER)? as usize).copied()
     }
 
+    /// The listening sockets.
+    pub fn sockets(&self) -> &[&'static Socket] {
+        &self.sockets
+    }
+
     /// Watches the listening sockets, unless the door is locked.
     pub fn open(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

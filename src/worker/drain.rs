@@ -23,6 +23,7 @@ impl Drain {
     pub fn begin(worker: &Worker, now_ms: u64, timeout: Duration) -> Self {
         worker.is_draining.store(true, Relaxed);
         worker.door.lock(&worker.epoll);
+        thread::take_in(worker);
         Drain { until_ms: now_ms + timeout.as_millis() as u64, exit: None }
     }
 

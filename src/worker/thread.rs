@@ -207,6 +207,18 @@ pub fn welcome(worker: &Worker, connection: Box<Connection>) {
     park(worker, connection, Wait::Readable);
 }
 
+/// Takes the connections for which the kernel has woken this worker and that no thread will find any more, since the
+/// door is closed by now: it woke no other worker for them. There is one a thread at most.
+pub fn take_in(worker: &Worker) {
+    let mut desk = Desk::new(worker.limits.request_bytes());
+    for socket in worker.door.sockets() {
+        for _ in 0..worker.crew.threads() {
+            let Some(connection) = accept(worker, &mut desk, socket) else { break };
+            welcome(worker, connection);
+        }
+    }
+}
+
 /// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
