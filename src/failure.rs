@@ -4,14 +4,27 @@ use std::io;
 
 use nix::errno::Errno;
 
-/// Why the server cannot start, and what to do about it. Written once, by `main`, which then exits with status 1.
+/// Why the server cannot start, and what to do about it. Written once, by `main`, which then exits with status 1, or 2.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure {
+    sentence: String,
+    is_usage: bool,
+}
 
 impl Failure {
     /// `sentence` names the thing that is wrong and the remedy.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Failure(sentence.into())
+        Failure { sentence: sentence.into(), is_usage: false }
+    }
+
+    /// One that is for an option that is wrong here.
+    pub fn usage(sentence: impl Into<String>) -> Self {
+        Failure { sentence: sentence.into(), is_usage: true }
+    }
+
+    /// Whether an option is wrong, rather than anything else.
+    pub fn is_usage(&self) -> bool {
+        self.is_usage
     }
 }
 
@@ -22,6 +35,6 @@ pub fn reason(error: &io::Error) -> String {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             supervisor.run();
             ExitCode::SUCCESS
         }
-        Err(failure) => fail(&failure, EXIT_FAILURE),
+        Err(failure) => fail(&failure, if failure.is_usage() { EXIT_USAGE } else { EXIT_FAILURE }),
     }
 }
 
@@ -80,7 +80,9 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = descriptors::raise_limit();
     let identity = Identity::new(options.user.as_deref())?;
-    let Handover { sockets, boards, workers } = handover::take().unwrap_or_default();
+    let handover = handover::take();
+    let is_reload = handover.is_some();
+    let Handover { sockets, boards, workers } = handover.unwrap_or_default();
     let sockets = sockets::open(sockets, &options.host, options.port)?;
     // The root is opened by who serves it: what that user may not see is found out now.
     identity.assume()?;
@@ -88,6 +90,13 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
         tracing::info!(user, "Serving as the user {user}, no longer as root.");
     }
     let site = Site::open(&options, descriptors)?;
+    if let Err(failure) = sockets::allow_exit(&sockets, options.idle_exit) {
+        if !is_reload {
+            return Err(failure);
+        }
+        tracing::warn!("{failure}");
+        options.idle_exit = None;
+    }
     let clients = Clients::of(&options)?;
     let confinement = Some(Confinement::around(&options.root)?);
     Supervisor::new(Plan { options, sockets, site, descriptors, clients, confinement }, boards, workers)

@@ -185,6 +185,11 @@ pub struct Options {
           help_heading = "Patience")]
     pub drain_timeout: Duration,
 
+    /// Seconds without a connection after which the server leaves, and its socket starts it again for the next
+    /// [default: never]
+    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = idle_exit, help_heading = "Patience")]
+    pub idle_exit: Option<Duration>,
+
     /// Log every request and connection that ends early
     #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::BoolishValueParser::new(),
           help_heading = "Log")]
@@ -249,6 +254,14 @@ fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
+}
+
+/// systemd.unit(5), StartLimitBurst=: five starts within ten seconds, and neither service nor socket are started again.
+fn idle_exit(text: &str) -> Result<Duration, String> {
+    let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
+    long_enough.ok_or_else(|| {
+        "give whole seconds, from 3 to 86400; after less, systemd would find that it starts too often".into()
+    })
 }
 
 fn bytes(text: &str) -> Result<usize, String> {
@@ -351,6 +364,7 @@ mod tests {
             "-w=0",
             "-w=-1",
             "--head-timeout=0",
+            "--idle-exit=2",
             "--charset=a b",
             "--mime=x",
             "--mime=x=y",

@@ -33,6 +33,8 @@ pub enum Counter {
     Killed,
     /// Workers that ended by themselves, and should not have; their supervisor counts them.
     Exited,
+    /// Workers that were ended since they hung; their supervisor counts them.
+    Hung,
 }
 
 /// What a request asked for, as it is counted; bytes that are no request are among the others.
@@ -165,7 +167,7 @@ pub struct Past {
 }
 
 /// Changes with the meaning of the counters: a board of another layout is not read.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// Slabs before the workers': the layout's and the history.
 const FRONT: usize = 2;

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use nix::errno::Errno;
@@ -96,6 +97,17 @@ pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, F
         sockets.push(bound(host, port)?);
     }
     Ok(sockets)
+}
+
+/// Whether the server may leave after `idle_exit`, if that is set: only where its socket starts it again.
+pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(), Failure> {
+    if idle_exit.is_some() && sockets.iter().any(|socket| socket.name.is_none()) {
+        return Err(Failure::usage(
+            "--idle-exit (OTUS_IDLE_EXIT in the environment) is for a server that a .socket unit starts: nobody would \
+             start this one again. Leave it out.",
+        ));
+    }
+    Ok(())
 }
 
 /// Says where the server listens, and for what.

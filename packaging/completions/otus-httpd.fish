@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= d/debug h/help V/version
+    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= idle-exit= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -46,6 +46,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-timeout -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l send-timeout -d 'Seconds over which a slow client must take --min-rate bytes a second, else its download is cut' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l min-rate -d 'Bytes a second that a slow client must take, over --send-timeout; in bytes or with k' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish when the server is stopped' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-exit -d 'Seconds without a connection after which the server leaves, and its socket starts it again for the next [default: never]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Check everything that a start needs, print the settings in effect and where each comes from, and exit'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l listing -d 'List what a directory holds where it has no index.html, as a page or, if asked for, as JSON'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l dotfiles -d 'Serve files and directories whose names begin with a dot; else they are not found, but for .well-known'

@@ -41,6 +41,7 @@ _otus-httpd() {
 '--send-timeout=[Seconds over which a slow client must take --min-rate bytes a second, else its download is cut]:SECONDS:_default' \
 '--min-rate=[Bytes a second that a slow client must take, over --send-timeout; in bytes or with k]:BYTES:_default' \
 '--drain-timeout=[Seconds that requests in flight get to finish when the server is stopped]:SECONDS:_default' \
+'--idle-exit=[Seconds without a connection after which the server leaves, and its socket starts it again for the next \[default\: never\]]:SECONDS:_default' \
 '--check[Check everything that a start needs, print the settings in effect and where each comes from, and exit]' \
 '--listing[List what a directory holds where it has no index.html, as a page or, if asked for, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; else they are not found, but for .well-known]' \

@@ -30,6 +30,7 @@ const STEPS: usize = 8;
 pub struct Desk {
     sockets: Vec<&'static Socket>,
     callers: Vec<Caller>,
+    accepted: u64,
     closed_until_ms: u64,
     /// Whether no worker has served yet: whoever's coming has started the server need not hear that.
     is_new: bool,
@@ -60,6 +61,7 @@ impl Desk {
         Desk {
             sockets,
             callers: Vec::new(),
+            accepted: 0,
             closed_until_ms: now_ms + PATIENCE_MS,
             is_new: true,
             date: Date::default(),
@@ -83,6 +85,16 @@ impl Desk {
         self.callers.retain_mut(|caller| caller.until_ms > now_ms && caller.go_on(report, date));
     }
 
+    /// How many callers there have been.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Whether a caller is there.
+    pub fn is_busy(&self) -> bool {
+        !self.callers.is_empty()
+    }
+
     /// Closes what a worker has inherited and has no part in.
     pub fn forget(&mut self) {
         self.callers.clear();
@@ -96,7 +108,10 @@ impl Desk {
         for index in 0..self.sockets.len() {
             while self.is_open(now_ms) {
                 match sys::accept(self.sockets[index]) {
-                    Ok(socket) => self.callers.push(Caller::new(socket, now_ms + PATIENCE_MS)),
+                    Ok(socket) => {
+                        self.accepted += 1;
+                        self.callers.push(Caller::new(socket, now_ms + PATIENCE_MS));
+                    }
                     // Nobody is there, or whoever was there has left.
                     Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
                     Err(errno) => {

@@ -67,7 +67,11 @@ impl Report<'_> {
         let mut page = Page::default();
         page.family("otus_build_info", "gauge", "The version that runs.");
         page.sample("otus_build_info", format_args!("{{version=\"{}\"}}", crate::VERSION), 1);
-        page.family("process_start_time_seconds", "gauge", "When the server started, in seconds since 1970.");
+        page.family(
+            "process_start_time_seconds",
+            "gauge",
+            "When the server started or was reloaded, in seconds since 1970.",
+        );
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         page.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));
         self.requests(&mut page);
@@ -78,7 +82,7 @@ impl Report<'_> {
         }
         let restarts = "otus_worker_restarts_total";
         page.family(restarts, "counter", "Workers that ended unasked and were replaced, by what ended them.");
-        for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited)] {
+        for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {
             page.sample(restarts, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
         }
         page.0

@@ -4,6 +4,7 @@
 
 mod desk;
 mod elders;
+mod idle;
 mod metrics;
 mod reload;
 mod status;
@@ -20,11 +21,13 @@ use nix::sys::signal::Signal;
 
 use crate::failure::Failure;
 use crate::handover::Heir;
+use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
 use crate::{clock, sockets};
 
 use desk::Desk;
+use idle::Idle;
 use metrics::Report;
 use reload::Reload;
 use status::Status;
@@ -56,6 +59,7 @@ pub struct Supervisor {
     team: Team,
     signals: Signals,
     desk: Desk,
+    idle: Idle,
     started: SystemTime,
     status: Status,
     last_line: String,
@@ -96,6 +100,7 @@ impl Supervisor {
             team,
             signals,
             desk: Desk::new(&plan.sockets, clock::now_ms()),
+            idle: Idle::new(plan.options.idle_exit),
             started: SystemTime::now(),
             status: Status::new(clock::now_ms()),
             last_line: String::new(),
@@ -197,12 +202,30 @@ impl Supervisor {
             }
             _ => {
                 tracing::info!("Stopping ({signal}): answering what is in flight. A second signal ends it at once.");
-                systemd::stopping();
-                let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
-                self.kill_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
-                self.next_tick_ms = 0;
-                self.team.signal(Signal::SIGTERM);
+                self.stop();
             }
+        }
+    }
+
+    fn stop(&mut self) {
+        systemd::stopping();
+        let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
+        self.kill_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
+        self.next_tick_ms = 0;
+        self.team.signal(Signal::SIGTERM);
+    }
+
+    /// Leaves when nobody has come for `--idle-exit`. Whoever comes from now on is served while it drains, or waits in the
+    /// socket, and so starts the server again.
+    fn leave_when_idle(&mut self, now_ms: u64) {
+        let (team, desk) = (&self.team, &self.desk);
+        let visits = team.board().total(Counter::Accepted) + desk.accepted();
+        let is_whole = self.is_ready && team.ready() == team.size();
+        let is_anybody_there = !is_whole || desk.is_busy() || team.board().total(Counter::Connections) > 0;
+        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.is_stopping() {
+            let seconds = self.plan.options.idle_exit.unwrap_or_default().as_secs();
+            tracing::info!(seconds, "Nobody has come for {seconds} s (--idle-exit): leaving until somebody does.");
+            self.stop();
         }
     }
 
@@ -285,6 +308,7 @@ impl Supervisor {
         if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
             self.team.elders().signal(Signal::SIGKILL);
         }
+        self.leave_when_idle(now_ms);
         match self.kill_at_ms {
             Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
             Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),

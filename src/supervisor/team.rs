@@ -191,14 +191,20 @@ impl Team {
                 clients.forget(number);
             }
             let post = &mut self.posts[number];
-            let lived_ms = post.occupant.take().map_or(0, |occupant| now_ms - occupant.since_ms);
+            let occupant = post.occupant.take();
+            let has_hung = occupant.as_ref().is_some_and(|occupant| occupant.ending_ms.is_some());
+            let lived_ms = occupant.map_or(0, |occupant| now_ms - occupant.since_ms);
             if lived_ms >= LONG_LIFE_MS {
                 post.pause_ms = FIRST_PAUSE_MS;
             }
             let pause_ms = post.postpone(now_ms);
             if !is_stopping {
-                let is_killed = matches!(status, WaitStatus::Signaled(..));
-                self.board.slab(number).add(if is_killed { Counter::Killed } else { Counter::Exited }, 1);
+                let reason = match status {
+                    _ if has_hung => Counter::Hung,
+                    WaitStatus::Signaled(..) => Counter::Killed,
+                    _ => Counter::Exited,
+                };
+                self.board.slab(number).add(reason, 1);
                 report_death(number, status, lived_ms, pause_ms);
             }
         }
@@ -234,6 +240,7 @@ impl Team {
                         worker_pid = pid.as_raw(),
                         "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
                     );
+                    self.board.slab(number).add(Counter::Hung, 1);
                     post.occupant = None;
                     post.postpone(now_ms);
                     continue;

@@ -21,6 +21,7 @@ mod fuse;
 mod hanging_disk;
 mod hung;
 mod identity;
+mod idle_exit;
 mod keep_alive;
 mod leaving_clients;
 mod links;

@@ -310,3 +310,21 @@ fn metrics_alone_leave_the_site_where_it_is_told() {
     assert_eq!(server.get("/health").text(), "ready\n");
     assert!(server.log().contains("Listening on http://127.0.0.1:"), "{}", server.log());
 }
+
+#[test]
+fn counts_and_roles_outlive_a_reload() {
+    let site = Site::with(&[("a", b"a")]);
+    let watched = start(&site, &[]);
+    (0..5).for_each(|_| assert_eq!(watched.server.get("/a").status, 200));
+    watched.server.wait_until_ready();
+    watched.server.signal(Signal::SIGHUP);
+    // Whoever asks meanwhile hears nothing of it, unless the connection is at the desk at the very moment.
+    wait_until("the reload", || {
+        assert_eq!(watched.samples().get("otus_workers"), 2.0);
+        assert_eq!(watched.ask("/health").text(), "ready\n");
+        watched.server.log().contains("Reloaded; ")
+    });
+    assert_eq!(watched.ask("/a").status, 404);
+    assert_eq!(watched.server.get("/metrics").status, 404);
+    assert_eq!(watched.settled().get(&requests("GET", "2xx")), 5.0);
+}

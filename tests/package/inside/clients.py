@@ -54,11 +54,6 @@ def one_after_another(stop):
     return made, failed
 
 
-def until_file(path):
-    """until FILE: requests until the file is there; prints made and failed."""
-    print(*one_after_another(lambda: os.path.exists(path)))
-
-
 def around(event, end):
     """around EVENT END: requests of four clients, a connection each, until the file END is there. Prints how many were made,
     how many failed, the 99.9th percentile in milliseconds before the file EVENT was there, and the longest since."""
@@ -84,6 +79,22 @@ def around(event, end):
         thread.join()
     p999 = sorted(before)[len(before) * 999 // 1000]
     print(len(before) + len(since), len(failed), round(p999), round(max(since)))
+
+
+def pauses(seconds, rounds):
+    """pauses SECONDS ROUNDS: pauses of about so long, each followed by a few requests; prints made and failed."""
+    made = failed = 0
+    for step in range(rounds):
+        # Spread over the second in which a server that is idle looks and leaves, and a little beyond.
+        time.sleep(seconds + step * 1.3 / rounds)
+        for _ in range(5):
+            made += 1
+            try:
+                with connect() as connection:
+                    failed += not ask(connection)
+            except OSError:
+                failed += 1
+    print(made, failed)
 
 
 def owners():
@@ -167,5 +178,11 @@ def sentence():
     print(messages[0])
 
 
-COMMANDS = {"around": around, "kill": lambda pid: kill_a_worker(int(pid)), "record": death_record, "sentence": sentence}
+COMMANDS = {
+    "around": around,
+    "pauses": lambda seconds, rounds: pauses(float(seconds), int(rounds)),
+    "kill": lambda pid: kill_a_worker(int(pid)),
+    "record": death_record,
+    "sentence": sentence,
+}
 COMMANDS[sys.argv[1]](*sys.argv[2:])

@@ -100,7 +100,7 @@ documentation() {
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # A value in the file that is the default must be the one that the server tells.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG|DOTFILES|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
         grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' | sort)"
 }
 
@@ -425,6 +425,33 @@ metrics() {
     equal "metrics on their port again" "$(curl --silent $at/health)" ready
 }
 
+# The service leaves when nobody comes, and its socket starts it again.
+idle_exit() {
+    cp /etc/default/otus-httpd /tmp/default
+    echo OTUS_IDLE_EXIT=3 >> /etc/default/otus-httpd
+    systemctl reset-failed
+    check "idle exit: restart" systemctl restart otus-httpd
+    equal "idle exit: a request" "$(status_of $url/test.html)" 200
+    check "idle exit: it leaves" wait_for 10 is_inactive
+    equal "idle exit: well, and the socket stays" "$(property Result) $(state socket)" "success active"
+    equal "idle exit: the next request starts it" "$(status_of $url/test.html) $(state service)" "200 active"
+    local before
+    before=$(starts)
+    python3 "$here/clients.py" pauses 3 10 > /tmp/around.log
+    equal "idle exit: requests around the moment, failed" "$(cat /tmp/around.log)" "50 0"
+    check "idle exit: it left in between, $(($(starts) - before)) times" test "$(starts)" -gt "$before"
+    cp /tmp/default /etc/default/otus-httpd
+    check "without idle exit: restart" systemctl restart otus-httpd
+}
+
+is_inactive() {
+    [ "$(property ActiveState)" = inactive ]
+}
+
+starts() {
+    journalctl -u otus-httpd.service | grep -c 'Started otus-httpd.service'
+}
+
 # sample NAME: the value of a metric
 sample() {
     curl --silent http://127.0.0.1:9180/metrics | awk -v name="$1" '$1 == name {print $2}'
@@ -636,6 +663,7 @@ settings
 checking
 manual
 metrics
+idle_exit
 old_kernel
 reload
 restart

@@ -1,0 +1,50 @@
+//! Leaving when nobody has come for a while (`--idle-exit`): the socket starts the server again.
+
+use std::time::Duration;
+
+/// How long nobody was there.
+#[derive(Debug)]
+pub struct Idle {
+    limit_ms: Option<u64>,
+    visits: u64,
+    since_ms: u64,
+}
+
+impl Idle {
+    /// Nobody yet; never over without a limit.
+    pub fn new(limit: Option<Duration>) -> Self {
+        Idle { limit_ms: limit.map(|limit| limit.as_millis() as u64), visits: 0, since_ms: 0 }
+    }
+
+    /// Whether for all of the limit there was no visit, of which there have been `visits` so far, and nobody to be waited
+    /// for.
+    pub fn is_over(&mut self, visits: u64, is_anybody_there: bool, now_ms: u64) -> bool {
+        if is_anybody_there || visits != self.visits || self.since_ms == 0 {
+            (self.visits, self.since_ms) = (visits, now_ms);
+        }
+        self.limit_ms.is_some_and(|limit_ms| now_ms >= self.since_ms + limit_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_over_when_nobody_was_there_for_long_enough() {
+        let mut idle = Idle::new(Some(Duration::from_secs(3)));
+        for (now_ms, visits, is_anybody_there, is_over) in [
+            (50_000, 0, false, false),
+            (52_999, 0, false, false),
+            // Who came and left between two looks is seen by the count.
+            (53_000, 1, false, false),
+            (55_999, 1, false, false),
+            (56_000, 1, true, false),
+            (58_999, 1, false, false),
+            (59_000, 1, false, true),
+        ] {
+            assert_eq!(idle.is_over(visits, is_anybody_there, now_ms), is_over, "{now_ms}");
+        }
+        assert!(!Idle::new(None).is_over(0, false, u64::MAX));
+    }
+}
