@@ -9,6 +9,7 @@ use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::options::{CommandLine, Effective, Options};
+use crate::settings::File;
 use crate::{descriptors, log, site, sockets};
 
 /// What a check found besides the settings themselves.
@@ -23,7 +24,9 @@ pub struct Findings {
 /// Prints the settings in effect, and reports what is wrong with them, or would be with a server that has them. Returns how
 /// many problems the latter has.
 pub fn report(command_line: &CommandLine) -> usize {
-    let Findings { problems, warnings } = look(&command_line.options);
+    let Findings { mut problems, warnings } = look(&command_line.options);
+    let known: Vec<_> = command_line.problems.iter().map(ToString::to_string).collect();
+    problems.retain(|problem| !known.contains(&problem.to_string()));
     // The journal need not have all settings at each reload.
     if !log::is_journal(io::stdout()) {
         print(&table(&command_line.effective));
@@ -40,11 +43,18 @@ pub fn report(command_line: &CommandLine) -> usize {
 
 /// Looks at all that a server with these settings needs.
 pub fn look(options: &Options) -> Findings {
+    let mut findings = Findings { warnings: limits(options), ..Findings::default() };
     // What that user may not see, a server would not either. Root may check without naming one, for a service that has its own.
-    let named = options.user.as_deref();
-    let identity = named.map(|name| Identity::new(Some(name)).and_then(|identity| identity.assume()));
-    let mut findings = Findings { problems: site::problems(options), warnings: limits(options) };
-    findings.problems.extend(identity.and_then(Result::err));
+    if let Some(name) = &options.user {
+        match Identity::new(Some(name)).and_then(|identity| identity.assume()) {
+            // Root has read the settings; a service, and a reload, read them as that user.
+            Ok(()) => {
+                findings.problems.extend(options.settings.as_ref().and_then(|path| File::read(path).whole_problem()))
+            }
+            Err(failure) => findings.problems.push(failure),
+        }
+    }
+    findings.problems.extend(site::problems(options));
     findings.problems.extend(Clients::of(options).err());
     if let Err(failure) = sockets::resolve(&options.host, options.port) {
         match std::env::var_os("INVOCATION_ID") {

@@ -38,7 +38,7 @@ pub struct CommandLine {
     #[command(subcommand)]
     pub task: Option<Task>,
 
-    /// Check everything that a start needs, print the settings in effect and where each comes from, and exit
+    /// Check all that a start needs, print the settings in effect with where each comes from, and exit
     #[arg(long)]
     pub check: bool,
 
@@ -93,7 +93,7 @@ pub struct Options {
 
     /// User to serve as once the socket is bound, for a server that root starts; root must be named as well
     /// [default: whoever starts it]
-    #[arg(long, env = "OTUS_USER", value_name = "NAME", help_heading = "Site")]
+    #[arg(long, env = "OTUS_USER", value_name = "NAME", value_hint = ValueHint::Username, help_heading = "Site")]
     pub user: Option<String>,
 
     /// Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between
@@ -180,7 +180,7 @@ pub struct Options {
           help_heading = "Patience")]
     pub min_rate: usize,
 
-    /// Seconds that requests in flight get to finish when the server is stopped
+    /// Seconds that requests in flight get to finish when the server is stopped or reloaded
     #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
           help_heading = "Patience")]
     pub drain_timeout: Duration,

@@ -10,6 +10,9 @@ use crate::failure::{self, Failure};
 /// What ends a line. systemd takes a lone CR for an end as well.
 const NEWLINE: [char; 2] = ['\n', '\r'];
 
+/// In place of a line's number.
+const ALL: usize = 0;
+
 /// What a settings file says, and what is wrong with it.
 #[derive(Debug, Default)]
 pub struct File {
@@ -17,7 +20,7 @@ pub struct File {
     pub path: PathBuf,
     /// Its settings, in their order.
     pub settings: Vec<Setting>,
-    /// What is wrong with which of its lines; line 0 is all of it.
+    /// What is wrong with which of its lines, or with all of it.
     pub problems: Vec<(usize, Failure)>,
 }
 
@@ -47,10 +50,15 @@ impl File {
                     _ => "name another with --settings or OTUS_SETTINGS",
                 };
                 let sentence = format!("The settings file {path} cannot be read ({why}): {remedy}.");
-                file.problems.push((0, Failure::new(sentence)));
+                file.problems.push((ALL, Failure::new(sentence)));
             }
         }
         file
+    }
+
+    /// Why the file cannot be read at all.
+    pub fn whole_problem(self) -> Option<Failure> {
+        self.problems.into_iter().find_map(|(line, problem)| (line == ALL).then_some(problem))
     }
 
     /// Takes note of what is wrong with a line, in a sentence that names it.

@@ -11,6 +11,12 @@ use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 use otus_httpd::options::CommandLine;
 
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    generate(shell, &mut CommandLine::command(), "otus-httpd", &mut script);
+    String::from_utf8(script).unwrap()
+}
+
 fn path(shell: Shell) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("packaging/completions/otus-httpd.{shell}"))
 }
@@ -18,13 +24,12 @@ fn path(shell: Shell) -> PathBuf {
 #[test]
 fn they_know_the_options_that_there_are() {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-        let mut script = Vec::new();
-        generate(shell, &mut CommandLine::command(), "otus-httpd", &mut script);
+        let script = script(shell);
         if std::env::var_os("WRITE_COMPLETIONS").is_some() {
             fs::write(path(shell), &script).unwrap();
         }
         assert!(
-            fs::read(path(shell)).is_ok_and(|present| present == script),
+            fs::read_to_string(path(shell)).is_ok_and(|present| present == script),
             "{} is not up to date. Run: WRITE_COMPLETIONS=1 cargo test --test completions",
             path(shell).display()
         );
@@ -33,15 +38,15 @@ fn they_know_the_options_that_there_are() {
 
 /// What bash offers for the last of `words`.
 fn offers(words: &[&str]) -> Vec<String> {
-    let script = r#"
+    let ask = r#"
         set -u
-        source "$1"; shift
+        eval "$1"; shift
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
         function=$(complete -p otus-httpd) function=${function#*-F } function=${function%% *}
         "$function" otus-httpd "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
-    let output = Command::new("bash").args(["-c", script, "bash"]).arg(path(Shell::Bash)).args(words).output().unwrap();
+    let output = Command::new("bash").args(["-c", ask, "bash"]).arg(script(Shell::Bash)).args(words).output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
 }

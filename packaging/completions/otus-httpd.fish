@@ -28,7 +28,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l settings -d 'File
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Address or host name to listen on; not used when systemd passes the sockets' -r -f -a "(__fish_print_hostnames)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 takes a free one and prints it' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Document root: the directory whose files are served' -r -f -a "(__fish_complete_directories)"
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to serve as once the socket is bound, for a server that root starts; root must be named as well [default: whoever starts it]' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to serve as once the socket is bound, for a server that root starts; root must be named as well [default: whoever starts it]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime-types -d 'File with media types and their extensions, such as /etc/mime.types [default: none]' -r -F
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l charset -d 'Character encoding to name in the Content-Type of text, such as utf-8 [default: none]' -r
@@ -45,9 +45,9 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l head-timeout -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-timeout -d 'Seconds that a connection may wait for its next request' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l send-timeout -d 'Seconds over which a slow client must take --min-rate bytes a second, else its download is cut' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l min-rate -d 'Bytes a second that a slow client must take, over --send-timeout; in bytes or with k' -r
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish when the server is stopped' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish when the server is stopped or reloaded' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-exit -d 'Seconds without a connection after which the server leaves, and its socket starts it again for the next [default: never]' -r
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Check everything that a start needs, print the settings in effect and where each comes from, and exit'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Check all that a start needs, print the settings in effect with where each comes from, and exit'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l listing -d 'List what a directory holds where it has no index.html, as a page or, if asked for, as JSON'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l dotfiles -d 'Serve files and directories whose names begin with a dot; else they are not found, but for .well-known'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Log every request and connection that ends early'

@@ -22,7 +22,7 @@ _otus-httpd() {
 '--port=[TCP port to listen on; 0 takes a free one and prints it]:PORT:_default' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--root=[Document root\: the directory whose files are served]:DIR:_files -/' \
-'--user=[User to serve as once the socket is bound, for a server that root starts; root must be named as well \[default\: whoever starts it\]]:NAME:_default' \
+'--user=[User to serve as once the socket is bound, for a server that root starts; root must be named as well \[default\: whoever starts it\]]:NAME:_users' \
 '*--mime=[Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between]:EXT=TYPE:_default' \
 '--mime-types=[File with media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
 '--charset=[Character encoding to name in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
@@ -40,9 +40,9 @@ _otus-httpd() {
 '--idle-timeout=[Seconds that a connection may wait for its next request]:SECONDS:_default' \
 '--send-timeout=[Seconds over which a slow client must take --min-rate bytes a second, else its download is cut]:SECONDS:_default' \
 '--min-rate=[Bytes a second that a slow client must take, over --send-timeout; in bytes or with k]:BYTES:_default' \
-'--drain-timeout=[Seconds that requests in flight get to finish when the server is stopped]:SECONDS:_default' \
+'--drain-timeout=[Seconds that requests in flight get to finish when the server is stopped or reloaded]:SECONDS:_default' \
 '--idle-exit=[Seconds without a connection after which the server leaves, and its socket starts it again for the next \[default\: never\]]:SECONDS:_default' \
-'--check[Check everything that a start needs, print the settings in effect and where each comes from, and exit]' \
+'--check[Check all that a start needs, print the settings in effect with where each comes from, and exit]' \
 '--listing[List what a directory holds where it has no index.html, as a page or, if asked for, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; else they are not found, but for .well-known]' \
 '-d[Log every request and connection that ends early]' \

@@ -101,6 +101,8 @@ fn it_tells_all_that_is_wrong() {
 
     let (status, _, complaints) = check(&site, &wrong);
     assert_eq!((status, complaints.len()), (1, 2), "{complaints:?}");
+    let (status, _, complaints) = check(&site, &["--user=no-such-user", "--root=/none"]);
+    assert_eq!((status, complaints.len()), (1, 2), "{complaints:?}");
     let (status, table, complaints) = check(&site, &["--workers=none"]);
     assert_eq!((status, complaints.len(), &*table), (2, 1, ""), "{complaints:?}");
 }
@@ -135,19 +137,18 @@ fn what_a_start_puts_up_with_is_a_warning() {
 }
 
 #[test]
-fn it_looks_as_the_user_that_runs_it() {
+fn it_looks_as_the_user_that_would_serve() {
     let site = Site::new();
     let set_mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     set_mode(site.outside(), 0o755);
-    // Root may read everything, so another user looks; the program is open, since it may lie where that one cannot get.
-    let run = match geteuid().is_root() {
-        true => "exec 9< \"$0\"; exec setpriv --reuid=65534 --regid=65534 --clear-groups /proc/self/fd/9 \"$@\"",
-        false => PLAIN,
-    };
     let look = |mode, arguments: &[&str]| {
         set_mode(&site.root(), mode);
-        let output = shell(run, arguments).env("OTUS_ROOT", site.root()).output().unwrap();
-        let (status, table, complaints) = read(output);
+        let mut command = command_line(arguments);
+        // Root may read everything.
+        if geteuid().is_root() {
+            command.env("OTUS_USER", "nobody");
+        }
+        let (status, table, complaints) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
         set_mode(&site.root(), 0o755);
         assert_eq!(complaints.len(), usize::from(status != 0), "{complaints:?}");
         (status, table.lines().last().unwrap().to_string(), complaints.join(""))
@@ -162,6 +163,15 @@ fn it_looks_as_the_user_that_runs_it() {
     assert_eq!(status, 1);
     assert!(complaint.contains("cannot be listed (Permission denied)"), "{complaint}");
     assert_eq!(look(0o555, &["--listing"]).0, 0);
+
+    let settings = site.outside().join("settings");
+    let argument = format!("--settings={}", settings.display());
+    assert!(look(0o755, &[&argument]).2.contains("cannot be read (No such file or directory)"));
+    fs::write(&settings, "").unwrap();
+    set_mode(&settings, 0o000);
+    assert!(look(0o755, &[&argument]).2.contains("cannot be read (Permission denied)"));
+    set_mode(&settings, 0o444);
+    assert_eq!(look(0o755, &[&argument]).0, 0);
 }
 
 #[test]

@@ -56,7 +56,7 @@ installation() {
     exposure_of_peers
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
-OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;METRICS;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
 }
 
 # Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
@@ -269,9 +269,9 @@ checking() {
 ; another
  OTUS_CHARSET = "utf-8"
 
-OTUS_HOST='127.0.0.1'  
+OTUS_HOST='127.0.0.1' ''
 OTUS_ROOT="/var/www/\
-"html/ 
+"html/
 OTUS_MIME=a=text/a,\
 b=text/b
 OTUS_MIME_TYPES=/tmp/"a \"b" \$c #\ \'
@@ -305,7 +305,7 @@ END
     systemctl reset-failed otus-httpd.service otus-httpd.socket
     systemctl restart otus-httpd
     # As the manual says.
-    equal "check: by hand" "$(runuser -u otus-httpd -G www-data -- otus-httpd --check --settings /etc/default/otus-httpd | tail -n 1)" \
+    equal "check: by hand" "$(otus-httpd --check --user otus-httpd --settings /etc/default/otus-httpd | tail -n 1)" \
         "In order; checked as user otus-httpd."
 }
 
