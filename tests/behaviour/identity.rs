@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, User, geteuid, getgrouplist};
 
-use crate::support::{BINARY, Client, Server, Setup, Site};
+use crate::support::{Client, Server, Setup, Site, copy_program};
 
 /// A site that everybody may see, with a file that is for root alone.
 fn site() -> Site {
@@ -96,7 +96,7 @@ fn who_is_not_root_can_be_nobody_else() {
     let site = site();
     // A copy, since the build may lie in a private place.
     let program = site.outside().join("otus-httpd");
-    fs::copy(BINARY, &program).unwrap();
+    copy_program(&program);
     let become_nobody = format!(
         "unset OTUS_USER; exec setpriv --reuid=nobody --regid=nogroup --clear-groups '{}' \"$@\";",
         program.display()

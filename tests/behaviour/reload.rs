@@ -1,15 +1,17 @@
 //! SIGHUP: the process becomes a new image of its program, and no client notices.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{BINARY, Client, Notifications, Server, Setup, Site, get, open_descriptors, wait_until};
+use crate::support::{
+    BINARY, Client, Notifications, Server, Setup, Site, copy_program, get, open_descriptors, wait_until,
+};
 
 const LARGE: usize = 20_000_000;
 
@@ -35,16 +37,15 @@ fn reload(server: &Server) {
 /// A copy of the program that can be replaced.
 fn copy(site: &Site) -> PathBuf {
     let path = site.outside().join("otus-httpd");
-    fs::copy(BINARY, &path).unwrap();
+    copy_program(&path);
     path
 }
 
 /// Puts a script in the place of a program, as dpkg would.
 fn replace(path: &Path, script: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
-    fs::rename(new, path).unwrap();
+    // Not written by this process, for the reason of `copy_program`.
+    let commands = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#;
+    assert!(Command::new("sh").args(["-c", commands]).arg(path).arg(script).status().unwrap().success());
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn a_reload_that_cannot_succeed_changes_nothing() {
     server.signal(Signal::SIGHUP);
     server.wait_for_log("cannot run ");
 
-    fs::copy(BINARY, &program).unwrap();
+    copy_program(&program);
     let root = site.root();
     let aside = root.with_extension("aside");
     fs::rename(&root, &aside).unwrap();

@@ -167,6 +167,12 @@ pub fn own_user() -> Option<(&'static str, &'static str)> {
     geteuid().is_root().then_some(("OTUS_USER", "root"))
 }
 
+/// Puts a copy of the program at `path`. Another process writes it: a descriptor of this one that is open for that may be
+/// inherited by whatever another test starts, and a file that someone writes cannot be executed.
+pub fn copy_program(path: &Path) {
+    assert!(Command::new("cp").arg(BINARY).arg(path).status().unwrap().success());
+}
+
 /// What is set for the tests and would say something to the server.
 pub fn foreign_variables() -> impl Iterator<Item = OsString> {
     let systemd = ["JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID"];

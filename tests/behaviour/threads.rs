@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::unistd::Pid;
 
 use crate::fuse::{Call, Disk, Fault};
-use crate::support::{BINARY, Client, Server, Setup, Site, get, threads, ticks, wait_until};
+use crate::support::{Client, Server, Setup, Site, copy_program, get, threads, ticks, wait_until};
 
 /// A server with one worker that may have `tasks` threads and processes in all.
 ///
@@ -17,7 +17,7 @@ use crate::support::{BINARY, Client, Server, Setup, Site, get, threads, ticks, w
 fn start(site: &Site, tasks: usize) -> Server {
     fs::set_permissions(site.outside(), Permissions::from_mode(0o755)).unwrap();
     let program = site.outside().join("otus-httpd");
-    fs::copy(BINARY, &program).unwrap();
+    copy_program(&program);
     let limit = format!("prlimit --nproc={tasks}:1000 {}", AS_USER.replace("USER", "$((1000000 + $$))"));
     // The tests' consent to root is not for others.
     let before = format!("unset OTUS_USER; exec {limit} {} \"$@\";", program.display());
