@@ -3,7 +3,7 @@
 mod effective;
 mod reading;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub struct Options {
     pub port: u16,
 
     /// Document root: the directory whose files are served
-    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value = "/var/www/html",
+    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value_os_t = default_root(),
           value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub root: PathBuf,
 
@@ -211,6 +211,15 @@ impl Options {
             ..Limits::default()
         }
     }
+}
+
+/// The name of an instance, which its unit sets: no setting of an administrator.
+pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
+
+/// Where an instance's site is, or the one site's. A name that could lead elsewhere is none of systemd's.
+fn default_root() -> PathBuf {
+    let name = std::env::var(INSTANCE).ok().filter(|name| !name.is_empty() && !name.contains('/'));
+    name.map_or("/var/www/html".into(), |name| Path::new("/srv").join(name))
 }
 
 fn processors() -> usize {

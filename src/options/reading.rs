@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::{CommandLine, effective};
+use super::{CommandLine, INSTANCE, effective};
 use crate::failure::Failure;
 use crate::settings::{File, Setting};
 
@@ -81,7 +81,8 @@ fn culprit<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
 
 /// Variables of the environment that are no settings.
 fn unknown_variables(command: &Command) -> Vec<String> {
-    let is_known = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
+    let is_setting = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
+    let is_known = |name: &OsStr| name == INSTANCE || is_setting(name);
     let names = std::env::vars_os().map(|(name, _)| name);
     let unknown = names.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_") && !is_known(name));
     unknown.map(|name| unknown_setting(command, &name.to_string_lossy(), "the environment")).collect()

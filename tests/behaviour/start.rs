@@ -125,3 +125,19 @@ fn printed_address(log: &str) -> std::net::SocketAddr {
     let (_, rest) = log.split_once("Listening on http://").unwrap();
     rest.split_once('/').unwrap().0.parse().unwrap()
 }
+
+#[test]
+fn an_instance_has_a_document_root_of_its_own() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        for variable in foreign_variables() {
+            command.env_remove(variable);
+        }
+        let output = command.envs(own_user()).env("OTUS_INSTANCE", "no-such-site").args(arguments).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = run(&["--port=0"]);
+    assert!(text.contains("/srv/no-such-site") && text.lines().count() == 1, "{text}");
+    let text = run(&["--port=0", "--root=/no/such/place"]);
+    assert!(text.contains("/no/such/place") && text.lines().count() == 1, "{text}");
+}

@@ -49,14 +49,14 @@ installation() {
     equal "service not started" "$(state service)" inactive
     equal "the pages are in the document root" "$(diff -r /usr/share/otus-httpd/www /var/www/html && echo same)" same
     check "units: systemd-analyze verify" silent systemd-analyze verify /lib/systemd/system/otus-httpd.{socket,service} \
-        /lib/systemd/system/otus-httpd-metrics.socket
+        /lib/systemd/system/otus-httpd-metrics.socket /lib/systemd/system/otus-httpd@.{socket,service}
     equal "socket for metrics neither enabled nor active" "$(systemctl is-enabled otus-httpd-metrics.socket) $(systemctl is-active \
         otus-httpd-metrics.socket)" "disabled inactive"
     check "units: exposure at most 0.2" systemd-analyze --no-pager --threshold=2 security otus-httpd.service
     exposure_of_peers
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
-OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
 }
 
 # Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
@@ -397,7 +397,8 @@ metrics() {
     check "metrics: enable" quietly systemctl enable otus-httpd-metrics.socket
     check "metrics: restart of the socket" systemctl restart otus-httpd.socket
     equal "metrics: both sockets listen" "$(state socket) $(systemctl is-active otus-httpd-metrics.socket)" "active active"
-    equal "metrics: asking starts the service" "$(curl --silent $at/health) $(state service)" "ready active"
+    equal "metrics: asking is answered" "$(curl --silent $at/health)" ready
+    check "metrics: and has started the service" wait_for 5 systemctl is-active otus-httpd.service
     ab -q -n 1000 -c 10 $url/test.html > /tmp/ab.log
     equal "metrics: requests are counted, over all workers" "$(sample 'otus_http_requests_total{method="GET",code="2xx"}')" 1000
     kill -KILL "$(workers | head -n 1)"
@@ -418,11 +419,62 @@ metrics() {
     check "metrics on a unix socket: start" systemctl start otus-httpd.socket
     equal "metrics on a unix socket: owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd-metrics.sock)" "root adm 660"
     equal "metrics on a unix socket" "$(curl --silent --unix-socket /run/otus-httpd-metrics.sock http://localhost/health)" ready
+    # While the drop-in still says that its file goes along.
+    systemctl stop otus-httpd.socket otus-httpd.service
     rm -r /etc/systemd/system/otus-httpd-metrics.socket.d
     # It stays enabled: the purge must take it along.
     systemctl daemon-reload
     systemctl restart otus-httpd.socket
     equal "metrics on their port again" "$(curl --silent $at/health)" ready
+}
+
+# Two further sites, as the manual has them: one for a proxy, one on a port. What happens to one is nothing to the others.
+instances() {
+    local name
+    for name in shop blog; do
+        mkdir /srv/$name
+        echo "the $name" > /srv/$name/index.html
+    done
+    local drop_in=/etc/systemd/system/otus-httpd@blog.socket.d
+    mkdir $drop_in
+    printf '%s\n' '[Socket]' ListenStream= ListenStream=8081 DeferAcceptSec=10 NoDelay=yes > $drop_in/override.conf
+    check "instances: enable" quietly systemctl enable --now otus-httpd@shop.socket otus-httpd@blog.socket
+    equal "instances: a unix socket for the web group" "$(stat --format='%U %G %a' /run/otus-httpd-shop.sock)" "root www-data 660"
+    equal "instances: not started" "$(systemctl is-active otus-httpd@shop.service otus-httpd@blog.service | paste -sd ' ')" "inactive inactive"
+    equal "instances: each has its own root" "$(shop) $(curl --silent http://127.0.0.1:8081/) $(status_of $url/test.html)" \
+        "the shop the blog 200"
+    equal "instances: each has its own journal" "$(for name in shop blog; do
+        journalctl -u otus-httpd@$name | grep -o 'document root: [^,]*'
+    done | paste -sd ' ')" "document root: /srv/shop document root: /srv/blog"
+    check "instances: the sandbox can be compared" test "$(confinement otus-httpd | wc -l)" -gt 40
+    equal "instances: the sandbox is the service's" "$(confinement otus-httpd@shop)" "$(confinement otus-httpd)"
+    equal "instances: nothing of theirs was refused" "$(journalctl -b | grep -cE 'otus-httpd@.*(Unknown|Failed|refus|not permitted)')" 0
+
+    mkdir /srv/new-shop
+    echo "the new shop" > /srv/new-shop/index.html
+    echo OTUS_ROOT=/srv/new-shop > /etc/default/otus-httpd-shop
+    check "instances: settings of its own" systemctl restart otus-httpd@shop.service
+    equal "instances: another root" "$(shop)" "the new shop"
+    systemctl stop otus-httpd@blog.socket otus-httpd@blog.service
+    equal "instances: one stopped, the others go on" "$(status_of http://127.0.0.1:8081/) $(shop) $(status_of $url/test.html)" \
+        "000 the new shop 200"
+    systemctl stop otus-httpd.socket otus-httpd.service
+    equal "instances: the service stopped, they go on" "$(shop)" "the new shop"
+    systemctl start otus-httpd.socket
+    rm -r $drop_in /etc/default/otus-httpd-shop /srv/new-shop
+    systemctl daemon-reload
+    systemctl restart otus-httpd@shop.service
+    # They stay enabled, and one runs: the removal must end them, and the purge leave nothing of them.
+    equal "instances: from now on" "$(shop)" "the shop"
+}
+
+shop() {
+    curl --silent --unix-socket /run/otus-httpd-shop.sock http://localhost/
+}
+
+# What systemd holds a service to, but for names.
+confinement() {
+    systemctl show "$1.service" | grep -E '^(Protect|Private|Restrict|SystemCall|Capability|Ambient|NoNew|Limit|Tasks|User|Group|Supplementary|UMask|IPAddress|Memory|Lock|NoExec|Exec(Paths)|RemoveIPC|Watchdog(USec)=|Timeout(Stop|Start)USec|Restart=|KillMode)'
 }
 
 # The service leaves when nobody comes, and its socket starts it again.
@@ -434,7 +486,8 @@ idle_exit() {
     equal "idle exit: a request" "$(status_of $url/test.html)" 200
     check "idle exit: it leaves" wait_for 10 is_inactive
     equal "idle exit: well, and the socket stays" "$(property Result) $(state socket)" "success active"
-    equal "idle exit: the next request starts it" "$(status_of $url/test.html) $(state service)" "200 active"
+    equal "idle exit: the next request is answered" "$(status_of $url/test.html)" 200
+    check "idle exit: and has started it" wait_for 5 systemctl is-active otus-httpd.service
     local before
     before=$(starts)
     python3 "$here/clients.py" pauses 3 10 > /tmp/around.log
@@ -589,7 +642,8 @@ killed_supervisor() {
 
 removal() {
     check "remove" quietly apt-get remove --yes otus-httpd
-    equal "remove: nobody listens, no process" "$(listening_inode)$(pgrep -x otus-httpd)" ""
+    equal "remove: nobody listens, no process" "$(listening_inode)$(pgrep -x otus-httpd)$(ls /run/otus-httpd* 2> /dev/null)" ""
+    rm -r /srv/shop /srv/blog
     check "remove: settings stay" test -e /etc/default/otus-httpd
     check "remove: the document root stays" test -e /var/www/html/test.html
     check "install after remove" installed "$v1"
@@ -664,6 +718,7 @@ checking
 manual
 metrics
 idle_exit
+instances
 old_kernel
 reload
 restart
