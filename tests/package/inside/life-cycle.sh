@@ -151,7 +151,7 @@ sandbox() {
     check "from inside: not even this machine can be reached" sh -c "! nsenter --target $pid --net curl --silent --max-time 5 $url/"
     # Programs and libraries are root's: there the service's user has no right to write. The last of several mounts counts.
     equal "from inside: what is not read-only" "$(awk '{mode[$5] = $6} END {for (place in mode) if (mode[place] !~ /^ro/) print place}' \
-        "/proc/$pid/mountinfo" | grep -v '^/run/host/' | sort | xargs)" "/dev/pts /proc /usr/lib /usr/lib64 /usr/sbin"
+        "/proc/$pid/mountinfo" | grep -v '^/run/host/' | sort | xargs)" "/dev/pts /proc /usr/bin/kill /usr/lib /usr/lib64 /usr/sbin"
     # In place of the server, with the same user, view and filter; python has to be executable for that.
     drop_in service Service "ExecPaths=$(readlink --canonicalize /usr/bin/python3)" "ExecStart=" "ExecStart=/usr/bin/python3 /test/probe.py" Type=oneshot
     check "from inside: nothing that should not be done can be" systemctl restart otus-httpd
