@@ -145,6 +145,7 @@ fn refused_connections_and_slow_heads_are_counted_too() {
     let site = Site::with(&[("a", b"a")]);
     let watched = start(&site, &["--max-per-client=1", "--head-timeout=1"]);
     let mut slow = watched.server.connect();
+    assert_eq!(slow.get("/a").text(), "a", "it has its seat before anybody else asks for one");
     slow.send("GET /a HT");
     wait_until("a refusal", || watched.server.get("/a").status == 503);
     assert_eq!(slow.response().status, 408);
