@@ -15,7 +15,7 @@
 //! | `main` | options, log, site, sockets, supervisor: the start, in reading order |
 //! | [`precompress`] | the task of that name, which the server has no part in |
 //! | [`check`] | all that a start does, short of serving |
-//! | [`supervisor`] | keeps N workers alive, tells systemd the truth, stops them in order |
+//! | [`supervisor`] | keeps N workers alive, tells systemd the truth, reloads, stops all in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
 //! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
@@ -28,7 +28,7 @@
 //!    into the supervisor's code.
 //! 2. `unsafe` lives in [`sys`] alone; elsewhere a lint denies it. Each block says why it is sound.
 //! 3. A worker's main thread, the keeper, never serves a request, nor opens, reads or closes a file of the
-//!    site: it always hears signals, beats and keeps deadlines.
+//!    site: it always hears signals, keeps deadlines and knows whether the worker lives.
 //! 4. A connection belongs to one side at a time: to a request thread, or to the parking lot.
 //! 5. A path is opened only through [`site::root::Root`], which keeps it beneath the root: by openat2(2), or, where that
 //!    is missing or refuses an absolute link, one component at a time. Both give the same answers to the same tests.
@@ -44,7 +44,11 @@
 //!
 //! A worker's heartbeat is a counter in the shared [`scoreboard`] rather than a message on its [`lifeline`]: the
 //! supervisor then wakes for its own tick alone, not for every worker's. The lifeline carries readiness, and by its end
-//! of file the death of either side.
+//! of file the death of either side. The heart beats only when a request that the worker sends itself was answered, or
+//! when it is clear that it serves others.
+//!
+//! A reload replaces the supervisor's image rather than its settings: there is one way to start, and an upgrade needs no
+//! other. What the next image is to have goes through execve(2) by itself ([`handover`]).
 //!
 //! A thread gets many events from the kernel in one call and leaves all but one of them where any thread finds them: that
 //! costs as little as an event loop does, and a request that blocks still holds up nobody. epoll reports each change of a
@@ -54,12 +58,6 @@
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
 pub mod check;
-/// The version: the package's, where `packaging/build-deb` was given one of its own.
-pub const VERSION: &str = match option_env!("OTUS_VERSION") {
-    Some(version) if !version.is_empty() => version,
-    _ => env!("CARGO_PKG_VERSION"),
-};
-
 pub mod clients;
 pub mod clock;
 pub mod confine;
@@ -80,3 +78,9 @@ pub mod sockets;
 pub mod supervisor;
 pub mod sys;
 pub mod worker;
+
+/// The version: the package's, where `packaging/build-deb` was given one of its own.
+pub const VERSION: &str = match option_env!("OTUS_VERSION") {
+    Some(version) if !version.is_empty() => version,
+    _ => env!("CARGO_PKG_VERSION"),
+};

@@ -39,14 +39,13 @@ pub fn start(debug: bool) {
     }));
 }
 
-/// Reports why the server did not start: the last event of a process that then ends.
+/// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where journald
+/// reads that: it knows whose stream it is, but not who sent a datagram and has ended since.
 pub fn failure(failure: &Failure) {
-    if is_journal(io::stderr()) {
-        tracing::error!("{failure}");
-    } else {
-        // Nobody may be there to read it.
-        let _ = writeln!(io::stderr(), "{IDENTIFIER}: {failure}");
-    }
+    // sd-daemon(3): the priority of an error.
+    let prefix = if is_journal(io::stderr()) { "<3>" } else { "otus-httpd: " };
+    // Nobody may be there to read it.
+    let _ = writeln!(io::stderr(), "{prefix}{failure}");
 }
 
 /// Whether journald reads this output. systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be

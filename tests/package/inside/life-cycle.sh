@@ -176,9 +176,17 @@ killed_worker() {
 }
 
 watchdog() {
-    local before after
+    local before after hung
     before=$(property MainPID)
+    hung=$(workers | head -n 1)
+    kill -STOP "$hung"
+    check "a hung worker: ended and replaced" wait_for 15 sh -c "! kill -0 $hung 2> /dev/null && test \$(pgrep -c --parent $before) = $(nproc)"
+    check "a hung worker: the journal says for how long, in fields" \
+        sh -c "journalctl -u otus-httpd WORKER_PID=$hung -o json | grep -E '\"HUNG_SECONDS\":\"([5-9]|10)\"'"
+    equal "a hung worker: the service is the same" "$(property MainPID) $(property NRestarts)" "$before 0"
+
     kill -STOP "$before"
+    equal "a stopped supervisor: its workers serve" "$(status_of $url/test.html)" 200
     check "a stopped supervisor: the watchdog ends it, systemd starts another" wait_for 40 restarted "$before"
     after=$(property MainPID)
     check "journal: watchdog timeout" sh -c 'journalctl -u otus-httpd | grep -i "watchdog timeout"'
@@ -333,6 +341,14 @@ manual() {
     systemctl restart otus-httpd.socket
     equal "another port" "$(status_of http://127.0.0.1:8000/test.html)" 200
     equal "another port: not the old one" "$(status_of $url/test.html)" 000
+    without_drop_ins
+
+    drop_in socket Socket ListenStream= "ListenStream=[::]:8000" BindIPv6Only=ipv6-only
+    systemctl restart otus-httpd.socket
+    equal "IPv6 alone" "$(status_of "http://[::1]:8000/test.html") $(status_of http://127.0.0.1:8000/test.html)" "200 000"
+    drop_in socket Socket ListenStream= ListenStream=0.0.0.0:8000
+    systemctl restart otus-httpd.socket
+    equal "IPv4 alone" "$(status_of "http://[::1]:8000/test.html") $(status_of http://127.0.0.1:8000/test.html)" "000 200"
     without_drop_ins
 
     manual_drop_in socket "More sockets"
