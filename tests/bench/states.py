@@ -108,7 +108,9 @@ def activation(server):
     taken = []
     for _ in range(STARTS):
         port = servers.free_port()
-        command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *server.server.configure(server.folder, server.root, port)]
+        # It passes on only what it is told to.
+        told = [word for name in servers.ENVIRONMENT if name != "PATH" for word in ("-E", name)]
+        command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *told, *server.server.configure(server.folder, server.root, port)]
         with open(server.log, "ab") as log:
             activator = subprocess.Popen(
                 command, env=servers.ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
