@@ -95,6 +95,16 @@ impl Desk {
         !self.callers.is_empty()
     }
 
+    /// Lets nobody come any more, until it is opened again; who has come is still answered.
+    pub fn close(&mut self) {
+        self.closed_until_ms = u64::MAX;
+    }
+
+    /// Lets callers come again.
+    pub fn open(&mut self, now_ms: u64) {
+        self.closed_until_ms = now_ms;
+    }
+
     /// Closes what a worker has inherited and has no part in.
     pub fn forget(&mut self) {
         self.callers.clear();

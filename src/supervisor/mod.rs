@@ -73,6 +73,8 @@ pub struct Supervisor {
     reload: Reload,
     /// Whether it is told to reload and has not yet begun to.
     is_to_reload: bool,
+    /// Whether the settings are found right, and it has only to answer those who have come to the desk.
+    is_to_become: bool,
     /// Why the last reload was refused.
     refusal: Option<String>,
     /// When the workers of images before are ended.
@@ -112,6 +114,7 @@ impl Supervisor {
             kill_at_ms: None,
             reload: Reload::new(),
             is_to_reload: false,
+            is_to_become: false,
             refusal: None,
             end_elders_at_ms: None,
         })
@@ -137,11 +140,10 @@ impl Supervisor {
             }
             let other = self.team.reap(self.is_stopping());
             if let Some(verdict) = other.and_then(|end| self.reload.verdict(end)) {
-                self.end_reload(verdict);
+                self.end_check(verdict);
             }
-            if self.is_to_reload && self.is_ready && !self.is_stopping() && !self.reload.is_under_way() {
-                self.is_to_reload = false;
-                self.begin_reload();
+            if !self.is_stopping() {
+                self.reload();
             }
             self.answer();
             if self.is_over() {
@@ -229,29 +231,54 @@ impl Supervisor {
         }
     }
 
+    /// Takes the next step of a reload, if it is time for one.
+    fn reload(&mut self) {
+        if self.is_to_become && !self.desk.is_busy() {
+            self.is_to_become = false;
+            self.become_anew();
+        }
+        if self.is_to_reload && self.is_ready && !self.is_reloading() {
+            self.is_to_reload = false;
+            self.begin_reload();
+        }
+    }
+
+    fn is_reloading(&self) -> bool {
+        self.reload.is_under_way() || self.is_to_become
+    }
+
     /// Has the settings checked. Meanwhile, everything goes on.
     fn begin_reload(&mut self) {
         systemd::reloading();
         self.refusal = None;
         self.next_tick_ms = 0;
         if let Err(why) = self.reload.begin(clock::now_ms()) {
-            self.end_reload(Err(why));
+            self.refuse(why);
         }
     }
 
-    /// Becomes a new image of the program, or says why not.
-    fn end_reload(&mut self, verdict: Result<(), String>) {
-        if self.is_stopping() {
-            return;
-        }
-        let why = match verdict {
+    /// Goes on when the settings have been checked: if they are right, once those who ask at the desk are answered.
+    fn end_check(&mut self, verdict: Result<(), String>) {
+        match verdict {
+            _ if self.is_stopping() => {}
             Ok(()) => {
-                let program = &self.reload.program;
-                let error = self.team.leave().leave_to(program);
-                format!("Cannot execute {} ({}).", program.display(), error.desc())
+                self.desk.close();
+                self.is_to_become = true;
             }
-            Err(why) => why,
-        };
+            Err(why) => self.refuse(why),
+        }
+    }
+
+    /// Becomes a new image of the program; returns only if that fails.
+    fn become_anew(&mut self) {
+        let program = &self.reload.program;
+        let error = self.team.leave().leave_to(program);
+        let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
+        self.desk.open(clock::now_ms());
+        self.refuse(why);
+    }
+
+    fn refuse(&mut self, why: String) {
         tracing::error!(why, "Reload refused; all goes on as it was. {why}");
         self.refusal = Some(why);
         self.next_tick_ms = 0;
@@ -284,7 +311,7 @@ impl Supervisor {
         }
         let state = match (self.is_stopping(), self.is_ready) {
             (true, _) => "Draining",
-            (false, _) if self.reload.is_under_way() => "Reloading",
+            (false, _) if self.is_reloading() => "Reloading",
             (false, true) => "Serving",
             (false, false) if self.team.elders().count() > 0 => "Reloading",
             (false, false) => "Starting",

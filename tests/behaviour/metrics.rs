@@ -319,7 +319,7 @@ fn counts_and_roles_outlive_a_reload() {
     (0..5).for_each(|_| assert_eq!(watched.server.get("/a").status, 200));
     watched.server.wait_until_ready();
     watched.server.signal(Signal::SIGHUP);
-    // Whoever asks meanwhile hears nothing of it, unless the connection is at the desk at the very moment.
+    // Whoever asks meanwhile hears nothing of it.
     wait_until("the reload", || {
         assert_eq!(watched.samples().get("otus_workers"), 2.0);
         assert_eq!(watched.ask("/health").text(), "ready\n");
