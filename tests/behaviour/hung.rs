@@ -8,19 +8,20 @@ use nix::unistd::Pid;
 use crate::fuse::{Call, Disk, Fault};
 use crate::support::{Notifications, Server, Setup, Site, get, stop, threads, wait_until};
 
-/// A server whose workers have the shortest time to prove that they serve, 1.5 s.
-fn start(site: &Site, systemd: &Notifications, arguments: &[&str]) -> Server {
-    let server = Setup::new(site, arguments)
-        .env("NOTIFY_SOCKET", systemd.path())
-        .env("WATCHDOG_USEC", "6000000")
-        .before("export WATCHDOG_PID=$$;")
-        .listen();
+/// A server whose workers have 2.5 s to prove that they serve.
+fn start(site: &Site, systemd: Option<&Notifications>, arguments: &[&str]) -> Server {
+    let setup = Setup::new(site, arguments).env("WATCHDOG_USEC", "8000000").before("export WATCHDOG_PID=$$;");
+    let setup = match systemd {
+        Some(systemd) => setup.env("NOTIFY_SOCKET", systemd.path()),
+        None => setup,
+    };
+    let server = setup.listen();
     server.wait_until_ready();
     server
 }
 
 /// Longer than a worker may go without a proof, with what it takes to notice.
-const LONG: Duration = Duration::from_millis(4_000);
+const LONG: Duration = Duration::from_millis(5_000);
 
 /// Goes on for a long time with what must hold all the while.
 fn all_the_while(mut holds: impl FnMut()) {
@@ -39,19 +40,21 @@ fn assert_untouched(server: &Server, workers: &[Pid]) {
 fn a_worker_that_is_stopped_is_replaced_and_the_others_serve_meanwhile() {
     let site = Site::with(&[("a", b"a")]);
     let systemd = Notifications::new();
-    let server = start(&site, &systemd, &[]);
+    let server = start(&site, Some(&systemd), &[]);
     let hung = server.workers()[0];
     stop(hung);
-    let mut served = 0;
+    let (mut served, mut told) = (0, Vec::new());
     wait_until("the hung worker to be ended", || {
         assert_eq!(server.get("/a").text(), "a");
         served += 1;
+        // Unread, they would stop the supervisor.
+        told.extend(systemd.waiting());
         // Being stopped, it hears no SIGABRT.
         server.log().contains(&format!("(pid {hung}) was killed by SIGKILL"))
     });
     assert!(served > 10, "{served}");
     assert!(server.log().contains(&format!("(pid {hung}) hangs")), "{}", server.log());
-    systemd.find("a status that says so", |message| message.contains("Serving: workers 1/2"));
+    assert!(told.iter().any(|message| message.contains("Serving: workers 1/2")), "{told:?}");
     systemd.find("all is well again", |message| message.contains("Serving: workers 2/2"));
     systemd.find("the watchdog is fed", |message| message.contains("WATCHDOG=1"));
 }
@@ -66,7 +69,7 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
         let site = Site::with(&[("a", b"a")]);
         let disk = Disk::mount(&site, "disk", &[("file", &[b'x'; 100_000])]);
         let systemd = Notifications::new();
-        let server = start(&site, &systemd, &["--workers=1", "--max-threads=2"]);
+        let server = start(&site, Some(&systemd), &["--workers=1", "--max-threads=2"]);
         let worker = server.workers()[0];
         disk.set("file", call, Fault::Hang);
         let mut waiting: Vec<_> = (0..2).map(|_| server.connect()).collect();
@@ -74,7 +77,10 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
             client.send(get("/disk/file"));
         }
         systemd.find("a status that tells of it", |message| message.contains("(1 saturated)"));
-        server.wait_for_log(&format!("(pid {worker}) {end}"));
+        wait_until(end, || {
+            systemd.waiting();
+            server.log().contains(&format!("(pid {worker}) {end}"))
+        });
         assert!(server.log().contains("All of the worker's 2 request threads are busy"), "{}", server.log());
         assert_eq!(server.get("/a").text(), "a");
         systemd.find("all is well again", |message| message.contains("Serving: workers 1/1, "));
@@ -86,9 +92,8 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
 fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("index.html", b"index")]);
-    let systemd = Notifications::new();
     let root = format!("--root={}", site.path("disk").display());
-    let server = start(&site, &systemd, &[&root]);
+    let server = start(&site, None, &[&root]);
     let workers = server.workers();
     disk.set("index.html", Call::Find, Fault::Hang);
     wait_until("each worker's probe to hang", || {
@@ -104,9 +109,8 @@ fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
 fn a_worker_under_full_load_lives() {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("small", b"small")]);
-    let systemd = Notifications::new();
     // More requests than threads, and each thread blocked again and again: turns end, if slowly.
-    let server = start(&site, &systemd, &["--workers=1", "--max-threads=1"]);
+    let server = start(&site, None, &["--workers=1", "--max-threads=1"]);
     let workers = server.workers();
     all_the_while(|| {
         disk.set("small", Call::Find, Fault::Hang);
@@ -126,8 +130,7 @@ fn a_worker_under_full_load_lives() {
 #[test]
 fn a_server_that_slept_kills_nobody() {
     let site = Site::with(&[("a", b"a")]);
-    let systemd = Notifications::new();
-    let server = start(&site, &systemd, &[]);
+    let server = start(&site, None, &[]);
     let workers = server.workers();
     // The supervisor wakes first, while no worker can prove anything.
     let all: Vec<Pid> = [server.pid()].into_iter().chain(workers.iter().copied()).collect();

@@ -129,7 +129,7 @@ status() {
     check "journal: records with fields of ours" grep -q '"SYSLOG_IDENTIFIER":"otus-httpd"' <(journalctl -u otus-httpd -o json)
     check "no directive of the units was refused" sh -c '! journalctl -b | grep -E "otus-httpd\.(service|socket):[0-9]+:"'
     equal "journal: the workers have confined themselves, said once" "$(journalctl -u otus-httpd _PID="$(workers | head -n 1)" + \
-        -u otus-httpd _PID="$(workers | tail -n 1)" -o cat | grep -c "^Workers are confined: .* beneath /var/www, .*TCP")" 1
+        -u otus-httpd _PID="$(workers | tail -n 1)" -o cat | grep -c "^Workers are confined: .* beneath /var/www, and neither write nor execute")" 1
     equal "the sandbox refused nothing that the server needs" "$(journalctl -u otus-httpd | grep -ciE 'not permitted|denied')" 0
     install -m 640 -g www-data /usr/share/otus-httpd/www/test.html /var/www/html/for-the-web-group.html
     install -m 600 /usr/share/otus-httpd/www/test.html /var/www/html/for-root.html
@@ -180,9 +180,9 @@ watchdog() {
     before=$(property MainPID)
     hung=$(workers | head -n 1)
     kill -STOP "$hung"
-    check "a hung worker: ended and replaced" wait_for 15 sh -c "! kill -0 $hung 2> /dev/null && test \$(pgrep -c --parent $before) = $(nproc)"
+    check "a hung worker: ended and replaced" wait_for 25 sh -c "! kill -0 $hung 2> /dev/null && test \$(pgrep -c --parent $before) = $(nproc)"
     check "a hung worker: the journal says for how long, in fields" \
-        sh -c "journalctl -u otus-httpd WORKER_PID=$hung -o json | grep -E '\"HUNG_SECONDS\":\"([5-9]|10)\"'"
+        sh -c "journalctl -u otus-httpd WORKER_PID=$hung -o json | grep -E '\"HUNG_SECONDS\":\"([5-9]|1[0-2])\"'"
     equal "a hung worker: the service is the same" "$(property MainPID) $(property NRestarts)" "$before 0"
 
     kill -STOP "$before"
@@ -611,8 +611,8 @@ under_load() {
         equal "$name: ab, failed and non-2xx" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-)" "0 0"
         equal "$name: wrk, errors" "$(grep -E 'Socket errors|Non-2xx' /tmp/wrk.log)" ""
         equal "$name: failed requests of the clients" "$failed" 0
-        # Less than a tenth of a second is the machine's own: it unpacks a package meanwhile.
-        check "$name: no request took longer than three times as long" test "$longest" -le $((calm * 3 > 100 ? calm * 3 : 100))
+        # Less than a quarter of a second may be the machine's own: it unpacks a package meanwhile.
+        check "$name: no request took longer than three times as long" test "$longest" -le $((calm * 3 > 250 ? calm * 3 : 250))
     else
         equal "$name: ab, refused" "${refused:-0}" 0
         equal "$name: wrk, refused" "$(sed -n 's/.*Socket errors: connect \([0-9]*\),.*/\1/p' /tmp/wrk.log | grep -v '^0$')" ""
