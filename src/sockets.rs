@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -76,6 +75,18 @@ pub struct Socket {
     listener: OwnedFd,
 }
 
+impl Socket {
+    fn new(name: Option<String>, listener: OwnedFd) -> Self {
+        let address: Option<SockaddrStorage> = getsockname(listener.as_raw_fd()).ok();
+        let address = address.map(|address| match address.as_unix_addr().map(|unix| unix.path()) {
+            Some(path) => format!("unix:{}", path.map_or("(no path)".into(), |path| path.display().to_string())),
+            None => format!("http://{address}/"),
+        });
+        let role = name.as_deref().map_or(Role::Http, Role::of);
+        Socket { name, role, address: address.unwrap_or_default(), listener }
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
@@ -92,7 +103,11 @@ pub fn client(connection: &impl AsRawFd) -> Option<IpAddr> {
 /// The sockets that the image before left, or those that systemd passed; and where none of them is for the site, one bound
 /// to `host` and `port`.
 pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
-    let mut sockets = if left.is_empty() { from_systemd()? } else { left.into_iter().map(inherit).collect() };
+    let mut sockets = if left.is_empty() {
+        from_systemd()?
+    } else {
+        left.into_iter().map(|left| Socket::new(left.name, left.descriptor)).collect()
+    };
     if sockets.iter().all(|socket| socket.role != Role::Http) {
         sockets.push(bound(host, port)?);
     }
@@ -132,17 +147,6 @@ pub fn report(sockets: &[Socket]) {
     }
 }
 
-fn inherit(listener: Listener) -> Socket {
-    let Listener { descriptor, name } = listener;
-    let address: Option<SockaddrStorage> = getsockname(descriptor.as_raw_fd()).ok();
-    let address = address.map(|address| match address.as_unix_addr() {
-        Some(unix) => format!("unix:{}", unix.path().map_or("(no path)".into(), |path| path.display().to_string())),
-        None => format!("http://{address}/"),
-    });
-    let role = name.as_deref().map_or(Role::Http, Role::of);
-    Socket { name, role, address: address.unwrap_or_default(), listener: descriptor }
-}
-
 fn from_systemd() -> Result<Vec<Socket>, Failure> {
     // Before listenfd, which knows nothing of names.
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -157,13 +161,11 @@ fn from_systemd() -> Result<Vec<Socket>, Failure> {
                 ))
             };
             if let Ok(Some(listener)) = passed.take_unix_listener(index) {
-                let address = listener.local_addr().map(|address| path(&address)).unwrap_or_default();
-                adopt(name.clone(), format!("unix:{address}"), listener.into()).map_err(|_| problem("does not listen"))
+                adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-                let address = listener.local_addr().map(url).unwrap_or_default();
                 // Answers leave at once even if the unit does not say NoDelay=yes; connections inherit it.
                 let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
-                adopt(name.clone(), address, listener.into()).map_err(|_| problem("does not listen"))
+                adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else {
                 Err(problem("is neither a TCP nor a unix stream socket"))
             }
@@ -171,13 +173,13 @@ fn from_systemd() -> Result<Vec<Socket>, Failure> {
         .collect()
 }
 
-fn adopt(name: String, address: String, listener: OwnedFd) -> io::Result<Socket> {
+fn adopt(name: String, listener: OwnedFd) -> io::Result<Socket> {
     if !getsockopt(&listener, sockopt::AcceptConn)? {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let listener = TcpListener::from(listener);
     listener.set_nonblocking(true)?;
-    Ok(Socket { role: Role::of(&name), name: Some(name), address, listener: listener.into() })
+    Ok(Socket::new(Some(name), listener.into()))
 }
 
 /// The address to listen on where systemd passes no socket.
@@ -208,16 +210,7 @@ fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
         };
         Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
     })?;
-    let address = url(listener.local_addr().unwrap_or(address));
-    Ok(Socket { role: Role::Http, name: None, address, listener: listener.into() })
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}/")
-}
-
-fn path(address: &UnixAddr) -> String {
-    address.as_pathname().map_or("(no path)".into(), |path| path.display().to_string())
+    Ok(Socket::new(None, listener.into()))
 }
 
 fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
