@@ -43,7 +43,7 @@ pub fn start(debug: bool) {
 /// reads that: it knows whose stream it is, but not who sent a datagram and has ended since.
 pub fn failure(failure: &Failure) {
     // sd-daemon(3): the priority of an error.
-    let prefix = if is_journal(io::stderr()) { "<3>" } else { "otus-httpd: " };
+    let prefix = if is_journal(io::stderr()) { "<3>".into() } else { format!("{IDENTIFIER}: ") };
     // Nobody may be there to read it.
     let _ = writeln!(io::stderr(), "{prefix}{failure}");
 }

@@ -211,10 +211,14 @@ impl Supervisor {
 
     fn stop(&mut self) {
         systemd::stopping();
-        let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
-        self.kill_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
+        self.kill_at_ms = Some(self.drained_by_ms());
         self.next_tick_ms = 0;
         self.team.signal(Signal::SIGTERM);
+    }
+
+    /// When workers that are told to end now are to have ended.
+    fn drained_by_ms(&self) -> u64 {
+        clock::now_ms() + self.plan.options.drain_timeout.as_millis() as u64 + DRAIN_GRACE_MS
     }
 
     /// Leaves when nobody has come for `--idle-exit`. Whoever comes from now on is served while it drains, or waits in the
@@ -293,8 +297,7 @@ impl Supervisor {
         if elders.count() > 0 {
             tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}, version {version}");
             elders.signal(Signal::SIGTERM);
-            let drain_ms = self.plan.options.drain_timeout.as_millis() as u64;
-            self.end_elders_at_ms = Some(clock::now_ms() + drain_ms + DRAIN_GRACE_MS);
+            self.end_elders_at_ms = Some(self.drained_by_ms());
         } else {
             tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
         }
@@ -309,6 +312,22 @@ impl Supervisor {
         if !self.is_stopping() {
             self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
         }
+        self.tell_status(now_ms);
+        self.feed_watchdog(now_ms);
+        self.reload.end_overdue(now_ms);
+        if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+            self.team.elders().signal(Signal::SIGKILL);
+        }
+        self.leave_when_idle(now_ms);
+        match self.kill_at_ms {
+            Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
+            Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            None => {}
+        }
+    }
+
+    /// Tells systemd the status line, if it has changed.
+    fn tell_status(&mut self, now_ms: u64) {
         let state = match (self.is_stopping(), self.is_ready) {
             (true, _) => "Draining",
             (false, _) if self.is_reloading() => "Reloading",
@@ -329,17 +348,6 @@ impl Supervisor {
         if line != self.last_line {
             systemd::status(&line);
             self.last_line = line;
-        }
-        self.feed_watchdog(now_ms);
-        self.reload.end_overdue(now_ms);
-        if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
-            self.team.elders().signal(Signal::SIGKILL);
-        }
-        self.leave_when_idle(now_ms);
-        match self.kill_at_ms {
-            Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
-            Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),
-            None => {}
         }
     }
 
