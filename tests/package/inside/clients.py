@@ -41,16 +41,21 @@ def ask(connection):
         return False
 
 
+def visit():
+    """One request over a connection of its own; true if it was answered as `ask` wants it."""
+    try:
+        with connect() as connection:
+            return ask(connection)
+    except OSError:
+        return False
+
+
 def one_after_another(stop):
     """A fresh connection for each request until `stop()`: how many were made, how many failed."""
     made = failed = 0
     while not stop():
         made += 1
-        try:
-            with connect() as connection:
-                failed += not ask(connection)
-        except OSError:
-            failed += 1
+        failed += not visit()
     return made, failed
 
 
@@ -62,11 +67,7 @@ def around(event, end):
     def client():
         while not os.path.exists(end):
             start = time.monotonic()
-            try:
-                with connect() as connection:
-                    good = ask(connection)
-            except OSError:
-                good = False
+            good = visit()
             took = (time.monotonic() - start) * 1000
             with lock:
                 (since if os.path.exists(event) else before).append(took)
@@ -89,11 +90,7 @@ def pauses(seconds, rounds):
         time.sleep(seconds + step * 1.3 / rounds)
         for _ in range(5):
             made += 1
-            try:
-                with connect() as connection:
-                    failed += not ask(connection)
-            except OSError:
-                failed += 1
+            failed += not visit()
     print(made, failed)
 
 
