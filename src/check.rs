@@ -56,6 +56,7 @@ pub fn look(options: &Options) -> Findings {
     }
     findings.problems.extend(site::problems(options));
     findings.problems.extend(Clients::of(options).err());
+    findings.problems.extend(log::check(options.access_destination()).err());
     if let Err(failure) = sockets::resolve(&options.host, options.port) {
         match std::env::var_os("INVOCATION_ID") {
             // In a service of systemd, which passes the sockets: not to this process, but to the server.
@@ -77,7 +78,8 @@ fn limits(options: &Options) -> Vec<String> {
              raise the limit (LimitNOFILE= in the unit, ulimit -n), or lower --max-connections."
         ));
     }
-    let threads = (options.max_threads + 1) * options.workers + 1;
+    // Each worker has a keeper, and one that writes its access log.
+    let threads = (options.max_threads + 2) * options.workers + 1;
     let (allowed, _) = getrlimit(Resource::RLIMIT_NPROC).unwrap_or((u64::MAX, u64::MAX));
     if threads as u64 > allowed {
         warnings.push(format!(

@@ -16,6 +16,16 @@ pub fn now_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC).as_nanos() as u64
 }
 
+/// Seconds since the epoch, to the tick.
+pub fn unix_s() -> u64 {
+    read(ClockId::CLOCK_REALTIME_COARSE).as_secs()
+}
+
+/// Microseconds since the epoch.
+pub fn unix_us() -> u64 {
+    read(ClockId::CLOCK_REALTIME).as_micros() as u64
+}
+
 /// A thread's Date field, formatted once a second.
 #[derive(Debug, Default)]
 pub struct Date {
@@ -26,7 +36,7 @@ pub struct Date {
 impl Date {
     /// The date now (RFC 9110 §6.6.1).
     pub fn now(&mut self) -> &str {
-        let second = read(ClockId::CLOCK_REALTIME_COARSE).as_secs();
+        let second = unix_s();
         if second != self.second || self.text.is_empty() {
             self.second = second;
             self.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));

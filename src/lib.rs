@@ -18,6 +18,7 @@
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, reloads, stops all in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
+//! | [`access`] | the access log: records, sums, and the thread that writes them |
 //! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
@@ -57,6 +58,7 @@
 //! "Never stale" means that an answer is not older than its request: a look at the disk that came after a request had begun
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
+pub mod access;
 pub mod check;
 pub mod clients;
 pub mod clock;

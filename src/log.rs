@@ -1,35 +1,55 @@
 //! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Event, Subscriber, dispatcher};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::fmt::format::debug_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::sys;
 
 /// The name under which `journalctl -t` finds this program.
 const IDENTIFIER: &str = "otus-httpd";
 
-/// Takes events from now on, those of level debug only if `debug` is set.
-pub fn start(debug: bool) {
+/// How long an event waits for a journal that is busy. What it does not take then is lost, and counted.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How long a start waits for it.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where journald takes events (its own name for it).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Events that could not be written.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Where the access log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To the journal, as fields.
+    Journal,
+    /// To stderr, a JSON object a line.
+    Stderr,
+}
+
+/// Takes events from now on, those of level debug only if `debug` is set. Lines on stderr are JSON if `json` is set.
+pub fn start(debug: bool, json: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let journal = if is_journal(io::stderr()) { journald() } else { None };
-    let stderr = journal.is_none().then(|| {
-        // A message says everything; its fields are for the journal, where they can be searched for.
-        let message = debug_fn(|line, field, value| match field.name() {
-            "message" => write!(line, "{value:?}"),
-            _ => Ok(()),
-        });
-        let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
-        let lines = lines.fmt_fields(message);
-        if io::stderr().is_terminal() { lines.boxed() } else { lines.without_time().boxed() }
-    });
-    let subscriber = Registry::default().with(level).with(journal).with(stderr);
+    let journal = if is_journal(io::stderr()) { journal_for_events() } else { None };
+    let stderr = journal.is_none().then(|| if json { json_lines().boxed() } else { lines() });
+    let subscriber = Registry::default().with(level).with(journal.map(Noted)).with(stderr.map(Noted));
     // Fails only where a subscriber is set already, as it may be in a test: then that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
@@ -37,6 +57,86 @@ pub fn start(debug: bool) {
         let why = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(place, "panic at {place}: {why}; please report it as a bug");
     }));
+}
+
+/// A message says everything; its fields are for the journal, where they can be searched for.
+fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> Box<dyn Layer<S> + Send + Sync> {
+    let message = debug_fn(|line, field, value| match field.name() {
+        "message" => write!(line, "{value:?}"),
+        _ => Ok(()),
+    });
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+    let lines = lines.fmt_fields(message);
+    if io::stderr().is_terminal() { lines.boxed() } else { lines.without_time().boxed() }
+}
+
+fn json_lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> + Send + Sync {
+    let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    lines.with_writer(io::stderr).log_internal_errors(false)
+}
+
+/// A layer whose failures are counted.
+struct Noted<L>(L);
+
+impl<S: Subscriber, L: Layer<S>> Layer<S> for Noted<L> {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if !is_written(|| self.0.on_event(event, context)) {
+            LOST.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Says how many events of this process could not be written, as soon as one can be.
+pub fn report_lost() {
+    let lost = LOST.swap(0, Relaxed);
+    if lost > 0
+        && !is_written(|| tracing::warn!(lost, "The journal did not take {lost} events in time; they are lost."))
+    {
+        LOST.fetch_add(lost - 1, Relaxed);
+    }
+}
+
+/// Whether what `event` does is written. Layers keep their errors to themselves, but the last thing that they do is a system
+/// call, which leaves its error in errno(3).
+pub fn is_written(event: impl FnOnce()) -> bool {
+    Errno::clear();
+    event();
+    // What was too long for a datagram went another way; what was interrupted went on.
+    matches!(Errno::last_raw(), 0 | libc::EMSGSIZE | libc::EINTR)
+}
+
+/// A thread's own way to a destination, apart from that of the server's events: it may have to wait.
+#[derive(Debug)]
+pub struct Outlet {
+    destination: Destination,
+    dispatch: Option<Dispatch>,
+}
+
+impl Outlet {
+    /// A way to `destination`, which need not be there yet.
+    pub fn new(destination: Destination) -> Self {
+        Outlet { destination, dispatch: None }
+    }
+
+    /// Writes an event, and says whether that went well.
+    pub fn write(&mut self, event: impl FnOnce()) -> bool {
+        if self.dispatch.is_none() {
+            self.dispatch = self.open();
+        }
+        self.dispatch.as_ref().is_some_and(|dispatch| is_written(|| dispatcher::with_default(dispatch, event)))
+    }
+
+    fn open(&self) -> Option<Dispatch> {
+        let registry = Registry::default().with(LevelFilter::INFO);
+        match self.destination {
+            Destination::Journal => {
+                // syslog(3): what a client did wrong is a normal condition that is worth a note.
+                let layer = reach_journal().ok().and_then(|()| journal(Priority::Notice))?;
+                Some(Dispatch::new(registry.with(layer)))
+            }
+            Destination::Stderr => Some(Dispatch::new(registry.with(json_lines()))),
+        }
+    }
 }
 
 /// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where journald
@@ -55,9 +155,54 @@ pub fn is_journal(output: impl AsFd) -> bool {
     fstat(output).is_ok_and(|output| stream == format!("{}:{}", output.st_dev, output.st_ino))
 }
 
-fn journald() -> Option<tracing_journald::Layer> {
+/// Whether there is a journal that takes something now.
+fn reach_journal() -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    // An empty datagram says nothing.
+    socket.send_to(&[], JOURNAL).map(drop)
+}
+
+/// Whether the access log can go where it is to. Where the journal takes the rest of the log, it may come back.
+pub fn check(destination: Option<Destination>) -> Result<(), Failure> {
+    if destination != Some(Destination::Journal) || is_journal(io::stderr()) {
+        return Ok(());
+    }
+    match reach_journal() {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            let why = failure::reason(&error);
+            Err(Failure::new(format!(
+                "There is no journal for the access log at {JOURNAL} ({why}): start systemd-journald, or give --access-log=stderr."
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn journal(warning: Priority) -> Option<tracing_journald::Layer> {
     let layer = tracing_journald::layer().ok()?;
-    let priorities =
-        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
-    Some(layer.with_field_prefix(None).with_syslog_identifier(IDENTIFIER.into()).with_priority_mappings(priorities))
+    let mappings = PriorityMappings {
+        warn: warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        ..PriorityMappings::new()
+    };
+    Some(layer.with_field_prefix(None).with_syslog_identifier(IDENTIFIER.into()).with_priority_mappings(mappings))
+}
+
+/// The way of the server's own events. Whoever has one waits for it, but not for ever.
+fn journal_for_events() -> Option<tracing_journald::Layer> {
+    let begin = Instant::now();
+    while reach_journal().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        if begin.elapsed() > START_TIMEOUT {
+            return None;
+        }
+        std::thread::sleep(SEND_TIMEOUT);
+    }
+    // The layer keeps its socket to itself. A new descriptor has the lowest number that is free (socket(2)), and no other thread
+    // takes one.
+    let number = UnixDatagram::unbound().ok()?.as_raw_fd();
+    let layer = journal(Priority::Warning);
+    let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
+    layer
 }

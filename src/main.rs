@@ -9,6 +9,7 @@ use otus_httpd::confine::Confinement;
 use otus_httpd::failure::Failure;
 use otus_httpd::handover::Handover;
 use otus_httpd::identity::Identity;
+use otus_httpd::log::Destination;
 use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::Supervisor;
@@ -25,11 +26,12 @@ fn main() -> ExitCode {
     let command_line = match options::read() {
         Ok(command_line) => command_line,
         Err(failure) => {
-            log::start(false);
+            log::start(false, false);
             return fail(&failure, EXIT_USAGE);
         }
     };
-    log::start(command_line.options.debug);
+    let options = &command_line.options;
+    log::start(options.debug, options.access_destination() == Some(Destination::Stderr));
     if command_line.check {
         return check(&command_line);
     }
@@ -77,6 +79,7 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    log::check(options.access_destination())?;
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = descriptors::raise_limit();
     let identity = Identity::new(options.user.as_deref())?;

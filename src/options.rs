@@ -3,14 +3,16 @@
 mod effective;
 mod reading;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::failure::Failure;
 use crate::http::{Limits, limits, media_type};
+use crate::log::{self, Destination};
 
 pub use effective::Effective;
 pub use reading::read;
@@ -105,11 +107,11 @@ pub struct Options {
     pub mime_types: Option<PathBuf>,
 
     /// List what a directory holds where it has no index.html, as a page or, if asked for, as JSON
-    #[arg(long, env = "OTUS_LISTING", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
+    #[arg(long, env = "OTUS_LISTING", value_parser = yes_or_no, help_heading = "Site")]
     pub listing: bool,
 
     /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
-    #[arg(long, env = "OTUS_DOTFILES", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Site")]
+    #[arg(long, env = "OTUS_DOTFILES", value_parser = yes_or_no, help_heading = "Site")]
     pub dotfiles: bool,
 
     /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
@@ -190,13 +192,68 @@ pub struct Options {
     #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = idle_exit, help_heading = "Patience")]
     pub idle_exit: Option<Duration>,
 
+    /// Where each request is recorded: journal; stderr, as JSON; off; errors alone, where the rest of the log goes
+    /// [default: journal under systemd, else off]
+    #[arg(long, env = "OTUS_ACCESS_LOG", value_name = "WHERE", default_value = default_access_log(),
+          hide_default_value = true, help_heading = "Log")]
+    pub access_log: AccessLog,
+
+    /// Records a second, all workers together; further requests are summed, errors have as many of their own
+    #[arg(long, env = "OTUS_LOG_RATE", value_name = "N", default_value_t = 1000, value_parser = rate,
+          help_heading = "Log")]
+    pub log_rate: u64,
+
+    /// Record what stands behind the ? of targets and referers: yes or no
+    #[arg(long, env = "OTUS_LOG_QUERY", value_name = "YES", default_value = "yes", action = clap::ArgAction::Set,
+          value_parser = yes_or_no, help_heading = "Log")]
+    pub log_query: bool,
+
+    /// How much of a client's address to record: full, its net (/24 of IPv4, /48 of IPv6), or none
+    #[arg(long, env = "OTUS_LOG_ADDRESS", value_name = "HOW", default_value = "full", help_heading = "Log")]
+    pub log_address: Address,
+
     /// Log every request and connection that ends early
-    #[arg(short, long, env = "OTUS_DEBUG", value_parser = clap::builder::BoolishValueParser::new(),
+    #[arg(short, long, env = "OTUS_DEBUG", value_parser = yes_or_no,
           help_heading = "Log")]
     pub debug: bool,
 }
 
+/// Which requests are recorded, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessLog {
+    /// All of them, in the journal.
+    Journal,
+    /// All of them, as lines of JSON on stderr.
+    Stderr,
+    /// None.
+    Off,
+    /// Those with an error, and those whose answer was cut, where the rest of the log goes.
+    Errors,
+}
+
+/// How much of a client's address is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Address {
+    /// All of it, and the port.
+    Full,
+    /// The network: a /24 of IPv4, a /48 of IPv6.
+    Net,
+    /// Nothing.
+    None,
+}
+
 impl Options {
+    /// Where the access log goes, if there is one.
+    pub fn access_destination(&self) -> Option<Destination> {
+        match self.access_log {
+            AccessLog::Journal => Some(Destination::Journal),
+            AccessLog::Stderr => Some(Destination::Stderr),
+            AccessLog::Off => None,
+            AccessLog::Errors if log::is_journal(io::stderr()) => Some(Destination::Journal),
+            AccessLog::Errors => Some(Destination::Stderr),
+        }
+    }
+
     /// How many connections each worker may have.
     pub fn connections_per_worker(&self) -> usize {
         self.max_connections.div_ceil(self.workers)
@@ -224,6 +281,22 @@ fn default_root() -> PathBuf {
 
 fn processors() -> usize {
     available_parallelism().map_or(1, usize::from)
+}
+
+fn default_access_log() -> &'static str {
+    if log::is_journal(io::stderr()) { "journal" } else { "off" }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    count(text, 0, 1_000_000).map(|number| number as u64)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Ok(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Ok(false),
+        _ => Err("give yes or no".into()),
+    }
 }
 
 fn port(text: &str) -> Result<u16, String> {

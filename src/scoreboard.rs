@@ -15,6 +15,16 @@ pub enum Counter {
     Accepted,
     /// Connections that were answered with a 503 at once, since their client has as many as it may.
     TurnedAway,
+    /// Connections that ended without a request.
+    Unused,
+    /// Requests, and connections without one, that the access log is to account for.
+    LogDue,
+    /// Those that have a record of their own.
+    LogWritten,
+    /// Those that were summed.
+    LogSummed,
+    /// Those that the journal did not take in time.
+    LogDropped,
     /// Bytes handed to the kernel for clients.
     BytesSent,
     /// Requests whose answer is not yet wholly handed to the kernel.
@@ -78,7 +88,7 @@ pub struct Durations {
 pub struct Slab(&'static [AtomicU64]);
 
 /// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
-const REQUESTS: usize = 16;
+const REQUESTS: usize = 24;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
@@ -139,6 +149,15 @@ impl Slab {
         self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
     }
 
+    /// Counts as dropped what a worker that has ended has not accounted for, and says how much that is.
+    pub fn settle_log(&self) -> u64 {
+        use Counter::{LogDropped, LogDue, LogSummed, LogWritten};
+        let accounted: u64 = [LogWritten, LogSummed, LogDropped].map(|counter| self.get(counter)).iter().sum();
+        let missing = self.get(LogDue).saturating_sub(accounted);
+        self.add(LogDropped, missing);
+        missing
+    }
+
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
         use Counter::{Beat, Connections, InFlight, Parked, Saturated, Threads};
@@ -149,10 +168,12 @@ impl Slab {
 }
 
 /// The counters of all workers, and what was counted by the workers of images before (see [`handover`](crate::handover)).
-/// Their memory holds: the layout's number, the history, and each worker's counters, a slab for each.
+/// Their memory holds: the layout's number and what the workers share, the history, and each worker's counters, a slab for
+/// each.
 #[derive(Debug, Clone)]
 pub struct Scoreboard {
     memory: Arc<OwnedFd>,
+    shared: &'static [AtomicU64],
     history: Slab,
     slabs: Vec<Slab>,
     /// Boards whose workers are not all gone.
@@ -167,7 +188,7 @@ pub struct Past {
 }
 
 /// Changes with the meaning of the counters: a board of another layout is not read.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// Slabs before the workers': the layout's and the history.
 const FRONT: usize = 2;
@@ -180,7 +201,8 @@ impl Scoreboard {
         let mut slabs: Vec<_> = counters.chunks_exact(SLAB).map(Slab).collect();
         let slabs = slabs.split_off(FRONT);
         let history = Slab(&counters[SLAB..2 * SLAB]);
-        Ok(Scoreboard { memory: Arc::new(memory), history, slabs, past: Vec::new() })
+        let shared = &counters[..SLAB];
+        Ok(Scoreboard { memory: Arc::new(memory), shared, history, slabs, past: Vec::new() })
     }
 
     /// Takes over what was counted on boards of images before; `has_workers` says whether one, counted from 0, still has.
@@ -212,6 +234,11 @@ impl Scoreboard {
     pub fn past_slab(&self, past: usize, worker: usize) -> Option<Slab> {
         // Its first slab is its history.
         self.past.get(past)?.slabs.get(worker + 1).copied()
+    }
+
+    /// How much of what there may be each second is used, of two kinds: for all workers together.
+    pub fn budgets(&self) -> [&'static AtomicU64; 2] {
+        [&self.shared[1], &self.shared[2]]
     }
 
     /// How many workers it is for.

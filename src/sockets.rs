@@ -5,15 +5,15 @@
 //! `otus-httpd-extra.socket`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockname, getsockopt, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, listen, setsockopt,
+    socket, sockopt,
 };
 
 use crate::failure::{self, Failure};
@@ -94,10 +94,12 @@ impl AsFd for Socket {
 }
 
 /// The address of a connection's client; a unix socket has none.
-pub fn client(connection: &impl AsRawFd) -> Option<IpAddr> {
-    let address: SockaddrStorage = getpeername(connection.as_raw_fd()).ok()?;
-    let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+pub type Client = Option<SocketAddr>;
+
+/// The client that an address of accept(2) belongs to.
+pub fn client(address: &SockaddrStorage) -> Client {
+    let v4 = address.as_sockaddr_in().map(|address| SocketAddrV4::from(*address).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddrV6::from(*address).into()))
 }
 
 /// The sockets that the image before left, or those that systemd passed; and where none of them is for the site, one bound

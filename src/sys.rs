@@ -8,12 +8,13 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
-use nix::sys::socket::{SockFlag, accept4};
+use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::fstat;
 use nix::unistd::{ForkResult, Pid, ftruncate};
 
@@ -95,11 +96,37 @@ pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Accepts one connection, non-blocking and closed on exec.
-pub fn accept(listener: &impl AsFd) -> nix::Result<OwnedFd> {
-    let fd = accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC)?;
+/// Accepts one connection, non-blocking and closed on exec, and says whose it is.
+pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStorage>)> {
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: for an address of any family, all bits zero are one.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&address) as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the kernel writes an address of at most `length` bytes to where there are as many.
+    let fd = Errno::result(unsafe { libc::accept4(listener, (&raw mut address).cast(), &raw mut length, flags) })?;
     // SAFETY: accept4 has just made this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let connection = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: it points to an address of that length, which accept4 has written.
+    let address = unsafe { SockaddrStorage::from_raw((&raw const address).cast(), Some(length)) };
+    Ok((connection, address))
+}
+
+/// socket(7), SO_SNDTIMEO: what is sent waits so long at most.
+pub fn set_send_timeout(socket: RawFd, timeout: Duration) -> nix::Result<()> {
+    let (tv_sec, tv_usec) = (timeout.as_secs() as libc::time_t, timeout.subsec_micros().into());
+    let time = libc::timeval { tv_sec, tv_usec };
+    // SAFETY: the option's value is a timeval, and its address and length are those of `time`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_SNDTIMEO,
+            (&raw const time).cast(),
+            size_of::<libc::timeval>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop)
 }
 
 /// tcp(7): the listener wakes this server only when the client's first bytes are there, or after so many seconds.

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= idle-exit= d/debug h/help V/version
+    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -47,11 +47,20 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l send-timeout -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l min-rate -d 'Bytes a second that a slow client must take, over --send-timeout; in bytes or with k' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish when the server is stopped or reloaded' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-exit -d 'Seconds without a connection after which the server leaves, and its socket starts it again for the next [default: never]' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l access-log -d 'Where each request is recorded: journal; stderr, as JSON; off; errors alone, where the rest of the log goes [default: journal under systemd, else off]' -r -f -a "journal\t'All of them, in the journal'
+stderr\t'All of them, as lines of JSON on stderr'
+off\t'None'
+errors\t'Those with an error, and those whose answer was cut, where the rest of the log goes'"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l log-rate -d 'Records a second, all workers together; further requests are summed, errors have as many of their own' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l log-query -d 'Record what stands behind the ? of targets and referers: yes or no' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l log-address -d 'How much of a client\'s address to record: full, its net (/24 of IPv4, /48 of IPv6), or none' -r -f -a "full\t'All of it, and the port'
+net\t'The network: a /24 of IPv4, a /48 of IPv6'
+none\t'Nothing'"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Check all that a start needs, print the settings in effect with where each comes from, and exit'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l listing -d 'List what a directory holds where it has no index.html, as a page or, if asked for, as JSON'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l dotfiles -d 'Serve files and directories whose names begin with a dot; else they are not found, but for .well-known'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Log every request and connection that ends early'
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s V -l version -d 'Print version'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "precompress" -d 'Write name.br, name.zst and name.gz beside every file beneath DIR that shrinks'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -s h -l help -d 'Print help'

@@ -42,13 +42,22 @@ _otus-httpd() {
 '--min-rate=[Bytes a second that a slow client must take, over --send-timeout; in bytes or with k]:BYTES:_default' \
 '--drain-timeout=[Seconds that requests in flight get to finish when the server is stopped or reloaded]:SECONDS:_default' \
 '--idle-exit=[Seconds without a connection after which the server leaves, and its socket starts it again for the next \[default\: never\]]:SECONDS:_default' \
+'--access-log=[Where each request is recorded\: journal; stderr, as JSON; off; errors alone, where the rest of the log goes \[default\: journal under systemd, else off\]]:WHERE:((journal\:"All of them, in the journal"
+stderr\:"All of them, as lines of JSON on stderr"
+off\:"None"
+errors\:"Those with an error, and those whose answer was cut, where the rest of the log goes"))' \
+'--log-rate=[Records a second, all workers together; further requests are summed, errors have as many of their own]:N:_default' \
+'--log-query=[Record what stands behind the ? of targets and referers\: yes or no]:YES:_default' \
+'--log-address=[How much of a client'\''s address to record\: full, its net (/24 of IPv4, /48 of IPv6), or none]:HOW:((full\:"All of it, and the port"
+net\:"The network\: a /24 of IPv4, a /48 of IPv6"
+none\:"Nothing"))' \
 '--check[Check all that a start needs, print the settings in effect with where each comes from, and exit]' \
 '--listing[List what a directory holds where it has no index.html, as a page or, if asked for, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; else they are not found, but for .well-known]' \
 '-d[Log every request and connection that ends early]' \
 '--debug[Log every request and connection that ends early]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
 ":: :_otus-httpd_commands" \

@@ -34,6 +34,8 @@ pub struct Request<'f, 'b> {
     pub method_name: &'b str,
     /// What it wants it done to, as it was sent.
     pub target: &'b str,
+    /// The minor version of the protocol.
+    pub minor: u8,
     /// The field lines of the head.
     pub fields: Fields<'f, 'b>,
     /// Whether the client wants the connection to go on (RFC 9112 §9.3).
@@ -192,6 +194,7 @@ fn interpret<'f, 'b>(
         method: method_of(method),
         method_name: method,
         target,
+        minor,
         fields,
         keep_alive: keep_alive && !close,
         body,

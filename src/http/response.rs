@@ -64,6 +64,18 @@ pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation
     validators(out, representation);
 }
 
+/// The status of an answer that has begun.
+pub fn status(answer: &[u8]) -> u16 {
+    // "HTTP/1.1 200 OK"
+    let digits = answer.get(9..12).unwrap_or_default();
+    digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit.wrapping_sub(b'0')))
+}
+
+/// How long the head of an answer is, with the empty line.
+pub fn head_length(answer: &[u8]) -> usize {
+    answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |end| end + 4)
+}
+
 /// Begins a 200; [`describe`] ends its head.
 pub fn ok(out: &mut Vec<u8>, context: Context) {
     begin(out, Status::Ok, context);

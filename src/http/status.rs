@@ -28,6 +28,30 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Status; 20] = [
+        Status::Ok,
+        Status::NoContent,
+        Status::PartialContent,
+        Status::MovedPermanently,
+        Status::NotModified,
+        Status::BadRequest,
+        Status::Forbidden,
+        Status::NotFound,
+        Status::MethodNotAllowed,
+        Status::NotAcceptable,
+        Status::RequestTimeout,
+        Status::PreconditionFailed,
+        Status::ContentTooLarge,
+        Status::UriTooLong,
+        Status::RangeNotSatisfiable,
+        Status::RequestHeaderFieldsTooLarge,
+        Status::InternalServerError,
+        Status::NotImplemented,
+        Status::ServiceUnavailable,
+        Status::HttpVersionNotSupported,
+    ];
+
     /// The three digits.
     pub fn code(self) -> u16 {
         self as u16
@@ -66,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_status_line_begins_with_its_code() {
-        for status in [Status::Ok, Status::NotFound, Status::HttpVersionNotSupported] {
+        for status in Status::ALL {
             assert!(status.line().starts_with(&status.code().to_string()));
         }
     }

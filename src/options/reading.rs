@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::{CommandLine, INSTANCE, effective};
@@ -61,7 +61,7 @@ fn read_with(file: &mut File, command: &Command) -> Result<ArgMatches, Failure> 
         let Setting { name, line, .. } = file.settings.remove(at);
         file.settings.retain(|setting| setting.name != name);
         let value = error.get(ContextKind::InvalidValue).map(ToString::to_string).unwrap_or_default();
-        let rule = error.source().map_or("give a value".into(), ToString::to_string);
+        let rule = rule(&error).unwrap_or("give a value".into());
         file.complain(line, format_args!("{name} cannot be \"{value}\": {rule}"));
     }
 }
@@ -104,11 +104,23 @@ fn similar(command: &Command, name: &str) -> Option<String> {
     Some(argument.get_env()?.to_string_lossy().into_owned())
 }
 
+/// What a value must be, where it is not.
+fn rule(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(values))) => {
+            let (last, others) = values.split_last()?;
+            Some(format!("give {} or {last}", others.join(", ")))
+        }
+        _ => None,
+    }
+}
+
 /// clap's error as one sentence: the journal has a record for each line.
 pub(super) fn sentence(error: &clap::Error) -> String {
     let text = |kind| error.get(kind).map(ToString::to_string);
-    if let (ErrorKind::ValueValidation, Some(option), Some(value), Some(rule)) =
-        (error.kind(), text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.source())
+    if let (Some(option), Some(value), Some(rule)) =
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), rule(error))
     {
         let option = option.split(' ').next().unwrap_or_default();
         let command = CommandLine::command();

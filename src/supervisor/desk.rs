@@ -118,7 +118,7 @@ impl Desk {
         for index in 0..self.sockets.len() {
             while self.is_open(now_ms) {
                 match sys::accept(self.sockets[index]) {
-                    Ok(socket) => {
+                    Ok((socket, _)) => {
                         self.accepted += 1;
                         self.callers.push(Caller::new(socket, now_ms + PATIENCE_MS));
                     }

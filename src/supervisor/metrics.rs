@@ -85,6 +85,13 @@ impl Report<'_> {
         for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {
             page.sample(restarts, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
         }
+        let records = "otus_log_records_total";
+        page.family(records, "counter", "Requests and unused connections, by what the access log has of them.");
+        let outcomes =
+            [("written", Counter::LogWritten), ("summed", Counter::LogSummed), ("dropped", Counter::LogDropped)];
+        for (outcome, counter) in outcomes {
+            page.sample(records, format_args!("{{outcome=\"{outcome}\"}}"), self.board.total(counter));
+        }
         page.0
     }
 
@@ -119,7 +126,7 @@ impl Report<'_> {
     }
 
     /// What has neither labels nor buckets: name, kind, help, value.
-    fn plain(&self) -> [(&'static str, &'static str, &'static str, u64); 9] {
+    fn plain(&self) -> [(&'static str, &'static str, &'static str, u64); 10] {
         let total = |counter| self.board.total(counter);
         [
             (
@@ -140,6 +147,12 @@ impl Report<'_> {
                 "counter",
                 "Connections beyond --max-per-client, answered with a 503 that is no request's.",
                 total(Counter::TurnedAway),
+            ),
+            (
+                "otus_http_connections_unused_total",
+                "counter",
+                "Connections that ended without a request.",
+                total(Counter::Unused),
             ),
             ("otus_http_connections", "gauge", "Connections that are open.", total(Counter::Connections)),
             (

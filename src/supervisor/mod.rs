@@ -24,7 +24,7 @@ use crate::handover::Heir;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
-use crate::{clock, sockets};
+use crate::{clock, log, sockets};
 
 use desk::Desk;
 use idle::Idle;
@@ -313,6 +313,7 @@ impl Supervisor {
             self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
         }
         self.tell_status(now_ms);
+        log::report_lost();
         self.feed_watchdog(now_ms);
         self.reload.end_overdue(now_ms);
         if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {

@@ -27,8 +27,12 @@ impl Status {
             0 => String::new(),
             count => format!(" ({count} saturated)"),
         };
+        let dropped = match board.total(Counter::LogDropped) {
+            0 => String::new(),
+            count => format!(", log records dropped {count}"),
+        };
         format!(
-            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}",
+            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}{dropped}",
             board.total(Counter::InFlight),
             board.total(Counter::Parked),
             board.total(Counter::Threads),

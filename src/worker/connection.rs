@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
 use super::input::Input;
+use super::notes::Notes;
 use crate::clients::Seat;
 use crate::clock;
 use crate::http::request::Method;
@@ -127,12 +128,16 @@ pub struct Connection {
     handed: u64,
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
     taken: u64,
+    /// How many were, when the first answer began that is on its way.
+    handed_before: u64,
+    /// What the access log is to be told.
+    pub notes: Notes,
     slab: Slab,
 }
 
 impl Connection {
     /// A connection that was just accepted, with its seat if its client's are counted.
-    pub fn new(socket: OwnedFd, seat: Option<Seat>, deadline_ms: u64, slab: Slab) -> Self {
+    pub fn new(socket: OwnedFd, seat: Option<Seat>, deadline_ms: u64, notes: Notes, slab: Slab) -> Self {
         slab.add(Counter::Connections, 1);
         slab.add(Counter::Accepted, 1);
         Connection {
@@ -154,6 +159,8 @@ impl Connection {
             has_waited: false,
             handed: 0,
             taken: 0,
+            handed_before: 0,
+            notes,
             slab,
             _seat: seat,
         }
@@ -264,7 +271,7 @@ impl Connection {
     fn finish_sending(&mut self) -> Progress {
         self.sent = 0;
         self.span = None;
-        self.end_answers();
+        self.end_answers(true);
         Progress::Done
     }
 
@@ -272,26 +279,32 @@ impl Connection {
     pub fn begin_answer(&mut self) {
         if self.in_flight == 0 {
             self.since_ns = clock::now_ns();
+            self.handed_before = self.handed;
         }
         self.requests += 1;
         self.in_flight += 1;
         self.slab.add(Counter::InFlight, 1);
     }
 
-    /// Counts a request whose answer, which begins `answer`, is now to be sent.
-    pub fn count_request(&self, method: Method, answer: &[u8]) {
-        // "HTTP/1.1 200 OK"
-        let class = answer.get(9).map_or(5, |digit| u16::from(digit.wrapping_sub(b'0')));
-        self.slab.count_request(method, class * 100);
+    /// Counts a request whose answer is now to be sent.
+    pub fn count_request(&self, method: Method, status: u16) {
+        self.slab.count_request(method, status);
+    }
+
+    /// When the first request had arrived of those that are not yet wholly answered, in nanoseconds of [`clock::now_ns`].
+    pub fn since_ns(&self) -> u64 {
+        self.since_ns
     }
 
     /// Counts the answers that are now wholly sent, or whose client is gone.
-    fn end_answers(&mut self) {
+    fn end_answers(&mut self, is_whole: bool) {
         let answers = std::mem::take(&mut self.in_flight);
         if answers > 0 {
             let now_ns = clock::now_ns();
+            let duration_ns = now_ns.saturating_sub(self.since_ns);
             self.slab.subtract(Counter::InFlight, answers);
-            self.slab.count_answers(answers, now_ns.saturating_sub(self.since_ns));
+            self.slab.count_answers(answers, duration_ns);
+            self.notes.end_answers(self.handed - self.handed_before, is_whole, now_ns, duration_ns);
             self.since_ns = now_ns;
         }
     }
@@ -346,10 +359,9 @@ impl Connection {
     }
 
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
-    pub fn report_failure(&self, worker: &Worker, why: &str) {
-        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
-            return self.report_cut(why);
-        };
+    pub fn report_failure(&mut self, worker: &Worker, why: &str) {
+        self.report_cut(why);
+        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else { return };
         let (path, offset) = (span.file.path(), span.offset);
         tracing::warn!(
             path,
@@ -360,7 +372,8 @@ impl Connection {
     }
 
     /// Says why an answer did not arrive whole.
-    pub fn report_cut(&self, why: &str) {
+    pub fn report_cut(&mut self, why: &str) {
+        self.notes.explain(why.to_string());
         match &self.span {
             Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
             None => tracing::debug!("answer cut: {why}"),
@@ -370,15 +383,20 @@ impl Connection {
     /// Sends a last answer as far as it goes without waiting.
     pub fn send_last(&mut self, answer: &[u8]) {
         let sent = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0);
+        self.handed += sent as u64;
         self.slab.add(Counter::BytesSent, sent as u64);
-        self.end_answers();
+        self.end_answers(sent == answer.len());
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.slab.subtract(Counter::Connections, 1);
-        self.end_answers();
+        self.end_answers(false);
+        if self.requests == 0 {
+            self.slab.add(Counter::Unused, 1);
+            self.notes.end_unused();
+        }
     }
 }
 

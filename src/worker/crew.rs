@@ -9,7 +9,6 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::unistd::gettid;
 
 use crate::scoreboard::{Counter, Slab};
 
@@ -184,16 +183,11 @@ impl Watch {
     }
 }
 
-/// Whether any thread besides this one runs or is about to (proc(5), /proc/pid/stat, state R). Where /proc cannot be
-/// read, no.
+/// Whether any request thread runs or is about to (proc(5), /proc/pid/stat, name and state R). Where /proc cannot be read,
+/// no.
 fn a_thread_runs() -> bool {
-    let own = gettid().to_string();
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    tasks.filter(|task| task.file_name() != own.as_str()).any(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        // The name, in parentheses, may hold anything; the state is the first thing behind it.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
-    })
+    tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()).any(|stat| stat.contains("(request) R"))
 }
 
 #[cfg(test)]

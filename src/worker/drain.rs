@@ -34,9 +34,10 @@ impl Drain {
             return true;
         }
         let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);
-        worker
-            .lot
-            .sweep(is_due, |connection| thread::park_lingering(worker, connection, worker.patience.farewell(now_ms)));
+        worker.lot.sweep(is_due, |mut connection| {
+            connection.notes.explain("the server stops");
+            thread::park_lingering(worker, connection, worker.patience.farewell(now_ms));
+        });
         if worker.slab.get(Counter::Connections) > 0 {
             return false;
         }

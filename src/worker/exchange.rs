@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::connection::{Connection, Part, Span, Then};
-use crate::clock::Date;
-use crate::http::request::{Body, Method};
+use super::notes::{Answer, Notes};
+use crate::clock::{self, Date};
+use crate::http::request::{self, Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Plan, Refusal, Request, Status, coding, listing, range, target};
+use crate::http::{Coding, Plan, Refusal, Request, Status, coding, listing, range, target};
 use crate::site::{Asked, Content, File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
@@ -38,33 +39,44 @@ pub fn answer(
         false => Then::Close,
     };
     let begin = output.len();
-    match content(worker, request, asked, connection, output, scratch) {
-        Ok(()) => {
-            let status = status_of(&output[begin..]);
-            tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
-        }
-        Err(refusal) => {
-            output.truncate(begin);
-            report(worker, &refusal, request.method_name, request.target);
-            let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
-            let status = refusal.status();
-            let page = worker.site.error_page(status);
-            match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
-                Some((content_type, Content::Memory(page))) => {
-                    response::error_with_page(output, context, status, content_type, page);
-                }
-                _ => response::error(output, context, status),
+    let result = content(worker, request, asked, connection, output, scratch);
+    let result = result.inspect_err(|refusal| {
+        output.truncate(begin);
+        report(worker, refusal, request.method_name, request.target);
+        let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
+        let status = refusal.status();
+        let page = worker.site.error_page(status);
+        match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
+            Some((content_type, Content::Memory(page))) => {
+                response::error_with_page(output, context, status, content_type, page);
             }
+            _ => response::error(output, context, status),
         }
+    });
+    let Sent { content, coding, cause } = *result.as_ref().unwrap_or(&Sent::PAGE);
+    let status = response::status(&output[begin..]);
+    if result.is_ok() {
+        tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
     }
-    connection.count_request(request.method, &output[begin..]);
+    connection.count_request(request.method, status);
+    let answer = Answer {
+        request: connection.requests,
+        since_ns: connection.since_ns(),
+        status,
+        begin,
+        content: content.unwrap_or_else(|| begin + response::head_length(&output[begin..])),
+        coding,
+        cause,
+        refusal: result.as_ref().err(),
+    };
+    connection.notes.answer(request, &answer);
 }
 
-/// Appends the answer to bytes that are no request; after it the connection ends.
+/// Appends the answer to `bytes`, which are no request; after it the connection ends.
 pub fn refuse(
     worker: &Worker,
     refusal: &Refusal,
-    method: Method,
+    bytes: &[u8],
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
@@ -72,16 +84,68 @@ pub fn refuse(
     connection.begin_answer();
     connection.then = Then::Linger;
     report(worker, refusal, "?", "?");
+    let method = request::method_of_refused(bytes);
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
     let begin = output.len();
     response::error(output, context, refusal.status());
-    connection.count_request(Method::Unknown, &output[begin..]);
+    let status = refusal.status().code();
+    connection.count_request(Method::Unknown, status);
+    let answer = Answer {
+        request: connection.requests,
+        since_ns: connection.since_ns(),
+        status,
+        begin,
+        content: begin + response::head_length(&output[begin..]),
+        coding: Coding::Identity,
+        cause: None,
+        refusal: Some(refusal),
+    };
+    connection.notes.refuse(bytes, &answer);
 }
 
-/// Appends the answer to a connection that there may not be.
-pub fn turn_away(method: Method, output: &mut Vec<u8>, scratch: &mut Scratch) {
-    let context = Context { date: scratch.date.now(), keep_alive: false, method };
-    response::error(output, context, Status::ServiceUnavailable);
+/// Answers a connection that there may not be, with whatever came on it; `send` says how much of the answer it could send.
+pub fn turn_away(
+    bytes: &[u8],
+    mut notes: Notes,
+    output: &mut Vec<u8>,
+    scratch: &mut Scratch,
+    send: impl FnOnce(&[u8]) -> usize,
+) {
+    let since_ns = clock::now_ns();
+    let status = Status::ServiceUnavailable;
+    let method = request::method_of_refused(bytes);
+    response::error(output, Context { date: scratch.date.now(), keep_alive: false, method }, status);
+    notes.refuse(
+        bytes,
+        &Answer {
+            request: 1,
+            since_ns,
+            status: status.code(),
+            begin: 0,
+            content: response::head_length(output),
+            coding: Coding::Identity,
+            cause: Some("its client has as many connections as it may"),
+            refusal: None,
+        },
+    );
+    let sent = send(output);
+    let now_ns = clock::now_ns();
+    notes.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - since_ns);
+}
+
+/// What was said, for the access log.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// Where in the output the content begins; none if that is only to be seen there.
+    content: Option<usize>,
+    coding: Coding,
+    /// Why it is not the file.
+    cause: Option<&'static str>,
+}
+
+impl Sent {
+    /// A page of this server's own.
+    const PAGE: Sent = Sent { content: None, coding: Coding::Identity, cause: None };
 }
 
 fn content(
@@ -91,7 +155,7 @@ fn content(
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
-) -> Result<(), Refusal> {
+) -> Result<Sent, Refusal> {
     let keep_alive = connection.then == Then::Continue;
     let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
     match request.method {
@@ -105,41 +169,51 @@ fn content(
                 target::decode(request.target, &mut scratch.target)?;
             }
             response::options(output, context);
-            return Ok(());
+            return Ok(Sent::PAGE);
         }
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
     let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path, asked)?;
-    match found {
-        Found::Directory => response::moved(output, context, &target.with_slash()),
+    let held = match found {
+        Found::Directory => {
+            response::moved(output, context, &target.with_slash());
+            return Ok(Sent::PAGE);
+        }
         Found::Listing(entries) if listing::wants_json(request.fields) => {
             response::listing(output, context, "application/json", &listing::json(entries));
+            return Ok(Sent::PAGE);
         }
         Found::Listing(entries) => {
             response::listing(output, context, "text/html; charset=utf-8", &listing::html(target.path, entries));
+            return Ok(Sent::PAGE);
         }
-        Found::File(held) => {
-            let plan = held.representation.plan(request);
-            match plan {
-                Plan::Whole => {
-                    response::ok(output, context);
-                    output.extend_from_slice(held.head());
-                }
-                Plan::NotModified => {
-                    response::not_modified(output, context);
-                    output.extend_from_slice(held.validators());
-                }
-                _ => response::file(output, context, &held.representation, &plan),
-            }
-            match held.content() {
-                _ if request.method == Method::Head => {}
-                Content::Memory(content) => append_from_memory(output, content, &plan),
-                Content::Disk(file) => send_from_disk(connection, file, plan)?,
-            }
+        Found::File(held) => held,
+    };
+    let plan = held.representation.plan(request);
+    match plan {
+        Plan::Whole => {
+            response::ok(output, context);
+            output.extend_from_slice(held.head());
         }
+        Plan::NotModified => {
+            response::not_modified(output, context);
+            output.extend_from_slice(held.validators());
+        }
+        _ => response::file(output, context, &held.representation, &plan),
     }
-    Ok(())
+    let sent = match plan {
+        Plan::PreconditionFailed => Sent { cause: Some("a precondition does not hold"), ..Sent::PAGE },
+        Plan::Unsatisfiable => Sent { cause: Some("the file has none of the ranges"), ..Sent::PAGE },
+        Plan::NotModified => Sent { content: Some(output.len()), ..Sent::PAGE },
+        _ => Sent { content: Some(output.len()), coding: held.representation.coding, cause: None },
+    };
+    match held.content() {
+        _ if request.method == Method::Head => {}
+        Content::Memory(content) => append_from_memory(output, content, &plan),
+        Content::Disk(file) => send_from_disk(connection, file, plan)?,
+    }
+    Ok(sent)
 }
 
 /// Appends what a plan, of a GET, sends of a file that is in memory.
@@ -183,11 +257,6 @@ fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> 
         Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
     }
     Ok(())
-}
-
-/// The three digits of an answer that has begun, for the log.
-fn status_of(answer: &[u8]) -> &str {
-    answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or("?")
 }
 
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.

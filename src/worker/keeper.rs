@@ -14,12 +14,12 @@ use super::drain::Drain;
 use super::exchange::{self, Scratch};
 use super::probe::Probe;
 use super::{Plan, Worker, thread};
-use crate::clock;
-use crate::http::{Refusal, request};
+use crate::access::Writer;
+use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
-use crate::sys;
+use crate::{clock, log, sys};
 
 /// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
@@ -37,6 +37,7 @@ const START_PAUSE_MS: u64 = 1_000;
 /// Runs the worker until it is told to end and has answered what was in flight.
 pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Result<()> {
     let signals = Signals::listen(&[Signal::SIGTERM])?;
+    let mut writer = worker.access.map(Writer::start).transpose()?;
     if !(0..crew::STAYING).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));
     }
@@ -61,6 +62,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
         if let Some(drain) = &mut drain
             && drain.is_over(worker, now_ms)
         {
+            writer.take().into_iter().for_each(Writer::finish);
             return Ok(());
         }
         if woken.is_alarmed {
@@ -80,6 +82,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
                 worker.slab.set(Counter::Beat, now_ms);
             }
             report_saturation(worker);
+            log::report_lost();
             worker.lot.sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
@@ -144,9 +147,9 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
         // What the client has sent in time and no thread has read yet is not its fault.
         Phase::Idle | Phase::Head if connection.has_unread() => thread::remind(worker, connection),
         Phase::Head => {
-            let method = request::method_of_refused(&connection.input);
+            let input = std::mem::take(&mut connection.input);
             let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
-            exchange::refuse(worker, &Refusal::SlowHead, method, &mut connection, &mut answer, &mut scratch);
+            exchange::refuse(worker, &Refusal::SlowHead, &input, &mut connection, &mut answer, &mut scratch);
             connection.send_last(&answer);
             thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
@@ -154,6 +157,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             connection.report_cut("the client takes too little");
             thread::dispose(worker, connection);
         }
-        Phase::Idle | Phase::Lingering => {}
+        Phase::Idle => connection.notes.explain("no request came in time"),
+        Phase::Lingering => {}
     }
 }

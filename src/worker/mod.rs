@@ -12,6 +12,7 @@ mod exchange;
 mod input;
 mod keeper;
 mod lot;
+mod notes;
 mod patience;
 mod probe;
 mod ready;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
+use crate::access::Access;
 use crate::clients::Clients;
 use crate::clock::Moments;
 use crate::confine::Confinement;
@@ -76,6 +78,7 @@ struct Worker {
     ready: Ready,
     moments: Moments,
     crew: Crew,
+    access: Option<&'static Access>,
     slab: Slab,
     board: Scoreboard,
     most_connections: u64,
@@ -116,6 +119,7 @@ impl Worker {
             door: Door::new(&plan.sockets),
             lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
+            access: Access::of(options, number, &board).map(|access| &*Box::leak(Box::new(access))),
             slab,
             board,
             // Half of the descriptors stay free for files.

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 use super::connection::Connection;
+use super::notes::Notes;
 use super::{Worker, thread};
 use crate::clock;
 use crate::scoreboard::Slab;
@@ -69,7 +70,7 @@ impl Line {
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
         let place = theirs.as_raw_fd() as usize;
         let deadline_ms = worker.patience.idle(clock::now_ms());
-        let connection = Connection::new(theirs, None, deadline_ms, Slab::unseen());
+        let connection = Connection::new(theirs, None, deadline_ms, Notes::none(), Slab::unseen());
         thread::welcome(worker, Box::new(connection));
         Some(Line { own, place }).filter(Line::ask)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::connection::Connection;
+use super::notes::Notes;
 use super::turn::{Desk, Wait};
 use super::{Plan, Worker};
 use crate::clock;
@@ -29,7 +30,8 @@ impl Solo {
     /// Takes a connection, which must be non-blocking, instead of the one before.
     pub fn accept(&mut self, socket: OwnedFd) {
         let deadline_ms = self.worker.patience.idle(clock::now_ms());
-        self.connection = Some(Connection::new(socket, None, deadline_ms, self.worker.slab));
+        let notes = Notes::new(self.worker.access, None);
+        self.connection = Some(Connection::new(socket, None, deadline_ms, notes, self.worker.slab));
     }
 
     /// Has a turn with the connection: everything that can be done for it without waiting. Says whether it is still open.

@@ -1,6 +1,6 @@
 //! A request thread: waits for an event, serves it, waits again.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
@@ -9,11 +9,12 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
+use super::notes::Notes;
 use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
 use crate::clients::Seat;
 use crate::scoreboard::Counter;
-use crate::sockets::Socket;
+use crate::sockets::{Client, Socket};
 use crate::{clock, failure, sockets, sys};
 
 /// A thread that has found nothing to do for so long may leave, in milliseconds.
@@ -156,13 +157,16 @@ fn park(worker: &Worker, connection: Box<Connection>, wait: Wait) {
 
 fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
-        Ok(accepted) => {
-            let Ok(seat) = seat(worker, &accepted) else {
+        Ok((accepted, address)) => {
+            let client = address.as_ref().and_then(sockets::client);
+            let notes = Notes::new(worker.access, client);
+            let Ok(seat) = seat(worker, client) else {
                 worker.slab.add(Counter::TurnedAway, 1);
-                desk.turn_away(&accepted);
+                desk.turn_away(&accepted, notes);
                 return None;
             };
-            let connection = Connection::new(accepted, seat, worker.patience.idle(clock::now_ms()), worker.slab);
+            let deadline_ms = worker.patience.idle(clock::now_ms());
+            let connection = Connection::new(accepted, seat, deadline_ms, notes, worker.slab);
             if worker.has_more_than_its_share() {
                 report_door(worker.door.step_back(&worker.epoll));
             }
@@ -188,9 +192,9 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
 }
 
 /// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
-fn seat(worker: &Worker, accepted: &OwnedFd) -> Result<Option<Seat>, ()> {
+fn seat(worker: &Worker, client: Client) -> Result<Option<Seat>, ()> {
     let Some(clients) = worker.clients else { return Ok(None) };
-    let Some(address) = sockets::client(accepted) else { return Ok(None) };
+    let Some(address) = client.map(|client| client.ip()) else { return Ok(None) };
     let seat = clients.seat(worker.number, address);
     if seat.is_none() && worker.complaints.clients.is_due() {
         let most = clients.most();

@@ -8,6 +8,7 @@ use super::Worker;
 use super::connection::{Connection, Phase, Progress, Then};
 use super::exchange::{self, Scratch};
 use super::input::Input;
+use super::notes::Notes;
 use crate::clock;
 use crate::http::{Refusal, request};
 use crate::site::Asked;
@@ -76,15 +77,15 @@ impl Desk {
     }
 
     /// Answers a client that may have no further connection, as far as that goes without waiting.
-    pub fn turn_away(&mut self, socket: &OwnedFd) {
+    pub fn turn_away(&mut self, socket: &OwnedFd, notes: Notes) {
         self.input.clear();
         // What has come is read, lest a reset destroy the answer.
         let length = recv(socket.as_raw_fd(), self.input.room(), MsgFlags::empty()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
-        let method = request::method_of_refused(self.input.unread());
-        exchange::turn_away(method, &mut self.output, &mut self.scratch);
-        let _ = send(socket.as_raw_fd(), &self.output, MsgFlags::MSG_NOSIGNAL);
+        exchange::turn_away(self.input.unread(), notes, &mut self.output, &mut self.scratch, |answer| {
+            send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0)
+        });
     }
 
     fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {
@@ -146,6 +147,7 @@ impl Desk {
                         Progress::Failed(_) => return Wait::Over,
                         Progress::Broken(why) => {
                             tracing::debug!("closed: {why}");
+                            connection.notes.explain(why);
                             return Wait::Over;
                         }
                     }
@@ -188,8 +190,8 @@ impl Desk {
                     if refusal == Refusal::UnknownVersion && request::lower_version(self.input.unread_mut()) {
                         continue;
                     }
-                    let method = request::method_of_refused(self.input.unread());
-                    exchange::refuse(worker, &refusal, method, connection, &mut self.output, &mut self.scratch);
+                    let bytes = self.input.unread();
+                    exchange::refuse(worker, &refusal, bytes, connection, &mut self.output, &mut self.scratch);
                 }
             }
         }

@@ -1,0 +1,227 @@
+//! The access log: every request is accounted for, and none waits for that.
+//!
+//! A request thread fills a [`Record`], of a fixed size, and leaves it in a bounded ring: no lock, no system call. One thread
+//! of each worker, the [`writer`], writes what is in the ring as events. Beyond so many records a second a request is
+//! [summed](sums) instead. What finds the ring full is dropped and counted. So, of all that is to be logged:
+//! written + summed + dropped = served.
+
+mod budget;
+mod record;
+mod sums;
+mod text;
+mod writer;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::thread::Thread;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::clock;
+use crate::log::Destination;
+use crate::options::{AccessLog, Address, Options};
+use crate::scoreboard::{Counter, Scoreboard, Slab};
+
+use budget::Budget;
+use sums::Sums;
+
+pub use record::{Asked, Record};
+pub use writer::Writer;
+
+/// How many records wait for the writer at most.
+const RING: usize = 4096;
+
+/// A worker's access log.
+#[derive(Debug)]
+pub struct Access {
+    worker: usize,
+    destination: Destination,
+    errors_only: bool,
+    with_query: bool,
+    address: Address,
+    successes: Budget,
+    errors: Budget,
+    ring: ArrayQueue<Box<Record>>,
+    /// Records that nobody uses: as many as ever waited at once.
+    spare: ArrayQueue<Box<Record>>,
+    sums: Sums,
+    drops: Drops,
+    connections: AtomicU64,
+    slab: Slab,
+    writer: OnceLock<Thread>,
+    is_asleep: AtomicBool,
+    is_ending: AtomicBool,
+}
+
+/// Records that were dropped, and whose number is not yet told.
+#[derive(Debug, Default)]
+struct Drops {
+    count: AtomicU64,
+    since_us: AtomicU64,
+}
+
+impl Access {
+    /// That of worker number `worker`, if there is to be one.
+    pub fn of(options: &Options, worker: usize, board: &Scoreboard) -> Option<Self> {
+        let destination = options.access_destination()?;
+        let [successes, errors] = board.budgets().map(|counter| Budget::new(counter, options.log_rate));
+        Some(Access {
+            worker,
+            destination,
+            errors_only: options.access_log == AccessLog::Errors,
+            with_query: options.log_query,
+            address: options.log_address,
+            successes,
+            errors,
+            ring: ArrayQueue::new(RING),
+            spare: ArrayQueue::new(RING),
+            sums: Sums::new(),
+            drops: Drops::default(),
+            connections: AtomicU64::new(0),
+            slab: board.slab(worker),
+            writer: OnceLock::new(),
+            is_asleep: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
+        })
+    }
+
+    /// What stands behind a `?` is to be told.
+    pub fn with_query(&self) -> bool {
+        self.with_query
+    }
+
+    /// A client, as far as it is to be told who it is; and the number of its connection.
+    pub fn visitor(&self, client: Option<SocketAddr>) -> (Option<SocketAddr>, u64) {
+        let client = client.and_then(|client| shorten(client, self.address));
+        (client, self.connections.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// A record for an answer with this status, which begins in this second of the monotonic clock. It is due from now on.
+    pub fn begin(&self, status: u16, second: u64) -> Box<Record> {
+        if !self.errors_only {
+            self.slab.add(Counter::LogDue, 1);
+        }
+        // A request that is likely to be summed needs no more than its name.
+        let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second);
+        let mut record = self.spare.pop().unwrap_or_default();
+        record.clear();
+        (record.status, record.is_full) = (status, is_full);
+        record
+    }
+
+    /// Takes a record that is complete, in this second of the monotonic clock.
+    pub fn end(&self, record: Box<Record>, second: u64) {
+        let is_error = record.is_error();
+        if self.errors_only {
+            if !is_error {
+                return self.put_away(record);
+            }
+            self.slab.add(Counter::LogDue, 1);
+        }
+        if !record.is_full || !self.budget(is_error).take(second) {
+            let (is_first, rest) = self.sums.add(record);
+            rest.into_iter().for_each(|record| self.put_away(record));
+            if is_first {
+                self.wake();
+            }
+        } else if let Err(record) = self.ring.push(record) {
+            self.slab.add(Counter::LogDropped, 1);
+            if self.drops.count.fetch_add(1, Relaxed) == 0 {
+                self.drops.since_us.store(clock::unix_us(), Relaxed);
+            }
+            self.put_away(record);
+        } else {
+            self.wake();
+        }
+    }
+
+    fn budget(&self, is_error: bool) -> &Budget {
+        if is_error { &self.errors } else { &self.successes }
+    }
+
+    /// Keeps a record for another request.
+    fn put_away(&self, record: Box<Record>) {
+        // There are more than ever wait only after a crowd of slow clients.
+        drop(self.spare.push(record));
+    }
+
+    /// Wakes the writer if it sleeps. It sleeps only when there is nothing to do, and writes many records at a time.
+    fn wake(&self) {
+        // Pairs with that of the writer: either it sees what was left, or this sees that it sleeps.
+        fence(SeqCst);
+        if self.is_asleep.load(Relaxed)
+            && self.is_asleep.swap(false, Relaxed)
+            && let Some(writer) = self.writer.get()
+        {
+            writer.unpark();
+        }
+    }
+}
+
+/// Accounts for what a worker that has ended had not yet written.
+pub fn settle(worker: usize, slab: Slab) {
+    let dropped = slab.settle_log();
+    if dropped > 0 {
+        let until_us = clock::unix_us();
+        tracing::warn!(
+            target: "access_dropped",
+            worker,
+            dropped,
+            until_us,
+            "Worker {worker} has ended, and with it {dropped} records of the access log."
+        );
+    }
+}
+
+/// Says that a worker could not keep so many records.
+fn report_dropped(worker: usize, dropped: u64, since_us: u64) {
+    let until_us = clock::unix_us();
+    let seconds = until_us.saturating_sub(since_us) as f64 / 1e6;
+    tracing::warn!(
+        target: "access_dropped",
+        worker,
+        dropped,
+        since_us,
+        until_us,
+        "Worker {worker} dropped {dropped} records of the access log in the last {seconds:.1} s: they were not taken in time."
+    );
+}
+
+/// A client's address as far as it is to be told.
+fn shorten(client: SocketAddr, address: Address) -> Option<SocketAddr> {
+    let ip = client.ip().to_canonical();
+    match address {
+        Address::Full => Some(SocketAddr::new(ip, client.port())),
+        Address::Net => Some(SocketAddr::new(network(ip), 0)),
+        Address::None => None,
+    }
+}
+
+/// The first address of the network that an address is in: a /24 of IPv4, a /48 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() >> 8 << 8).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_as_far_as_it_may_be() {
+        for (address, full, net) in [
+            ("192.0.2.7:80", "192.0.2.7:80", "192.0.2.0:0"),
+            ("[::ffff:192.0.2.7]:80", "192.0.2.7:80", "192.0.2.0:0"),
+            ("[2001:db8:1:2:3:4:5:6]:80", "[2001:db8:1:2:3:4:5:6]:80", "[2001:db8:1::]:0"),
+        ] {
+            let address: SocketAddr = address.parse().unwrap();
+            let shortened = |how| shorten(address, how).map(|client| client.to_string());
+            assert_eq!(shortened(Address::Full).as_deref(), Some(full));
+            assert_eq!(shortened(Address::Net).as_deref(), Some(net));
+            assert_eq!(shortened(Address::None), None);
+        }
+    }
+}

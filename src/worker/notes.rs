@@ -1,0 +1,119 @@
+//! What the access log is to be told of a connection, once it is known how its answers ended.
+
+use std::borrow::Cow;
+
+use crate::access::{Access, Asked, Record};
+use crate::clock;
+use crate::http::{Coding, Refusal, Request};
+use crate::sockets::Client;
+
+/// The notes on a connection.
+#[derive(Debug)]
+pub struct Notes {
+    access: Option<&'static Access>,
+    client: Client,
+    connection: u64,
+    /// Of answers that are on their way, in their order.
+    pending: Vec<Note>,
+    cause: Option<Cow<'static, str>>,
+}
+
+/// The note on an answer. Of the bytes that are sent from the first answer that is on its way on, it has those from `begin`.
+#[derive(Debug)]
+struct Note {
+    record: Box<Record>,
+    begin: u64,
+    content: u64,
+}
+
+/// What is to be noted of an answer, besides what was asked.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// Which request of its connection it answers, from 1.
+    pub request: u64,
+    /// When the request came, in nanoseconds of the monotonic clock.
+    pub since_ns: u64,
+    /// Its status.
+    pub status: u16,
+    /// Where it begins, in what is sent.
+    pub begin: usize,
+    /// Where its content begins.
+    pub content: usize,
+    /// How its content is coded.
+    pub coding: Coding,
+    /// Why it is not the file, where that is no refusal.
+    pub cause: Option<&'static str>,
+    /// Why the request was refused.
+    pub refusal: Option<&'a Refusal>,
+}
+
+impl Notes {
+    /// On a connection that nobody is told about.
+    pub fn none() -> Self {
+        Notes { access: None, client: None, connection: 0, pending: Vec::new(), cause: None }
+    }
+
+    /// On the connection of a client.
+    pub fn new(access: Option<&'static Access>, client: Client) -> Self {
+        let (client, connection) = access.map_or((None, 0), |access| access.visitor(client));
+        Notes { access, client, connection, ..Notes::none() }
+    }
+
+    /// Why the connection is about to end.
+    pub fn explain(&mut self, cause: impl Into<Cow<'static, str>>) {
+        if self.access.is_some() {
+            self.cause = Some(cause.into());
+        }
+    }
+
+    /// Notes the answer to a request.
+    pub fn answer(&mut self, request: &Request, answer: &Answer) {
+        self.add(answer, |record, access| record.describe(request, access.with_query()));
+    }
+
+    /// Notes the answer to bytes that are no request.
+    pub fn refuse(&mut self, bytes: &[u8], answer: &Answer) {
+        self.add(answer, |record, access| record.describe_garbage(bytes, access.with_query()));
+    }
+
+    fn add(&mut self, answer: &Answer, describe: impl FnOnce(&mut Record, &Access)) {
+        let Some(access) = self.access else { return };
+        let mut record = access.begin(answer.status, answer.since_ns / 1_000_000_000);
+        describe(&mut record, access);
+        (record.client, record.connection, record.request) = (self.client, self.connection, answer.request);
+        record.coding = answer.coding;
+        answer.refusal.iter().for_each(|refusal| record.explain(refusal));
+        answer.cause.iter().for_each(|cause| record.explain(cause));
+        self.pending.push(Note { record, begin: answer.begin as u64, content: answer.content as u64 });
+    }
+
+    /// Tells the access log of all answers that were on their way: since the first began, `sent` bytes were sent. They came
+    /// whole if `is_whole`; else those that did end before.
+    pub fn end_answers(&mut self, sent: u64, is_whole: bool, now_ns: u64, duration_ns: u64) {
+        let Some(access) = self.access else { return };
+        let ended_s = clock::unix_s();
+        let mut notes = self.pending.drain(..).peekable();
+        while let Some(Note { mut record, content, .. }) = notes.next() {
+            let end = notes.peek().map_or(u64::MAX, |next| next.begin);
+            record.bytes = sent.min(end).saturating_sub(content);
+            record.duration_us = duration_ns / 1_000;
+            record.ended_s = ended_s;
+            record.is_cut = !is_whole && sent < end;
+            if record.is_cut {
+                record.explain(self.cause.as_deref().unwrap_or("the connection ended"));
+            }
+            access.end(record, now_ns / 1_000_000_000);
+        }
+    }
+
+    /// Tells it that the connection has ended and had no request.
+    pub fn end_unused(&mut self) {
+        let Some(access) = self.access else { return };
+        let second = clock::now_ns() / 1_000_000_000;
+        let mut record = access.begin(0, second);
+        (record.asked, record.ended_s, record.duration_us) = (Asked::Nothing, clock::unix_s(), 0);
+        (record.client, record.connection, record.request) = (self.client, self.connection, 0);
+        record.explain(self.cause.as_deref().unwrap_or("the connection ended"));
+        access.end(record, second);
+    }
+}
