@@ -19,7 +19,7 @@
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
 //! | [`access`] | the access log: records, sums, and the thread that writes them |
-//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
 //!
@@ -59,6 +59,7 @@
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
 pub mod access;
+pub mod catalog;
 pub mod check;
 pub mod clients;
 pub mod clock;

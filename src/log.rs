@@ -202,7 +202,8 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
     // The layer keeps its socket to itself. A new descriptor has the lowest number that is free (socket(2)), and no other thread
     // takes one.
     let number = UnixDatagram::unbound().ok()?.as_raw_fd();
-    let layer = journal(Priority::Warning);
+    // syslog(3): LOG_DAEMON. Visitors have none, and are told apart from what the server says of itself.
+    let layer = journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]));
     let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
     layer
 }

@@ -18,10 +18,10 @@ use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::clock;
 use crate::log::Destination;
 use crate::options::{AccessLog, Address, Options};
 use crate::scoreboard::{Counter, Scoreboard, Slab};
+use crate::{catalog, clock};
 
 use budget::Budget;
 use sums::Sums;
@@ -166,6 +166,7 @@ pub fn settle(worker: usize, slab: Slab) {
         let until_us = clock::unix_us();
         tracing::warn!(
             target: "access_dropped",
+            message_id = catalog::RECORDS_DROPPED,
             worker,
             dropped,
             until_us,
@@ -180,6 +181,7 @@ fn report_dropped(worker: usize, dropped: u64, since_us: u64) {
     let seconds = until_us.saturating_sub(since_us) as f64 / 1e6;
     tracing::warn!(
         target: "access_dropped",
+        message_id = catalog::RECORDS_DROPPED,
         worker,
         dropped,
         since_us,
@@ -189,7 +191,7 @@ fn report_dropped(worker: usize, dropped: u64, since_us: u64) {
 }
 
 /// A client's address as far as it is to be told.
-fn shorten(client: SocketAddr, address: Address) -> Option<SocketAddr> {
+pub fn shorten(client: SocketAddr, address: Address) -> Option<SocketAddr> {
     let ip = client.ip().to_canonical();
     match address {
         Address::Full => Some(SocketAddr::new(ip, client.port())),

@@ -24,7 +24,7 @@ use crate::handover::Heir;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
-use crate::{clock, log, sockets};
+use crate::{catalog, clock, log, sockets};
 
 use desk::Desk;
 use idle::Idle;
@@ -283,7 +283,7 @@ impl Supervisor {
     }
 
     fn refuse(&mut self, why: String) {
-        tracing::error!(why, "Reload refused; all goes on as it was. {why}");
+        tracing::error!(message_id = catalog::RELOAD_REFUSED, why, "Reload refused; all goes on as it was. {why}");
         self.refusal = Some(why);
         self.next_tick_ms = 0;
         systemd::ready();

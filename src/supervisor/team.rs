@@ -12,7 +12,7 @@ use crate::handover::{Estate, Heir};
 use crate::lifeline::{self, SupervisorEnd};
 use crate::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Plan};
-use crate::{access, clock, sys};
+use crate::{access, catalog, clock, sys};
 
 use super::elders::Elders;
 
@@ -237,6 +237,7 @@ impl Team {
                 Some(1) => Signal::SIGKILL,
                 Some(_) => {
                     tracing::error!(
+                        message_id = catalog::WORKER_SURVIVED,
                         worker = number,
                         worker_pid = pid.as_raw(),
                         "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
@@ -278,6 +279,7 @@ impl Post {
 
 fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {
     tracing::error!(
+        message_id = catalog::WORKER_HUNG,
         worker,
         worker_pid = pid.as_raw(),
         hung_seconds,
@@ -288,6 +290,7 @@ fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {
 fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64) {
     match status {
         WaitStatus::Signaled(pid, signal, _) => tracing::error!(
+            message_id = catalog::WORKER_KILLED,
             worker,
             worker_pid = pid.as_raw(),
             signal = signal.as_str(),
@@ -296,6 +299,7 @@ fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64)
             "Worker {worker} (pid {pid}) was killed by {signal}; starting another in {pause_ms} ms."
         ),
         WaitStatus::Exited(pid, exit_code) => tracing::error!(
+            message_id = catalog::WORKER_EXITED,
             worker,
             worker_pid = pid.as_raw(),
             exit_code,

@@ -13,6 +13,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use super::Worker;
 use super::input::Input;
 use super::notes::Notes;
+use crate::catalog;
 use crate::clients::Seat;
 use crate::clock;
 use crate::http::request::Method;
@@ -364,6 +365,7 @@ impl Connection {
         let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else { return };
         let (path, offset) = (span.file.path(), span.offset);
         tracing::warn!(
+            message_id = catalog::FILE_FAILED,
             path,
             offset,
             "Cannot send \"{}\" to its end, from byte {offset} on: {why}. Said once a minute.",

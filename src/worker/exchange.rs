@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Worker;
 use super::connection::{Connection, Part, Span, Then};
 use super::notes::{Answer, Notes};
+use crate::catalog;
 use crate::clock::{self, Date};
 use crate::http::request::{self, Body, Method};
 use crate::http::response::{self, Context};
@@ -263,7 +264,13 @@ fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> 
 fn report(worker: &Worker, refusal: &Refusal, method: &str, path: &str) {
     let status = refusal.status().code();
     if refusal.is_ours() && worker.complaints.files.is_due() {
-        tracing::warn!(path, status, "Cannot serve \"{}\": {refusal}. Said once a minute.", path.escape_debug());
+        tracing::warn!(
+            message_id = catalog::FILE_FAILED,
+            path,
+            status,
+            "Cannot serve \"{}\": {refusal}. Said once a minute.",
+            path.escape_debug()
+        );
     } else {
         tracing::debug!(path, status, "{method} {path}: {status}, {refusal}");
     }

@@ -19,7 +19,7 @@ use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
-use crate::{clock, log, sys};
+use crate::{catalog, clock, log, sys};
 
 /// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
@@ -102,6 +102,7 @@ fn report_saturation(worker: &Worker) {
     if is_saturated && worker.complaints.saturated.is_due() {
         let threads = worker.crew.threads();
         tracing::warn!(
+            message_id = catalog::THREADS_BUSY,
             threads,
             "All of the worker's {threads} request threads are busy; further requests wait. If its disk is slow, raise --max-threads."
         );

@@ -30,7 +30,7 @@ use crate::clock::Moments;
 use crate::confine::Confinement;
 use crate::http::Limits;
 use crate::lifeline::WorkerEnd;
-use crate::options::Options;
+use crate::options::{Address, Options};
 use crate::scoreboard::{Counter, Scoreboard, Slab};
 use crate::site::Site;
 use crate::sockets::Socket;
@@ -79,6 +79,7 @@ struct Worker {
     moments: Moments,
     crew: Crew,
     access: Option<&'static Access>,
+    log_address: Address,
     slab: Slab,
     board: Scoreboard,
     most_connections: u64,
@@ -120,6 +121,7 @@ impl Worker {
             lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
             access: Access::of(options, number, &board).map(|access| &*Box::leak(Box::new(access))),
+            log_address: options.log_address,
             slab,
             board,
             // Half of the descriptors stay free for files.

@@ -15,7 +15,7 @@ use super::turn::{Desk, Wait};
 use crate::clients::Seat;
 use crate::scoreboard::Counter;
 use crate::sockets::{Client, Socket};
-use crate::{clock, failure, sockets, sys};
+use crate::{access, catalog, clock, failure, sockets, sys};
 
 /// A thread that has found nothing to do for so long may leave, in milliseconds.
 const IDLE_MS: u16 = 10_000;
@@ -172,6 +172,7 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
             }
             if worker.is_full() && worker.door.close(&worker.epoll) && worker.complaints.full.is_due() {
                 tracing::warn!(
+                    message_id = catalog::CONNECTIONS_FULL,
                     "The worker has as many connections as it may; further ones wait. Raise --max-connections."
                 );
             }
@@ -181,6 +182,7 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
             // The keeper opens it again after a moment; until then nothing spins.
             if worker.door.close(&worker.epoll) && worker.complaints.exhausted.is_due() {
                 tracing::warn!(
+                    message_id = catalog::DESCRIPTORS_EXHAUSTED,
                     "Out of file descriptors or memory; new connections wait. Raise LimitNOFILE= in the unit."
                 );
             }
@@ -194,13 +196,17 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
 /// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
 fn seat(worker: &Worker, client: Client) -> Result<Option<Seat>, ()> {
     let Some(clients) = worker.clients else { return Ok(None) };
-    let Some(address) = client.map(|client| client.ip()) else { return Ok(None) };
-    let seat = clients.seat(worker.number, address);
+    let Some(client) = client else { return Ok(None) };
+    let seat = clients.seat(worker.number, client.ip());
     if seat.is_none() && worker.complaints.clients.is_due() {
         let most = clients.most();
+        // No more is told of it than in the access log.
+        let told = access::shorten(client, worker.log_address).map(|client| client.ip().to_string());
+        let client_address = told.as_deref().unwrap_or("(not told)");
         tracing::warn!(
-            client_address = %address,
-            "Client {address} has {most} connections, as many as one client may; further ones get 503. Raise --max-per-client."
+            message_id = catalog::CLIENT_FULL,
+            client_address,
+            "Client {client_address} has {most} connections, as many as one client may; further ones get 503. Raise --max-per-client."
         );
     }
     seat.map(Some).ok_or(())

@@ -52,6 +52,8 @@ installation() {
         /lib/systemd/system/otus-httpd-metrics.socket /lib/systemd/system/otus-httpd@.{socket,service}
     equal "socket for metrics neither enabled nor active" "$(systemctl is-enabled otus-httpd-metrics.socket) $(systemctl is-active \
         otus-httpd-metrics.socket)" "disabled inactive"
+    equal "catalog: systemd has taken every entry" "$(journalctl --list-catalog | grep -c ' otus-httpd: ')" \
+        "$(grep -c '^-- ' /usr/lib/systemd/catalog/otus-httpd.catalog)"
     check "units: exposure at most 0.2" systemd-analyze --no-pager --threshold=2 security otus-httpd.service
     exposure_of_peers
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
@@ -172,6 +174,7 @@ killed_worker() {
     local pid
     pid=$(awk '/^victim/ {print $2}' /tmp/kill.log)
     check "journal: the death, its pid and signal" sh -c "journalctl -u otus-httpd -o json | python3 $here/clients.py record '$pid'"
+    check "catalog: journalctl -x explains the death" sh -c "journalctl -x -u otus-httpd WORKER_PID=$pid | grep 'The process $pid, one of'"
     equal "the service did not restart" "$(property NRestarts)" 0
 }
 
@@ -641,6 +644,7 @@ reload() {
     check "reload refused: the status says why" wait_for 10 sh -c \
         'systemctl show --property=StatusText otus-httpd | grep "reload refused: .*OTUS_WORKERS cannot be \"none\""'
     check "reload refused: the journal says why" sh -c 'journalctl -u otus-httpd | grep "Reload refused; .*OTUS_WORKERS cannot be"'
+    check "reload refused: journalctl -x explains it" sh -c 'journalctl -x -u otus-httpd | grep "Put it right, then: systemctl reload"'
     equal "reload refused: all goes on" "$(state service) $(property MainPID) $(workers | wc -l) $(status_of $url/test.html)" "active $before 3 200"
     cp /tmp/default /etc/default/otus-httpd
     check "reload: as before" systemctl reload otus-httpd
@@ -714,7 +718,7 @@ purged() {
 }
 
 unchanged() {
-    equal "purge: $1: nothing is left behind" "$(snapshot | diff /tmp/before -)" ""
+    equal "purge: $1: nothing is left behind" "$(snapshot | diff /tmp/before -)$(journalctl --list-catalog | grep otus)" ""
 }
 
 snapshot > /tmp/before
