@@ -154,12 +154,16 @@ impl Desk {
 
     fn tell_sum(&mut self) -> bool {
         let sums = &self.access.sums;
-        let slow = std::iter::from_fn(|| sums.slow()).chain(self.slowest.take());
-        self.slowest = slow.max_by_key(|record| record.duration_us);
+        while let Some(record) = sums.slow() {
+            match &mut self.slowest {
+                Some(slowest) if slowest.duration_us > record.duration_us => self.access.put_away(record),
+                slowest => slowest.replace(record).into_iter().for_each(|faster| self.access.put_away(faster)),
+            }
+        }
         let sum = sums.take();
         let is_told = sum.count() == 0 || self.write_sum(&sum);
         if is_told {
-            self.slowest = None;
+            self.slowest.take().into_iter().for_each(|record| self.access.put_away(record));
             self.access.slab.add(Counter::LogSummed, sum.count());
         } else {
             sums.give_back(&sum);

@@ -1,5 +1,6 @@
 //! One request and its answer: find, say, and leave the rest to be sent.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Worker;
@@ -64,11 +65,11 @@ pub fn answer(
         request: connection.requests,
         since_ns: connection.since_ns(),
         status,
+        output,
         begin,
-        content: content.unwrap_or_else(|| begin + response::head_length(&output[begin..])),
+        content,
         coding,
-        cause,
-        refusal: result.as_ref().err(),
+        cause: result.as_ref().err().map(|refusal| refusal as &dyn Display).or(cause.as_ref().map(|cause| cause as _)),
     };
     connection.notes.answer(request, &answer);
 }
@@ -95,11 +96,11 @@ pub fn refuse(
         request: connection.requests,
         since_ns: connection.since_ns(),
         status,
+        output,
         begin,
-        content: begin + response::head_length(&output[begin..]),
+        content: None,
         coding: Coding::Identity,
-        cause: None,
-        refusal: Some(refusal),
+        cause: Some(refusal),
     };
     connection.notes.refuse(bytes, &answer);
 }
@@ -122,11 +123,11 @@ pub fn turn_away(
             request: 1,
             since_ns,
             status: status.code(),
+            output,
             begin: 0,
-            content: response::head_length(output),
+            content: None,
             coding: Coding::Identity,
-            cause: Some("its client has as many connections as it may"),
-            refusal: None,
+            cause: Some(&"its client has as many connections as it may"),
         },
     );
     let sent = send(output);

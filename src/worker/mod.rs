@@ -1,4 +1,5 @@
-//! One worker process: a keeper (its main thread), request threads, and connections that are parked between them.
+//! One worker process: a keeper (its main thread), request threads, connections that are parked between them, and one thread
+//! that writes the access log.
 //!
 //! The way of a request: a thread waits in epoll ([`crew`]), takes a connection from the listening socket ([`door`]) or
 //! out of the [`lot`], has a turn with it ([`turn`]: read, parse, find, answer, send), and parks it again or ends it.

@@ -1,10 +1,11 @@
 //! What the access log is to be told of a connection, once it is known how its answers ended.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use crate::access::{Access, Asked, Record};
 use crate::clock;
-use crate::http::{Coding, Refusal, Request};
+use crate::http::{Coding, Request, response};
 use crate::sockets::Client;
 
 /// The notes on a connection.
@@ -27,7 +28,6 @@ struct Note {
 }
 
 /// What is to be noted of an answer, besides what was asked.
-#[derive(Debug)]
 pub struct Answer<'a> {
     /// Which request of its connection it answers, from 1.
     pub request: u64,
@@ -35,16 +35,16 @@ pub struct Answer<'a> {
     pub since_ns: u64,
     /// Its status.
     pub status: u16,
-    /// Where it begins, in what is sent.
+    /// What is sent, as far as it is in memory.
+    pub output: &'a [u8],
+    /// Where in it the answer begins.
     pub begin: usize,
-    /// Where its content begins.
-    pub content: usize,
+    /// Where its content begins; none if that is only to be seen there.
+    pub content: Option<usize>,
     /// How its content is coded.
     pub coding: Coding,
-    /// Why it is not the file, where that is no refusal.
-    pub cause: Option<&'static str>,
-    /// Why the request was refused.
-    pub refusal: Option<&'a Refusal>,
+    /// Why it is not what was asked for.
+    pub cause: Option<&'a dyn Display>,
 }
 
 impl Notes {
@@ -82,9 +82,10 @@ impl Notes {
         describe(&mut record, access);
         (record.client, record.connection, record.request) = (self.client, self.connection, answer.request);
         record.coding = answer.coding;
-        answer.refusal.iter().for_each(|refusal| record.explain(refusal));
         answer.cause.iter().for_each(|cause| record.explain(cause));
-        self.pending.push(Note { record, begin: answer.begin as u64, content: answer.content as u64 });
+        let begin = answer.begin;
+        let content = answer.content.unwrap_or_else(|| begin + response::head_length(&answer.output[begin..]));
+        self.pending.push(Note { record, begin: begin as u64, content: content as u64 });
     }
 
     /// Tells the access log of all answers that were on their way: since the first began, `sent` bytes were sent. They came
