@@ -1,16 +1,18 @@
 //! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
 
+use std::fmt::{Debug, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::fstat;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Event, Subscriber, dispatcher};
+use tracing::{Dispatch, Event, Level, Subscriber, dispatcher};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -23,7 +25,7 @@ use crate::sys;
 /// The name under which `journalctl -t` finds this program.
 const IDENTIFIER: &str = "otus-httpd";
 
-/// How long an event waits for a journal that is busy. What it does not take then is lost, and counted.
+/// How long an event waits for a journal that is busy.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long a start waits for it.
@@ -31,9 +33,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where journald takes events (its own name for it).
 const JOURNAL: &str = "/run/systemd/journal/socket";
-
-/// Events that could not be written.
-static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Where the access log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub fn start(debug: bool, json: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let journal = if is_journal(io::stderr()) { journal_for_events() } else { None };
     let stderr = journal.is_none().then(|| if json { json_lines().boxed() } else { lines() });
-    let subscriber = Registry::default().with(level).with(journal.map(Noted)).with(stderr.map(Noted));
+    let subscriber = Registry::default().with(level).with(journal.map(Patient)).with(stderr);
     // Fails only where a subscriber is set already, as it may be in a test: then that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
@@ -75,68 +74,91 @@ fn json_lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> + Send 
     lines.with_writer(io::stderr).log_internal_errors(false)
 }
 
-/// A layer whose failures are counted.
-struct Noted<L>(L);
+/// The journal's layer, and what becomes of an event that the journal does not take in time: journald reads stderr as well,
+/// and that has room for more.
+struct Patient(tracing_journald::Layer);
 
-impl<S: Subscriber, L: Layer<S>> Layer<S> for Noted<L> {
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Patient {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if !is_written(|| self.0.on_event(event, context)) {
-            LOST.fetch_add(1, Relaxed);
+        if is_written(|| self.0.on_event(event, context)) {
+            return;
         }
-    }
-}
-
-/// Says how many events of this process could not be written, as soon as one can be.
-pub fn report_lost() {
-    let lost = LOST.swap(0, Relaxed);
-    if lost > 0
-        && !is_written(|| tracing::warn!(lost, "The journal did not take {lost} events in time; they are lost."))
-    {
-        LOST.fetch_add(lost - 1, Relaxed);
+        // sd-daemon(3): the priority stands in front.
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        let mut line = format!("<{priority}>");
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                // Writing to a string does not fail.
+                _ = writeln!(line, "{value:?}");
+            }
+        });
+        if send(io::stderr().as_raw_fd(), line.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).is_ok() {
+            Errno::clear();
+        }
     }
 }
 
 /// Whether what `event` does is written. Layers keep their errors to themselves, but the last thing that they do is a system
 /// call, which leaves its error in errno(3).
-pub fn is_written(event: impl FnOnce()) -> bool {
+fn is_written(event: impl FnOnce()) -> bool {
     Errno::clear();
     event();
-    // What was too long for a datagram went another way; what was interrupted went on.
-    matches!(Errno::last_raw(), 0 | libc::EMSGSIZE | libc::EINTR)
+    // What was too long for a datagram went another way.
+    matches!(Errno::last_raw(), 0 | libc::EMSGSIZE)
 }
 
-/// A thread's own way to a destination, apart from that of the server's events: it may have to wait.
+/// A way of one's own for what may have to wait, and says so. It is opened when there is something to write.
 #[derive(Debug)]
 pub struct Outlet {
+    open: fn(Destination) -> Option<Dispatch>,
     destination: Destination,
     dispatch: Option<Dispatch>,
 }
 
 impl Outlet {
-    /// A way to `destination`, which need not be there yet.
-    pub fn new(destination: Destination) -> Self {
-        Outlet { destination, dispatch: None }
+    /// For records of the access log.
+    pub fn for_access(destination: Destination) -> Self {
+        Outlet { open: open_for_access, destination, dispatch: None }
+    }
+
+    /// For what is to be said of the access log itself.
+    pub fn for_warnings(destination: Destination) -> Self {
+        Outlet { open: open_for_warnings, destination, dispatch: None }
     }
 
     /// Writes an event, and says whether that went well.
     pub fn write(&mut self, event: impl FnOnce()) -> bool {
         if self.dispatch.is_none() {
-            self.dispatch = self.open();
+            self.dispatch = (self.open)(self.destination);
         }
         self.dispatch.as_ref().is_some_and(|dispatch| is_written(|| dispatcher::with_default(dispatch, event)))
     }
+}
 
-    fn open(&self) -> Option<Dispatch> {
-        let registry = Registry::default().with(LevelFilter::INFO);
-        match self.destination {
-            Destination::Journal => {
-                // syslog(3): what a client did wrong is a normal condition that is worth a note.
-                let layer = reach_journal().ok().and_then(|()| journal(Priority::Notice))?;
-                Some(Dispatch::new(registry.with(layer)))
-            }
-            Destination::Stderr => Some(Dispatch::new(registry.with(json_lines()))),
+fn open_for_access(destination: Destination) -> Option<Dispatch> {
+    let registry = Registry::default().with(LevelFilter::INFO);
+    match destination {
+        Destination::Journal => {
+            reach_journal().ok()?;
+            // syslog(3): what a client did wrong is a normal condition that is worth a note.
+            Some(Dispatch::new(registry.with(journal(Priority::Notice)?)))
         }
+        Destination::Stderr => Some(Dispatch::new(registry.with(json_lines()))),
     }
+}
+
+/// With the server's own events, unless these go elsewhere.
+fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
+    if destination == Destination::Stderr || is_journal(io::stderr()) {
+        return Some(dispatcher::get_default(Dispatch::clone));
+    }
+    reach_journal().ok()?;
+    Some(Dispatch::new(Registry::default().with(LevelFilter::INFO).with(journal_of_daemon()?)))
 }
 
 /// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where journald
@@ -202,8 +224,12 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
     // The layer keeps its socket to itself. A new descriptor has the lowest number that is free (socket(2)), and no other thread
     // takes one.
     let number = UnixDatagram::unbound().ok()?.as_raw_fd();
-    // syslog(3): LOG_DAEMON. Visitors have none, and are told apart from what the server says of itself.
-    let layer = journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]));
+    let layer = journal_of_daemon();
     let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
     layer
+}
+
+/// syslog(3): what the server says of itself is LOG_DAEMON's. Its visitors have no facility, and so are told apart.
+fn journal_of_daemon() -> Option<tracing_journald::Layer> {
+    journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]))
 }

@@ -25,6 +25,10 @@ pub enum Counter {
     LogSummed,
     /// Those that the journal did not take in time.
     LogDropped,
+    /// Those of the dropped whose number was told.
+    LogTold,
+    /// Those of the dropped that the worker has yet to tell.
+    LogUntold,
     /// Bytes handed to the kernel for clients.
     BytesSent,
     /// Requests whose answer is not yet wholly handed to the kernel.
@@ -149,19 +153,17 @@ impl Slab {
         self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
     }
 
-    /// Counts as dropped what a worker that has ended has not accounted for, and says how much that is.
-    pub fn settle_log(&self) -> u64 {
+    /// Counts as dropped what a worker that has ended has not accounted for.
+    pub fn settle_log(&self) {
         use Counter::{LogDropped, LogDue, LogSummed, LogWritten};
         let accounted: u64 = [LogWritten, LogSummed, LogDropped].map(|counter| self.get(counter)).iter().sum();
-        let missing = self.get(LogDue).saturating_sub(accounted);
-        self.add(LogDropped, missing);
-        missing
+        self.add(LogDropped, self.get(LogDue).saturating_sub(accounted));
     }
 
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
-        use Counter::{Beat, Connections, InFlight, Parked, Saturated, Threads};
-        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated] {
+        use Counter::{Beat, Connections, InFlight, LogUntold, Parked, Saturated, Threads};
+        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold] {
             self.set(level, 0);
         }
     }
@@ -249,6 +251,14 @@ impl Scoreboard {
     /// The sum over all workers.
     pub fn total(&self, counter: Counter) -> u64 {
         self.sum(counter as usize)
+    }
+
+    /// How many records were dropped of which no living worker will tell.
+    pub fn untold(&self) -> u64 {
+        // In this order: a worker counts what it drops here first, and what it has told here last.
+        let dropped = self.total(Counter::LogDropped);
+        let untold = self.total(Counter::LogUntold);
+        dropped.saturating_sub(untold + self.total(Counter::LogTold))
     }
 
     /// How many requests all workers have answered.

@@ -9,6 +9,7 @@ mod budget;
 mod record;
 mod sums;
 mod text;
+mod untold;
 mod writer;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ use budget::Budget;
 use sums::Sums;
 
 pub use record::{Asked, Record};
+pub use untold::Untold;
 pub use writer::Writer;
 
 /// How many records wait for the writer at most.
@@ -59,6 +61,15 @@ pub struct Access {
 struct Drops {
     count: AtomicU64,
     since_us: AtomicU64,
+}
+
+impl Drops {
+    fn add(&self) {
+        if self.since_us.load(Relaxed) == 0 {
+            self.since_us.store(clock::unix_us(), Relaxed);
+        }
+        self.count.fetch_add(1, Relaxed);
+    }
 }
 
 impl Access {
@@ -126,10 +137,9 @@ impl Access {
                 self.wake();
             }
         } else if let Err(record) = self.ring.push(record) {
+            self.drops.add();
+            self.slab.add(Counter::LogUntold, 1);
             self.slab.add(Counter::LogDropped, 1);
-            if self.drops.count.fetch_add(1, Relaxed) == 0 {
-                self.drops.since_us.store(clock::unix_us(), Relaxed);
-            }
             self.put_away(record);
         } else {
             self.wake();
@@ -159,26 +169,11 @@ impl Access {
     }
 }
 
-/// Accounts for what a worker that has ended had not yet written.
-pub fn settle(worker: usize, slab: Slab) {
-    let dropped = slab.settle_log();
-    if dropped > 0 {
-        let until_us = clock::unix_us();
-        tracing::warn!(
-            target: "access_dropped",
-            message_id = catalog::RECORDS_DROPPED,
-            worker,
-            dropped,
-            until_us,
-            "Worker {worker} has ended, and with it {dropped} records of the access log."
-        );
-    }
-}
-
-/// Says that a worker could not keep so many records.
-fn report_dropped(worker: usize, dropped: u64, since_us: u64) {
+/// Says that records were dropped, and when.
+fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64) {
     let until_us = clock::unix_us();
     let seconds = until_us.saturating_sub(since_us) as f64 / 1e6;
+    let why = if worker.is_some() { "they were not taken in time" } else { "their worker has ended" };
     tracing::warn!(
         target: "access_dropped",
         message_id = catalog::RECORDS_DROPPED,
@@ -186,7 +181,7 @@ fn report_dropped(worker: usize, dropped: u64, since_us: u64) {
         dropped,
         since_us,
         until_us,
-        "Worker {worker} dropped {dropped} records of the access log in the last {seconds:.1} s: they were not taken in time."
+        "Dropped {dropped} records of the access log within the last {seconds:.1} s: {why}."
     );
 }
 

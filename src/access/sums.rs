@@ -53,7 +53,9 @@ impl Sums {
     pub fn add(&self, record: Box<Record>) -> (bool, Option<Box<Record>>) {
         self.counts[kind(record.asked)][place(record.status)].fetch_add(1, Relaxed);
         self.bytes.fetch_add(record.bytes, Relaxed);
-        let is_slowest = record.duration_us >= self.slowest_us.load(Relaxed).max(1);
+        // How long a connection was open without a request says nothing about the server.
+        let is_request = record.asked != Asked::Nothing;
+        let is_slowest = is_request && record.duration_us >= self.slowest_us.load(Relaxed).max(1);
         let rest = if is_slowest {
             self.slowest_us.store(record.duration_us, Relaxed);
             self.slowest.force_push(record)

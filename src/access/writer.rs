@@ -14,7 +14,6 @@ use super::record::{Asked, Record, Text};
 use super::sums::Sum;
 use super::text::{self, Stamp};
 use crate::http::Coding;
-use crate::log;
 use crate::log::{Destination, Outlet};
 use crate::scoreboard::Counter;
 
@@ -45,7 +44,8 @@ impl Writer {
         let (sender, end) = channel();
         let desk = Desk {
             access,
-            outlet: Outlet::new(access.destination),
+            outlet: Outlet::for_access(access.destination),
+            warnings: Outlet::for_warnings(access.destination),
             stamp: Stamp::default(),
             line: String::new(),
             held: None,
@@ -73,6 +73,7 @@ impl Writer {
 struct Desk {
     access: &'static Access,
     outlet: Outlet,
+    warnings: Outlet,
     stamp: Stamp,
     line: String,
     /// A record that was not taken, to be tried again.
@@ -141,13 +142,19 @@ impl Desk {
     }
 
     fn tell_drops(&mut self) -> bool {
-        let (worker, drops) = (self.access.worker, &self.access.drops);
-        let since_us = drops.since_us.load(Relaxed);
+        let (slab, drops) = (self.access.slab, &self.access.drops);
         let count = drops.count.swap(0, Relaxed);
-        let is_told = count == 0 || log::is_written(|| super::report_dropped(worker, count, since_us));
-        if !is_told {
-            drops.count.fetch_add(count, Relaxed);
+        if count == 0 {
+            return true;
+        }
+        let since_us = drops.since_us.swap(0, Relaxed);
+        let is_told = self.warnings.write(|| super::report_dropped(Some(self.access.worker), count, since_us));
+        if is_told {
+            slab.add(Counter::LogTold, count);
+            slab.subtract(Counter::LogUntold, count);
+        } else {
             drops.since_us.store(since_us, Relaxed);
+            drops.count.fetch_add(count, Relaxed);
         }
         is_told
     }

@@ -4,7 +4,6 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::access;
 use crate::handover::{Estate, Heir};
 use crate::lifeline::SupervisorEnd;
 use crate::scoreboard::Scoreboard;
@@ -55,7 +54,7 @@ impl Elders {
         let elder = self.0.swap_remove(index);
         if let Some(slab) = board.past_slab(elder.board, elder.number) {
             slab.clear_levels();
-            access::settle(elder.number, slab);
+            slab.settle_log();
         }
         true
     }

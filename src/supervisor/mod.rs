@@ -19,12 +19,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::access::Untold;
 use crate::failure::Failure;
 use crate::handover::Heir;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
 use crate::worker::Plan;
-use crate::{catalog, clock, log, sockets};
+use crate::{catalog, clock, sockets};
 
 use desk::Desk;
 use idle::Idle;
@@ -62,6 +63,7 @@ pub struct Supervisor {
     idle: Idle,
     started: SystemTime,
     status: Status,
+    untold: Untold,
     last_line: String,
     watchdog: Option<Duration>,
     is_ready: bool,
@@ -105,6 +107,7 @@ impl Supervisor {
             idle: Idle::new(plan.options.idle_exit),
             started: SystemTime::now(),
             status: Status::new(clock::now_ms()),
+            untold: Untold::new(&plan.options),
             last_line: String::new(),
             watchdog: systemd::watchdog(),
             is_ready: false,
@@ -153,6 +156,9 @@ impl Supervisor {
                 self.tick(clock::now_ms());
             }
         }
+        // Nobody else is left to tell it.
+        self.untold.tell(self.team.board());
+        self.untold.tell(self.team.board());
         let requests = self.team.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
     }
@@ -313,7 +319,7 @@ impl Supervisor {
             self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
         }
         self.tell_status(now_ms);
-        log::report_lost();
+        self.untold.tell(self.team.board());
         self.feed_watchdog(now_ms);
         self.reload.end_overdue(now_ms);
         if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {

@@ -12,7 +12,7 @@ use crate::handover::{Estate, Heir};
 use crate::lifeline::{self, SupervisorEnd};
 use crate::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Plan};
-use crate::{access, catalog, clock, sys};
+use crate::{catalog, clock, sys};
 
 use super::elders::Elders;
 
@@ -187,7 +187,7 @@ impl Team {
             };
             let now_ms = clock::now_ms();
             self.board.slab(number).clear_levels();
-            access::settle(number, self.board.slab(number));
+            self.board.slab(number).settle_log();
             if let Some(clients) = &self.plan.clients {
                 clients.forget(number);
             }

@@ -19,7 +19,7 @@ use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
-use crate::{catalog, clock, log, sys};
+use crate::{catalog, clock, sys};
 
 /// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
@@ -82,7 +82,6 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
                 worker.slab.set(Counter::Beat, now_ms);
             }
             report_saturation(worker);
-            log::report_lost();
             worker.lot.sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);

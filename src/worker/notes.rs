@@ -14,6 +14,8 @@ pub struct Notes {
     access: Option<&'static Access>,
     client: Client,
     connection: u64,
+    /// When it was accepted, in nanoseconds of the monotonic clock.
+    since_ns: u64,
     /// Of answers that are on their way, in their order.
     pending: Vec<Note>,
     cause: Option<Cow<'static, str>>,
@@ -50,13 +52,14 @@ pub struct Answer<'a> {
 impl Notes {
     /// On a connection that nobody is told about.
     pub fn none() -> Self {
-        Notes { access: None, client: None, connection: 0, pending: Vec::new(), cause: None }
+        Notes { access: None, client: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
     }
 
     /// On the connection of a client.
     pub fn new(access: Option<&'static Access>, client: Client) -> Self {
-        let (client, connection) = access.map_or((None, 0), |access| access.visitor(client));
-        Notes { access, client, connection, ..Notes::none() }
+        let Some(known) = access else { return Notes::none() };
+        let (client, connection) = known.visitor(client);
+        Notes { access, client, connection, since_ns: clock::now_ns(), ..Notes::none() }
     }
 
     /// Why the connection is about to end.
@@ -110,9 +113,11 @@ impl Notes {
     /// Tells it that the connection has ended and had no request.
     pub fn end_unused(&mut self) {
         let Some(access) = self.access else { return };
-        let second = clock::now_ns() / 1_000_000_000;
+        let now_ns = clock::now_ns();
+        let second = now_ns / 1_000_000_000;
         let mut record = access.begin(0, second);
-        (record.asked, record.ended_s, record.duration_us) = (Asked::Nothing, clock::unix_s(), 0);
+        (record.asked, record.ended_s) = (Asked::Nothing, clock::unix_s());
+        record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
         (record.client, record.connection, record.request) = (self.client, self.connection, 0);
         record.explain(self.cause.as_deref().unwrap_or("the connection ended"));
         access.end(record, second);
