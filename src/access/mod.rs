@@ -61,12 +61,15 @@ pub struct Access {
 struct Drops {
     count: AtomicU64,
     since_us: AtomicU64,
+    until_us: AtomicU64,
 }
 
 impl Drops {
     fn add(&self) {
+        let now_us = clock::unix_us();
+        self.until_us.store(now_us, Relaxed);
         if self.since_us.load(Relaxed) == 0 {
-            self.since_us.store(clock::unix_us(), Relaxed);
+            self.since_us.store(now_us, Relaxed);
         }
         self.count.fetch_add(1, Relaxed);
     }
@@ -170,8 +173,7 @@ impl Access {
 }
 
 /// Says that records were dropped, and when.
-fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64) {
-    let until_us = clock::unix_us();
+fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64, until_us: u64) {
     let seconds = until_us.saturating_sub(since_us) as f64 / 1e6;
     let why = if worker.is_some() { "they were not taken in time" } else { "their worker has ended" };
     tracing::warn!(
@@ -181,7 +183,7 @@ fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64) {
         dropped,
         since_us,
         until_us,
-        "Dropped {dropped} records of the access log within the last {seconds:.1} s: {why}."
+        "Dropped {dropped} records of the access log within {seconds:.1} s: {why}."
     );
 }
 

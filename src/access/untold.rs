@@ -26,13 +26,14 @@ impl Untold {
     /// Tells what there was at the last look already, and still is: a worker that is about to tell it may have been on the
     /// way.
     pub fn tell(&mut self, board: &Scoreboard) {
-        let now = board.untold();
-        let count = std::mem::replace(&mut self.count, now).min(now);
-        if now == 0 {
-            self.since_us = clock::unix_us();
-        } else if count > 0 && self.outlet.write(|| report_dropped(None, count, self.since_us)) {
-            board.slab(0).add(Counter::LogTold, count);
-            self.count = now - count;
+        let (count, now_us) = (board.untold(), clock::unix_us());
+        let to_tell = count.min(self.count);
+        self.count = count;
+        if count == 0 {
+            self.since_us = now_us;
+        } else if to_tell > 0 && self.outlet.write(|| report_dropped(None, to_tell, self.since_us, now_us)) {
+            board.slab(0).add(Counter::LogTold, to_tell);
+            self.count -= to_tell;
         }
     }
 }

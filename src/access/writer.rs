@@ -147,8 +147,9 @@ impl Desk {
         if count == 0 {
             return true;
         }
-        let since_us = drops.since_us.swap(0, Relaxed);
-        let is_told = self.warnings.write(|| super::report_dropped(Some(self.access.worker), count, since_us));
+        let (since_us, until_us) = (drops.since_us.swap(0, Relaxed), drops.until_us.load(Relaxed));
+        let worker = Some(self.access.worker);
+        let is_told = self.warnings.write(|| super::report_dropped(worker, count, since_us, until_us));
         if is_told {
             slab.add(Counter::LogTold, count);
             slab.subtract(Counter::LogUntold, count);
