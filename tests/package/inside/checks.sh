@@ -79,7 +79,7 @@ check_ab() {
 finish() {
     if [ $failures -gt 0 ]; then
         echo "--- the journal's last lines:"
-        journalctl --no-pager --output short-precise --unit otus-httpd.service --unit otus-httpd.socket | tail -n 40
+        journalctl --no-pager --output short-precise --unit otus-httpd.service --unit otus-httpd.socket SYSLOG_FACILITY=3 | tail -n 40
         exit 1
     fi
     exit 0

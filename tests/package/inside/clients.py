@@ -175,7 +175,28 @@ def sentence():
     print(messages[0])
 
 
+def account():
+    """account: what the journal on stdin (JSON lines) has of the access log: records, requests summed up, records dropped."""
+    individual = summed = dropped = 0
+    for record in map(json.loads, sys.stdin):
+        individual += record.get("TARGET") == "access"
+        summed += int(record["REQUESTS"]) if record.get("TARGET") == "access_sum" else 0
+        dropped += int(record["DROPPED"]) if record.get("TARGET") == "access_dropped" else 0
+    print(individual, summed, dropped)
+
+
+def fields():
+    """fields: the names of the server's own fields in the record on stdin (JSON), and what does not depend on the moment."""
+    record = json.loads(sys.stdin.read())
+    not_ours = ("_", "CODE_", "SYSLOG_", "MESSAGE")
+    told = ("PRIORITY", "TARGET")
+    names = sorted(name for name in record if not name.startswith(not_ours))
+    print(*(f"{name}={record[name]}" if name in told else name for name in names))
+
+
 COMMANDS = {
+    "account": account,
+    "fields": fields,
     "around": around,
     "pauses": lambda seconds, rounds: pauses(float(seconds), int(rounds)),
     "kill": lambda pid: kill_a_worker(int(pid)),

@@ -4,6 +4,7 @@
 set -uo pipefail
 here=$(dirname "$0")
 . "$here/checks.sh"
+. "$here/access-log.sh"
 v1=$1 v2=$2
 export DEBIAN_FRONTEND=noninteractive
 url=http://127.0.0.1
@@ -58,7 +59,7 @@ installation() {
     exposure_of_peers
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
-OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
 }
 
 # Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
@@ -102,7 +103,7 @@ documentation() {
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # A value in the file that is the default must be the one that the server tells.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -vE '^OTUS_(ACCESS_LOG|CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
         grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' | sort)"
 }
 
@@ -391,9 +392,14 @@ manual() {
 manual_drop_in() {
     local directory=/etc/systemd/system/otus-httpd.$1.d
     mkdir -p "$directory"
-    awk -v heading="$2" '{sub(/^ +/, "")} $0 == heading {here = 1} here && /^\[/ {text = 1} text && !NF {exit} text' /tmp/man > "$directory/override.conf"
+    manual_text "$2" '[' > "$directory/override.conf"
     check "the manual has a drop-in: $2" test -s "$directory/override.conf"
     systemctl daemon-reload
+}
+
+# manual_text HEADING BEGIN: what the manual has under that heading, from a line that begins so to an empty one.
+manual_text() {
+    awk -v heading="$1" -v begin="$2" '{sub(/^ +/, "")} $0 == heading {here = 1} here && index($0, begin) == 1 {text = 1} text && !NF {exit} text' /tmp/man
 }
 
 without_drop_ins() {
@@ -566,6 +572,7 @@ upgrade() {
     inode=$(listening_inode)
     before=$(property MainPID)
     truncate --size=28M /var/www/html/slow.bin
+    open_books
     curl --silent --limit-rate 1M --output /tmp/slow.bin $url/slow.bin &
     local download=$!
     wait_for 10 test -s /tmp/slow.bin
@@ -577,6 +584,7 @@ upgrade() {
     wait $download
     equal "upgrade: a slow download came whole" "$? $(cmp /tmp/slow.bin /var/www/html/slow.bin && echo same)" "0 same"
     check "upgrade: the old workers are gone" wait_for 10 has_workers "$(nproc)"
+    check_books "upgrade: access log"
     rm /var/www/html/slow.bin /tmp/slow.bin
 }
 
@@ -737,6 +745,12 @@ settings
 checking
 manual
 metrics
+access_log_fields
+access_log_at_high_rate
+access_log_of_workers_that_end
+access_log_in_a_journal_of_its_own
+goaccess_reads_it
+fail2ban_reads_it
 idle_exit
 instances
 old_kernel
