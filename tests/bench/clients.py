@@ -35,8 +35,9 @@ def wrk_pipelined(url):
     return wrk(url, "-s", str(PIPELINE))
 
 
-def fetch(program, url, connections, requests):
-    text = run([program, url, str(connections), str(requests)])
+def fetch(program, url, connections, requests, rate=None):
+    """With a rate, so many requests a second."""
+    text = run([program, url, str(connections), str(requests), *([str(rate)] if rate else [])])
     seconds = number(r"([\d.]+) seconds", text)
     return Report(requests, requests / seconds)
 

@@ -1,4 +1,5 @@
-"""Rows that are not about the cost of a request alone: many connections, memory, slow clients, a disk that hangs, the first request."""
+"""Rows that are not about the cost of a request alone: many connections, memory, slow clients, a disk that hangs, the access
+log, the first request."""
 
 import contextlib
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import clients
 import crowd
+import journal
 import servers
 
 CROWD = 10_000
@@ -18,6 +20,7 @@ ACTIVE = 100
 PAGE = "test.html"
 STARTS = 10
 STUCK = 16  # requests at least that hang
+RATE = 5000  # requests a second with and without a log
 
 
 def open_connections(server):
@@ -96,6 +99,40 @@ def hanging(folder):
         finally:
             disk.stdin.close()
             disk.wait(timeout=10)
+
+
+def access_log(fetch):
+    """The same server with its log off and on: at a steady rate, and as fast as it goes. What journald uses is not the server's."""
+
+    def steady(server):
+        clients.fetch(fetch, server.url(PAGE), ACTIVE // 2, 3 * RATE, RATE)
+        return 3 * RATE, None
+
+    def fastest(server):
+        report = clients.wrk(server.url(PAGE))
+        return report.requests, report.per_second
+
+    def measure(server):
+        with journal.logging(server) as (logging, journald):
+            logging.check(PAGE, (server.root / PAGE).read_bytes())
+            clients.fetch(fetch, logging.url(PAGE), 100, 2000)
+            figures = {}
+            for name, load in [("steady", steady), ("fastest", fastest)]:
+                for column, of in [("off", server), ("on", logging), ("on", logging), ("off", server)]:
+                    before, written = of.cpu_seconds(), journald()
+                    requests, rate = load(of)
+                    part = figures.setdefault(f"{name}_{column}", [])
+                    part.append(((of.cpu_seconds() - before) / requests * 1e6, rate, (journald() - written) / requests * 1e6))
+        cost = {name: statistics.mean(cost for cost, _, _ in parts) for name, parts in figures.items()}
+        rate = {name: statistics.mean(rate for _, rate, _ in figures[f"fastest_{name}"]) for name in ("off", "on")}
+        return {
+            "off": cost["steady_off"], "on": cost["steady_on"], "ratio": cost["steady_on"] / cost["steady_off"],
+            "journald": statistics.mean(written for _, _, written in figures["steady_on"]),
+            "rate_off": rate["off"], "rate_on": rate["on"], "lost": 100 * (1 - rate["on"] / rate["off"]),
+            "journald_fastest": statistics.mean(written * rate for _, rate, written in figures["fastest_on"]) / 1e4,
+        }
+
+    return measure
 
 
 def process_of(thread):

@@ -1,12 +1,14 @@
-//! A client that costs little, so that the server has the machine. `fetch URL CONNECTIONS REQUESTS` fetches the file so
-//! often, over connections that stay open, and drops the content inside the kernel. It prints requests, bytes and seconds.
-//! Anything but 200 with the same length each time is an error.
+//! A client that costs little, so that the server has the machine. `fetch URL CONNECTIONS REQUESTS [RATE]` fetches the file so
+//! often, over connections that stay open and take turns, and drops the content inside the kernel; with a rate, so many
+//! times a second at even intervals. It prints requests, bytes and seconds. Anything but 200 is an error.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -23,8 +25,10 @@ struct Download {
 
 fn main() -> Outcome<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [url, connections, requests] = &arguments[..] else {
-        return Err("usage: fetch URL CONNECTIONS REQUESTS".into());
+    let (url, connections, requests, rate) = match &arguments[..] {
+        [url, connections, requests] => (url, connections, requests, None),
+        [url, connections, requests, rate] => (url, connections, requests, Some(rate.parse::<u32>()?)),
+        _ => return Err("usage: fetch URL CONNECTIONS REQUESTS [RATE]".into()),
     };
     let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).ok_or("not an http URL")?;
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -39,24 +43,29 @@ fn main() -> Outcome<()> {
         downloads.push(Download { stream, head: Vec::new(), remaining: None });
     }
     let started = Instant::now();
+    let due = |number: usize| rate.map_or(started, |rate| started + Duration::from_secs(1) * number as u32 / rate);
+    let mut idle: VecDeque<usize> = (0..connections).collect();
     let (mut asked, mut done, mut bytes) = (0, 0, 0);
-    for download in downloads.iter_mut().take(requests) {
-        download.stream.write_all(request.as_bytes())?;
-        asked += 1;
-    }
     let mut events = [EpollEvent::empty(); 64];
     let mut trash = vec![0; 1 << 20];
     while done < requests {
-        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        while asked < requests && due(asked) <= Instant::now() {
+            let Some(next) = idle.pop_front() else { break };
+            downloads[next].stream.write_all(request.as_bytes())?;
+            asked += 1;
+        }
+        // Another request is due before an answer may come: epoll's milliseconds are too long for that.
+        let is_next = asked < requests && !idle.is_empty();
+        if is_next {
+            sleep(due(asked).saturating_duration_since(Instant::now()));
+        }
+        let ready = epoll.wait(&mut events, if is_next { EpollTimeout::ZERO } else { EpollTimeout::NONE })?;
         for event in &events[..ready] {
-            let download = &mut downloads[event.data() as usize];
-            let Some(length) = download.go_on(&mut trash)? else { continue };
+            let number = event.data() as usize;
+            let Some(length) = downloads[number].go_on(&mut trash)? else { continue };
             done += 1;
             bytes += length;
-            if asked < requests {
-                download.stream.write_all(request.as_bytes())?;
-                asked += 1;
-            }
+            idle.push_back(number);
         }
     }
     println!("{done} requests, {bytes} bytes, {} seconds", started.elapsed().as_secs_f64());

@@ -1,0 +1,90 @@
+"""The server under test behind sockets that it gets as from systemd, one for visitors and one for metrics."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from journald import wait_until
+
+# In struct tcp_info; of a listening socket it is the length of its queue.
+UNACKED = 24
+
+
+class Server:
+    """Two workers for `root`, with `options`; `listener` is what visitors connect to. Its log goes to a file, or to `pipe`."""
+
+    def __init__(self, binary, root, options=(), listener=None, is_journal=False, pipe=None):
+        self.root = root
+        self.listener = listener or listen(socket.AF_INET, ("127.0.0.1", 0))
+        self.address = self.listener.getsockname()
+        self.metrics_listener = listen(socket.AF_INET, ("127.0.0.1", 0))
+        self.output = root.parent / "output"
+        activate = 'exec 3<&0 4<&1 </dev/null >/dev/null; exec "$0" "$@"'
+        variables = {"LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:metrics", "OTUS_USER": "root"}
+        with open(self.output, "wb") as output:
+            status = os.fstat(output.fileno())
+            if is_journal:
+                variables["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
+            self.process = subprocess.Popen(
+                ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
+                env={"PATH": os.environ["PATH"], **variables},
+                stdin=self.listener, stdout=self.metrics_listener, stderr=pipe or output,
+            )
+        wait_until("the server to be ready", lambda: self.process.poll() is not None or self.is_ready())
+        if self.process.returncode is not None:
+            raise RuntimeError(f"the server ended: {self.said()}")
+
+    def is_ready(self):
+        # If the server has ended, nobody ever answers: its sockets are still there.
+        with contextlib.suppress(OSError):
+            return self.metrics(0.5)["otus_workers_ready"] == 2
+
+    def url(self, name=""):
+        return f"http://127.0.0.1:{self.address[1]}/{name}"
+
+    def said(self):
+        return self.output.read_text(errors="replace")
+
+    def metrics(self, patience=10):
+        """{name with labels: value}"""
+        address = f"http://127.0.0.1:{self.metrics_listener.getsockname()[1]}/metrics"
+        with urllib.request.urlopen(address, timeout=patience) as answer:
+            samples = re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", answer.read().decode(), re.MULTILINE)
+        return {name: float(value) for name, value in samples}
+
+    def queue(self):
+        """How many connections wait to be accepted."""
+        return struct.unpack_from("=I", self.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), UNACKED)[0]
+
+    def workers(self):
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def stop(self, patience=20):
+        """In peace: what it has to log is logged before it ends."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(patience)
+
+    def close(self):
+        if self.process.poll() is None:
+            for pid in [*self.workers(), self.process.pid]:
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self.listener.close()
+        self.metrics_listener.close()
+
+
+def listen(family, address):
+    listener = socket.socket(family)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listener.bind(address)
+    listener.listen(4096)
+    return listener
