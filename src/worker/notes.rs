@@ -8,6 +8,10 @@ use crate::clock;
 use crate::http::{Coding, Request, response};
 use crate::sockets::Client;
 
+/// How many answers of a connection may be on their way at once: a client that takes none does not fill the memory with
+/// records.
+const MOST: usize = 32;
+
 /// The notes on a connection.
 #[derive(Debug)]
 pub struct Notes {
@@ -60,6 +64,11 @@ impl Notes {
         let Some(known) = access else { return Notes::none() };
         let (client, connection) = known.visitor(client);
         Notes { access, client, connection, since_ns: clock::now_ns(), ..Notes::none() }
+    }
+
+    /// Whether there is room for another answer.
+    pub fn have_room(&self) -> bool {
+        self.pending.len() < MOST
     }
 
     /// Why the connection is about to end.

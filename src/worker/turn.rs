@@ -175,6 +175,7 @@ impl Desk {
             && connection.span.is_none()
             && connection.parts.is_empty()
             && self.output.len() < OUTPUT_BYTES
+            && connection.notes.have_room()
         {
             let mut storage = request::storage();
             match request::parse(self.input.unread(), &mut storage, &worker.limits) {
