@@ -2,6 +2,7 @@
 
 mod effective;
 mod reading;
+mod values;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::failure::Failure;
-use crate::http::{Limits, limits, media_type};
+use crate::http::Limits;
 use crate::log::{self, Destination};
 
 pub use effective::Effective;
@@ -85,7 +86,7 @@ pub struct Options {
     pub host: String,
 
     /// TCP port to listen on; 0 takes a free one and prints it
-    #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = port, help_heading = "Address")]
+    #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = values::port, help_heading = "Address")]
     pub port: u16,
 
     /// Document root: the directory whose files are served
@@ -99,7 +100,7 @@ pub struct Options {
     pub user: Option<String>,
 
     /// Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between
-    #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = mime, help_heading = "Site")]
+    #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = values::mime, help_heading = "Site")]
     pub mime: Vec<(String, String)>,
 
     /// File with media types and their extensions, such as /etc/mime.types [default: none]
@@ -107,89 +108,89 @@ pub struct Options {
     pub mime_types: Option<PathBuf>,
 
     /// List what a directory holds where it has no index.html, as a page or, if asked for, as JSON
-    #[arg(long, env = "OTUS_LISTING", value_parser = yes_or_no, help_heading = "Site")]
+    #[arg(long, env = "OTUS_LISTING", value_parser = values::yes_or_no, help_heading = "Site")]
     pub listing: bool,
 
     /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
-    #[arg(long, env = "OTUS_DOTFILES", value_parser = yes_or_no, help_heading = "Site")]
+    #[arg(long, env = "OTUS_DOTFILES", value_parser = values::yes_or_no, help_heading = "Site")]
     pub dotfiles: bool,
 
     /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
-    #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = charset, help_heading = "Site")]
+    #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = values::charset, help_heading = "Site")]
     pub charset: Option<String>,
 
     /// Worker processes [default: the processors that this process may use]
     #[arg(short, long, env = "OTUS_WORKERS", value_name = "N", default_value_t = processors(),
-          hide_default_value = true, value_parser = workers, help_heading = "Capacity")]
+          hide_default_value = true, value_parser = values::workers, help_heading = "Capacity")]
     pub workers: usize,
 
     /// Most request threads in each worker
-    #[arg(long, env = "OTUS_MAX_THREADS", value_name = "N", default_value_t = 256, value_parser = threads,
+    #[arg(long, env = "OTUS_MAX_THREADS", value_name = "N", default_value_t = 256, value_parser = values::threads,
           help_heading = "Capacity")]
     pub max_threads: usize,
 
     /// Most open connections, all workers together; further ones wait in the listen queue
-    #[arg(long, env = "OTUS_MAX_CONNECTIONS", value_name = "N", default_value_t = 16384, value_parser = connections,
+    #[arg(long, env = "OTUS_MAX_CONNECTIONS", value_name = "N", default_value_t = 16384, value_parser = values::connections,
           help_heading = "Capacity")]
     pub max_connections: usize,
 
     /// Most open connections of one client: an IPv4 address, or a /64 of IPv6; further ones get 503 [default: no limit]
-    #[arg(long, env = "OTUS_MAX_PER_CLIENT", value_name = "N", value_parser = connections, help_heading = "Capacity")]
+    #[arg(long, env = "OTUS_MAX_PER_CLIENT", value_name = "N", value_parser = values::connections, help_heading = "Capacity")]
     pub max_per_client: Option<usize>,
 
     /// Memory for small files in each worker, in bytes or with k, m or g; 0 keeps none
-    #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = bytes,
+    #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = values::bytes,
           help_heading = "Capacity")]
     pub cache_size: usize,
 
     /// Longest request line, in bytes or with k; longer ones get 414
-    #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = head_bytes,
+    #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = values::head_bytes,
           help_heading = "Requests")]
     pub max_request_line: usize,
 
     /// Longest request head, in bytes or with k; longer ones get 431
-    #[arg(long, env = "OTUS_MAX_HEAD", value_name = "BYTES", default_value = "16k", value_parser = head_bytes,
+    #[arg(long, env = "OTUS_MAX_HEAD", value_name = "BYTES", default_value = "16k", value_parser = values::head_bytes,
           help_heading = "Requests")]
     pub max_head: usize,
 
     /// Most field lines in a request head; more get 431
-    #[arg(long, env = "OTUS_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = fields,
+    #[arg(long, env = "OTUS_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = values::fields,
           help_heading = "Requests")]
     pub max_fields: usize,
 
     /// Requests after which a connection is closed
-    #[arg(long, env = "OTUS_MAX_REQUESTS", value_name = "N", default_value_t = 1_000_000, value_parser = requests,
+    #[arg(long, env = "OTUS_MAX_REQUESTS", value_name = "N", default_value_t = 1_000_000, value_parser = values::requests,
           help_heading = "Requests")]
     pub max_requests: usize,
 
     /// Seconds in which a whole request head must arrive, else 408
-    #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = seconds,
+    #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = values::seconds,
           help_heading = "Patience")]
     pub head_timeout: Duration,
 
     /// Seconds that a connection may wait for its next request
-    #[arg(long, env = "OTUS_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = seconds,
+    #[arg(long, env = "OTUS_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = values::seconds,
           help_heading = "Patience")]
     pub idle_timeout: Duration,
 
     /// Seconds over which a slow client must take --min-rate bytes a second, else its download is cut
-    #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
+    #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = values::seconds,
           help_heading = "Patience")]
     pub send_timeout: Duration,
 
     /// Bytes a second that a slow client must take, over --send-timeout; in bytes or with k
-    #[arg(long, env = "OTUS_MIN_RATE", value_name = "BYTES", default_value = "100", value_parser = bytes,
+    #[arg(long, env = "OTUS_MIN_RATE", value_name = "BYTES", default_value = "100", value_parser = values::bytes,
           help_heading = "Patience")]
     pub min_rate: usize,
 
     /// Seconds that requests in flight get to finish when the server is stopped or reloaded
-    #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds,
+    #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = values::seconds,
           help_heading = "Patience")]
     pub drain_timeout: Duration,
 
     /// Seconds without a connection after which the server leaves, and its socket starts it again for the next
     /// [default: never]
-    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = idle_exit, help_heading = "Patience")]
+    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = values::idle_exit, help_heading = "Patience")]
     pub idle_exit: Option<Duration>,
 
     /// Where each request is recorded: journal; stderr, as JSON; off; errors alone, where the rest of the log goes
@@ -199,13 +200,13 @@ pub struct Options {
     pub access_log: AccessLog,
 
     /// Records a second, all workers together; further requests are summed, errors have as many of their own
-    #[arg(long, env = "OTUS_LOG_RATE", value_name = "N", default_value_t = 1000, value_parser = rate,
+    #[arg(long, env = "OTUS_LOG_RATE", value_name = "N", default_value_t = 1000, value_parser = values::rate,
           help_heading = "Log")]
     pub log_rate: u64,
 
     /// Record what stands behind the ? of targets and referers: yes or no
     #[arg(long, env = "OTUS_LOG_QUERY", value_name = "YES", default_value = "yes", action = clap::ArgAction::Set,
-          value_parser = yes_or_no, help_heading = "Log")]
+          value_parser = values::yes_or_no, help_heading = "Log")]
     pub log_query: bool,
 
     /// How much of a client's address to record: full, its net (/24 of IPv4, /48 of IPv6), or none
@@ -213,7 +214,7 @@ pub struct Options {
     pub log_address: Address,
 
     /// Log every request and connection that ends early
-    #[arg(short, long, env = "OTUS_DEBUG", value_parser = yes_or_no,
+    #[arg(short, long, env = "OTUS_DEBUG", value_parser = values::yes_or_no,
           help_heading = "Log")]
     pub debug: bool,
 }
@@ -287,88 +288,6 @@ fn default_access_log() -> &'static str {
     if log::is_journal(io::stderr()) { "journal" } else { "off" }
 }
 
-fn rate(text: &str) -> Result<u64, String> {
-    count(text, 0, 1_000_000).map(|number| number as u64)
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Ok(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Ok(false),
-        _ => Err("give yes or no".into()),
-    }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "a port is a number from 0 to 65535".into())
-}
-
-fn workers(text: &str) -> Result<usize, String> {
-    count(text, 1, 1024)
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    count(text, 1, 32_768)
-}
-
-fn connections(text: &str) -> Result<usize, String> {
-    count(text, 1, 10_000_000)
-}
-
-fn fields(text: &str) -> Result<usize, String> {
-    count(text, 1, limits::FIELDS)
-}
-
-fn requests(text: &str) -> Result<usize, String> {
-    count(text, 1, usize::MAX)
-}
-
-fn head_bytes(text: &str) -> Result<usize, String> {
-    let range = 512..=1 << 20;
-    bytes(text).ok().filter(|number| range.contains(number)).ok_or_else(|| "give a size from 512 to 1024k".into())
-}
-
-fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("give a number from {least} to {most}"))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
-}
-
-/// systemd.unit(5), StartLimitBurst=: five starts within ten seconds, and neither service nor socket are started again.
-fn idle_exit(text: &str) -> Result<Duration, String> {
-    let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
-    long_enough.ok_or_else(|| {
-        "give whole seconds, from 3 to 86400; after less, systemd would find that it starts too often".into()
-    })
-}
-
-fn bytes(text: &str) -> Result<usize, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
-        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    number.ok_or_else(|| "give a number of bytes, such as 65536, 64k or 8m".into())
-}
-
-fn mime(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').map(|(extension, of)| (extension.trim_start_matches('.'), of));
-    let pair = pair.filter(|(extension, of)| !extension.is_empty() && media_type::is_media_type(of));
-    let pair = pair.map(|(extension, of)| (extension.to_string(), of.to_string()));
-    pair.ok_or_else(|| "give an extension and its media type, such as wasm=application/wasm".into())
-}
-
-fn charset(text: &str) -> Result<String, String> {
-    let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
-    is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::reading::sentence;
@@ -395,16 +314,6 @@ mod tests {
     #[test]
     fn the_last_of_several_counts() {
         assert_eq!(options(&["-p=81", "--port=82"]).port, 82);
-    }
-
-    #[test]
-    fn sizes_have_suffixes() {
-        assert_eq!(bytes("65536"), Ok(65536));
-        assert_eq!(bytes("64k"), Ok(65536));
-        assert_eq!(bytes("8M"), Ok(8 << 20));
-        for wrong in ["", "k", "-1", "8mb", "99999999999g"] {
-            assert!(bytes(wrong).is_err(), "{wrong:?}");
-        }
     }
 
     #[test]
