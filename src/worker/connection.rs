@@ -12,11 +12,10 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
 use super::input::Input;
-use super::notes::Notes;
+use super::notes::{Answer, Notes, Question};
 use crate::catalog;
 use crate::clients::Seat;
 use crate::clock;
-use crate::http::request::Method;
 use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
 use crate::sys;
@@ -287,14 +286,10 @@ impl Connection {
         self.slab.add(Counter::InFlight, 1);
     }
 
-    /// Counts a request whose answer is now to be sent.
-    pub fn count_request(&self, method: Method, status: u16) {
-        self.slab.count_request(method, status);
-    }
-
-    /// When the first request had arrived of those that are not yet wholly answered, in nanoseconds of [`clock::now_ns`].
-    pub fn since_ns(&self) -> u64 {
-        self.since_ns
+    /// Counts and notes an answer that is now to be sent.
+    pub fn count_answer(&mut self, question: Question, answer: &Answer) {
+        self.slab.count_request(question.method(), answer.status);
+        self.notes.add(question, self.requests, self.since_ns, answer);
     }
 
     /// Counts the answers that are now wholly sent, or whose client is gone.

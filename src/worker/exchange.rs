@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::connection::{Connection, Part, Span, Then};
-use super::notes::{Answer, Notes};
+use super::notes::{Answer, Notes, Question};
 use crate::catalog;
 use crate::clock::{self, Date};
 use crate::http::request::{self, Body, Method};
@@ -60,18 +60,9 @@ pub fn answer(
     if result.is_ok() {
         tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
     }
-    connection.count_request(request.method, status);
-    let answer = Answer {
-        request: connection.requests,
-        since_ns: connection.since_ns(),
-        status,
-        output,
-        begin,
-        content,
-        coding,
-        cause: result.as_ref().err().map(|refusal| refusal as &dyn Display).or(cause.as_ref().map(|cause| cause as _)),
-    };
-    connection.notes.answer(request, &answer);
+    let refusal = result.as_ref().err().map(|refusal| refusal as &dyn Display);
+    let cause = refusal.or(cause.as_ref().map(|cause| cause as _));
+    connection.count_answer(Question::Request(request), &Answer { status, output, begin, content, coding, cause });
 }
 
 /// Appends the answer to `bytes`, which are no request; after it the connection ends.
@@ -90,19 +81,7 @@ pub fn refuse(
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
     let begin = output.len();
     response::error(output, context, refusal.status());
-    let status = refusal.status().code();
-    connection.count_request(Method::Unknown, status);
-    let answer = Answer {
-        request: connection.requests,
-        since_ns: connection.since_ns(),
-        status,
-        output,
-        begin,
-        content: None,
-        coding: Coding::Identity,
-        cause: Some(refusal),
-    };
-    connection.notes.refuse(bytes, &answer);
+    connection.count_answer(Question::Garbage(bytes), &page(refusal.status(), output, begin, refusal));
 }
 
 /// Answers a connection that there may not be, with whatever came on it; `send` says how much of the answer it could send.
@@ -117,22 +96,16 @@ pub fn turn_away(
     let status = Status::ServiceUnavailable;
     let method = request::method_of_refused(bytes);
     response::error(output, Context { date: scratch.date.now(), keep_alive: false, method }, status);
-    notes.refuse(
-        bytes,
-        &Answer {
-            request: 1,
-            since_ns,
-            status: status.code(),
-            output,
-            begin: 0,
-            content: None,
-            coding: Coding::Identity,
-            cause: Some(&"its client has as many connections as it may"),
-        },
-    );
+    let cause = "its client has as many connections as it may";
+    notes.add(Question::Garbage(bytes), 1, since_ns, &page(status, output, 0, &cause));
     let sent = send(output);
     let now_ns = clock::now_ns();
     notes.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - since_ns);
+}
+
+/// An answer that is a page of this server's own.
+fn page<'a>(status: Status, output: &'a [u8], begin: usize, cause: &'a dyn Display) -> Answer<'a> {
+    Answer { status: status.code(), output, begin, content: None, coding: Coding::Identity, cause: Some(cause) }
 }
 
 /// What was said, for the access log.

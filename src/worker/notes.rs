@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use crate::access::{Access, Asked, Record};
 use crate::clock;
+use crate::http::request::Method;
 use crate::http::{Coding, Request, response};
 use crate::sockets::Client;
 
@@ -33,12 +34,27 @@ struct Note {
     content: u64,
 }
 
-/// What is to be noted of an answer, besides what was asked.
+/// What an answer is to.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'a> {
+    /// A request.
+    Request(&'a Request<'a, 'a>),
+    /// Bytes that are no request.
+    Garbage(&'a [u8]),
+}
+
+impl Question<'_> {
+    /// The method that is asked for.
+    pub fn method(&self) -> Method {
+        match self {
+            Question::Request(request) => request.method,
+            Question::Garbage(_) => Method::Unknown,
+        }
+    }
+}
+
+/// What is to be noted of an answer.
 pub struct Answer<'a> {
-    /// Which request of its connection it answers, from 1.
-    pub request: u64,
-    /// When the request came, in nanoseconds of the monotonic clock.
-    pub since_ns: u64,
     /// Its status.
     pub status: u16,
     /// What is sent, as far as it is in memory.
@@ -78,21 +94,15 @@ impl Notes {
         }
     }
 
-    /// Notes the answer to a request.
-    pub fn answer(&mut self, request: &Request, answer: &Answer) {
-        self.add(answer, |record, access| record.describe(request, access.with_query()));
-    }
-
-    /// Notes the answer to bytes that are no request.
-    pub fn refuse(&mut self, bytes: &[u8], answer: &Answer) {
-        self.add(answer, |record, access| record.describe_garbage(bytes, access.with_query()));
-    }
-
-    fn add(&mut self, answer: &Answer, describe: impl FnOnce(&mut Record, &Access)) {
+    /// Notes an answer to request number `number` of the connection, which came at `since_ns` of the monotonic clock.
+    pub fn add(&mut self, question: Question, number: u64, since_ns: u64, answer: &Answer) {
         let Some(access) = self.access else { return };
-        let mut record = access.begin(answer.status, answer.since_ns / 1_000_000_000);
-        describe(&mut record, access);
-        (record.client, record.connection, record.request) = (self.client, self.connection, answer.request);
+        let mut record = access.begin(answer.status, since_ns / 1_000_000_000);
+        match question {
+            Question::Request(request) => record.describe(request, access.with_query()),
+            Question::Garbage(bytes) => record.describe_garbage(bytes, access.with_query()),
+        }
+        (record.client, record.connection, record.request) = (self.client, self.connection, number);
         record.coding = answer.coding;
         answer.cause.iter().for_each(|cause| record.explain(cause));
         let begin = answer.begin;
