@@ -72,8 +72,9 @@ find_leader() {
     leader=$(pgrep --parent "$nspawn" --exact systemd) && [ -n "$leader" ]
 }
 
+# Degraded as well, which is a failing status: Debian's fail2ban does not start as it comes.
 is_up() {
-    inside systemctl is-system-running | grep -E 'running|degraded'
+    [[ $(inside systemctl is-system-running) =~ ^(running|degraded)$ ]]
 }
 
 inside() {
