@@ -23,7 +23,9 @@ def logging(server):
     """Starts journald, and beside `server` another one like it that logs into it. Gives that one and a function that tells
     journald's CPU seconds."""
     command = ["unshare", "--mount", "--net", "sh", "-ec", SCRIPT]
-    journald = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    journald = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )
     run = Path(f"/proc/{journald.pid}/root/run")
     try:
         deadline = time.monotonic() + 10
@@ -31,7 +33,8 @@ def logging(server):
             if journald.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"journald does not start (this row needs root): {journald.stderr.read().decode()}")
             time.sleep(0.01)
-        other = servers.Running(into(server.server, journald.pid), server.folder / f"log-{time.monotonic_ns()}", server.root)
+        folder = server.folder / f"log-{time.monotonic_ns()}"
+        other = servers.Running(into(server.server, journald.pid), folder, server.root)
         try:
             yield other, lambda: time.clock_gettime(servers.process_clock(journald.pid))
         finally:

@@ -90,7 +90,7 @@ def machine(options, known, rows):
         f"- Machine: {model[1] if model else platform.machine()}, {os.cpu_count()} cores (clients and servers share them); {system}, Linux {platform.release()}; load {load:.1f} (5 min)",
         "- Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()),
         f"- Command: `{shlex.join(command)}`",
-        f"- Figures: median (lowest-highest) of {options.rounds} interleaved rounds; every server with {servers.WORKERS} workers and no access log; no request failed",
+        f"- Figures: median (lowest-highest) of {options.rounds} interleaved rounds; every server with {servers.WORKERS} workers, and no access log but in the row about it; no request failed",
         "- Ratios: server CPU time of otus-httpd to that of the peer, within a round; below 1 is cheaper. \"nginx tuned\" is the cheaper of its two configurations",
     ]
 

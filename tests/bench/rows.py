@@ -155,10 +155,12 @@ def everything(fetch):
             [ours("others' p99, to that before", "growth", 2.0, "x")], fresh=True,
         ),
         Row(
-            "access-log", "The access log", f"{states.RATE} requests/s over 50 connections, then wrk -t1 -c100 -d2s; a journald of its own",
+            "access-log", "The access log",
+            f"{states.RATE} requests/s over 50 connections, then wrk -t1 -c100 -d2s; a journald of its own",
             ["otus"], "test.html", states.access_log(fetch),
             [("off", "CPU µs/request, log off", 2), ("on", "on", 2), ("ratio", "Ratio", 2), ("journald", "journald, µs/request", 2),
-             ("rate_off", "Fastest, off: requests/s", 0), ("rate_on", "on", 0), ("lost", "Lost, %", 1), ("journald_fastest", "journald, % of a core", 1)],
+             ("rate_off", "Fastest, off: requests/s", 0), ("rate_on", "on", 0), ("lost", "Lost, %", 1),
+             ("journald_fastest", "journald, % of a core", 1)],
             [ours(f"itself without, at {states.RATE}/s", "ratio", 1.3, "x"), ours("requests/s lost at full speed", "lost", 10, "%")],
         ),
         Row(

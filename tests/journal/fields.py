@@ -66,8 +66,10 @@ def requests(check, scene):
         # The server may have to wait for a processor before it notes that it has sent the last byte.
         duration = int(records.get(port, {}).get("DURATION_US", 1e9))
         check.expect(duration <= took * 1e6 + LATE_US, f"{duration} us, {took:.4f} s for the client")
-    plain = {"HTTP_METHOD": "GET", "HTTP_TARGET": "/page.html", "HTTP_STATUS": "200", "REQUEST": "1", "BYTES_SENT": str(PAGE)}
-    compare(check, records.get(bare, {}), {**plain, "CLIENT_ADDRESS": "127.0.0.1"})
+    compare(check, records.get(bare, {}), {
+        "HTTP_METHOD": "GET", "HTTP_TARGET": "/page.html", "HTTP_STATUS": "200", "REQUEST": "1", "BYTES_SENT": str(PAGE),
+        "CLIENT_ADDRESS": "127.0.0.1",
+    })
     check.expect('"GET /page.html HTTP/1.0" 200' in records.get(bare, {}).get("MESSAGE", ""), "HTTP/1.0 is told")
     check.note(f"{len(records)} records")
 
@@ -92,11 +94,10 @@ def no_requests(check, scene):
     server = scene.start("--head-timeout=1", "--idle-timeout=1")
     refused = {"HTTP_STATUS": "400", "REQUEST": "1", "CLIENT_ADDRESS": "127.0.0.1", "CAUSE": any}
     clients = {}
-    for sent, line in [(b"\x16\x03\x01\x02\x00\xff\r\n\r\n", b"\x16\x03\x01\x02\x00\xff"), (b'no "request"\r\nA: b\r\n\r\n', b'no "request"'),
-                       (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /a b HTTP/1.1"), (b"GET /page.html HTTP/1.1\r\n\r\n", b"GET /page.html HTTP/1.1"),
-                       (b"HEAD /page.html HTTP/3.0\r\n\r\n", b"HEAD /page.html HTTP/3.0")]:
-        client = Client(server.address).send(sent)
-        status, length = client.answer(is_head=sent.startswith(b"HEAD"))
+    for line, rest in [(b"\x16\x03\x01\x02\x00\xff", b""), (b'no "request"', b"A: b\r\n"), (b"GET /a b HTTP/1.1", b"Host: a\r\n"),
+                       (b"GET /page.html HTTP/1.1", b""), (b"HEAD /page.html HTTP/3.0", b"")]:
+        client = Client(server.address).send(line + b"\r\n" + rest + b"\r\n")
+        status, length = client.answer(is_head=line.startswith(b"HEAD"))
         clients[client] = line, {**refused, "HTTP_STATUS": str(status), "BYTES_SENT": str(length)}
     late = Client(server.address).send(b"GET /page.html HT")
     silent = Client(server.address)
@@ -143,7 +144,10 @@ def cut(check, scene):
     took_us = (time.monotonic() - begin) * 1e6
     slow.close()
     records = {int(one["CLIENT_PORT"]): one for one in individual(scene.stopped())}
-    wanted = {"HTTP_METHOD": "GET", "HTTP_TARGET": "/large", "HTTP_HOST": "test", "HTTP_STATUS": "200", "REQUEST": "1", "CLIENT_ADDRESS": "127.0.0.1"}
+    wanted = {
+        "HTTP_METHOD": "GET", "HTTP_TARGET": "/large", "HTTP_HOST": "test", "HTTP_STATUS": "200", "REQUEST": "1",
+        "CLIENT_ADDRESS": "127.0.0.1",
+    }
     compare(check, records.get(slow.port, {}), {**wanted, "BYTES_SENT": str(LARGE)})
     sent = records.get(leaving.port, {}).get("BYTES_SENT", "0")
     compare(check, records.get(leaving.port, {}), {**wanted, "BYTES_SENT": sent, "CAUSE": any})

@@ -12,9 +12,10 @@ SEED, REQUESTS = 20261122, 600
 KEPT = {"HTTP_TARGET": 256, "HTTP_REFERER": 64, "HTTP_USER_AGENT": 64, "RANGE": 32}
 
 PIECES = [
-    b"\nMESSAGE=forged\nPRIORITY=0\n", b"\r\nHTTP_STATUS=200\r\n", b'" 200 5 "-" "-"\n127.0.0.1 - - [', b"\\", b"\\x0a", b"\\n", b'"',
-    b"%0AMESSAGE=forged", b"\x1b[2J\x1b]0;forged\x07", b"\x00", b"\x7f", b"\t", b"\xe2\x80\xa8", b"\xc2\x85", b"\xff\xfe", b"\xf0\x9f\xa6\x89",
-    b"\xc3", b"...", b"{\"a\":1}", b"${jndi:x}", b"<script>", b"'", b"TARGET=access_dropped", b"=", b" ", b"MESSAGE\n\x05\0\0\0\0\0\0\0forged\n",
+    b"\nMESSAGE=forged\nPRIORITY=0\n", b"\r\nHTTP_STATUS=200\r\n", b'" 200 5 "-" "-"\n127.0.0.1 - - [', b"\\", b"\\x0a", b"\\n",
+    b'"', b"%0AMESSAGE=forged", b"\x1b[2J\x1b]0;forged\x07", b"\x00", b"\x7f", b"\t", b"\xe2\x80\xa8", b"\xc2\x85", b"\xff\xfe",
+    b"\xf0\x9f\xa6\x89", b"\xc3", b"...", b"{\"a\":1}", b"${jndi:x}", b"<script>", b"'", b"TARGET=access_dropped", b"=", b" ",
+    b"MESSAGE\n\x05\0\0\0\0\0\0\0forged\n",
 ]
 
 # journald's own trusted fields begin with an underscore; no client may have one, nor these values.
@@ -49,14 +50,15 @@ def forge(dice):
 
 
 def clients_forge_nothing(check, scene):
-    """What a client sends stands where it belongs, and nowhere else. What the server refuses is told as bytes, not as a request."""
+    """What a client sends stands where it belongs, and nowhere else. What is refused is told as bytes, not as a request."""
     server = scene.start()
     dice = random.Random(SEED)
     sent = {}
     for _ in range(REQUESTS):
         parts = forge(dice)
         target, referer, agent, ranges = parts
-        data = b"GET %s HTTP/1.1\r\nHost: a\r\nReferer: %s\r\nUser-Agent: %s\r\nRange: %s\r\n\r\n" % (target, referer, agent, ranges)
+        fields = b"Host: a\r\nReferer: %s\r\nUser-Agent: %s\r\nRange: %s\r\n" % (referer, agent, ranges)
+        data = b"GET %s HTTP/1.1\r\n%s\r\n" % (target, fields)
         with Client(server.address) as client:
             client.send(data)
             status, _ = client.answer()

@@ -80,15 +80,22 @@ def odd_access(fields):
         told |= {"method": fields.get("HTTP_METHOD"), "target": in_message(fields.get("HTTP_TARGET", "-"))}
         if version not in ("HTTP/1.0", "HTTP/1.1"):
             yield f"the version is {version!r}"
-    yield from (f"MESSAGE has {seen[name]!r} and not {text!r}" for name, text in told.items() if not is_same(seen[name], text))
-    if abs(calendar.timegm(time.strptime(found["time"], "%d/%b/%Y:%H:%M:%S")) - time.time()) > 120:
+    wrong = [(seen[name], text) for name, text in told.items() if not is_same(seen[name], text)]
+    yield from (f"MESSAGE has {in_message!r} and not {text!r}" for in_message, text in wrong)
+    if abs(ended(fields) - time.time()) > 120:
         yield f"the time is {found['time']}"
     if fields["PRIORITY"] != ("3" if status >= "5" else "5" if status >= "4" else "6"):
         yield f"PRIORITY is {fields['PRIORITY']} with {status}"
 
 
+def ended(fields):
+    """When the request did, in seconds since the epoch."""
+    told = COMBINED.fullmatch(fields["MESSAGE"])["time"]
+    return calendar.timegm(time.strptime(told, "%d/%b/%Y:%H:%M:%S"))
+
+
 def is_same(in_message, in_field):
-    """Whether a text in MESSAGE is that of the field, or a beginning of it: quotes take more room there, so it is cut sooner."""
+    """Whether a text in MESSAGE is that of the field, or its beginning: quotes take more room there, so it is cut sooner."""
     return in_message == in_field or in_message.endswith("...") and in_field.startswith(in_message.removesuffix("..."))
 
 
