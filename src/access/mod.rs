@@ -133,7 +133,9 @@ impl Access {
             }
             self.slab.add(Counter::LogDue, 1);
         }
-        if !record.is_full || !self.budget(is_error).take(second) {
+        // That an answer was cut is worth a record, even one that has no more than its name.
+        let may_be_recorded = record.is_full || record.is_cut;
+        if !may_be_recorded || !self.budget(is_error).take(second) {
             let (is_first, rest) = self.sums.add(record);
             rest.into_iter().for_each(|record| self.put_away(record));
             if is_first {
