@@ -55,6 +55,10 @@
 //! costs as little as an event loop does, and a request that blocks still holds up nobody. epoll reports each change of a
 //! connection once (edge-triggered), so that parking one is no system call.
 //!
+//! The access log is a thread that may wait rather than a socket that must not: a journal that is slow for a second then loses
+//! nothing, and one that stands still costs records and no requests. What is dropped is a difference of counters in the
+//! [`scoreboard`], so that a worker that dies takes no number along.
+//!
 //! "Never stale" means that an answer is not older than its request: a look at the disk that came after a request had begun
 //! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
 
