@@ -386,14 +386,28 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
+impl Connection {
+    /// Leaves it to the end of the process, which closes it: the file that it sends may hang in closing.
+    pub fn abandon(mut self: Box<Self>, why: &'static str) {
+        self.notes.explain(why);
+        self.end();
+        std::mem::forget(self);
+    }
+
+    /// Counts and notes its end.
+    fn end(&mut self) {
         self.slab.subtract(Counter::Connections, 1);
         self.end_answers(false);
         if self.requests == 0 {
             self.slab.add(Counter::Unused, 1);
             self.notes.end_unused();
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

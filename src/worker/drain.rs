@@ -31,6 +31,7 @@ impl Drain {
     pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
         if now_ms >= self.until_ms {
             report_cut(worker);
+            worker.lot.sweep(|_| true, |connection| connection.abandon("the server stopped"));
             return true;
         }
         let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);

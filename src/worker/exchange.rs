@@ -44,7 +44,7 @@ pub fn answer(
     let result = content(worker, request, asked, connection, output, scratch);
     let result = result.inspect_err(|refusal| {
         output.truncate(begin);
-        report(worker, refusal, request.method_name, request.target);
+        report(worker, refusal, request.method_name, path(request));
         let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
         let status = refusal.status();
         let page = worker.site.error_page(status);
@@ -58,7 +58,8 @@ pub fn answer(
     let Sent { content, coding, cause } = *result.as_ref().unwrap_or(&Sent::PAGE);
     let status = response::status(&output[begin..]);
     if result.is_ok() {
-        tracing::debug!(path = request.target, status, "{} {}: {status}", request.method_name, request.target);
+        let path = path(request);
+        tracing::debug!(path, status, "{} {path}: {status}", request.method_name);
     }
     let refusal = result.as_ref().err().map(|refusal| refusal as &dyn Display);
     let cause = refusal.or(cause.as_ref().map(|cause| cause as _));
@@ -232,6 +233,11 @@ fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> 
         Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
     }
     Ok(())
+}
+
+/// What a request is for, as it was sent. What stands behind a `?` means nothing to a file, and may be nobody's business.
+fn path<'a>(request: &Request<'_, 'a>) -> &'a str {
+    request.target.split('?').next().unwrap_or_default()
 }
 
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.

@@ -158,6 +158,19 @@ def cut(check, scene):
         check.expect(500_000 <= duration <= took_us + LATE_US, f"{duration} us")
 
 
+def ended_by_server(check, scene):
+    """A download that takes longer than the server waits for it when it stops."""
+    server = scene.start("--drain-timeout=1")
+    with Client(server.address, receive_buffer=65536) as client:
+        client.send(request("/large")).socket.recv(65536)
+        server.stop()
+    records = individual(scene.written())
+    check.equal("records", [one.get("HTTP_TARGET") for one in records], ["/large"])
+    for one in records:
+        check.expect(one.get("CAUSE"), "no cause")
+        check.expect(0 < int(one["BYTES_SENT"]) < LARGE, f"{one['BYTES_SENT']} bytes")
+
+
 def pipelined(check, scene):
     """Requests that come together are told apart by their number, and connections by theirs."""
     server = scene.start()
@@ -237,6 +250,7 @@ CHECKS = {
     "fields of requests": requests,
     "bytes and connections without a request": no_requests,
     "downloads that are cut or slow": cut,
+    "a download that the server's end cuts": ended_by_server,
     "pipelined requests": pipelined,
     "clients' addresses": addresses,
     "a client that is turned away": turned_away,

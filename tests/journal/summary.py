@@ -85,6 +85,22 @@ def rate(check, scene):
     check.expect(seconds <= len(sums(records)) <= (seconds + 2) * len(workers), f"{len(sums(records))} sums")
 
 
+def cut(check, scene):
+    """What is cut has a record of its own, though there is none left for successes."""
+    server = scene.start("--log-rate=1")
+    with Client(server.address) as client:
+        client.send(request() * 50)
+        assert [client.answer()[0] for _ in range(50)] == [200] * 50
+        with Client(server.address, receive_buffer=65536) as leaving:
+            leaving.send(request("/large")).socket.recv(65536)
+            leaving.reset()
+        wait_until("the end of it", lambda: server.metrics()["otus_http_requests_in_flight"] == 0)
+    records = scene.stopped()
+    check.equal("requests", kinds(records), {"GET/200": 51})
+    found = [one.get("CAUSE") for one in individual(records) if one["HTTP_TARGET"] == "/large"]
+    check.expect(found and found[0], f"causes {found}")
+
+
 def slowest(check, scene):
     """The request that takes longest is named, though thousands are summed with it."""
     server = scene.start("--log-rate=1")
@@ -126,4 +142,5 @@ CHECKS = {
     "sums are exact": exact,
     "the rate": rate,
     "the slowest of a sum": slowest,
+    "an answer that is cut, among sums": cut,
 }
