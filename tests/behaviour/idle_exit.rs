@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -79,9 +79,13 @@ fn where_nobody_would_start_it_again_it_is_wrong_usage() {
 }
 
 /// Starts the server with the same socket again and again, as systemd does: whenever somebody waits there and no server runs.
-/// Returns how often.
-fn keep_started(site: &Site, listener: &TcpListener, notify: Option<PathBuf>, is_over: &AtomicBool) -> u32 {
-    let mut starts = 0;
+fn keep_started(
+    site: &Site,
+    listener: &TcpListener,
+    notify: Option<PathBuf>,
+    starts: &AtomicU32,
+    is_over: &AtomicBool,
+) {
     while !is_over.load(Relaxed) {
         let mut socket = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         if poll(&mut socket, PollTimeout::from(20u16)) != Ok(1) {
@@ -92,10 +96,18 @@ fn keep_started(site: &Site, listener: &TcpListener, notify: Option<PathBuf>, is
             setup = setup.env("NOTIFY_SOCKET", path);
         }
         let mut server = setup.socket(listener.try_clone().unwrap()).start();
-        starts += 1;
+        starts.fetch_add(1, Relaxed);
         assert_eq!(server.exit_status().code(), Some(0), "{}", server.log());
     }
-    starts
+}
+
+/// Sets it at its end, however that comes.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 fn visit(address: SocketAddr) {
@@ -106,41 +118,53 @@ fn visit(address: SocketAddr) {
 }
 
 fn pause(length: Duration) {
-    let begin = Instant::now();
-    while begin.elapsed() < length {
-        std::thread::park_timeout(length - begin.elapsed());
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
     }
 }
 
-/// How often each of them leaves while somebody comes.
-const ROUNDS: u32 = 5;
+/// How many servers, and how often each of them leaves while somebody comes.
+const SERVERS: u32 = 20;
+const ROUNDS: u32 = 2;
 
 #[test]
 fn no_request_is_lost_when_it_leaves() {
     let site = Site::with(&[("a", b"a")]);
-    std::thread::scope(|scope| {
-        for number in 0..8 {
-            let site = &site;
-            scope.spawn(move || hammer(site, number));
-        }
+    let starts: u32 = std::thread::scope(|scope| {
+        let hammers: Vec<_> = (0..SERVERS)
+            .map(|number| {
+                scope.spawn({
+                    let site = &site;
+                    move || hammer(site, number)
+                })
+            })
+            .collect();
+        hammers.into_iter().map(|hammer| hammer.join().unwrap()).sum()
     });
+    // Those that are told are there each time.
+    let least = SERVERS + SERVERS / 2 * ROUNDS;
+    assert!(starts > least, "they left {starts} times: others, too, while somebody came");
 }
 
 /// Visits around each moment at which a server leaves: half of the servers from just before, the others from the moment on at
-/// which it tells systemd, in small steps through its end and the next one's start.
-fn hammer(site: &Site, number: u32) {
+/// which it tells systemd, in small steps through its end and the next one's start. Returns how often it was started.
+fn hammer(site: &Site, number: u32) -> u32 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let is_over = AtomicBool::new(false);
+    let (starts, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
     // Whoever is told must listen: the socket holds few messages.
     let systemd = (!number.is_multiple_of(2)).then(Notifications::new);
-    let starts = std::thread::scope(|scope| {
-        let (listener, is_over, notify) = (&listener, &is_over, systemd.as_ref().map(Notifications::path));
-        let keeper = scope.spawn(move || keep_started(site, listener, notify, is_over));
+    std::thread::scope(|scope| {
+        let (listener, starts, is_over) = (&listener, &starts, &is_over);
+        let notify = systemd.as_ref().map(Notifications::path);
+        let keeper = scope.spawn(move || keep_started(site, listener, notify, starts, is_over));
+        let end = SetAtEnd(is_over);
         let mut last = Instant::now();
         visit(address);
         for round in 0..ROUNDS {
-            let step = round * 8 + number;
+            let step = round * SERVERS + number;
+            let before = starts.load(Relaxed);
             if let Some(systemd) = &systemd {
                 systemd.find("the end of it", |message| message.contains("STOPPING=1"));
                 pause(Duration::from_micros(u64::from(step) * 500));
@@ -153,14 +177,21 @@ fn hammer(site: &Site, number: u32) {
                 visit(address);
                 pause(Duration::from_micros(step * 300));
             }
+            if systemd.is_some() {
+                // Until then the one that leaves may have served them all.
+                wait_until("the next one", || {
+                    visit(address);
+                    starts.load(Relaxed) > before
+                });
+            }
             last = Instant::now();
         }
-        is_over.store(true, Relaxed);
+        drop(end);
         wait_until("the last one to leave", || {
             systemd.as_ref().map(Notifications::waiting);
             keeper.is_finished()
         });
-        keeper.join().unwrap()
+        keeper.join().unwrap();
     });
-    assert!(starts > 1, "it left at least once while somebody came");
+    starts.into_inner()
 }

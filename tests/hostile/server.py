@@ -19,9 +19,9 @@ DEFER_ACCEPT = 5
 
 
 class Server:
-    """Two workers for `root`, with `options`. Its log lies beside the root."""
+    """Two workers for `root`, with `options`, that log to the file `log`."""
 
-    def __init__(self, binary, root, options):
+    def __init__(self, binary, root, log, options):
         self.listener = socket.socket()
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -29,13 +29,13 @@ class Server:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(4096)
         self.port = self.listener.getsockname()[1]
-        self.log = root.parent / "log"
+        self.log = log
         activate = 'exec 3<&0 </dev/null; exec "$0" "$@"'
-        with open(self.log, "wb") as log:
+        with open(log, "wb") as stderr:
             self.process = subprocess.Popen(
                 ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
                 env={"PATH": os.environ["PATH"], "LISTEN_FDS": "1", **({"OTUS_USER": "root"} if os.geteuid() == 0 else {})},
-                stdin=self.listener, stdout=log, stderr=log,
+                stdin=self.listener, stdout=stderr, stderr=stderr,
             )
         wait_until("the server to be ready", lambda: "Ready; " in self.said())
         self.workers = self.children()
