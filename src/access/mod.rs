@@ -142,9 +142,10 @@ impl Access {
                 self.wake();
             }
         } else if let Err(record) = self.ring.push(record) {
-            self.drops.add();
+            // In this order: the writer tells what it finds last, and the supervisor what is not found first.
             self.slab.add(Counter::LogUntold, 1);
             self.slab.add(Counter::LogDropped, 1);
+            self.drops.add();
             self.put_away(record);
         } else {
             self.wake();
