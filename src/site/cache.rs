@@ -3,11 +3,12 @@
 //!
 //! What is written through a memory mapping shows when the kernel notes it in the file's times (mmap(2)), not before.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
+
+use rustc_hash::FxHashMap;
 
 use super::Asked;
 use super::Held;
@@ -37,19 +38,22 @@ const OVERHEAD: usize = 160;
 ///
 /// Two generations stand in for a list by age: what is used moves to the young one; when that is half of the size, it
 /// becomes the old one, and what was left in the old one is forgotten.
+///
+/// The maps' hash is a fast one that has no secret: their keys are paths of files that are there, and no client has a say in
+/// those.
 #[derive(Debug)]
 pub struct Cache {
     half: usize,
     generations: RwLock<Generations>,
     most_open: usize,
     /// Closing a file may take as long as its disk does: no entry is dropped while this is locked.
-    open: RwLock<HashMap<CString, Arc<Entry>>>,
+    open: RwLock<FxHashMap<CString, Arc<Entry>>>,
 }
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<CString, Arc<Entry>>,
-    old: HashMap<CString, Arc<Entry>>,
+    young: FxHashMap<CString, Arc<Entry>>,
+    old: FxHashMap<CString, Arc<Entry>>,
     young_bytes: usize,
 }
 
@@ -96,7 +100,7 @@ impl Cache {
             self.insert(path, entry);
         } else if held.identity.size <= LARGEST_OPEN && self.most_open > 0 {
             let mut open = write(&self.open);
-            let closed = if open.len() >= self.most_open { std::mem::take(&mut *open) } else { HashMap::new() };
+            let closed = if open.len() >= self.most_open { std::mem::take(&mut *open) } else { FxHashMap::default() };
             let replaced = open.insert(path.into(), entry);
             drop(open);
             drop((closed, replaced));

@@ -1,8 +1,9 @@
 //! Which precompressed variants lie beside a file: `name.br`, `name.zst`, `name.gz` beside `name`.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::sync::{PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
 
 use super::root::Root;
 use crate::clock;
@@ -17,7 +18,7 @@ const MOST: usize = 8 * 1024;
 
 /// What was seen of variants, by the path of the file that they are variants of.
 #[derive(Debug, Default)]
-pub struct Variants(RwLock<HashMap<CString, Seen>>);
+pub struct Variants(RwLock<FxHashMap<CString, Seen>>);
 
 /// The codings in which a file was there.
 #[derive(Debug, Clone, Copy, Default)]
