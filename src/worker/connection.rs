@@ -20,8 +20,9 @@ use crate::scoreboard::{Counter, Slab};
 use crate::site::File;
 use crate::sys;
 
-/// The most that one sendfile(2) is asked for, in bytes: a thread looks up in between.
-const SPAN_CHUNK: u64 = 1024 * 1024;
+/// How much of a file is sent in one turn, in bytes: others come next, and meanwhile the client takes this while it is in the
+/// processor's cache. A file of twice the size costs a third less than if it were sent at once.
+const SPAN_CHUNK: u64 = 512 * 1024;
 
 /// send(2): more follows at once, so a packet that is not full can wait for it. nix does not name it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
@@ -58,6 +59,8 @@ pub enum Progress {
     Done,
     /// More can be done at once.
     More,
+    /// More can be done at once, but others come first.
+    Enough,
     /// The client has to do something first.
     Blocked,
     /// The connection is of no use any more. The text says why.
@@ -197,6 +200,7 @@ impl Connection {
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let rest = &output[self.sent..];
         let has_waited = self.has_waited;
+        let mut has_had_enough = false;
         let result = if !rest.is_empty() {
             // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
             let more = self.span.is_some() || !self.parts.is_empty() || self.then != Then::Continue;
@@ -213,12 +217,15 @@ impl Connection {
             }
             span.has_begun = true;
             let mut offset = span.offset as i64;
-            let length = (span.end - span.offset).min(SPAN_CHUNK) as usize;
-            let result = sendfile(&self.socket, span.file.as_ref(), Some(&mut offset), length);
+            let rest = span.end - span.offset;
+            // A rest that is small is not worth a turn of its own.
+            let length = if rest < SPAN_CHUNK * 3 / 2 { rest } else { SPAN_CHUNK };
+            let result = sendfile(&self.socket, span.file.as_ref(), Some(&mut offset), length as usize);
             if result == Ok(0) {
                 return Progress::Failed("it became shorter while it was sent".into());
             }
             span.offset += result.unwrap_or(0) as u64;
+            has_had_enough = result.is_ok_and(|sent| sent as u64 >= SPAN_CHUNK);
             result
         } else {
             Ok(0)
@@ -233,7 +240,7 @@ impl Connection {
         }
         let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
         if self.sent < output.len() || rest > 0 {
-            return Progress::More;
+            return if has_had_enough { Progress::Enough } else { Progress::More };
         }
         match self.parts.pop_front() {
             Some(part) => {

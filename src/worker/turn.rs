@@ -94,6 +94,7 @@ impl Desk {
             match connection.phase {
                 Phase::Sending => match connection.send(&mut self.output) {
                     Progress::More => {}
+                    Progress::Enough => break,
                     Progress::Blocked => {
                         connection.wait_for_client(worker.patience.send(clock::now_ms()));
                         return Wait::Writable;
@@ -127,7 +128,7 @@ impl Desk {
                     match connection.read(&mut self.input) {
                         Progress::Broken(_) | Progress::Failed(_) => return Wait::Over,
                         Progress::Blocked => return Wait::Readable,
-                        Progress::Done | Progress::More => {}
+                        Progress::Done | Progress::More | Progress::Enough => {}
                     }
                 }
                 Phase::Idle | Phase::Head => {
@@ -141,7 +142,7 @@ impl Desk {
                     let progress = connection.read(&mut self.input);
                     self.note_arrival(worker);
                     match progress {
-                        Progress::More => {}
+                        Progress::More | Progress::Enough => {}
                         Progress::Done => is_readable = false,
                         Progress::Blocked => return Wait::Readable,
                         Progress::Failed(_) => return Wait::Over,
