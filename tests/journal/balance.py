@@ -1,6 +1,7 @@
 """The equation: what has a record of its own, what was summed and what was dropped is together what was served, exactly, at
 any load and whatever happens to the server, to journald or between them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import time
 
 from client import Client, Load, request
 from journald import wait_until
-from scene import accounted, content, drops, outcomes, owed
+from scene import PATIENCE, accounted, content, drops, outcomes, owed
 
 # Everything has a record of its own, so that there is more than journald takes, and more than the ring keeps.
 ALL = "--log-rate=1000000"
@@ -31,6 +32,9 @@ def balance(check, scene, least=None, most=None, deaths=0):
     """Holds the journal against the server's metrics, these against each other, and all against what clients counted. Of each
     worker that was killed, one record may be counted as dropped that the journal had just taken."""
     metrics = scene.settle()
+    # A drop is counted at once, and told within a second or so.
+    with contextlib.suppress(TimeoutError):
+        wait_until("drops to be told", lambda: sum(accounted(scene.read()).values()) >= owed(metrics), PATIENCE)
     records = scene.written()
     told, found = outcomes(metrics), accounted(records)
     check.note(" + ".join(f"{name} {count}" for name, count in found.items()) + f" = {sum(found.values())}")

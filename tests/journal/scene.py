@@ -57,9 +57,13 @@ class Scene(contextlib.ExitStack):
         self.server.stop()
         return self.written(*matches)
 
-    def written(self, *matches):
+    def read(self, *matches):
         self.journald.sync()
-        records = [r for r in self.journald.records(*matches) if r.get("TARGET", "").startswith("access")]
+        return [r for r in self.journald.records(*matches) if r.get("TARGET", "").startswith("access")]
+
+    def written(self, *matches):
+        """The records that there are. Each must be right by itself."""
+        records = self.read(*matches)
         for one in records:
             for problem in record.problems(one):
                 self.check.expect(False, f"{problem} in {record.own_fields(one)}")
