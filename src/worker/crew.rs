@@ -16,6 +16,9 @@ use crate::scoreboard::{Counter, Slab};
 /// does; when this one blocks, the keeper has another one ready within milliseconds.
 pub const STAYING: usize = 1;
 
+/// What a request thread is called, so that it is told apart from the worker's others.
+pub const NAME: &str = "request";
+
 /// The request threads of a worker.
 #[derive(Debug)]
 pub struct Crew {
@@ -187,7 +190,8 @@ impl Watch {
 /// no.
 fn a_thread_runs() -> bool {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()).any(|stat| stat.contains("(request) R"))
+    let running = format!("({NAME}) R");
+    tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()).any(|stat| stat.contains(&running))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::Worker;
 use super::connection::Connection;
+use super::crew;
 use super::notes::Notes;
 use super::ready::{BELL, Event};
 use super::turn::{Desk, Wait};
@@ -43,7 +44,7 @@ pub fn start(worker: &'static Worker) -> bool {
     if !worker.crew.join() {
         return false;
     }
-    let started = Builder::new().name("request".into()).stack_size(STACK_BYTES).spawn(move || run(worker));
+    let started = Builder::new().name(crew::NAME.into()).stack_size(STACK_BYTES).spawn(move || run(worker));
     if let Err(error) = &started {
         worker.crew.leave();
         if worker.complaints.threads.is_due() {
