@@ -1,5 +1,6 @@
 //! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -131,7 +132,7 @@ pub struct Connection {
     handed: u64,
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
     taken: u64,
-    /// How many were, when the first answer began that is on its way.
+    /// Bytes that were handed to it before the first answer that is on its way.
     handed_before: u64,
     /// What the access log is to be told.
     pub notes: Notes,
@@ -362,9 +363,10 @@ impl Connection {
     }
 
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
-    pub fn report_failure(&mut self, worker: &Worker, why: &str) {
-        self.report_cut(why);
-        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else { return };
+    pub fn report_failure(&mut self, worker: &Worker, why: String) {
+        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
+            return self.report_cut(why);
+        };
         let (path, offset) = (span.file.path(), span.offset);
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
@@ -373,15 +375,17 @@ impl Connection {
             "Cannot send \"{}\" to its end, from byte {offset} on: {why}. Said once a minute.",
             path.escape_debug()
         );
+        self.notes.explain(why);
     }
 
     /// Says why an answer did not arrive whole.
-    pub fn report_cut(&mut self, why: &str) {
-        self.notes.explain(why.to_string());
+    pub fn report_cut(&mut self, why: impl Into<Cow<'static, str>>) {
+        let why = why.into();
         match &self.span {
             Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
             None => tracing::debug!("answer cut: {why}"),
         }
+        self.notes.explain(why);
     }
 
     /// Sends a last answer as far as it goes without waiting.
@@ -391,9 +395,7 @@ impl Connection {
         self.slab.add(Counter::BytesSent, sent as u64);
         self.end_answers(sent == answer.len());
     }
-}
 
-impl Connection {
     /// Leaves it to the end of the process, which closes it: the file that it sends may hang in closing.
     pub fn abandon(mut self: Box<Self>, why: &'static str) {
         self.notes.explain(why);

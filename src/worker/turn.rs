@@ -104,7 +104,7 @@ impl Desk {
                         return Wait::Over;
                     }
                     Progress::Failed(why) => {
-                        connection.report_failure(worker, &why);
+                        connection.report_failure(worker, why);
                         return Wait::Over;
                     }
                     Progress::Done => {
