@@ -111,21 +111,21 @@ impl Access {
         (client, self.connections.fetch_add(1, Relaxed) + 1)
     }
 
-    /// A record for an answer with this status, which begins in this second of the monotonic clock. It is due from now on.
-    pub fn begin(&self, status: u16, second: u64) -> Box<Record> {
+    /// A record for an answer with this status, which begins at `now_ns` of the monotonic clock. It is due from now on.
+    pub fn begin(&self, status: u16, now_ns: u64) -> Box<Record> {
         if !self.errors_only {
             self.slab.add(Counter::LogDue, 1);
         }
         // A request that is likely to be summed needs no more than its name.
-        let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second);
+        let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second(now_ns));
         let mut record = self.spare.pop().unwrap_or_default();
         record.clear();
         (record.status, record.is_full) = (status, is_full);
         record
     }
 
-    /// Takes a record that is complete, in this second of the monotonic clock.
-    pub fn end(&self, record: Box<Record>, second: u64) {
+    /// Takes a record that is complete at `now_ns` of the monotonic clock.
+    pub fn end(&self, record: Box<Record>, now_ns: u64) {
         let is_error = record.is_error();
         if self.errors_only {
             if !is_error {
@@ -135,7 +135,7 @@ impl Access {
         }
         // That an answer was cut is worth a record, even one that has no more than its name.
         let may_be_recorded = record.is_full || record.is_cut;
-        if !may_be_recorded || !self.budget(is_error).take(second) {
+        if !may_be_recorded || !self.budget(is_error).take(second(now_ns)) {
             let (is_first, rest) = self.sums.add(record);
             rest.into_iter().for_each(|record| self.put_away(record));
             if is_first {
@@ -173,6 +173,11 @@ impl Access {
             writer.unpark();
         }
     }
+}
+
+/// The second that budgets count by.
+fn second(now_ns: u64) -> u64 {
+    now_ns / 1_000_000_000
 }
 
 /// Says that records were dropped, and when.

@@ -96,13 +96,11 @@ impl Notes {
 
     /// Notes an answer to request number `number` of the connection, which came at `since_ns` of the monotonic clock.
     pub fn add(&mut self, question: Question, number: u64, since_ns: u64, answer: &Answer) {
-        let Some(access) = self.access else { return };
-        let mut record = access.begin(answer.status, since_ns / 1_000_000_000);
+        let Some((access, mut record)) = self.begin(answer.status, number, since_ns) else { return };
         match question {
             Question::Request(request) => record.describe(request, access.with_query()),
             Question::Garbage(bytes) => record.describe_garbage(bytes, access.with_query()),
         }
-        (record.client, record.connection, record.request) = (self.client, self.connection, number);
         record.coding = answer.coding;
         answer.cause.iter().for_each(|cause| record.explain(cause));
         let begin = answer.begin;
@@ -125,20 +123,25 @@ impl Notes {
             if record.is_cut {
                 record.explain(self.cause.as_deref().unwrap_or("the connection ended"));
             }
-            access.end(record, now_ns / 1_000_000_000);
+            access.end(record, now_ns);
         }
     }
 
     /// Tells it that the connection has ended and had no request.
     pub fn end_unused(&mut self) {
-        let Some(access) = self.access else { return };
         let now_ns = clock::now_ns();
-        let second = now_ns / 1_000_000_000;
-        let mut record = access.begin(0, second);
+        let Some((access, mut record)) = self.begin(0, 0, now_ns) else { return };
         (record.asked, record.ended_s) = (Asked::Nothing, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
-        (record.client, record.connection, record.request) = (self.client, self.connection, 0);
         record.explain(self.cause.as_deref().unwrap_or("the connection ended"));
-        access.end(record, second);
+        access.end(record, now_ns);
+    }
+
+    /// A record that says whose it is, if there is an access log.
+    fn begin(&self, status: u16, number: u64, since_ns: u64) -> Option<(&'static Access, Box<Record>)> {
+        let access = self.access?;
+        let mut record = access.begin(status, since_ns);
+        (record.client, record.connection, record.request) = (self.client, self.connection, number);
+        Some((access, record))
     }
 }
