@@ -129,15 +129,25 @@ pub fn set_send_timeout(socket: RawFd, timeout: Duration) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// tcp(7): the listener wakes this server only when the client's first bytes are there, or after so many seconds.
+/// tcp(7), TCP_DEFER_ACCEPT: the listener wakes this server only when the client's first bytes are there, or after so many
+/// seconds.
 pub fn set_defer_accept(listener: &impl AsFd, seconds: i32) -> nix::Result<()> {
-    // SAFETY: the option's value is an int, and its address and length are those of `seconds`.
+    set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// tcp(7), TCP_CORK: only full packets leave, until it is taken out again.
+pub fn set_cork(socket: &impl AsFd, is_in: bool) -> nix::Result<()> {
+    set_tcp_option(socket, libc::TCP_CORK, is_in.into())
+}
+
+fn set_tcp_option(socket: &impl AsFd, name: i32, value: i32) -> nix::Result<()> {
+    // SAFETY: the value of each of these options is an int, and its address and length are those of `value`.
     let result = unsafe {
         libc::setsockopt(
-            listener.as_fd().as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const seconds).cast(),
+            name,
+            (&raw const value).cast(),
             size_of::<i32>() as libc::socklen_t,
         )
     };
