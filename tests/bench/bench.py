@@ -14,6 +14,7 @@ from pathlib import Path
 
 import chart
 import clients
+import network
 import report
 import rows
 import servers
@@ -33,6 +34,7 @@ def main():
     native = build(NATIVE)
     peers_only = options.servers and "otus" not in options.servers
     otus = options.binary or ("otus-httpd" if peers_only else build(PROJECT)["otus-httpd"])
+    network.enter(options.congestion_control)  # after the builds, which may have to fetch
     chosen_rows = [row for row in rows.everything(native["fetch"]) if row.name in options.row]
     results = {}
     with tempfile.TemporaryDirectory(prefix="otus-bench-") as folder:
@@ -64,6 +66,7 @@ def parse_options():
     parser.add_argument("--servers", type=chosen(all_servers), metavar="A,B", help="only these of a row's servers, of: " + ", ".join(all_servers))
     parser.add_argument("--binary", type=program, metavar="PATH", help="an otus-httpd to measure, instead of building one")
     parser.add_argument("--otus-args", default="", metavar="'...'", help="further options for otus-httpd (write --otus-args='...')")
+    parser.add_argument("--congestion-control", metavar="NAME", help="of the network that is measured on; default: cubic, or reno where that cannot be had")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file, too")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the verdicts to this SVG file")
     return parser.parse_args()
@@ -148,7 +151,7 @@ def start(row, column, folder, root, fetch, cleanup):
     server = servers.Running(column, folder, root)
     cleanup.callback(server.stop)
     server.check(row.file, (root / row.file).read_bytes())
-    if row.warm:
+    if row.warm and column.status == 200:
         clients.fetch(fetch, server.url(row.file), 100, 2000 if rows.FILES[row.file] < rows.MIB else 10)
     return server
 

@@ -7,6 +7,7 @@ import shlex
 import statistics
 import subprocess
 
+import network
 import servers
 
 
@@ -83,11 +84,13 @@ def machine(options, known, rows):
     command = ["tests/bench/run", "--rounds", str(options.rounds), "--row", ",".join(options.row)]
     command += ["--servers", ",".join(options.servers)] if options.servers else []
     command += [f"--otus-args={options.otus_args}"] if options.otus_args else []
+    command += ["--congestion-control", options.congestion_control] if options.congestion_control else []
     programs = [column.version for name, column in known.items() if any(name in row.servers for row in rows) and column.version]
     versions = {command[0].split("/")[-1]: version(command) for command in [*programs, ["wrk", "-v"], ["ab", "-V"]]}
     load = os.getloadavg()[1]
     return [
         f"- Machine: {model[1] if model else platform.machine()}, {os.cpu_count()} cores (clients and servers share them); {system}, Linux {platform.release()}; load {load:.1f} (5 min)",
+        f"- Network: {network.described()}",
         "- Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()),
         f"- Command: `{shlex.join(command)}`",
         f"- Figures: median (lowest-highest) of {options.rounds} interleaved rounds; every server with {servers.WORKERS} workers, and no access log but in the row about it; no request failed",

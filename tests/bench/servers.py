@@ -25,6 +25,7 @@ class Server:
     label: str
     version: list  # the command that tells it
     configure: Callable  # (folder of its own, document root, port) -> a command that stays in the foreground
+    status: int = 200  # of its answer to a plain request for a file
 
 
 def otus(binary, extra=""):
@@ -127,24 +128,33 @@ def floor(program, file):
 
     def configure(folder, root, port):
         content = (root / file).read_bytes()
-        head = FLOOR_HEAD.format(len(content)).replace("\n", "\r\n").encode()
-        (folder / "answer").write_bytes(head + content)
-        return [program, str(port), str(WORKERS), str(folder / "answer")]
+        fields = f"Content-Type: text/html\nContent-Length: {len(content)}\nAccept-Ranges: bytes\nX-Content-Type-Options: nosniff\n"
+        return constant(program, folder, port, FLOOR_HEAD.format("200 OK", fields), content)
 
     return Server("floor", "constant answer", None, configure)
 
 
-FLOOR_HEAD = """HTTP/1.1 200 OK
+def floor_not_modified(program):
+    """The same for a file that the client has."""
+
+    def configure(folder, root, port):
+        return constant(program, folder, port, FLOOR_HEAD.format("304 Not Modified", ""))
+
+    return Server("floor-304", "constant 304", None, configure, status=304)
+
+
+def constant(program, folder, port, head, content=b""):
+    (folder / "answer").write_bytes(head.replace("\n", "\r\n").encode() + content)
+    return [program, str(port), str(WORKERS), str(folder / "answer")]
+
+
+FLOOR_HEAD = """HTTP/1.1 {}
 Date: Sat, 22 Nov 2025 10:00:00 GMT
 Server: Floor
 Connection: keep-alive
-Content-Type: text/html
-Content-Length: {}
 Last-Modified: Sat, 22 Nov 2025 10:00:00 GMT
 ETag: "187a4f2d3c1b5e00-61"
-Accept-Ranges: bytes
-X-Content-Type-Options: nosniff
-
+{}
 """
 
 
@@ -157,6 +167,7 @@ def everyone(otus_binary, otus_args, floor_program, file):
         lighttpd(),
         apache(),
         floor(floor_program, file),
+        floor_not_modified(floor_program),
     ]
 
 
@@ -203,10 +214,11 @@ class Running:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{self.server.label} does not answer ({error}). It said:\n{self.said()}")
                 time.sleep(0.02)
-        if answer.status != 200 or answer.content != expected:
+        expected = expected if self.server.status == 200 else b""
+        if answer.status != self.server.status or answer.content != expected:
             raise SystemExit(
                 f"{self.server.label} answers /{name} with status {answer.status} and {len(answer.content)} bytes, "
-                f"not with 200 and the file's own {len(expected)} bytes. It said:\n{self.said()}"
+                f"not with {self.server.status} and {len(expected)} bytes. It said:\n{self.said()}"
             )
 
     def etag(self, name):

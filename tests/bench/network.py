@@ -1,0 +1,49 @@
+"""The network that is measured on: one of the benchmark's own, as Debian's kernel sets one up, whatever this machine is tuned for."""
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+TCP = Path("/proc/sys/net/ipv4")
+# The kernel's own values with 1 GiB of memory and more (tcp(7)). A namespace takes these over from the machine, and all others not.
+BUFFERS = {"tcp_rmem": "4096\t131072\t6291456", "tcp_wmem": "4096\t16384\t4194304"}
+
+
+def enter(congestion_control):
+    """Moves this process and all that it starts into a network namespace with a loopback alone. That takes root: others
+    measure on the machine's own network."""
+    if os.geteuid() != 0:
+        return
+    kernel = ctypes.CDLL(None, use_errno=True)
+    if kernel.unshare(CLONE_NEWNET) != 0:
+        raise SystemExit(f"Cannot make a network namespace: {os.strerror(ctypes.get_errno())}.")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    for name, value in BUFFERS.items():
+        (TCP / name).write_text(value)
+    control(congestion_control)
+
+
+def control(wanted):
+    """Outside the machine's first namespace only those may be chosen that every user may (tcp_allowed_congestion_control),
+    and the machine's own. Where that leaves out Debian's cubic, reno is the nearest: neither of them paces."""
+    for name in [wanted] if wanted else ["cubic", "reno"]:
+        with suppress(OSError):
+            (TCP / "tcp_congestion_control").write_text(name)
+            return
+    raise SystemExit(f"This kernel does not let {wanted} be chosen; it has {read('tcp_available_congestion_control')}.")
+
+
+def described():
+    where = "a namespace of its own" if os.geteuid() == 0 else "the machine's own"
+    return f"{where}; {read('tcp_congestion_control')}, tcp_rmem {read('tcp_rmem')}, tcp_wmem {read('tcp_wmem')}"
+
+
+def read(name):
+    return " ".join((TCP / name).read_text().split())
