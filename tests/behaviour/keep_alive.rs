@@ -1,6 +1,7 @@
 //! Persistent connections and pipelining (RFC 9112 §9.3).
 
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
 use crate::support::{Server, Site, get};
 
@@ -62,6 +63,24 @@ fn pipelined_requests_are_answered_in_order() {
     for n in 0..100 {
         assert!(client.response().body == content(n), "answer {n}");
     }
+}
+
+/// The kernel keeps back for 200 ms what does not fill a packet, as long as a socket is corked (tcp(7), TCP_CORK).
+#[test]
+fn neither_the_end_of_a_large_answer_nor_what_follows_it_is_kept_back() {
+    let site = Site::with(&[("small", b"a"), ("large", &[b'a'; 700_001]), ("larger", &[b'a'; 3_200_003])]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let rounds = 20;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        assert_eq!(client.get("/large").body.len(), 700_001);
+        assert_eq!(client.get("/small").text(), "a");
+        let parts = "GET /large HTTP/1.1\r\nHost: a\r\nRange: bytes=1-300001,350000-650002\r\n\r\n";
+        assert_eq!(client.send(parts).response().status, 206);
+        assert_eq!(client.get("/larger").body.len(), 3_200_003);
+    }
+    assert!(started.elapsed() < rounds * Duration::from_millis(200), "{:?}", started.elapsed());
 }
 
 #[test]
