@@ -1,35 +1,21 @@
 //! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollFlags;
-use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
 use super::input::Input;
 use super::notes::{Answer, Notes, Question};
+use super::outgoing::{Outgoing, Progress};
 use crate::catalog;
 use crate::clients::Seat;
 use crate::clock;
 use crate::scoreboard::{Counter, Slab};
-use crate::site::File;
 use crate::sys;
-
-/// How much of a file is sent in one turn, in bytes: others come next.
-const SPAN_CHUNK: u64 = 2 * 1024 * 1024;
-
-/// From so many bytes on, what is sent of a file is corked. Else each acknowledgement that comes meanwhile pushes out a packet
-/// that is not full; for less, that costs less than the two system calls.
-const CORKED: u64 = 256 * 1024;
-
-/// send(2): more follows at once, so a packet that is not full can wait for it. nix does not name it.
-const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,43 +42,17 @@ pub enum Then {
     Linger,
 }
 
-/// How an attempt to move bytes ended.
+/// What an attempt to read brought.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// All that there was to do is done.
-    Done,
-    /// More can be done at once.
-    More,
-    /// More can be done at once, but others come first.
-    Enough,
-    /// The client has to do something first.
-    Blocked,
-    /// The connection is of no use any more. The text says why.
-    Broken(&'static str),
-    /// The answer cannot be ended, for a fault on this side: a disk that fails, a file that changed. The text says why.
-    Failed(String),
-}
-
-/// What is still to be sent of a file.
-#[derive(Debug)]
-pub struct Span {
-    /// The file.
-    pub file: Arc<File>,
-    /// The next byte to send.
-    pub offset: u64,
-    /// One behind the last byte to send.
-    pub end: u64,
-    /// Whether a part of the file has been sent, of this span or of one before.
-    pub has_begun: bool,
-}
-
-/// What follows when a span is sent: the next part of an answer in several.
-#[derive(Debug)]
-pub struct Part {
-    /// The bytes before the span.
-    pub head: Vec<u8>,
-    /// The span; the end of the answer has none.
-    pub span: Option<Span>,
+pub enum Reading {
+    /// All that there was.
+    All,
+    /// A part; there may be more.
+    Part,
+    /// Nothing yet.
+    Nothing,
+    /// The end of the connection. The text says why.
+    End(&'static str),
 }
 
 /// A client's connection.
@@ -117,12 +77,8 @@ pub struct Connection {
     pub input: Vec<u8>,
     /// While it is parked: what is not yet sent.
     pub output: Vec<u8>,
-    /// How much of the output is sent.
-    pub sent: usize,
-    /// What follows the output.
-    pub span: Option<Span>,
-    /// What follows the span.
-    pub parts: VecDeque<Part>,
+    /// How much of the output is sent, and what follows it.
+    pub outgoing: Outgoing,
     /// Requests that were answered on this connection.
     pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
@@ -131,8 +87,6 @@ pub struct Connection {
     since_ns: u64,
     /// Whether the answer that is on its way has had to wait for the client.
     pub has_waited: bool,
-    /// Whether only full packets leave.
-    is_corked: bool,
     /// Bytes handed to the kernel since it was opened.
     handed: u64,
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
@@ -159,14 +113,11 @@ impl Connection {
             received: 0,
             input: Vec::new(),
             output: Vec::new(),
-            sent: 0,
-            span: None,
-            parts: VecDeque::new(),
+            outgoing: Outgoing::default(),
             requests: 0,
             in_flight: 0,
             since_ns: 0,
             has_waited: false,
-            is_corked: false,
             handed: 0,
             taken: 0,
             handed_before: 0,
@@ -187,114 +138,32 @@ impl Connection {
     }
 
     /// Reads what is there.
-    pub fn read(&self, input: &mut Input) -> Progress {
+    pub fn read(&self, input: &mut Input) -> Reading {
         let room = input.room();
         let size = room.len();
         match recv(self.as_raw_fd(), room, MsgFlags::empty()) {
-            Ok(0) => Progress::Broken("the client ended"),
+            Ok(0) => Reading::End("the client ended"),
             Ok(length) => {
                 input.filled(length);
                 // A read that left room has, but for that, taken all there was.
-                if length == size || self.reads_on { Progress::More } else { Progress::Done }
+                if length == size || self.reads_on { Reading::Part } else { Reading::All }
             }
-            Err(Errno::EAGAIN) => Progress::Blocked,
-            Err(Errno::EINTR) => Progress::More,
-            Err(_) => Progress::Broken("the client is gone"),
+            Err(Errno::EAGAIN) => Reading::Nothing,
+            Err(Errno::EINTR) => Reading::Part,
+            Err(_) => Reading::End("the client is gone"),
         }
     }
 
-    /// Sends what is left of `output`, then of the file, and makes the next part the output.
+    /// Sends what is left of `output`, then what follows it, and makes the next part the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
-        let rest = &output[self.sent..];
-        let has_waited = self.has_waited;
-        let mut has_had_enough = false;
-        let result = if !rest.is_empty() {
-            // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
-            let more = self.span.is_some() || !self.parts.is_empty() || self.then != Then::Continue;
-            let more = if more { MSG_MORE } else { MsgFlags::empty() };
-            send(self.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL | more).inspect(|length| self.sent += length)
-        } else if let Some(span) = &mut self.span {
-            // What comes next must belong to what was said or sent before, if that is more than a moment ago.
-            if span.has_begun || has_waited {
-                match span.file.is_unchanged() {
-                    Ok(true) => {}
-                    Ok(false) => return Progress::Failed("it changed while it was sent".into()),
-                    Err(refusal) => return Progress::Failed(refusal.to_string()),
-                }
-            }
-            span.has_begun = true;
-            let mut offset = span.offset as i64;
-            let rest = span.end - span.offset;
-            // A rest that is small is not worth a turn of its own.
-            let length = if rest < SPAN_CHUNK * 3 / 2 { rest } else { SPAN_CHUNK };
-            if rest >= CORKED && !self.is_corked {
-                // A unix socket has no packets.
-                self.is_corked = sys::set_cork(&self.socket, true).is_ok();
-            }
-            let result = sendfile(&self.socket, span.file.as_ref(), Some(&mut offset), length as usize);
-            if result == Ok(0) {
-                return Progress::Failed("it became shorter while it was sent".into());
-            }
-            span.offset += result.unwrap_or(0) as u64;
-            has_had_enough = result.is_ok_and(|sent| sent as u64 >= SPAN_CHUNK);
-            result
-        } else {
-            Ok(0)
-        };
-        match result {
-            Ok(length) => {
-                self.handed += length as u64;
-                self.slab.add(Counter::BytesSent, length as u64);
-            }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return self.stop(errno),
+        let is_last = self.then != Then::Continue;
+        let (sent, progress) = self.outgoing.send(&self.socket, output, is_last, self.has_waited);
+        self.handed += sent as u64;
+        self.slab.add(Counter::BytesSent, sent as u64);
+        if progress == Progress::Done {
+            self.end_answers(true);
         }
-        let rest = self.span.as_ref().map_or(0, |span| span.end - span.offset);
-        if self.sent < output.len() || rest > 0 {
-            return if has_had_enough { Progress::Enough } else { Progress::More };
-        }
-        match self.parts.pop_front() {
-            Some(part) => {
-                *output = part.head;
-                self.sent = 0;
-                self.span = part.span;
-                Progress::More
-            }
-            None => self.finish_sending(),
-        }
-    }
-
-    /// What an error in sending means. It may be the client's or the file's, and a file that can be read is not to blame.
-    fn stop(&self, errno: Errno) -> Progress {
-        let is_clients = || match errno {
-            Errno::EAGAIN => !self.has_room(),
-            errno => errno == Errno::EPIPE,
-        };
-        let file = self.span.as_ref().filter(|_| !is_clients());
-        match (file.map(|span| span.file.probe(span.offset)), errno) {
-            (Some(Err(refusal)), _) => Progress::Failed(refusal.to_string()),
-            (Some(Ok(())), Errno::EAGAIN) => Progress::More,
-            (None, Errno::EAGAIN) => Progress::Blocked,
-            (_, Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => Progress::Broken("the client is gone"),
-            _ => Progress::Failed(std::io::Error::from(errno).to_string()),
-        }
-    }
-
-    /// Whether the client's side takes more now. If not, the kernel will report that it does.
-    fn has_room(&self) -> bool {
-        let mut socket = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
-        poll(&mut socket, PollTimeout::ZERO) != Ok(0)
-    }
-
-    fn finish_sending(&mut self) -> Progress {
-        self.sent = 0;
-        self.span = None;
-        // The end of a connection takes the cork out as well, and then the FIN needs no packet of its own.
-        if self.is_corked && self.then == Then::Continue {
-            self.is_corked = sys::set_cork(&self.socket, false).is_err();
-        }
-        self.end_answers(true);
-        Progress::Done
+        progress
     }
 
     /// Begins with a request that has arrived. Requests that came together begin together.
@@ -378,7 +247,7 @@ impl Connection {
 
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
     pub fn report_failure(&mut self, worker: &Worker, why: String) {
-        let Some(span) = self.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
+        let Some(span) = self.outgoing.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
             return self.report_cut(why);
         };
         let (path, offset) = (span.file.path(), span.offset);
@@ -395,7 +264,7 @@ impl Connection {
     /// Says why an answer did not arrive whole.
     pub fn report_cut(&mut self, why: impl Into<Cow<'static, str>>) {
         let why = why.into();
-        match &self.span {
+        match &self.outgoing.span {
             Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
             None => tracing::debug!("answer cut: {why}"),
         }

@@ -4,8 +4,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Worker;
-use super::connection::{Connection, Part, Span, Then};
+use super::connection::{Connection, Then};
 use super::notes::{Answer, Notes, Question};
+use super::outgoing::{Part, Span};
 use crate::catalog;
 use crate::clock::{self, Date};
 use crate::http::request::{self, Body, Method};
@@ -217,18 +218,17 @@ fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> 
     let span =
         |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: is_several });
     match plan {
-        Plan::Whole => connection.span = span(0, size),
+        Plan::Whole => connection.outgoing.span = span(0, size),
         Plan::Part(part) => {
             file.probe(part.start)?;
-            connection.span = span(part.start, part.end);
+            connection.outgoing.span = span(part.start, part.end);
         }
         Plan::Parts(multipart) => {
             multipart.parts.first().map_or(Ok(()), |part| file.probe(part.span.start))?;
             let parts = multipart.parts.into_iter();
-            connection
-                .parts
-                .extend(parts.map(|part| Part { head: part.head.into(), span: span(part.span.start, part.span.end) }));
-            connection.parts.push_back(Part { head: multipart.end.into(), span: None });
+            let parts = parts.map(|part| Part { head: part.head.into(), span: span(part.span.start, part.span.end) });
+            let end = Part { head: multipart.end.into(), span: None };
+            connection.outgoing.parts.extend(parts.chain([end]));
         }
         Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
     }

@@ -14,6 +14,7 @@ mod input;
 mod keeper;
 mod lot;
 mod notes;
+mod outgoing;
 mod patience;
 mod probe;
 mod ready;

@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::Worker;
-use super::connection::{Connection, Phase, Progress, Then};
+use super::connection::{Connection, Phase, Reading, Then};
 use super::exchange::{self, Scratch};
 use super::input::Input;
 use super::notes::Notes;
+use super::outgoing::Progress;
 use crate::clock;
 use crate::http::{Refusal, request};
 use crate::site::Asked;
@@ -126,9 +127,9 @@ impl Desk {
                 Phase::Lingering => {
                     self.input.clear();
                     match connection.read(&mut self.input) {
-                        Progress::Broken(_) | Progress::Failed(_) => return Wait::Over,
-                        Progress::Blocked => return Wait::Readable,
-                        Progress::Done | Progress::More | Progress::Enough => {}
+                        Reading::End(_) => return Wait::Over,
+                        Reading::Nothing => return Wait::Readable,
+                        Reading::All | Reading::Part => {}
                     }
                 }
                 Phase::Idle | Phase::Head => {
@@ -139,14 +140,13 @@ impl Desk {
                     if !is_readable {
                         return Wait::Readable;
                     }
-                    let progress = connection.read(&mut self.input);
+                    let reading = connection.read(&mut self.input);
                     self.note_arrival(worker);
-                    match progress {
-                        Progress::More | Progress::Enough => {}
-                        Progress::Done => is_readable = false,
-                        Progress::Blocked => return Wait::Readable,
-                        Progress::Failed(_) => return Wait::Over,
-                        Progress::Broken(why) => {
+                    match reading {
+                        Reading::Part => {}
+                        Reading::All => is_readable = false,
+                        Reading::Nothing => return Wait::Readable,
+                        Reading::End(why) => {
                             tracing::debug!("closed: {why}");
                             connection.notes.explain(why);
                             return Wait::Over;
@@ -173,8 +173,7 @@ impl Desk {
         connection.then = Then::Continue;
         connection.has_waited = false;
         while connection.then == Then::Continue
-            && connection.span.is_none()
-            && connection.parts.is_empty()
+            && !connection.outgoing.goes_on()
             && self.output.len() < OUTPUT_BYTES
             && connection.notes.have_room()
         {
