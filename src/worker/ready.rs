@@ -2,10 +2,14 @@
 //!
 //! One call for many events costs a good deal less than one for each. None of them is stuck behind another: a thread
 //! takes one at a time, and when it blocks, the others are there for the next thread. A thread that waits in epoll does
-//! not see them, so whoever leaves some here rings for it.
+//! not see them, so whoever takes one rings for those behind it.
+//!
+//! Requests come before what is still to be sent of large files, of which each takes a while: whenever the kernel is asked, one
+//! of these follows what it reported. So a request waits for one of them at most, however many there are, and they for as
+//! many requests as came together.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -29,8 +33,15 @@ pub struct Event {
 /// The events of a worker that wait for a thread.
 #[derive(Debug)]
 pub struct Ready {
-    events: Mutex<VecDeque<Event>>,
+    queues: Mutex<Queues>,
     bell: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    next: VecDeque<Event>,
+    /// Connections that have no more than room for what is still to be sent.
+    deferred: VecDeque<Event>,
 }
 
 impl Ready {
@@ -39,39 +50,103 @@ impl Ready {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         // Nobody reads it: every write is an edge, which wakes one thread.
         epoll.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, BELL))?;
-        Ok(Ready { events: Mutex::default(), bell })
+        Ok(Ready { queues: Mutex::default(), bell })
     }
 
-    /// Takes the event that has waited longest, and rings for those behind it: whoever has taken one may block.
+    /// Takes the event that is next, and rings for those behind it: whoever has taken one may block.
     pub fn take(&self, crew: &Crew) -> Option<Event> {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = events.pop_front();
-        let are_more = !events.is_empty();
-        drop(events);
-        self.ring(are_more, crew);
-        event
+        let mut queues = self.queues();
+        let event = queues.next.pop_front()?;
+        let are_more = !queues.is_empty();
+        drop(queues);
+        // A thread that is about to wait says so before it looks here: one of the two sees the other.
+        if are_more && crew.waits() {
+            // It cannot overflow in the life of a machine.
+            let _ = self.bell.write(1);
+        }
+        Some(event)
     }
 
     /// Whether no event waits.
     pub fn is_empty(&self) -> bool {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.queues().is_empty()
     }
 
-    /// Leaves events here, and rings if a thread of the crew waits in epoll.
-    pub fn leave(&self, events: impl ExactSizeIterator<Item = Event>, crew: &Crew) {
-        if events.len() == 0 {
-            return;
+    /// Leaves what the kernel reported here; whoever does then takes one.
+    pub fn leave(&self, events: impl Iterator<Item = Event>) {
+        let mut queues = self.queues();
+        for event in events {
+            let has_only_room = event.report.events() == EpollFlags::EPOLLOUT;
+            if has_only_room { queues.deferred.push_back(event) } else { queues.next.push_back(event) }
         }
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
-        self.ring(true, crew);
+        let first = queues.deferred.pop_front();
+        queues.next.extend(first);
     }
 
-    /// Wakes one of the threads that wait in epoll, if there are events for it.
-    fn ring(&self, are_events: bool, crew: &Crew) {
-        // A thread that is about to wait says so before it looks here: one of the two sees the other.
-        if are_events && crew.waits() {
-            // It cannot overflow in the life of a machine.
-            let _ = self.bell.write(1);
-        }
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.deferred.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::epoll::{EpollCreateFlags, EpollTimeout};
+
+    use super::*;
+    use crate::scoreboard::Slab;
+
+    const REQUEST: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT);
+    const ROOM: EpollFlags = EpollFlags::EPOLLOUT;
+
+    fn ready() -> (Ready, Epoll, Crew) {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+        (Ready::new(&epoll).unwrap(), epoll, Crew::new(8, Slab::unseen()).unwrap())
+    }
+
+    fn leave(ready: &Ready, events: &[(EpollFlags, u64)]) {
+        let report = |&(flags, datum)| Event { report: EpollEvent::new(flags, datum), moment: 0, before: 0 };
+        ready.leave(events.iter().map(report));
+    }
+
+    fn taken(ready: &Ready, crew: &Crew) -> Vec<u64> {
+        std::iter::from_fn(|| ready.take(crew)).map(|event| event.report.data()).collect()
+    }
+
+    #[test]
+    fn one_that_has_only_room_follows_the_requests_of_each_report() {
+        let (ready, _epoll, crew) = ready();
+        leave(&ready, &[(ROOM, 1), (ROOM, 2), (REQUEST, 10), (ROOM, 3), (REQUEST, 11)]);
+        assert_eq!(taken(&ready, &crew), [10, 11, 1]);
+        leave(&ready, &[(ROOM, 1), (REQUEST, 12)]);
+        assert_eq!(taken(&ready, &crew), [12, 2]);
+        leave(&ready, &[]);
+        assert_eq!(taken(&ready, &crew), [3]);
+        assert!(!ready.is_empty());
+        leave(&ready, &[]);
+        assert_eq!(taken(&ready, &crew), [1]);
+        assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn whoever_takes_one_rings_for_those_behind_it_and_for_those_put_off() {
+        let (ready, epoll, crew) = ready();
+        let rings = || epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO).unwrap() == 1;
+        crew.begin_waiting();
+        leave(&ready, &[(ROOM, 1), (ROOM, 2)]);
+        ready.take(&crew).unwrap();
+        assert!(rings());
+        leave(&ready, &[]);
+        ready.take(&crew).unwrap();
+        assert!(!rings(), "nothing is left");
+        crew.end_waiting();
+        leave(&ready, &[(REQUEST, 10), (REQUEST, 11)]);
+        ready.take(&crew).unwrap();
+        assert!(!rings(), "nobody waits");
     }
 }

@@ -83,28 +83,35 @@ fn run(worker: &'static Worker) {
     }
 }
 
-/// Waits for an event; further ones that came with it are left for whoever is next.
+/// Asks the kernel for events, and waits for one if there is nothing else to do; none if that takes long. Further ones are
+/// left for whoever is next.
 fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
-    worker.crew.begin_waiting();
-    let left = worker.ready.take(&worker.crew);
-    if left.is_some() {
-        worker.crew.end_waiting();
-        return left;
-    }
-    let before = worker.moments.latest();
-    let count = loop {
-        match worker.epoll.wait(reports, EpollTimeout::from(IDLE_MS)) {
-            // The worker was stopped and continues (signal(7)).
-            Err(Errno::EINTR) => {}
-            result => break result.unwrap_or(0),
+    loop {
+        worker.crew.begin_waiting();
+        if let Some(left) = worker.ready.take(&worker.crew) {
+            worker.crew.end_waiting();
+            return Some(left);
         }
-    };
-    worker.crew.end_waiting();
-    let (first, rest) = reports[..count].split_first()?;
-    let moment = worker.moments.next();
-    let event = |report: &EpollEvent| Event { report: *report, moment, before };
-    worker.ready.leave(rest.iter().map(event), &worker.crew);
-    Some(event(first))
+        let is_idle = worker.ready.is_empty();
+        let timeout = if is_idle { EpollTimeout::from(IDLE_MS) } else { EpollTimeout::ZERO };
+        let before = worker.moments.latest();
+        let count = loop {
+            match worker.epoll.wait(reports, timeout) {
+                // The worker was stopped and continues (signal(7)).
+                Err(Errno::EINTR) => {}
+                result => break result.unwrap_or(0),
+            }
+        };
+        worker.crew.end_waiting();
+        if is_idle && count == 0 {
+            return None;
+        }
+        let moment = worker.moments.next();
+        worker.ready.leave(reports[..count].iter().map(|&report| Event { report, moment, before }));
+        if let Some(event) = worker.ready.take(&worker.crew) {
+            return Some(event);
+        }
+    }
 }
 
 fn take(worker: &Worker, desk: &mut Desk, event: Event) {

@@ -1,5 +1,6 @@
 //! A server that is merely busy makes progress, and further threads would not help it.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::support::{Server, Site, get, threads};
@@ -40,4 +41,44 @@ fn a_busy_worker_starts_no_threads() {
         }
     });
     assert!(most <= idle + 2, "{idle} threads when idle, {most} when busy");
+}
+
+/// How many downloads run at the same time, and of how much.
+const DOWNLOADS: usize = 32;
+const LARGE: usize = 24 * 1024 * 1024;
+
+#[test]
+fn requests_come_between_downloads_and_downloads_between_requests() {
+    let site = Site::with(&[("a", b"a"), ("large", &vec![b'l'; LARGE])]);
+    let server = Server::with(&site, &["--workers=1"]);
+    let (left, answered) = (AtomicUsize::new(DOWNLOADS), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..DOWNLOADS {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                client.send(get("/large")).head();
+                let mut taken = 0;
+                let mut buffer = vec![0; 1 << 20];
+                while taken < LARGE {
+                    let length = client.0.read(&mut buffer).unwrap();
+                    assert_ne!(length, 0, "a download was cut after {taken} bytes");
+                    taken += length;
+                }
+                left.fetch_sub(1, Relaxed);
+            });
+        }
+        // As long as a download runs, there is always a request.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                while left.load(Relaxed) > 0 {
+                    client.get("/a");
+                    answered.fetch_add(1, Relaxed);
+                }
+            });
+        }
+    });
+    // Behind one turn of every download each time, it would be one for each two megabytes of each.
+    let (answered, in_turn) = (answered.load(Relaxed), 2 * LARGE / (2 << 20));
+    assert!(answered > 2 * in_turn, "{answered} answers");
 }
