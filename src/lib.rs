@@ -53,7 +53,8 @@
 //!
 //! A thread gets many events from the kernel in one call and leaves all but one of them where any thread finds them: that
 //! costs as little as an event loop does, and a request that blocks still holds up nobody. epoll reports each change of a
-//! connection once (edge-triggered), so that parking one is no system call.
+//! connection once (edge-triggered), so that parking one is no system call. A download has its turns between requests, one
+//! whenever the kernel is asked: no request waits for more than that, and no load of requests stops downloads.
 //!
 //! The access log is a thread that may wait rather than a socket that must not: a journal that is slow for a second then loses
 //! nothing, and one that stands still costs records and no requests. What is dropped is a difference of counters in the

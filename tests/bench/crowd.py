@@ -41,8 +41,9 @@ def idle(server, path, number):
 
 @contextlib.contextmanager
 def slow(server, path, number, rate):
-    """Runs so many downloads in a process of its own, each of which takes `rate` bytes a second."""
-    command = [sys.executable, "-B", __file__, str(server.port), path, str(number), str(rate)]
+    """Runs so many downloads in a process of its own, each of which takes `rate` bytes a second. It comes last on the processors:
+    what the clients themselves do is no part of what is measured."""
+    command = ["nice", "-n19", sys.executable, "-B", __file__, str(server.port), path, str(number), str(rate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
         if crowd.stdout.readline() != "started\n":
             raise SystemExit("The slow downloads did not start.")

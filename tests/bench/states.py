@@ -53,10 +53,10 @@ def resident_memory(server):
 
 def slow_downloads(server):
     """1,000 downloads that take 50 KB/s each: what they hold, and what others notice."""
-    before = crowd.latencies(server, PAGE, 2)
+    before = crowd.latencies(server, PAGE, 4)
     with crowd.slow(server, "100m.bin", 1000, 50_000):
         threads = [server.threads()]
-        during = crowd.latencies(server, PAGE, 3)
+        during = crowd.latencies(server, PAGE, 4)
         threads.append(server.threads())
     return {"threads": max(threads), **compared(before, during)}
 
