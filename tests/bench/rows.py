@@ -145,6 +145,11 @@ def everything(fetch):
             [ours("memory each", "each", 1024, "bytes"), grown("threads", "before", "during")], fresh=True,
         ),
         Row(
+            "fast-downloads", "64 fast downloads", "of 100 MiB, without a pause; another client fetches 97 B on new connections",
+            ["otus", "nginx-sendfile", "lighttpd"], "test.html", states.fast_downloads(fetch), [("p50", "p50 ms", 2), ("p99", "p99 ms", 2)],
+            [against("others' p99, to that of the best peer", ["nginx-sendfile", "lighttpd"], 1.0, "p99")],
+        ),
+        Row(
             "slow-downloads", "1,000 slow downloads", "each takes 50 KB/s of 100 MiB; another client fetches 97 B on new connections",
             ["otus", "nginx-sendfile", "lighttpd"], "test.html", states.slow_downloads, [("threads", "Threads", 0), *LATENCY],
             [ours("threads in all", "threads", 16), ours("others' p99, to that before", "growth", 1.2, "x")],

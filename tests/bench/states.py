@@ -61,6 +61,23 @@ def slow_downloads(server):
     return {"threads": max(threads), **compared(before, during)}
 
 
+def fast_downloads(fetch):
+    """64 downloads of 100 MiB as fast as they come: how long others wait meanwhile."""
+
+    def measure(server):
+        command = [fetch, server.url("100m.bin"), "64", "10000"]  # far more than there is time for
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as downloads:
+            try:
+                latencies = crowd.latencies(server, PAGE, 3)
+                if downloads.poll() is not None:
+                    raise SystemExit(f"{server.server.label}: the downloads ended early.")
+            finally:
+                downloads.kill()
+        return latencies
+
+    return measure
+
+
 def compared(before, during):
     figures = {f"{name}_{when}": value for when, part in (("before", before), ("during", during)) for name, value in part.items()}
     return {**figures, "growth": during["p99"] / before["p99"]}
