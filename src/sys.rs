@@ -115,42 +115,24 @@ pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStor
 /// socket(7), SO_SNDTIMEO: what is sent waits so long at most.
 pub fn set_send_timeout(socket: RawFd, timeout: Duration) -> nix::Result<()> {
     let (tv_sec, tv_usec) = (timeout.as_secs() as libc::time_t, timeout.subsec_micros().into());
-    let time = libc::timeval { tv_sec, tv_usec };
-    // SAFETY: the option's value is a timeval, and its address and length are those of `time`.
-    let result = unsafe {
-        libc::setsockopt(
-            socket,
-            libc::SOL_SOCKET,
-            libc::SO_SNDTIMEO,
-            (&raw const time).cast(),
-            size_of::<libc::timeval>() as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop)
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, libc::timeval { tv_sec, tv_usec })
 }
 
 /// tcp(7), TCP_DEFER_ACCEPT: the listener wakes this server only when the client's first bytes are there, or after so many
 /// seconds.
-pub fn set_defer_accept(listener: &impl AsFd, seconds: i32) -> nix::Result<()> {
-    set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds)
+pub fn set_defer_accept(listener: &impl AsFd, seconds: libc::c_int) -> nix::Result<()> {
+    set_option(listener.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
 }
 
 /// tcp(7), TCP_CORK: only full packets leave, until it is taken out again.
 pub fn set_cork(socket: &impl AsFd, is_in: bool) -> nix::Result<()> {
-    set_tcp_option(socket, libc::TCP_CORK, is_in.into())
+    set_option(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, libc::c_int::from(is_in))
 }
 
-fn set_tcp_option(socket: &impl AsFd, name: i32, value: i32) -> nix::Result<()> {
-    // SAFETY: the value of each of these options is an int, and its address and length are those of `value`.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            name,
-            (&raw const value).cast(),
-            size_of::<i32>() as libc::socklen_t,
-        )
-    };
+fn set_option<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> nix::Result<()> {
+    // SAFETY: the callers above give each option a value of its own type, and its address and length are those of `value`.
+    let result =
+        unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<T>() as libc::socklen_t) };
     Errno::result(result).map(drop)
 }
 

@@ -89,10 +89,9 @@ impl Outgoing {
         is_last: bool,
         has_waited: bool,
     ) -> (usize, Progress) {
-        let attempt = match output.get(self.sent..) {
-            Some(rest) if !rest.is_empty() => self.send_bytes(socket, rest, is_last),
-            _ => self.send_file(socket, has_waited),
-        };
+        let rest = &output[self.sent..];
+        let attempt =
+            if rest.is_empty() { self.send_file(socket, has_waited) } else { self.send_bytes(socket, rest, is_last) };
         let sent = match attempt {
             Ok(sent) => sent,
             Err(progress) => return (0, progress),
