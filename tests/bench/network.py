@@ -19,6 +19,8 @@ def enter(congestion_control):
     """Moves this process and all that it starts into a network namespace with a loopback alone. That takes root: others
     measure on the machine's own network."""
     if os.geteuid() != 0:
+        if congestion_control:
+            raise SystemExit("--congestion-control needs a network namespace, and that takes root.")
         return
     kernel = ctypes.CDLL(None, use_errno=True)
     if kernel.unshare(CLONE_NEWNET) != 0:
@@ -27,17 +29,17 @@ def enter(congestion_control):
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
     for name, value in BUFFERS.items():
         (TCP / name).write_text(value)
-    control(congestion_control)
+    control([congestion_control] if congestion_control else ["cubic", "reno"])
 
 
-def control(wanted):
-    """Outside the machine's first namespace only those may be chosen that every user may (tcp_allowed_congestion_control),
-    and the machine's own. Where that leaves out Debian's cubic, reno is the nearest: neither of them paces."""
-    for name in [wanted] if wanted else ["cubic", "reno"]:
+def control(names):
+    """The first that can be had. Outside the machine's first namespace these are the machine's own and those that every user may
+    choose (tcp_allowed_congestion_control). Where that leaves out Debian's cubic, reno is the nearest: neither of them paces."""
+    for name in names:
         with suppress(OSError):
             (TCP / "tcp_congestion_control").write_text(name)
             return
-    raise SystemExit(f"This kernel does not let {wanted} be chosen; it has {read('tcp_available_congestion_control')}.")
+    raise SystemExit(f"A network namespace cannot have {' or '.join(names)} here, but {read('tcp_allowed_congestion_control')}.")
 
 
 def described():
