@@ -13,6 +13,9 @@ const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 /// The type is to be believed: a text is never run as a script.
 const NOSNIFF: &str = "X-Content-Type-Options: nosniff\r\n";
 
+/// Every cause of a 503 here can pass by itself, in seconds (RFC 9110 §10.2.3).
+const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
+
 /// What every response says besides its status.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'c> {
@@ -169,6 +172,9 @@ fn begin(out: &mut Vec<u8>, status: Status, context: Context) {
         true => b"\r\nConnection: keep-alive\r\n".as_slice(),
         false => b"\r\nConnection: close\r\n",
     });
+    if status == Status::ServiceUnavailable {
+        out.extend_from_slice(RETRY_AFTER);
+    }
 }
 
 fn end(out: &mut Vec<u8>, status: Status, context: Context) {

@@ -73,6 +73,7 @@ fn a_client_has_no_more_connections_than_one_may() {
     let mut further = server.connect();
     let refused = further.get("/a");
     assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
+    assert_eq!(refused.field("Retry-After"), Some("1"));
     refused.assert_common_fields();
     // If its request came after the refusal, a reset says so.
     wait_until("the end of it", || further.is_closed());
