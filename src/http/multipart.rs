@@ -28,17 +28,16 @@ pub struct Part {
 impl Multipart {
     /// Parts for these spans of a file of `size` bytes. `media_type` is what a 200 has as its Content-Type.
     pub fn new(spans: &[Span], size: u64, media_type: &str, boundary: &str) -> Multipart {
-        let part = |(number, &span): (usize, &Span)| {
-            // The line end before a delimiter belongs to it; before the first there is no content to end.
-            let line_end = if number == 0 { "" } else { "\r\n" };
+        let part = |&span: &Span| {
+            // The line end before a delimiter belongs to it. RFC 2046 §5.1.1 lets the first delimiter stand without one;
+            // nginx and Apache send it, and zsync drops the first line of the content whatever it is.
             let range = ContentRange { span: Some(span), size };
-            let head =
-                format!("{line_end}--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
+            let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
             Part { head, span }
         };
         Multipart {
             media_type: format!("multipart/byteranges; boundary={boundary}"),
-            parts: spans.iter().enumerate().map(part).collect(),
+            parts: spans.iter().map(part).collect(),
             end: format!("\r\n--{boundary}--\r\n"),
         }
     }
@@ -82,7 +81,7 @@ mod tests {
     fn two_parts() {
         let spans = [Span { start: 7, end: 10 }, Span { start: 0, end: 1 }];
         let multipart = Multipart::new(&spans, 10, "text/html; charset=utf-8", "B");
-        let expected = "--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 7-9/10\r\n\r\nhij\
+        let expected = "\r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 7-9/10\r\n\r\nhij\
                         \r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 0-0/10\r\n\r\na\
                         \r\n--B--\r\n";
         assert_eq!(String::from_utf8(sent(&multipart, b"abcdefghij")).unwrap(), expected);
