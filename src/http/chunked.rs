@@ -5,8 +5,8 @@ use super::{Refusal, head};
 /// Where a chunked body that begins with `bytes` ends, behind its trailers and their empty line; `None` says that more bytes
 /// are needed.
 ///
-/// Stricter than the RFC asks for where leniency helps nobody but smugglers: sizes have at most eight digits and no spaces
-/// around them, and lines end with CR LF alone.
+/// Stricter than the RFC asks for where leniency helps nobody but smugglers: sizes have at most eight digits, and lines end
+/// with CR LF alone.
 pub fn end(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut at = 0;
     loop {
@@ -36,9 +36,18 @@ fn size(line: &[u8]) -> Result<usize, Refusal> {
     if digits > 8 {
         return Err(BAD);
     }
-    // Extensions are ignored, as the RFC has it.
-    let (b"" | [b';', ..]) = &line[digits..] else { return Err(BAD) };
+    check_extensions(&line[digits..])?;
     usize::from_str_radix(text, 16).map_err(|_| BAD)
+}
+
+/// Extensions are ignored (RFC 9112 §7.1.1), but not what is none: `*( BWS ";" BWS name [ BWS "=" BWS value ] )`.
+fn check_extensions(mut rest: &[u8]) -> Result<(), Refusal> {
+    const BAD: Refusal = Refusal::Malformed("what follows a chunk's size is no extension");
+    while !rest.is_empty() {
+        let [b';', extension @ ..] = head::skip_blanks(rest) else { return Err(BAD) };
+        rest = head::parameter(extension).ok_or(BAD)?.1;
+    }
+    Ok(())
 }
 
 fn trailers(bytes: &[u8], mut at: usize) -> Result<Option<usize>, Refusal> {
@@ -72,6 +81,17 @@ mod tests {
         check("5\r\nhello\r\n0\r\n\r\n", 0);
         check("5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1", 14);
         check("a;name=value\r\n0123456789\r\n00\r\n\r\n", 0);
+        for extensions in [
+            ";a",
+            ";a=b",
+            ";a;b=c;d",
+            " ; a = b\t;\tc",
+            ";a=\"\"",
+            ";a=\"b\\\"c;\u{444}\t\" ;d",
+            ";!#$%&'*+-.^_`|~09aZ=~",
+        ] {
+            check(&format!("5{extensions}\r\nhello\r\n0{extensions}\r\n\r\n"), 0);
+        }
         check("1\r\n\r\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n", 0);
         check("9\r\n\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", 0);
     }
@@ -95,6 +115,27 @@ mod tests {
             "0\r\nno field\r\n\r\n",
             "0\r\n: x\r\n\r\n",
             "0\r\n folded\r\n\r\n",
+            "5;\r\nhello\r\n",
+            "5; \r\n",
+            "5;bad[=x\r\n",
+            "5;a;\r\n",
+            "5;;a\r\n",
+            "5;a \r\n",
+            "5;a=\r\n",
+            "5;=b\r\n",
+            "5;a=b c\r\n",
+            "5;a b\r\n",
+            "5;a=b=c\r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"b\\\"\r\n",
+            "5;a=\"b\"c\r\n",
+            "5;\"a\"\r\n",
+            "5;a,b\r\n",
+            "5,a\r\n",
+            "5 a\r\n",
+            "5;\u{444}\r\n",
+            "0;\r\n",
+            ";a\r\n",
             "5;a\rb\r\nhello\r\n",
             "5;\0\r\n",
             "0\r\nA: b\n\r\n",

@@ -21,8 +21,45 @@ pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// What follows the spaces and tabs in front.
+pub fn skip_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
+    &bytes[blanks..]
+}
+
+/// The token in front, and what follows it; none if there is none (RFC 9110 §5.6.2).
+pub fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = bytes.iter().take_while(|&&b| is_token_byte(b)).count();
+    (length > 0).then(|| bytes.split_at(length))
+}
+
+/// Reads a parameter behind its semicolon, with the white space that RFC 9110 §5.6.3 calls bad and has a recipient accept:
+/// whether it has a value, which is a token or a quoted string, and what follows it; none if it is malformed.
+pub fn parameter(bytes: &[u8]) -> Option<(bool, &[u8])> {
+    let (_, rest) = token(skip_blanks(bytes))?;
+    let [b'=', value @ ..] = skip_blanks(rest) else { return Some((false, rest)) };
+    let value = skip_blanks(value);
+    let rest = match value {
+        [b'"', quoted @ ..] => behind_quoted(quoted)?,
+        _ => token(value)?.1,
+    };
+    Some((true, rest))
+}
+
+/// What follows a quoted string whose mark was taken off in front (RFC 9110 §5.6.4); none if it does not end. Bytes that
+/// it may not hold end the line before this is called.
+fn behind_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
+    loop {
+        bytes = match bytes {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] | [_, rest @ ..] => rest,
+            [] => return None,
+        };
+    }
+}
+
 /// Whether `value` is what a Host field, or the authority of an http URI, may hold: a host and perhaps a port, no user
-/// (RFC 9110 §7.2, RFC 3986 §3.2.2).
+/// (RFC 9110 §7.2, RFC 3986 §3.2.2). The host is not empty (RFC 9110 §4.2.1).
 pub fn is_authority(value: &[u8]) -> bool {
     let (host, rest) = match value {
         [b'[', rest @ ..] => {
@@ -32,7 +69,8 @@ pub fn is_authority(value: &[u8]) -> bool {
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
-            (&[][..], &rest[1..])
+            // An address is no name, and not empty.
+            (&b"address"[..], &rest[1..])
         }
         _ => value.split_at(value.iter().position(|&b| b == b':').unwrap_or(value.len())),
     };
@@ -41,7 +79,7 @@ pub fn is_authority(value: &[u8]) -> bool {
         [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    is_port && is_registered_name(host)
+    is_port && !host.is_empty() && is_registered_name(host)
 }
 
 /// RFC 3986 §3.2.2: unreserved characters, subcomponent delimiters and escapes.
@@ -88,13 +126,35 @@ mod tests {
     }
 
     #[test]
+    fn parameters() {
+        let read = |text: &'static str| parameter(text.as_bytes()).map(|(has_value, rest)| (has_value, rest.len()));
+        for (text, has_value, rest) in [
+            ("a", false, 0),
+            (" a ;b", false, 3),
+            ("a=b", true, 0),
+            ("\ta \t= b ;c=d", true, 5),
+            ("a=\"\"", true, 0),
+            ("a=\"b;c=\\\"\\\\\";d", true, 2),
+            ("a=b=c", true, 2),
+        ] {
+            assert_eq!(read(text), Some((has_value, rest)), "{text}");
+        }
+        for bad in ["", " ", ";", "=b", "a=", "a= ", "a=\"", "a=\"b", "a=\"b\\", "a=\"b\\\"", "a=[b", "[", "\"a\"=b"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn authorities() {
         for good in
-            ["", "a", "a:80", "A-b.example:8080", "127.0.0.1", "[::1]", "[::ffff:1.2.3.4]:80", "a:", "a%20b", "xn--a"]
+            ["a", "a:80", "A-b.example:8080", "127.0.0.1", "[::1]", "[::ffff:1.2.3.4]:80", "a:", "a%20b", "xn--a"]
         {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
         for bad in [
+            "",
+            ":80",
+            ":",
             "a b",
             "a/b",
             "user@a",

@@ -3,7 +3,8 @@
 /// What a request may cost before it is refused. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest request line, without its line end; beyond it 414 (RFC 9112 §3 asks for at least 8000).
+    /// Longest request line, without its line end; beyond it 414, or 501 if its method is too long (RFC 9112 §3, which asks
+    /// for at least 8000).
     pub request_line_bytes: usize,
     /// Longest head, from the request line to the empty line; beyond it 431 (RFC 6585 §5).
     pub head_bytes: usize,
@@ -23,6 +24,10 @@ impl Limits {
 
 /// Room for field lines.
 pub const FIELDS: usize = 256;
+
+/// A method longer than this is one that no file answers, and to blame for a request line that is too long. The longest
+/// that HTTP knows has 17 bytes (the registry that RFC 9110 §16.1.1 asks for).
+pub const METHOD_BYTES: usize = 32;
 
 /// Most bytes of empty lines before a request; beyond it 400. RFC 9112 §2.2 asks for one line, for old clients that end a
 /// body with one too many.

@@ -13,6 +13,7 @@ pub mod condition;
 pub mod content_range;
 pub mod etag;
 pub mod fields;
+pub mod framing;
 pub mod head;
 pub mod limits;
 pub mod listing;

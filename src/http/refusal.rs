@@ -15,12 +15,16 @@ pub enum Refusal {
     MethodNotAllowed,
     /// The method is none that HTTP has (RFC 9110 §15.6.2).
     UnknownMethod,
+    /// The body is in a transfer coding that is not known here (RFC 9112 §6.1).
+    UnknownCoding,
     /// The version has another major number than 1 (RFC 9110 §15.6.6).
     UnknownVersion,
     /// The body is longer than [`Limits::body_bytes`](super::Limits::body_bytes).
     LargeBody,
     /// The request line is longer than [`Limits::request_line_bytes`](super::Limits::request_line_bytes).
     LongRequestLine,
+    /// It is so because of its method (RFC 9112 §3).
+    LongMethod,
     /// The head is longer or has more fields than the [`Limits`](super::Limits) allow.
     LargeHead,
     /// The head did not arrive in time (RFC 9110 §15.5.9).
@@ -49,7 +53,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(_) => Status::BadRequest,
             Refusal::MethodNotAllowed => Status::MethodNotAllowed,
-            Refusal::UnknownMethod => Status::NotImplemented,
+            Refusal::UnknownMethod | Refusal::UnknownCoding | Refusal::LongMethod => Status::NotImplemented,
             Refusal::UnknownVersion => Status::HttpVersionNotSupported,
             Refusal::LargeBody => Status::ContentTooLarge,
             Refusal::LongRequestLine => Status::UriTooLong,
@@ -75,9 +79,11 @@ impl std::fmt::Display for Refusal {
             Refusal::Malformed(why) => why,
             Refusal::MethodNotAllowed => "a file does not answer the method",
             Refusal::UnknownMethod => "the method is none of HTTP's",
+            Refusal::UnknownCoding => "the body is in a transfer coding that is not known here",
             Refusal::UnknownVersion => "the version is not one of HTTP/1",
             Refusal::LargeBody => "the body is too long",
             Refusal::LongRequestLine => "the request line is too long",
+            Refusal::LongMethod => "the method is too long",
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",
             Refusal::NotFound => "nothing is there",

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Status::Complete, Status::Partial};
 
+use super::framing::{End, Framing};
 use super::{Fields, Limits, Refusal, chunked, head, limits};
 
 /// What the client wants done (RFC 9110 §9).
@@ -85,7 +86,7 @@ pub fn parse<'f, 'b>(
                 return Err(Refusal::Malformed("the request line is not whole"));
             };
             if method.len() + target.len() + " HTTP/1.1 ".len() > limits.request_line_bytes {
-                return Err(Refusal::LongRequestLine);
+                return Err(long_line(method.len()));
             }
             if length > limits.head_bytes {
                 return Err(Refusal::LargeHead);
@@ -169,7 +170,7 @@ fn interpret<'f, 'b>(
                 keep_alive |= has_token(value, "keep-alive");
             }
             14 if name.eq_ignore_ascii_case("content-length") => framing = framing.with_length(value)?,
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => framing = framing.with_coding(value, minor)?,
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => framing = framing.with_codings(value, minor)?,
             _ => {}
         }
     }
@@ -177,14 +178,14 @@ fn interpret<'f, 'b>(
         return Err(Refusal::Malformed("a request of HTTP/1.1 has exactly one Host field"));
     }
 
-    let (body, body_length) = match framing {
-        Framing::None | Framing::Length(0) => (Body::Dropped, 0),
+    let (body, body_length) = match framing.end()? {
+        End::Length(0) => (Body::Dropped, 0),
         // The client waits for leave to send it, and gets the answer at once (RFC 9110 §10.1.1).
         _ if expects => (Body::Unread, 0),
-        Framing::Length(length) if length > limits.body_bytes as u64 => (Body::TooLarge, 0),
-        Framing::Length(length) if ((buffer.len() - head_length) as u64) < length => return Ok(None),
-        Framing::Length(length) => (Body::Dropped, length as usize),
-        Framing::Chunked => match chunked::end(&buffer[head_length..])? {
+        End::Length(length) if length > limits.body_bytes as u64 => (Body::TooLarge, 0),
+        End::Length(length) if ((buffer.len() - head_length) as u64) < length => return Ok(None),
+        End::Length(length) => (Body::Dropped, length as usize),
+        End::Chunked => match chunked::end(&buffer[head_length..])? {
             Some(end) if end <= limits.body_bytes => (Body::Dropped, end),
             None if buffer.len() - head_length < limits.body_bytes => return Ok(None),
             _ => (Body::TooLarge, 0),
@@ -200,38 +201,6 @@ fn interpret<'f, 'b>(
         body,
         length: head_length + body_length,
     }))
-}
-
-/// How the end of the body is to be found (RFC 9112 §6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    None,
-    Length(u64),
-    Chunked,
-}
-
-impl Framing {
-    fn with_length(self, value: &[u8]) -> Result<Framing, Refusal> {
-        let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok());
-        let length = length.ok_or(Refusal::Malformed("a Content-Length is not a number"))?;
-        match self {
-            Framing::None => Ok(Framing::Length(length)),
-            Framing::Length(before) if before == length => Ok(self),
-            Framing::Length(_) => Err(Refusal::Malformed("two Content-Length fields differ")),
-            Framing::Chunked => Err(Refusal::Malformed("Content-Length and Transfer-Encoding exclude each other")),
-        }
-    }
-
-    fn with_coding(self, value: &[u8], minor: u8) -> Result<Framing, Refusal> {
-        match self {
-            Framing::None if minor == 0 => Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding")),
-            Framing::None if value.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            Framing::None => Err(Refusal::Malformed("a Transfer-Encoding is not chunked")),
-            Framing::Length(_) => Err(Refusal::Malformed("Content-Length and Transfer-Encoding exclude each other")),
-            Framing::Chunked => Err(Refusal::Malformed("there are two Transfer-Encoding fields")),
-        }
-    }
 }
 
 fn method_of(name: &str) -> Method {
@@ -253,12 +222,18 @@ fn within_limits(buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let line = buffer.trim_ascii_start();
     let most = limits.request_line_bytes + "\r\n".len();
     if line.len() >= most && !line[..most].contains(&b'\n') {
-        return Err(Refusal::LongRequestLine);
+        return Err(long_line(line.iter().position(|&b| b == b' ').unwrap_or(line.len())));
     }
     if buffer.len() >= limits.head_bytes {
         return Err(Refusal::LargeHead);
     }
     Ok(())
+}
+
+/// What is wrong with a request line that is too long: its method, if that is longer than any, and else its target
+/// (RFC 9112 §3).
+fn long_line(method_bytes: usize) -> Refusal {
+    if method_bytes > limits::METHOD_BYTES { Refusal::LongMethod } else { Refusal::LongRequestLine }
 }
 
 fn refuse(error: httparse::Error, buffer: &[u8]) -> Refusal {
@@ -436,7 +411,7 @@ mod tests {
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: identity",
             "Transfer-Encoding: chunked, identity",
-            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: gzip, chunked\r\nContent-Length: 5",
             "Transfer-Encoding: xchunked",
             "Transfer-Encoding:",
             "Transfer-Encoding: \"chunked\"",
@@ -444,6 +419,9 @@ mod tests {
             refused(format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\nhello"), Status::BadRequest);
         }
         refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Status::BadRequest);
+        let coded = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+        refused(coded, Status::NotImplemented);
+        refused(coded.replace("Host: x", "Host:"), Status::BadRequest);
         refused("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Status::BadRequest);
     }
 
@@ -467,12 +445,13 @@ mod tests {
     #[test]
     fn hosts() {
         let host = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        for good in ["x", "x:80", "[::1]:80", "", "127.0.0.1"] {
+        for good in ["x", "x:80", "[::1]:80", "127.0.0.1"] {
             whole(&host(good));
         }
-        for bad in ["a b", "a/b", "user@a", "a:b", "a, b:", "[::1", "http://a", "a\\b"] {
+        for bad in ["", " \t", ":80", "a b", "a/b", "user@a", "a:b", "a, b:", "[::1", "http://a", "a\\b"] {
             refused(host(bad), Status::BadRequest);
         }
+        refused("GET / HTTP/1.0\r\nHost:\r\n\r\n", Status::BadRequest);
         refused("GET / HTTP/1.0\r\nHost: a b\r\n\r\n", Status::BadRequest);
     }
 
@@ -528,6 +507,14 @@ mod tests {
         }
         refused(line(limits.request_line_bytes + 1) + "Host: x\r\n\r\n", Status::UriTooLong);
         refused("GET /".to_string() + &"a".repeat(limits.request_line_bytes), Status::UriTooLong);
+        let method = |length: usize| format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "M".repeat(length));
+        assert_eq!(whole(&method(5_000)).method, Method::Unknown);
+        refused(method(limits.request_line_bytes), Status::NotImplemented);
+        refused("M".repeat(limits.request_line_bytes + 2), Status::NotImplemented);
+        let both = format!("{} /{}", "M".repeat(5_000), "a".repeat(5_000));
+        refused(&both, Status::NotImplemented);
+        refused(both + " HTTP/1.1\r\nHost: x\r\n\r\n", Status::NotImplemented);
+        refused(format!("UPDATEREDIRECTREF /{}", "a".repeat(limits.request_line_bytes)), Status::UriTooLong);
         let field = |length: usize| format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(length));
         whole(&field(15_000));
         refused(field(limits.head_bytes), Status::RequestHeaderFieldsTooLarge);

@@ -36,6 +36,14 @@ fn bytes_that_are_no_request() {
             ("GET /a HTTP/1.1\r\nHost: a\r\n fold\r\n\r\n", 400),
             ("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: one\r\n\r\n", 400),
             ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET /a HTTP/1.0\r\nHost: \r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n", 400),
+            ("GET /a HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;\r\nhello\r\n0\r\n\r\n", 400),
+            ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;bad[=x\r\nhello\r\n0\r\n\r\n", 400),
             ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03", 400),
             ("GET /a HTTP/2.0\r\nHost: a\r\n\r\n", 505),
             ("GET /a HTTP/0.9\r\n\r\n", 505),
@@ -50,7 +58,8 @@ fn requests_too_large() {
     let line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9_000));
     let field = format!("GET /a HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(20_000));
     let fields = format!("GET /a HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(1_000));
-    check(&[(&line, 414), (&field, 431), (&fields, 431)], true);
+    let method = format!("{} /a HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(9_000));
+    check(&[(&line, 414), (&field, 431), (&fields, 431), (&method, 501)], true);
 }
 
 #[test]
