@@ -96,7 +96,7 @@ fn requests() {
 fn targets_never_escape() {
     let pieces = [
         "/", "..", ".", "%2e", "%2E", "%2f", "%", "%00", "%5c", "a", "b", "\u{444}", "?", "#", "//", "http://x", "%25",
-        "\\", ";",
+        "\\", ";", ":",
     ];
     let mut random = Random(2);
     let mut path = Vec::new();
@@ -108,17 +108,22 @@ fn targets_never_escape() {
         decoded += 1;
         assert!(!target.path.starts_with(b"/") && !target.path.contains(&0), "{text}");
         assert!(target.path.split(|&b| b == b'/').all(|name| name != b"." && name != b".."), "{text}");
-        // A redirect leads to the same place, on this host.
+        // A redirect leads to the same place, whatever a front has cut off before it: by RFC 3986 §5.2, for a reference that is
+        // one segment.
         let location = target.with_slash();
-        assert!(location.starts_with('/') && !location.starts_with("//") && location.is_ascii(), "{location}");
+        let segment = location.split('?').next().unwrap_or_default();
+        let segment = segment.strip_prefix("./").unwrap_or(segment);
+        let name = segment.strip_suffix('/').unwrap_or(segment);
+        assert!(location.is_ascii() && !name.contains(['/', '\\']) && name != "." && name != "..", "{location}");
+        assert!(!name.contains(':') || location.starts_with("./"), "{location}");
+        let base = text.split('?').next().and_then(|path| path.rsplit_once('/')).unwrap().0;
+        let location = format!("{base}/{location}");
         let expected = target.path.to_vec();
         let mut again = Vec::new();
         let again = target::decode(&location, &mut again).unwrap();
-        assert_eq!(
-            again.path.strip_suffix(b"/").unwrap_or(again.path),
-            expected.strip_suffix(b"/").unwrap_or(&expected),
-            "{text}"
-        );
+        // What ends with a segment that goes up is a directory, where nothing is sent elsewhere.
+        let is_directory = matches!(expected.last(), None | Some(b'/'));
+        assert!(is_directory || again.path.strip_suffix(b"/") == Some(&expected), "{text}");
     }
     assert!(decoded > INPUTS / 10, "only {decoded} were paths");
 }

@@ -32,20 +32,26 @@ impl Target<'_, '_> {
         names.into_iter().any(is_hidden)
     }
 
-    /// The target with a slash behind it, where a directory that was asked for without one is: an absolute path, so that neither host nor scheme can
-    /// come from the client, encoded again, with the query (RFC 9110 §10.2.2).
+    /// Where a directory is that was asked for without its slash: its name with a slash behind it, and the query (RFC 9110
+    /// §10.2.2). This is relative to the target as the client knows it, which a front may have cut at its beginning.
+    ///
+    /// It is one segment, so that neither host nor path can come from the client, and no scheme either: a name with a colon
+    /// has `./` in front (RFC 3986 §4.2). A directory that was asked for with its slash is `./`.
     pub fn with_slash(&self) -> String {
-        let mut location = String::with_capacity(self.path.len() + 2);
-        location.push('/');
-        encode(self.path, &mut location);
-        if !self.is_directory() {
-            location.push('/');
+        let name = self.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let mut reference = String::with_capacity(name.len() + "./".len() + "/".len());
+        if name.is_empty() || name.contains(&b':') {
+            reference.push_str("./");
+        }
+        encode(name, &mut reference);
+        if !name.is_empty() {
+            reference.push('/');
         }
         if let Some(query) = self.query {
-            location.push('?');
-            encode_query(query, &mut location);
+            reference.push('?');
+            encode_query(query, &mut reference);
         }
-        location
+        reference
     }
 }
 
@@ -312,15 +318,45 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_on_this_host_and_keeps_the_query() {
-        let location = |target| decode(target, &mut Vec::new()).unwrap().with_slash();
-        assert_eq!(location("/a"), "/a/");
-        assert_eq!(location("/a?b=c"), "/a/?b=c");
-        assert_eq!(location("/a?b=%c3%A9&c[]=?é\"<|"), "/a/?b=%c3%A9&c[]=?%C3%A9%22%3C%7C");
-        assert_eq!(location("//evil.example/.."), "/");
-        assert_eq!(location("//evil.example"), "/evil.example/");
-        assert_eq!(location("/%0d%0aSet-Cookie:x"), "/%0D%0ASet-Cookie:x/");
-        assert_eq!(location("/a b%C3%A9%25%3f"), "/a%20b%C3%A9%25%3F/");
-        assert_eq!(location("/%5c%5cevil.example"), "/%5C%5Cevil.example/");
+    fn a_redirect_is_relative_and_keeps_the_query() {
+        for (target, reference) in [
+            ("/a", "a/"),
+            ("/a?b=c", "a/?b=c"),
+            ("/a?", "a/?"),
+            ("/a/b/c", "c/"),
+            ("/a//c", "c/"),
+            ("/a/../c", "c/"),
+            ("/a/%2e%2e/c?/../d", "c/?/../d"),
+            ("http://h/a/c?b", "c/?b"),
+            ("/a?b=%c3%A9&c[]=?é\"<|", "a/?b=%c3%A9&c[]=?%C3%A9%22%3C%7C"),
+            ("/a b%C3%A9%25%3f", "a%20b%C3%A9%25%3F/"),
+            // No other host.
+            ("//evil.example", "evil.example/"),
+            ("///evil.example", "evil.example/"),
+            ("/\\evil.example", "%5Cevil.example/"),
+            ("/%5c%5cevil.example", "%5C%5Cevil.example/"),
+            ("/a/\\\\evil.example", "%5C%5Cevil.example/"),
+            ("/%09//evil.example", "evil.example/"),
+            ("//evil.example/..", "./"),
+            // No other scheme.
+            ("/a:b", "./a:b/"),
+            ("/http:evil", "./http:evil/"),
+            ("/a/javascript%3aalert(1)?b:c", "./javascript:alert(1)/?b:c"),
+            ("/:", "./:/"),
+            ("/a:b/c", "c/"),
+            // No dot segment and no other field.
+            ("/...", ".../"),
+            ("/..a", "..a/"),
+            ("/.well-known", ".well-known/"),
+            ("/%252e%252e", "%252e%252e/"),
+            ("/%0d%0aSet-Cookie%3dx", "%0D%0ASet-Cookie=x/"),
+            // A directory as it is.
+            ("/", "./"),
+            ("/?b", "./?b"),
+            ("/a/", "./"),
+            ("/a/..", "./"),
+        ] {
+            assert_eq!(decode(target, &mut Vec::new()).unwrap().with_slash(), reference, "{target}");
+        }
     }
 }

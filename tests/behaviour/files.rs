@@ -139,15 +139,35 @@ fn directories() {
         ("dir/index.html", b"dir"),
         ("bare/file", b""),
         ("odd/index.html/x", b""),
+        ("dir/sub/file", b""),
+        ("dir/a:b/file", b""),
+        ("..evil/file", b""),
+        ("\\evil/file", b""),
+        ("http:/file", b""),
     ]);
-    let server = Server::of(&site);
+    let server = Server::with(&site, &["--dotfiles"]);
     let mut client = server.connect();
     assert_eq!(client.get("/").text(), "top");
     assert_eq!(client.get("/dir/").text(), "dir");
     assert_eq!(client.get("/dir/").field("Content-Type"), Some("text/html"));
     assert_eq!(client.get("/bare/").status, 404);
     assert_eq!(client.get("/odd/").status, 404);
-    for (target, location) in [("/dir", "/dir/"), ("/bare?a=b&c", "/bare/?a=b&c"), ("//dir", "/dir/")] {
+    // Relative, so that it is true behind a front that has cut off the beginning of the path; and one name on this host.
+    for (target, location) in [
+        ("/dir", "dir/"),
+        ("/bare?a=b&c", "bare/?a=b&c"),
+        ("/bare?a=//evil/", "bare/?a=//evil/"),
+        ("/dir/sub", "sub/"),
+        ("/bare/../dir/sub?x", "sub/?x"),
+        ("http://a/dir/sub", "sub/"),
+        ("//dir", "dir/"),
+        ("///dir", "dir/"),
+        ("/dir/a:b", "./a:b/"),
+        ("/http:", "./http:/"),
+        ("/..evil", "..evil/"),
+        ("/\\evil", "%5Cevil/"),
+        ("/%5Cevil?\\", "%5Cevil/?%5C"),
+    ] {
         let response = client.get(target);
         assert_eq!((response.status, response.field("Location")), (301, Some(location)), "{target}");
     }
