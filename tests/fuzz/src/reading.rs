@@ -44,7 +44,7 @@ pub fn read<'a>(mut stream: &'a [u8], limits: &Limits, most_requests: usize) -> 
             Refused => {
                 due.push(Due {
                     method: method_of_refused(stream),
-                    statuses: &[400, 413, 414, 431, 505],
+                    statuses: &[400, 413, 414, 431, 501, 505],
                     is_last: true,
                 });
                 return (due, false);
@@ -225,7 +225,10 @@ fn is_host(value: &str) -> bool {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
-    port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()) && (is_address || is_name(host))
+    !host.is_empty()
+        && port.len() <= 5
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && (is_address || is_name(host))
 }
 
 /// A chunked body: where it ends, or by where it is wrong, or that its end has not come.
@@ -245,12 +248,11 @@ fn chunks(body: &[u8]) -> Chunks {
     let is_text = |line: &[u8]| line.iter().all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f);
     loop {
         let Some((size, behind)) = line(at) else { return Chunks::More };
-        let digits = size.split(|&byte| byte == b';').next().unwrap_or_default();
-        let digits = std::str::from_utf8(digits)
-            .ok()
-            .filter(|digits| (1..=8).contains(&digits.len()) && !digits.starts_with('+'));
-        let Some(length) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()).filter(|_| is_text(size))
-        else {
+        let size_end = size.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(size.len());
+        let (digits, extensions) = size.split_at(size_end);
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| (1..=8).contains(&digits.len()));
+        let is_good = is_text(size) && are_extensions(extensions);
+        let Some(length) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()).filter(|_| is_good) else {
             return Chunks::Wrong(behind);
         };
         at = behind;
@@ -275,4 +277,30 @@ fn chunks(body: &[u8]) -> Chunks {
             }
         }
     }
+}
+
+/// RFC 9112 §7.1.1 as a machine of states, a byte a step. Capital letters are the states in which the extensions may end.
+fn are_extensions(bytes: &[u8]) -> bool {
+    let mut state = 'E';
+    for &byte in bytes {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        let is_token_byte = byte.is_ascii() && is_token(&char::from(byte).to_string());
+        state = match (state, byte) {
+            // Behind an extension, or behind white space there.
+            ('E' | 'b' | 'N' | 'm' | 'V' | 'Q', b';') => ';',
+            ('N' | 'm', b'=') => '=',
+            ('E' | 'b' | 'V' | 'Q', _) if is_blank => 'b',
+            // Behind a name, where a value may follow.
+            ('N' | 'm', _) if is_blank => 'm',
+            (';' | '=', _) if is_blank => state,
+            ('N' | ';', _) if is_token_byte => 'N',
+            ('V' | '=', _) if is_token_byte => 'V',
+            ('=', b'"') => '"',
+            ('"', b'"') => 'Q',
+            ('"', b'\\') => '\\',
+            ('"' | '\\', _) => '"',
+            _ => return false,
+        };
+    }
+    matches!(state, 'E' | 'N' | 'V' | 'Q')
 }
