@@ -4,6 +4,8 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::printable::Printable;
+
 /// Why the server cannot start, and what to do about it. Written once, by `main`, which then exits with status 1, or 2.
 #[derive(Debug)]
 pub struct Failure {
@@ -12,7 +14,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// `sentence` names the thing that is wrong and the remedy.
+    /// `sentence` names the thing that is wrong and the remedy. It may hold names as they come.
     pub fn new(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), is_usage: false }
     }
@@ -35,6 +37,17 @@ pub fn reason(error: &io::Error) -> String {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.sentence)
+        Printable(&self.sentence).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+
+    #[test]
+    fn a_sentence_is_one_line_that_a_terminal_can_show() {
+        let failure = Failure::new("Cannot open /srv/\u{202e}\u{9b}2J\n<0>it's \"ф\".");
+        assert_eq!(failure.to_string(), "Cannot open /srv/\\u{202e}\\u{9b}2J\\n<0>it's \"ф\".");
     }
 }

@@ -21,7 +21,7 @@
 //! | [`access`] | the access log: records, sums, and the thread that writes them |
 //! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
-//! | [`sys`], [`failure`] | what is unsafe, and what ends a start |
+//! | [`sys`], [`failure`], [`printable`] | what is unsafe, what ends a start, and text that a terminal can show |
 //!
 //! # Invariants
 //!
@@ -78,6 +78,7 @@ pub mod lifeline;
 pub mod log;
 pub mod options;
 pub mod precompress;
+pub mod printable;
 pub mod scoreboard;
 pub mod settings;
 pub mod signals;

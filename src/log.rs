@@ -20,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::failure::{self, Failure};
+use crate::printable::{Escape, Printable};
 use crate::sys;
 
 /// The name under which `journalctl -t` finds this program.
@@ -53,7 +54,7 @@ pub fn start(debug: bool, json: bool) {
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let why = panic.payload_as_str().unwrap_or("no message");
+        let why = Printable(panic.payload_as_str().unwrap_or("no message"));
         tracing::error!(place, "panic at {place}: {why}; please report it as a bug");
     }));
 }
@@ -61,7 +62,7 @@ pub fn start(debug: bool, json: bool) {
 /// A message says everything; its fields are for the journal, where they can be searched for.
 fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> Box<dyn Layer<S> + Send + Sync> {
     let message = debug_fn(|line, field, value| match field.name() {
-        "message" => write!(line, "{value:?}"),
+        "message" => write!(Escape(line), "{value:?}"),
         _ => Ok(()),
     });
     let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
@@ -71,7 +72,39 @@ fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> Box<dyn Layer<S> + Send + 
 
 fn json_lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> + Send + Sync {
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    lines.with_writer(io::stderr).log_internal_errors(false)
+    lines.with_writer(|| PrintableJson(io::stderr())).log_internal_errors(false)
+}
+
+/// Takes whole lines of JSON and writes them with every character that is not printable as `\uXXXX`. JSON itself only asks
+/// for that below U+0020.
+#[derive(Debug)]
+struct PrintableJson<W>(W);
+
+impl<W: Write> Write for PrintableJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\n');
+        if bytes.iter().all(is_plain) {
+            return self.0.write(bytes);
+        }
+        let mut line = String::with_capacity(bytes.len() + 64);
+        for character in String::from_utf8_lossy(bytes).chars() {
+            match character {
+                '\n' | '"' | '\\' | '\'' => line.push(character),
+                _ if character.escape_debug().len() == 1 => line.push(character),
+                _ => {
+                    for unit in character.encode_utf16(&mut [0; 2]) {
+                        // Writing to a string does not fail.
+                        _ = write!(line, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        self.0.write_all(line.as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The journal's layer, and what becomes of an event that the journal does not take in time: journald reads stderr as well,
@@ -94,7 +127,8 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Patient {
         event.record(&mut |field: &Field, value: &dyn Debug| {
             if field.name() == "message" {
                 // Writing to a string does not fail.
-                _ = writeln!(line, "{value:?}");
+                _ = write!(Escape(&mut line), "{value:?}");
+                line.push('\n');
             }
         });
         if send(io::stderr().as_raw_fd(), line.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).is_ok() {
@@ -232,4 +266,18 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
 /// syslog(3): what the server says of itself is LOG_DAEMON's. Its visitors have no facility, and so are told apart.
 fn journal_of_daemon() -> Option<tracing_journald::Layer> {
     journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_stays_what_it_says_and_is_printable() {
+        let mut out = PrintableJson(Vec::new());
+        let line = "{\"a\":\"\u{9b}\u{7f}\\u0007 it's \\\"\u{202e}\u{444}\\\\\u{e0001}\"}\n";
+        out.write_all(line.as_bytes()).unwrap();
+        let expected = "{\"a\":\"\\u009b\\u007f\\u0007 it's \\\"\\u202e\u{444}\\\\\\udb40\\udc01\"}\n";
+        assert_eq!(String::from_utf8(out.0).unwrap(), expected);
+    }
 }

@@ -251,12 +251,12 @@ impl Connection {
             return self.report_cut(why);
         };
         let (path, offset) = (span.file.path(), span.offset);
+        let path = path.escape_debug();
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
-            path,
+            %path,
             offset,
-            "Cannot send \"{}\" to its end, from byte {offset} on: {why}. Said once a minute.",
-            path.escape_debug()
+            "Cannot send \"{path}\" to its end, from byte {offset} on: {why}. Said once a minute."
         );
         self.notes.explain(why);
     }

@@ -59,8 +59,8 @@ pub fn answer(
     let Sent { content, coding, cause } = *result.as_ref().unwrap_or(&Sent::PAGE);
     let status = response::status(&output[begin..]);
     if result.is_ok() {
-        let path = path(request);
-        tracing::debug!(path, status, "{} {path}: {status}", request.method_name);
+        let path = path(request).escape_debug();
+        tracing::debug!(%path, status, "{} {path}: {status}", request.method_name);
     }
     let refusal = result.as_ref().err().map(|refusal| refusal as &dyn Display);
     let cause = refusal.or(cause.as_ref().map(|cause| cause as _));
@@ -243,15 +243,15 @@ fn path<'a>(request: &Request<'_, 'a>) -> &'a str {
 /// What the client did wrong is for whoever debugs; what went wrong here is for the admin.
 fn report(worker: &Worker, refusal: &Refusal, method: &str, path: &str) {
     let status = refusal.status().code();
+    let path = path.escape_debug();
     if refusal.is_ours() && worker.complaints.files.is_due() {
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
-            path,
+            %path,
             status,
-            "Cannot serve \"{}\": {refusal}. Said once a minute.",
-            path.escape_debug()
+            "Cannot serve \"{path}\": {refusal}. Said once a minute."
         );
     } else {
-        tracing::debug!(path, status, "{method} {path}: {status}, {refusal}");
+        tracing::debug!(%path, status, "{method} {path}: {status}, {refusal}");
     }
 }

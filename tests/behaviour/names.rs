@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::{Server, Site, get};
+use crate::support::{Server, Site, get, wait_until};
 
 #[test]
 fn spaces_and_utf_8() {
@@ -112,4 +112,33 @@ fn names_that_no_file_can_have_are_not_found() {
     assert_eq!(server.get(&format!("/{}", "x".repeat(300))).status, 404);
     assert_eq!(server.get(&"/x".repeat(3_000)).status, 404);
     assert_eq!(server.get("/a%2Fb").status, 404);
+}
+
+/// U+009B begins a sequence that a terminal obeys, U+202E turns the direction of writing, U+2028 ends a line for some.
+#[test]
+fn a_line_of_the_log_holds_nothing_that_a_terminal_obeys() {
+    let odd = "\u{9b}2J\u{202e}\u{2066}\u{2028}\u{200b}\u{85}";
+    let site = Site::with(&[(odd, b"odd"), ("\u{9b}31m/file", b"")]);
+    for log in ["--access-log=off", "--access-log=stderr"] {
+        let server = Server::with(&site, &["--debug", log]);
+        let ask = |target: &str| server.connect().send(get(target)).response().status;
+        assert_eq!(ask(&format!("/{odd}")), 200);
+        assert_eq!(ask(&format!("/{odd}?{odd}")), 200);
+        assert_eq!(ask(&format!("/none{odd}")), 404);
+        assert_eq!(ask(&format!("/%zz{odd}")), 400);
+        assert_eq!(ask("/\u{9b}31m"), 301);
+        let fields = format!("GET /{odd} HTTP/1.1\r\nHost: a\r\nReferer: {odd}\r\nUser-Agent: {odd}\r\n\r\n");
+        assert_eq!(server.connect().send(&fields).response().status, 200);
+        assert_eq!(server.connect().send(fields.replace("GET", "PUT")).response().status, 405);
+        assert_eq!(server.connect().send(format!("{odd}\r\n\r\n")).response().status, 400);
+        // Lines are written before their answer, and records of the access log after it.
+        wait_until("all records", || {
+            log.ends_with("off") || server.log().matches("\"target\":\"access\"").count() >= 8
+        });
+        let log = server.log();
+        let escaped = format!("/none{}: 404", odd.escape_debug());
+        assert!(log.replace(r"\\u", r"\u").contains(&escaped), "{escaped}: {log}");
+        let obeyed: Vec<_> = log.chars().filter(|&c| c != '\n' && !matches!(c, ' '..='~')).collect();
+        assert_eq!(obeyed, Vec::<char>::new(), "{log}");
+    }
 }
