@@ -65,7 +65,9 @@ fn asking_for_metrics_keeps_it() {
 
 #[test]
 fn where_nobody_would_start_it_again_it_is_wrong_usage() {
+    let site = Site::with(&[]);
     let mut command = Command::new(BINARY);
+    command.env("OTUS_ROOT", site.root());
     for variable in foreign_variables() {
         command.env_remove(variable);
     }

@@ -224,9 +224,8 @@ fn each_socket_has_its_own_and_nothing_of_the_other() {
             refused.assert_common_fields();
         }
     }
-    for (wrong, status) in
-        [("GET /metrics HTTP/1.1\r\n\r\n", 400), (&"x".repeat(40_000), 414), ("GET / HTTP/2.0\r\n\r\n", 505)]
-    {
+    let long = format!("GET /{}", "x".repeat(40_000));
+    for (wrong, status) in [("GET /metrics HTTP/1.1\r\n\r\n", 400), (&long, 414), ("GET / HTTP/2.0\r\n\r\n", 505)] {
         let mut client = Client::connect(watched.metrics);
         // What is too long is refused before all of it is sent.
         let _ = std::io::Write::write_all(&mut client.0, wrong.as_bytes());
