@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::head;
+use super::extensions::CORRECTED;
+use super::{Coding, head};
 
 /// What is sent for a name that says nothing: a browser offers to save it.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// Types by extension: mime_guess's table, and what overrides it.
+/// Types by extension: mime_guess's table as it is corrected here, and what overrides both.
 #[derive(Debug, Clone, Default)]
 pub struct Types(HashMap<String, String>);
 
 impl Types {
-    /// Types that come before the table: pairs of extension and type, of which the last for an extension counts.
+    /// Types that come before the tables: pairs of extension and type, of which the last for an extension counts.
     pub fn new(overrides: impl IntoIterator<Item = (String, String)>) -> Self {
         Types(overrides.into_iter().map(|(extension, of)| (extension.to_ascii_lowercase(), of)).collect())
     }
@@ -29,13 +30,26 @@ impl Types {
     }
 }
 
-/// The media type for `name` by mime_guess's table alone.
+/// The media type for `name` by the tables alone.
 pub fn of(name: &[u8]) -> &'static str {
     extension(name).map_or(UNKNOWN, of_extension)
 }
 
 fn of_extension(extension: &str) -> &'static str {
-    mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN)
+    let corrected = CORRECTED.iter().find(|(corrected, _)| corrected.eq_ignore_ascii_case(extension));
+    corrected.map(|(_, of)| *of).or_else(|| mime_guess::from_ext(extension).first_raw()).unwrap_or(UNKNOWN)
+}
+
+/// How the bytes of a file with this name and type are coded, where the type is that of what they code: `.svgz` is SVG in gzip
+/// (SVG 1.1 §1.2), and browsers show nothing without Content-Encoding.
+///
+/// It is the only one. What is downloaded to be kept, such as `.tar.gz`, `.tgz` or `.svg.gz`, is of the type of its own
+/// format; with Content-Encoding clients would unpack it.
+pub fn coding(name: &[u8], media_type: &str) -> Coding {
+    match extension(name) {
+        Some(extension) if extension.eq_ignore_ascii_case("svgz") && media_type == "image/svg+xml" => Coding::Gzip,
+        _ => Coding::Identity,
+    }
 }
 
 /// The pairs of extension and type in a file such as /etc/mime.types: a type and its extensions on a line.
@@ -88,6 +102,36 @@ mod tests {
         check("a.woff2", "font/woff2");
         check("a.wasm", "application/wasm");
         check("a.txt", "text/plain");
+    }
+
+    #[test]
+    fn what_is_corrected_comes_before_the_table_of_mime_guess() {
+        check("a.m4a", "audio/mp4");
+        check("a.TS", "video/mp2t");
+        check("a.mjs", "text/javascript");
+        check("a.tar.gz", "application/gzip");
+        check("a.tgz", "application/gzip");
+        check("a.svgz", "image/svg+xml");
+        assert!(CORRECTED.is_sorted_by_key(|(extension, _)| extension), "in order");
+        for (extension, of) in CORRECTED {
+            assert!(is_media_type(of), "{of}");
+            assert!(extension.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{extension}");
+            assert_ne!(mime_guess::from_ext(extension).first_raw(), Some(*of), "{extension} needs no correction");
+        }
+    }
+
+    #[test]
+    fn svgz_is_coded_and_nothing_else_is() {
+        let coding = |name: &str| super::coding(name.as_bytes(), of(name.as_bytes()));
+        for name in ["a.svgz", "a.SVGZ", "dir/a.b.svgz"] {
+            assert_eq!(coding(name), Coding::Gzip, "{name}");
+        }
+        for name in
+            ["a.svg", "a.svg.gz", "a.tgz", "a.tar.gz", "a.gz", "a.emz", "svgz", ".svgz", "a.svgz/b", "a.svgz.br"]
+        {
+            assert_eq!(coding(name), Coding::Identity, "{name}");
+        }
+        assert_eq!(super::coding(b"a.svgz", "application/gzip"), Coding::Identity, "of another type by --mime");
     }
 
     #[test]

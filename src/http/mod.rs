@@ -12,6 +12,7 @@ pub mod coding;
 pub mod condition;
 pub mod content_range;
 pub mod etag;
+mod extensions;
 pub mod fields;
 pub mod framing;
 pub mod head;

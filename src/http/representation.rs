@@ -67,6 +67,13 @@ impl Representation {
         self
     }
 
+    /// The same file if its bytes are stored in a coding: it is still the only one of its resource. Who does not accept the
+    /// coding gets it all the same, as RFC 9110 §12.5.3 has it where there is nothing else.
+    pub fn stored_in(mut self, coding: Coding) -> Self {
+        self.coding = coding;
+        self
+    }
+
     /// Last-Modified as a time.
     pub fn modified(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified_s)

@@ -155,7 +155,7 @@ fn find(directory: &Path, report: &mut Report) -> Vec<Job> {
             }
             continue;
         }
-        if entry.file_type().is_file() && is_compressible(media_type::of(entry.file_name().as_bytes())) {
+        if entry.file_type().is_file() && is_compressible(entry.file_name().as_bytes()) {
             let size = entry.metadata().map_or(0, |metadata| metadata.len());
             jobs.push(Job { path: entry.into_path(), size });
         }
@@ -163,20 +163,24 @@ fn find(directory: &Path, report: &mut Report) -> Vec<Job> {
     jobs
 }
 
-/// Whether files of this type shrink: text, and binary formats that do not compress themselves. The variants' own types
+/// Whether files of this name shrink: text, and binary formats that do not compress themselves. The variants' own types
 /// are not among them, and neither are the archives and disk images that people download in parts.
-fn is_compressible(media_type: &str) -> bool {
+fn is_compressible(name: &[u8]) -> bool {
+    let media_type = media_type::of(name);
+    if media_type::coding(name, media_type) != Coding::Identity {
+        return false;
+    }
     const OTHERS: [&str; 18] = [
-        "application/font-sfnt",
         "application/javascript",
         "application/json",
         "application/msword",
         "application/postscript",
         "application/rtf",
+        "application/sql",
+        "application/toml",
         "application/vnd.ms-fontobject",
         "application/wasm",
         "application/x-sh",
-        "application/x-sql",
         "application/x-tex",
         "application/xml",
         "application/yaml",
@@ -248,7 +252,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str, expected: bool) {
-        assert_eq!(is_compressible(media_type::of(name.as_bytes())), expected, "{name}");
+        assert_eq!(is_compressible(name.as_bytes()), expected, "{name}");
     }
 
     #[test]
@@ -277,11 +281,17 @@ mod tests {
             "a.webmanifest",
             "a.ics",
             "a.vtt",
+            "a.cjs",
+            "a.yaml",
+            "a.toml",
+            "a.sql",
+            "a.ipynb",
         ] {
             check(name, true);
         }
         for name in [
             "a.jpg",
+            "a.svgz",
             "a.png",
             "a.webp",
             "a.avif",

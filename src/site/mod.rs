@@ -196,6 +196,10 @@ impl Site {
             // An index.html that is a directory is no page.
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(original) };
         };
+        // A file that is coded by itself has no variants: they would be coded twice.
+        if original.is_coded() {
+            return Ok(original);
+        }
         let seen = tree.variants.of(path, &tree.root);
         if seen.is_empty() {
             return Ok(original);
@@ -273,7 +277,8 @@ impl Site {
     fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
         let media_type = self.types.of(path.to_bytes());
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
-        Representation::new(file.validator(), media_type, charset, now)
+        let coding = media_type::coding(path.to_bytes(), media_type);
+        Representation::new(file.validator(), media_type, charset, now).stored_in(coding)
     }
 }
 
@@ -297,6 +302,11 @@ fn types(options: &Options) -> Result<Types, Failure> {
 }
 
 impl Found {
+    /// Whether it is a file that is not what its media type says before it is decoded.
+    fn is_coded(&self) -> bool {
+        matches!(self, Found::File(held) if held.representation.coding != Coding::Identity)
+    }
+
     /// Which state of which file it is, if it is one.
     fn identity(&self) -> Option<Identity> {
         match self {

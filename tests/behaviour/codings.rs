@@ -153,3 +153,50 @@ fn variants_that_come_and_go_are_noticed() {
     fs::remove_file(site.path("a.css.gz")).unwrap();
     wait_until("no Vary any more", || accept(&mut client, "").field("Vary").is_none());
 }
+
+/// SVG in gzip is not shown without Content-Encoding, whatever the client says that it takes; nothing is coded twice.
+#[test]
+fn an_svgz_is_coded_by_itself() {
+    let content: Vec<u8> = (0..40_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let site = Site::with(&[("a.svgz", b"gzip of svg"), ("A.SVGZ", b"upper case"), ("large.svgz", &content)]);
+    for variant in ["a.svgz.br", "a.svgz.gz", "a.svgz.zst", "large.svgz.br"] {
+        site.write(variant, b"a variant");
+    }
+    for archive in ["a.tar.gz", "a.tgz", "a.svg.gz"] {
+        site.write(archive, b"an archive");
+    }
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    for codings in ["gzip", "br, gzip, zstd", "br", "identity", "*;q=0", "gzip;q=0", ""] {
+        for (target, expected) in
+            [("/a.svgz", &b"gzip of svg"[..]), ("/A.SVGZ", b"upper case"), ("/large.svgz", &content)]
+        {
+            let response = ask(&mut client, target, &format!("Accept-Encoding: {codings}"));
+            assert_eq!((response.status, response.body == expected), (200, true), "{target} {codings}");
+            assert_eq!(response.field("Content-Type"), Some("image/svg+xml"), "{target} {codings}");
+            assert_eq!(response.field("Content-Encoding"), Some("gzip"), "{target} {codings}");
+            // There is one representation, and so nothing that varies.
+            assert_eq!(response.field("Vary"), None, "{target} {codings}");
+            assert_eq!(response.field("Content-Length"), Some(expected.len().to_string().as_str()));
+        }
+    }
+    // Ranges and validators are those of the file.
+    for (target, content) in [("/a.svgz", &b"gzip of svg"[..]), ("/large.svgz", &content)] {
+        let etag = ask(&mut client, target, "A: b").field("ETag").unwrap().to_string();
+        assert!(etag.len() > 2 && !etag.contains("gzip"), "{etag}");
+        let part = ask(&mut client, target, &format!("Range: bytes=2-5\r\nIf-Range: {etag}\r\nAccept-Encoding: br"));
+        assert_eq!((part.status, part.field("Content-Encoding")), (206, Some("gzip")));
+        assert_eq!(part.field("Content-Range"), Some(format!("bytes 2-5/{}", content.len()).as_str()));
+        assert_eq!(part.body, &content[2..6]);
+        let same = ask(&mut client, target, &format!("If-None-Match: {etag}\r\nAccept-Encoding: br"));
+        assert_eq!((same.status, same.field("ETag"), same.field("Vary")), (304, Some(etag.as_str()), None));
+    }
+    for target in ["/a.tar.gz", "/a.tgz", "/a.svg.gz"] {
+        let response = ask(&mut client, target, "Accept-Encoding: gzip");
+        assert_eq!(response.field("Content-Encoding"), None, "{target}");
+        assert_eq!(response.field("Content-Type"), Some("application/gzip"), "{target}");
+    }
+    let server = Server::with(&site, &["--mime=svgz=application/gzip"]);
+    let response = ask(&mut server.connect(), "/A.SVGZ", "Accept-Encoding: gzip");
+    assert_eq!((response.field("Content-Type"), response.field("Content-Encoding")), (Some("application/gzip"), None));
+}
