@@ -1,0 +1,264 @@
+# shellcheck shell=bash
+# To be sourced by life-cycle.sh: every example of the manual, as it stands in the page, and ten times where something restarts.
+# An example that nothing here runs is a failure, and so is one that is looked for and not there.
+
+examples=/tmp/examples
+
+# example HEADING WORDS: prints the example under that heading that has the words, and notes that it was looked for.
+example() {
+    local found=() number
+    for number in $(cd $examples && grep --fixed-strings --line-regexp --files-with-matches -- "$1" ./*.heading | sed 's/\.heading$//'); do
+        ! grep --quiet --fixed-strings -- "$2" "$examples/$number.text" || found+=("$number")
+    done
+    if [ ${#found[@]} != 1 ]; then
+        fail "manual: one example under '$1' with '$2'" "there are ${#found[@]}" >&2
+        echo "FAIL" > $examples/lost
+        return 1
+    fi
+    touch "$examples/${found[0]}.run"
+    cat "$examples/${found[0]}.text"
+}
+
+# run_example HEADING WORDS: the commands of that example, one after the other, as root.
+run_example() {
+    example "$1" "$2" > /tmp/commands && bash -eo pipefail /tmp/commands
+}
+
+# edit_example COMMAND TEXT...: "systemctl edit", with the texts for its units. It wants a terminal and an editor.
+edit_example() {
+    local command=$1 number=0
+    shift
+    rm -f /tmp/edit-*
+    for text; do
+        number=$((number + 1))
+        printf '%s\n' "$text" > /tmp/edit-$number
+    done
+    # An argument with a plus is the line to begin at.
+    printf '%s\n' '#!/bin/bash' 'number=0' 'for file; do' '[[ $file != +* ]] || continue' 'number=$((number + 1))' \
+        'cat /tmp/edit-$number > "$file"' 'done' > /tmp/editor
+    chmod 755 /tmp/editor
+    SYSTEMD_EDITOR=/tmp/editor script --quiet --return --command "$command" /dev/null < /dev/null
+}
+
+# drop_in_example HEADING WORDS: gives it to the unit that it is for, as DROP-INS says.
+drop_in_example() {
+    local text unit=otus-httpd.service
+    text=$(example "$1" "$2") || return 1
+    [ "${text%%$'\n'*}" != "[Socket]" ] || unit=otus-httpd.socket
+    edit_example "systemctl edit $unit" "$text"
+}
+
+# ten_times NAME COMMAND...
+ten_times() {
+    times 10 "$@"
+}
+
+# times N NAME COMMAND...
+times() {
+    local turns=$1 name=$2 turn well=0
+    shift 2
+    for ((turn = 1; turn <= turns; turn++)); do
+        forget_starts
+        if "$@" > /tmp/turn 2>&1; then
+            well=$((well + 1))
+        else
+            echo "INFO manual: $name, turn $turn: $(tail -n 3 /tmp/turn | paste -sd ' ')"
+        fi
+    done
+    equal "manual, $turns times: $name" $well "$turns"
+}
+
+answers() {
+    [ "$(status_of "$@")" = 200 ]
+}
+
+restarted_socket() {
+    systemctl restart otus-httpd.socket && answers $url/test.html
+}
+
+every_example() {
+    rm -rf $examples
+    zcat /usr/share/man/man8/otus-httpd.8.gz | python3 "$here/examples.py" $examples
+    systemctl stop otus-httpd.socket otus-httpd.service
+    systemctl start otus-httpd.socket
+    journalctl --sync
+    journalctl --cursor-file=/tmp/cursor-examples --quiet > /dev/null
+    status_of $url/test.html > /dev/null
+    status_of $url/nothing > /dev/null
+
+    examples_of_commands
+    examples_of_drop_ins
+    examples_of_instances
+    examples_of_metrics
+    # Those that only show what the server writes.
+    example "ACCESS LOG/What a record has" '"GET /x HTTP/1.1" 200' > /dev/null
+    example STATUS "Serving: workers" > /dev/null
+    # Helpers of other parts of this test may have run some: they call "example", too.
+    local number left=
+    for number in $(cd $examples && ls ./*.text | sed 's/\.text$//'); do
+        [ -e "$examples/$number.run" ] || left+="$(cat "$examples/$number.heading"): $(head -n 1 "$examples/$number.text"); "
+    done
+    equal "manual: examples that no test runs" "$left" ""
+    check "manual: each example that a test runs is there" test ! -e $examples/lost
+    journalctl --sync
+    equal "manual: systemd complains of nothing in the examples" \
+        "$(journalctl --cursor-file=/tmp/cursor-examples -o cat | grep -E 'TCP_NODELAY|TCP_DEFER_ACCEPT|Unknown (key|lvalue|section)|Failed to (create|parse)' |
+            grep -vE "Unknown key name '($unknown)'" | sort -u)" ""
+}
+
+examples_of_commands() {
+    check "manual: --check" run_example CHECKING "otus-httpd --check"
+    # One of them waits for more: it is ended.
+    example "ACCESS LOG/Reading it" HTTP_STATUS=404 > /tmp/commands
+    local command
+    while read -r command; do
+        timeout 2 bash -c "$command" > /dev/null 2> /tmp/output
+        equal "manual: $command" "$(grep -v 'No entries' /tmp/output)" ""
+    done < /tmp/commands
+    check "manual: messages without visitors" run_example "ACCESS LOG/Reading it" "otus-httpd SYSLOG_FACILITY=3"
+    check "manual: status and messages" run_example EXAMPLES "systemctl status otus-httpd"
+    check "manual: workers that died" run_example EXAMPLES "-p warning"
+    (cd /tmp && run_example "ACCESS LOG/Reading it" goaccess > /tmp/output 2>&1)
+    check "manual: goaccess wrote its report" test -s /tmp/report.html
+    rm -f /tmp/report.html
+    cp -r /etc/fail2ban /tmp/fail2ban
+    # Debian's own jail may want a file that is not there.
+    rm /etc/fail2ban/jail.d/defaults-debian.conf
+    ten_times "fail2ban" fail2ban_starts
+    systemctl stop fail2ban
+    rm -r /etc/fail2ban /var/lib/fail2ban/*
+    mv /tmp/fail2ban /etc/fail2ban
+    ten_times "a wrong setting that was put right" run_example "EXIT STATUS" reset-failed
+
+    example EXAMPLES "otus-httpd -r ." > /tmp/commands
+    (cd /usr/share/otus-httpd/www && exec setpriv --reuid=nobody --regid=nogroup --clear-groups bash -c "exec $(cat /tmp/commands)") > /tmp/output 2>&1 &
+    local server=$!
+    check "manual: the current directory on port 8080" wait_for 10 answers http://127.0.0.1:8080/test.html
+    kill $server
+    wait $server
+
+    cp /etc/systemd/journald.conf /tmp/journald.conf
+    example "ACCESS LOG/The journal's own limits" RateLimit > /etc/systemd/journald.conf
+    check "manual: journald without a limit" systemctl restart systemd-journald
+    cp /tmp/journald.conf /etc/systemd/journald.conf
+    systemctl restart systemd-journald
+}
+
+# It cannot be stopped before it is there.
+fail2ban_starts() {
+    run_example "ACCESS LOG/Reading it" fail2ban && wait_for 20 fail2ban-client status otus-httpd
+}
+
+restarted_service() {
+    systemctl restart otus-httpd && answers "$@"
+}
+
+examples_of_drop_ins() {
+    mkdir -p /home/web
+    cp -R /usr/share/otus-httpd/www /home/web/site
+    echo home > /home/web/site/home.txt
+    check "manual: systemctl edit, a site in /home" drop_in_example "DROP-INS/A document root under /home" ProtectHome
+    ten_times "a site in /home" restarted_service $url/home.txt
+    without_drop_ins
+
+    adduser --quiet --system --group --no-create-home --home /nonexistent web
+    check "manual: systemctl edit, another user" drop_in_example "DROP-INS/Another user" User=web
+    ten_times "another user" restarted_service $url/test.html
+    equal "manual: another user" "$(ps -o user= -p "$(property MainPID)")" web
+    without_drop_ins
+    userdel web
+    rm -rf /home/web
+
+    check "manual: systemctl edit, another port" drop_in_example "DROP-INS/Another port" ListenStream=8000
+    ten_times "another port" another_port
+    without_drop_ins
+    check "manual: systemctl edit, more sockets" drop_in_example "DROP-INS/More sockets" 127.0.0.1:8000
+    ten_times "more sockets" more_sockets
+    without_drop_ins
+
+    example "DROP-INS/More sockets" "[Install]" > /etc/systemd/system/otus-httpd-front.socket
+    systemctl daemon-reload
+    ten_times "a unix socket" a_unix_socket
+    equal "manual: a unix socket, owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd.sock)" "www-data www-data 660"
+    equal "manual: a unix socket, who gets in" "$(over_unix_socket www-data) $(over_unix_socket nobody)" "200 000"
+    systemctl disable --quiet otus-httpd-front.socket
+    systemctl stop otus-httpd.socket otus-httpd.service
+    check "manual: a unix socket goes with the others" test ! -e /run/otus-httpd.sock
+    rm /etc/systemd/system/otus-httpd-front.socket
+    without_drop_ins
+
+    check "manual: systemctl edit, a journal of its own" drop_in_example "DROP-INS/A journal of its own" LogNamespace
+    example "DROP-INS/A journal of its own" SystemMaxUse > /etc/systemd/journald@otus-httpd.conf
+    ten_times "a journal of its own" restarted_service $url/test.html
+    check "manual: a journal of its own has the records" wait_for 10 \
+        sh -c 'journalctl --namespace=otus-httpd -o cat TARGET=access | grep -q test.html'
+    without_drop_ins
+    rm /etc/systemd/journald@otus-httpd.conf
+    systemctl stop systemd-journald@otus-httpd.socket systemd-journald-varlink@otus-httpd.socket systemd-journald@otus-httpd.service 2> /dev/null
+    rm -rf /var/log/journal/*.otus-httpd /run/log/journal/*.otus-httpd
+}
+
+another_port() {
+    systemctl restart otus-httpd.socket && answers http://127.0.0.1:8000/test.html && [ "$(status_of $url/test.html)" = 000 ]
+}
+
+more_sockets() {
+    restarted_socket && answers http://127.0.0.1:8000/test.html
+}
+
+a_unix_socket() {
+    run_example "DROP-INS/More sockets" otus-httpd-front && answers $url/test.html && [ "$(over_unix_socket www-data)" = 200 ]
+}
+
+examples_of_instances() {
+    mkdir -p /srv/shop
+    echo "the shop" > /srv/shop/index.html
+    check "manual: an instance" quietly run_example EXAMPLES "enable --now otus-httpd@shop.socket"
+    equal "manual: an instance serves" "$(shop)" "the shop"
+    # The group of one socket must not cost another its port.
+    ten_times "the site and an instance at once" site_and_instance
+    check "manual: systemctl edit, an instance on a port" edit_example "$(example EXAMPLES "systemctl edit otus-httpd@shop")" \
+        "$(example EXAMPLES ListenStream=8081)" "$(example EXAMPLES CPUQuota)"
+    ten_times "an instance on a port" instance_on_a_port
+    equal "manual: an instance with a quota" "$(property CPUQuotaPerSecUSec otus-httpd@shop.service)" 250ms
+    systemctl disable --now --quiet otus-httpd@shop.socket
+    systemctl stop otus-httpd@shop.service
+    rm -r /etc/systemd/system/otus-httpd@shop.{socket,service}.d /srv/shop
+    systemctl daemon-reload
+}
+
+site_and_instance() {
+    systemctl restart otus-httpd.socket otus-httpd@shop.socket && answers $url/test.html && [ "$(shop)" = "the shop" ]
+}
+
+instance_on_a_port() {
+    run_example EXAMPLES "systemctl restart otus-httpd@shop.socket" && answers http://127.0.0.1:8081/
+}
+
+examples_of_metrics() {
+    ten_times "metrics" metrics_on_a_port
+    # As the page says: not while the service runs, but in its place at once afterwards.
+    systemctl stop otus-httpd-metrics.socket
+    equal "metrics: enable --now beside a running service fails, and says how to" \
+        "$(systemctl enable --now --quiet otus-httpd-metrics.socket 2> /dev/null && echo 0) $(systemctl status otus-httpd-metrics.socket |
+            grep -o 'systemctl restart otus-httpd.socket' | sort -u)" " systemctl restart otus-httpd.socket"
+    equal "metrics: the site does not notice" "$(status_of $url/test.html)" 200
+    check "manual: systemctl edit, metrics on a unix socket" edit_example "$(example EXAMPLES "edit otus-httpd-metrics")" \
+        "$(example EXAMPLES "SocketGroup=adm")"
+    # Where the sockets open side by side, three restarts in 40 fail.
+    times 40 "metrics on a unix socket" metrics_on_a_unix_socket
+    equal "manual: metrics on a unix socket, owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd-metrics.sock)" "root adm 660"
+    systemctl stop otus-httpd.socket otus-httpd.service
+    systemctl disable --quiet otus-httpd-metrics.socket
+    rm -r /etc/systemd/system/otus-httpd-metrics.socket.d
+    systemctl daemon-reload
+    systemctl start otus-httpd.socket
+}
+
+metrics_on_a_port() {
+    run_example EXAMPLES 127.0.0.1:9180 > /tmp/metrics && grep '^otus_workers ' /tmp/metrics && answers $url/test.html
+}
+
+metrics_on_a_unix_socket() {
+    run_example EXAMPLES "otus-httpd-metrics.sock http" > /tmp/metrics && grep '^otus_workers ' /tmp/metrics && answers $url/test.html
+}
