@@ -5,15 +5,22 @@ set -uo pipefail
 here=$(dirname "$0")
 . "$here/checks.sh"
 . "$here/access-log.sh"
+. "$here/accounts.sh"
+. "$here/examples.sh"
 v1=$1 v2=$2
 export DEBIAN_FRONTEND=noninteractive
 url=http://127.0.0.1
+units=/usr/lib/systemd/system
+systemd=$(systemctl --version | awk 'NR == 1 {print $2}')
+# The directives that this systemd does not know; it says so, and goes on without.
+unknown=none
+[ "$systemd" -ge 252 ] || unknown='ExecPaths|NoExecPaths|PrivateIPC'
 
-# Everything that a package could leave behind. Not listed: logs, caches, dpkg's and apt's own books, the
+# Everything that a package could leave behind. Not listed: logs, caches, the books of dpkg, apt and fail2ban, the
 # backups that adduser makes of /etc/passwd and its like, and this test.
 snapshot() {
     find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /test -o -path /var/log \
-        -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
+        -o -path /var/cache -o -path /var/lib/fail2ban -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
         -o -name '*-' -path '/etc/*' -o -path /etc/.pwd.lock \
         -o -printf '%y %m %u %g %p %l\n' | sort
     find /var/lib/systemd -name '*otus*'
@@ -45,18 +52,23 @@ listening_inode() {
 installation() {
     check "install" installed "$v1"
     equal "install: nothing to complain about in the output" "$(complaints)" ""
+    equal "no file lies in a directory that is a link to another on Debian 13" "$(dpkg --listfiles otus-httpd | grep -E '^/(bin|lib|lib64|sbin)(/|$)')" ""
+    equal "it is a httpd, for packages that want one" "$(dpkg-query --showformat='${Provides}' --show otus-httpd)" httpd
     equal "socket enabled" "$(systemctl is-enabled otus-httpd.socket)" enabled
     equal "socket active" "$(state socket)" active
     equal "service not started" "$(state service)" inactive
     equal "the pages are in the document root" "$(diff -r /usr/share/otus-httpd/www /var/www/html && echo same)" same
-    check "units: systemd-analyze verify" silent systemd-analyze verify /lib/systemd/system/otus-httpd.{socket,service} \
-        /lib/systemd/system/otus-httpd-metrics.socket /lib/systemd/system/otus-httpd@.{socket,service}
+    systemd-analyze verify $units/otus-httpd.{socket,service} $units/otus-httpd-metrics.socket $units/otus-httpd@.{socket,service} > /tmp/output 2>&1
+    equal "units: systemd-analyze verify" "$? $(grep -vE "Unknown key name '($unknown)'" /tmp/output)" "0 "
     equal "socket for metrics neither enabled nor active" "$(systemctl is-enabled otus-httpd-metrics.socket) $(systemctl is-active \
         otus-httpd-metrics.socket)" "disabled inactive"
     equal "catalog: systemd has taken every entry" "$(journalctl --list-catalog | grep -c ' otus-httpd: ')" \
         "$(grep -c '^-- ' /usr/lib/systemd/catalog/otus-httpd.catalog)"
-    check "units: exposure at most 0.2" systemd-analyze --no-pager --threshold=2 security otus-httpd.service
-    exposure_of_peers
+    # Before 252, systemd does not know all that these units have, nor how to look at a file.
+    if [ "$systemd" -ge 252 ]; then
+        check "units: exposure at most 0.2" systemd-analyze --no-pager --threshold=2 security otus-httpd.service
+        exposure_of_peers
+    fi
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
 OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
@@ -65,7 +77,7 @@ OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INST
 # Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
 exposure_of_peers() {
     local ours peer theirs
-    ours=$(exposure /lib/systemd/system/otus-httpd.service)
+    ours=$(exposure $units/otus-httpd.service)
     for peer in nginx apache2 lighttpd; do
         theirs=$(exposure "/test/peers/$peer.service")
         check "units: less exposed than $peer" awk "BEGIN {exit !($ours < $theirs)}"
@@ -130,7 +142,8 @@ status() {
     echo "INFO $(property StatusText)"
     equal "all processes belong to otus-httpd" "$(ps -o user= -p "$(property MainPID)" --ppid "$(property MainPID)" | sort -u)" otus-httpd
     check "journal: records with fields of ours" grep -q '"SYSLOG_IDENTIFIER":"otus-httpd"' <(journalctl -u otus-httpd -o json)
-    check "no directive of the units was refused" sh -c '! journalctl -b | grep -E "otus-httpd\.(service|socket):[0-9]+:"'
+    equal "no directive of the units was refused" "$(journalctl -b | grep -E 'otus-httpd\.(service|socket):[0-9]+:' |
+        grep -vE "Unknown key name '($unknown)'")" ""
     equal "journal: the workers have confined themselves, said once" "$(journalctl -u otus-httpd _PID="$(workers | head -n 1)" + \
         -u otus-httpd _PID="$(workers | tail -n 1)" -o cat | grep -c "^Workers are confined: .* beneath /var/www, and neither write nor execute")" 1
     equal "the sandbox refused nothing that the server needs" "$(journalctl -u otus-httpd | grep -ciE 'not permitted|denied')" 0
@@ -154,7 +167,7 @@ sandbox() {
     check "from inside: not even this machine can be reached" sh -c "! nsenter --target $pid --net curl --silent --max-time 5 $url/"
     # Programs and libraries are root's: there the service's user has no right to write. The last of several mounts counts.
     equal "from inside: what is not read-only" "$(awk '{mode[$5] = $6} END {for (place in mode) if (mode[place] !~ /^ro/) print place}' \
-        "/proc/$pid/mountinfo" | grep -v '^/run/host/' | sort | xargs)" "/dev/pts /proc /usr/bin/kill /usr/lib /usr/lib64 /usr/sbin"
+        "/proc/$pid/mountinfo" | grep -v '^/run/host/' | sort | xargs)" "/dev/pts /proc$([ "$systemd" -lt 252 ] || echo " /usr/bin/kill /usr/lib /usr/lib64 /usr/sbin")"
     # In place of the server, with the same user, view and filter; python has to be executable for that.
     drop_in service Service "ExecPaths=$(readlink --canonicalize /usr/bin/python3)" "ExecStart=" "ExecStart=/usr/bin/python3 /test/probe.py" Type=oneshot
     check "from inside: nothing that should not be done can be" systemctl restart otus-httpd
@@ -245,6 +258,7 @@ settings() {
     check "OTUS_WORKERS=3: three workers" wait_for 5 has_workers 3
 
     rm /etc/default/otus-httpd
+    forget_starts
     check "no settings file: restart" systemctl restart otus-httpd
     check "no settings file: as many workers as processors" wait_for 5 has_workers "$(nproc)"
     cp /tmp/default /etc/default/otus-httpd
@@ -321,12 +335,16 @@ END
         "In order; checked as user otus-httpd."
 }
 
+# systemd counts the starts of the last ten seconds, of sockets as well since 257, and this test makes many.
+forget_starts() {
+    systemctl reset-failed
+}
+
 # refused NAME SETTING NAMED EXIT_STATUS: the start fails, once, with one sentence that names the thing.
 refused() {
     { cat /tmp/default && echo "$2"; } > /etc/default/otus-httpd
     systemctl stop otus-httpd.service 2> /dev/null
-    # systemd counts the starts of the last ten seconds, and this test makes many.
-    systemctl reset-failed
+    forget_starts
     journalctl --sync
     journalctl --cursor-file=/tmp/cursor --quiet > /dev/null
     check "$1: the start fails" sh -c '! systemctl start otus-httpd 2> /dev/null'
@@ -359,11 +377,7 @@ manual() {
     systemctl restart otus-httpd.socket
     equal "more sockets: a second address" "$(status_of http://127.0.0.1:8000/test.html)" 200
     equal "more sockets: the first one" "$(status_of $url/test.html)" 200
-    equal "a unix socket: owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd.sock)" "www-data www-data 660"
-    equal "a unix socket: its group gets in" "$(over_unix_socket www-data)" 200
-    equal "a unix socket: others do not" "$(over_unix_socket nobody)" 000
     without_drop_ins
-    check "a unix socket: it goes with its unit" test ! -e /run/otus-httpd.sock
 
     mkdir -p /home/web
     cp -R /usr/share/otus-httpd/www /home/web/site
@@ -393,6 +407,7 @@ manual_drop_in() {
     local directory=/etc/systemd/system/otus-httpd.$1.d
     mkdir -p "$directory"
     manual_text "$2" '[' > "$directory/override.conf"
+    forget_starts
     check "the manual has a drop-in: $2" test -s "$directory/override.conf"
     systemctl daemon-reload
 }
@@ -403,6 +418,7 @@ manual_text() {
 }
 
 without_drop_ins() {
+    forget_starts
     systemctl stop otus-httpd.service otus-httpd.socket
     rm -rf /etc/systemd/system/otus-httpd.{socket,service}.d
     systemctl daemon-reload
@@ -437,19 +453,8 @@ metrics() {
     systemctl stop otus-httpd.socket otus-httpd.service
     equal "metrics: off the network is off" "$(status_of $at/health) $(state service)" "000 inactive"
 
-    mkdir -p /etc/systemd/system/otus-httpd-metrics.socket.d
-    printf '%s\n' '[Socket]' ListenStream= ListenStream=/run/otus-httpd-metrics.sock SocketGroup=adm SocketMode=0660 \
-        RemoveOnStop=yes > /etc/systemd/system/otus-httpd-metrics.socket.d/override.conf
-    systemctl daemon-reload
-    check "metrics on a unix socket: start" systemctl start otus-httpd.socket
-    equal "metrics on a unix socket: owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd-metrics.sock)" "root adm 660"
-    equal "metrics on a unix socket" "$(curl --silent --unix-socket /run/otus-httpd-metrics.sock http://localhost/health)" ready
-    # While the drop-in still says that its file goes along.
-    systemctl stop otus-httpd.socket otus-httpd.service
-    rm -r /etc/systemd/system/otus-httpd-metrics.socket.d
     # It stays enabled: the purge must take it along.
-    systemctl daemon-reload
-    systemctl restart otus-httpd.socket
+    systemctl start otus-httpd.socket
     equal "metrics on their port again" "$(curl --silent $at/health)" ready
 }
 
@@ -469,11 +474,12 @@ instances() {
     equal "instances: each has its own root" "$(shop) $(curl --silent http://127.0.0.1:8081/) $(status_of $url/test.html)" \
         "the shop the blog 200"
     equal "instances: each has its own journal" "$(for name in shop blog; do
-        journalctl -u otus-httpd@$name | grep -o 'document root: [^,]*'
+        journalctl -u otus-httpd@$name | grep -o 'document root: [^,]*' | sort -u
     done | paste -sd ' ')" "document root: /srv/shop document root: /srv/blog"
     check "instances: the sandbox can be compared" test "$(confinement otus-httpd | wc -l)" -gt 40
     equal "instances: the sandbox is the service's" "$(confinement otus-httpd@shop)" "$(confinement otus-httpd)"
-    equal "instances: nothing of theirs was refused" "$(journalctl -b | grep -cE 'otus-httpd@.*(Unknown|Failed|refus|not permitted)')" 0
+    equal "instances: nothing of theirs was refused" "$(journalctl -b | grep -E 'otus-httpd@.*(Unknown|Failed|refus|not permitted)' |
+        grep -vE "Unknown key name '($unknown)'")" ""
 
     mkdir /srv/new-shop
     echo "the new shop" > /srv/new-shop/index.html
@@ -527,7 +533,7 @@ is_inactive() {
 }
 
 starts() {
-    journalctl -u otus-httpd.service | grep -c 'Started otus-httpd.service'
+    journalctl -u otus-httpd.service | grep -cE 'Started otus-httpd(\.service| static)'
 }
 
 # sample NAME: the value of a metric
@@ -545,6 +551,7 @@ drop_in() {
     mkdir -p "$directory"
     { echo "[$2]" && printf '%s\n' "${@:3}"; } > "$directory/override.conf"
     systemctl daemon-reload
+    forget_starts
 }
 
 # What Linux 4.4 does not have answers as there: each part of the server that uses it must do without.
@@ -671,11 +678,13 @@ killed_supervisor() {
 removal() {
     check "remove" quietly apt-get remove --yes otus-httpd
     equal "remove: nobody listens, no process" "$(listening_inode)$(pgrep -x otus-httpd)$(ls /run/otus-httpd* 2> /dev/null)" ""
-    rm -r /srv/shop /srv/blog
     check "remove: settings stay" test -e /etc/default/otus-httpd
     check "remove: the document root stays" test -e /var/www/html/test.html
     check "install after remove" installed "$v1"
     equal "install after remove: socket" "$(systemctl is-enabled otus-httpd.socket) $(state socket)" "enabled active"
+    equal "install after remove: instances" "$(systemctl is-active otus-httpd@shop.socket otus-httpd@blog.socket | paste -sd ' ') $(shop)" \
+        "active active the shop"
+    rm -r /srv/shop /srv/blog
     purged "an untouched document root"
     check "purge: an untouched document root goes" test ! -e /var/www
 
@@ -712,6 +721,9 @@ removal() {
     installed "$v2"
     equal "upgrade: a disabled socket stays disabled" "$(systemctl is-enabled otus-httpd.socket)" disabled
     purged "a disabled socket"
+    accounts
+    stopped
+    old_helper
     equal "no unit failed" "$(systemctl --failed --no-legend)" ""
 }
 
@@ -744,6 +756,7 @@ drain
 settings
 checking
 manual
+every_example
 metrics
 access_log_fields
 access_log_at_high_rate
