@@ -183,10 +183,15 @@ pub struct Options {
           help_heading = "Patience")]
     pub min_rate: usize,
 
-    /// Seconds that requests in flight get to finish when the server is stopped or reloaded
+    /// Seconds that requests in flight get to finish in the old workers when the server is reloaded
     #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = values::seconds,
           help_heading = "Patience")]
     pub drain_timeout: Duration,
+
+    /// Seconds that requests in flight get to finish when the server is stopped
+    /// [default: 4 when systemd passes the sockets, where new clients wait for the next server; else as --drain-timeout]
+    #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = values::seconds, help_heading = "Patience")]
+    pub stop_timeout: Option<Duration>,
 
     /// Seconds without a connection after which the server leaves, and its socket starts it again for the next
     /// [default: never]

@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub struct Signals(SignalFd);
 
 /// Blocks every signal that the supervisor or a worker listens to. Call it before anything is forked or a thread
-/// started: both inherit it, so that a worker ignores a terminal's INT and leaves it to the supervisor.
+/// started: both inherit it. A terminal's INT goes to all of them, and tells each the same: the server stops.
 pub fn block() -> io::Result<()> {
     set(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]).thread_block()?;
     Ok(())

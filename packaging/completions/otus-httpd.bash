@@ -26,7 +26,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --settings --host --port --root --user --mime --mime-types --listing --dotfiles --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
+            opts="-s -p -r -w -d -h -V --check --settings --host --port --root --user --mime --mime-types --listing --dotfiles --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,6 +139,10 @@ _otus__httpd() {
                     return 0
                     ;;
                 --drain-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -45,7 +45,8 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l head-timeout -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-timeout -d 'Seconds that a connection may wait for its next request' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l send-timeout -d 'Seconds over which a slow client must take --min-rate bytes a second, else its download is cut' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l min-rate -d 'Bytes a second that a slow client must take, over --send-timeout; in bytes or with k' -r
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish when the server is stopped or reloaded' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that requests in flight get to finish in the old workers when the server is reloaded' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l stop-timeout -d 'Seconds that requests in flight get to finish when the server is stopped [default: 4 when systemd passes the sockets, where new clients wait for the next server; else as --drain-timeout]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-exit -d 'Seconds without a connection after which the server leaves, and its socket starts it again for the next [default: never]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l access-log -d 'Where each request is recorded: journal; stderr, as JSON; off; errors alone, where the rest of the log goes [default: journal under systemd, else off]' -r -f -a "journal\t'All of them, in the journal'
 stderr\t'All of them, as lines of JSON on stderr'

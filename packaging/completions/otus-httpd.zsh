@@ -40,7 +40,8 @@ _otus-httpd() {
 '--idle-timeout=[Seconds that a connection may wait for its next request]:SECONDS:_default' \
 '--send-timeout=[Seconds over which a slow client must take --min-rate bytes a second, else its download is cut]:SECONDS:_default' \
 '--min-rate=[Bytes a second that a slow client must take, over --send-timeout; in bytes or with k]:BYTES:_default' \
-'--drain-timeout=[Seconds that requests in flight get to finish when the server is stopped or reloaded]:SECONDS:_default' \
+'--drain-timeout=[Seconds that requests in flight get to finish in the old workers when the server is reloaded]:SECONDS:_default' \
+'--stop-timeout=[Seconds that requests in flight get to finish when the server is stopped \[default\: 4 when systemd passes the sockets, where new clients wait for the next server; else as --drain-timeout\]]:SECONDS:_default' \
 '--idle-exit=[Seconds without a connection after which the server leaves, and its socket starts it again for the next \[default\: never\]]:SECONDS:_default' \
 '--access-log=[Where each request is recorded\: journal; stderr, as JSON; off; errors alone, where the rest of the log goes \[default\: journal under systemd, else off\]]:WHERE:((journal\:"All of them, in the journal"
 stderr\:"All of them, as lines of JSON on stderr"

@@ -46,7 +46,7 @@ const PATIENCE_MS: u64 = 8_000;
 /// The shortest that it may be: three times a worker proves it in that time.
 const LEAST_PATIENCE_MS: u64 = 1_500;
 
-/// How much longer than the workers' own drain timeout the supervisor waits before it kills them, in milliseconds.
+/// How much longer than the workers' own timeout the supervisor waits before it kills them, in milliseconds.
 const DRAIN_GRACE_MS: u64 = 2_000;
 
 /// How long a killed worker may take to vanish before it is left to systemd, in milliseconds: a disk that hangs can hold a
@@ -217,14 +217,11 @@ impl Supervisor {
 
     fn stop(&mut self) {
         systemd::stopping();
-        self.kill_at_ms = Some(self.drained_by_ms());
+        self.kill_at_ms = Some(drained_by_ms(self.plan.stop_timeout()));
         self.next_tick_ms = 0;
+        // Workers of a version before this know TERM alone.
         self.team.signal(Signal::SIGTERM);
-    }
-
-    /// When workers that are told to end now are to have ended.
-    fn drained_by_ms(&self) -> u64 {
-        clock::now_ms() + self.plan.options.drain_timeout.as_millis() as u64 + DRAIN_GRACE_MS
+        self.team.signal(Signal::SIGINT);
     }
 
     /// Leaves when nobody has come for `--idle-exit`. Whoever comes from now on is served while it drains, or waits in the
@@ -303,7 +300,7 @@ impl Supervisor {
         if elders.count() > 0 {
             tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}, version {version}");
             elders.signal(Signal::SIGTERM);
-            self.end_elders_at_ms = Some(self.drained_by_ms());
+            self.end_elders_at_ms = Some(drained_by_ms(self.plan.options.drain_timeout));
         } else {
             tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
         }
@@ -388,4 +385,9 @@ impl Supervisor {
         }
         self.vacancy = vacancy;
     }
+}
+
+/// When workers that are told now to end within `timeout` are to have ended.
+fn drained_by_ms(timeout: Duration) -> u64 {
+    clock::now_ms() + timeout.as_millis() as u64 + DRAIN_GRACE_MS
 }

@@ -14,23 +14,33 @@ use crate::scoreboard::Counter;
 #[derive(Debug)]
 pub struct Drain {
     until_ms: u64,
+    /// The setting that says until when.
+    option: &'static str,
     /// Readable; in epoll while the threads are to leave.
     exit: Option<EventFd>,
 }
 
 impl Drain {
     /// From now on there are no new connections, and every answer is its connection's last.
-    pub fn begin(worker: &Worker, now_ms: u64, timeout: Duration) -> Self {
+    pub fn begin(worker: &Worker) -> Self {
         worker.is_draining.store(true, Relaxed);
         worker.door.lock(&worker.epoll);
         thread::take_in(worker);
-        Drain { until_ms: now_ms + timeout.as_millis() as u64, exit: None }
+        Drain { until_ms: u64::MAX, option: "", exit: None }
+    }
+
+    /// Has it end within `timeout`, which `option` sets, if it would take longer.
+    pub fn limit(&mut self, now_ms: u64, timeout: Duration, option: &'static str) {
+        let until_ms = now_ms + timeout.as_millis() as u64;
+        if until_ms < self.until_ms {
+            (self.until_ms, self.option) = (until_ms, option);
+        }
     }
 
     /// Goes on with it; says whether the worker can exit.
     pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
         if now_ms >= self.until_ms {
-            report_cut(worker);
+            report_cut(worker, self.option);
             worker.lot.sweep(|_| true, |connection| connection.abandon("the server stopped"));
             return true;
         }
@@ -74,9 +84,9 @@ fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
         && !connection.has_unread()
 }
 
-fn report_cut(worker: &Worker) {
+fn report_cut(worker: &Worker, option: &str) {
     let in_flight = worker.slab.get(Counter::InFlight);
     if in_flight > 0 {
-        tracing::warn!(in_flight, "Requests in flight took longer than --drain-timeout; {in_flight} are cut.");
+        tracing::warn!(in_flight, "Requests in flight took longer than {option}; {in_flight} are cut.");
     }
 }

@@ -36,7 +36,7 @@ const START_PAUSE_MS: u64 = 1_000;
 
 /// Runs the worker until it is told to end and has answered what was in flight.
 pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Result<()> {
-    let signals = Signals::listen(&[Signal::SIGTERM])?;
+    let signals = Signals::listen(&[Signal::SIGTERM, Signal::SIGINT])?;
     let mut writer = worker.access.map(Writer::start).transpose()?;
     if !(0..crew::STAYING).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));
@@ -56,8 +56,12 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
         let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
         let now_ms = clock::now_ms();
 
-        if woken.is_told && drain.is_none() {
-            drain = Some(Drain::begin(worker, now_ms, plan.options.drain_timeout));
+        if let Some(end) = woken.end {
+            let (timeout, option) = match end {
+                End::Reload => (plan.options.drain_timeout, "--drain-timeout"),
+                End::Stop => (plan.stop_timeout(), "--stop-timeout"),
+            };
+            drain.get_or_insert_with(|| Drain::begin(worker)).limit(now_ms, timeout, option);
         }
         if let Some(drain) = &mut drain
             && drain.is_over(worker, now_ms)
@@ -108,10 +112,19 @@ fn report_saturation(worker: &Worker) {
     }
 }
 
+/// Why a worker is to end.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Another serves in its place.
+    Reload,
+    /// The server stops.
+    Stop,
+}
+
 /// Why the keeper woke.
 struct Woken {
     /// By a signal, or by losing its supervisor: this worker is to end.
-    is_told: bool,
+    end: Option<End>,
     /// No request thread waits.
     is_alarmed: bool,
 }
@@ -130,7 +143,13 @@ fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, watc
     }
     let has_come = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
     let is_orphan = has_come(2);
-    Ok(Woken { is_told: (has_come(0) && signals.next().is_some()) || is_orphan, is_alarmed: has_come(1) })
+    let signal = if has_come(0) { signals.next() } else { None };
+    let end = match signal {
+        Some(Signal::SIGINT) => Some(End::Stop),
+        Some(_) => Some(End::Reload),
+        None => is_orphan.then_some(End::Reload),
+    };
+    Ok(Woken { end, is_alarmed: has_come(1) })
 }
 
 /// Whether the client has used up this server's patience.

@@ -23,6 +23,7 @@ mod thread;
 mod turn;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
@@ -61,6 +62,19 @@ pub struct Plan {
     pub clients: Option<Clients>,
     /// What its process is left with; none where it is the caller's.
     pub confinement: Option<Confinement>,
+}
+
+/// How long requests in flight get when the server is stopped and systemd holds its sockets: new clients wait meanwhile, until
+/// the next server takes them.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+
+impl Plan {
+    /// How long requests in flight get when the server is stopped.
+    pub fn stop_timeout(&self) -> Duration {
+        let is_held = self.sockets.iter().any(|socket| socket.name.is_some());
+        let longest = if is_held { STOP_TIMEOUT } else { Duration::MAX };
+        self.options.stop_timeout.unwrap_or(self.options.drain_timeout.min(longest))
+    }
 }
 
 /// So many connections more than the others have are no reason to let them go first.

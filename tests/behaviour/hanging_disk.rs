@@ -168,7 +168,7 @@ fn what_it_keeps_waiting_is_finished_when_the_server_stops() {
 #[test]
 fn it_does_not_keep_the_server_from_ending_in_time() {
     for call in [Call::Open, Call::Read(0)] {
-        let elapsed = end_of_server(call, "--drain-timeout=1", 1);
+        let elapsed = end_of_server(call, "--stop-timeout=1", 1);
         // Then it is ended by force; what the disk holds against that is left to systemd.
         assert!((1..15).contains(&elapsed.as_secs()), "{call:?}: {elapsed:?}");
     }
@@ -177,7 +177,7 @@ fn it_does_not_keep_the_server_from_ending_in_time() {
 #[test]
 fn it_does_not_keep_a_second_signal_from_ending_the_server() {
     for call in [Call::Open, Call::Read(0)] {
-        let elapsed = end_of_server(call, "--drain-timeout=1000", 2);
+        let elapsed = end_of_server(call, "--stop-timeout=1000", 2);
         assert!(elapsed.as_secs() < 15, "{call:?}: {elapsed:?}");
     }
 }

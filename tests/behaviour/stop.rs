@@ -1,6 +1,6 @@
 //! Stopping: what is in flight is answered, what waits is closed, and there is an end to it.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -13,17 +13,23 @@ fn downloading(arguments: &[&str]) -> (Server, Client) {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
     let server = Server::with(&site, arguments);
-    let mut client = server.connect();
+    let client = download(server.address);
+    (server, client)
+}
+
+/// A download of which the client has so far taken nothing.
+fn download(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address);
     client.send(get("/large"));
     let mut byte = [0];
     assert_eq!(client.0.peek(&mut byte).unwrap(), 1);
-    (server, client)
+    client
 }
 
 #[test]
 fn downloads_are_finished_and_idle_connections_closed() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (mut server, mut download) = downloading(&[]);
+        let (mut server, mut download) = downloading(&["--stop-timeout=1000"]);
         let mut idle = server.connect();
         assert_eq!(idle.get("/a").text(), "a");
         server.signal(signal);
@@ -50,27 +56,63 @@ fn without_clients_it_ends_at_once() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (mut server, _download) = downloading(&["--drain-timeout=1000"]);
+    let (mut server, _download) = downloading(&["--stop-timeout=1000"]);
     server.signal(Signal::SIGTERM);
     server.wait_for_log("answering what is in flight");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
 }
 
-#[test]
-fn the_drain_timeout_ends_it_too() {
-    let (mut server, _download) = downloading(&["--drain-timeout=1"]);
+/// Stops `server` beside a download, and returns how long that took, in milliseconds.
+fn time_to_stop(server: &mut Server) -> u128 {
     let begin = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
-    let elapsed_ms = begin.elapsed().as_millis();
+    server.wait_for_log("longer than --stop-timeout; 1 are cut");
+    begin.elapsed().as_millis()
+}
+
+#[test]
+fn the_stop_timeout_ends_it_too() {
+    let (mut server, _download) = downloading(&["--stop-timeout=1"]);
+    let elapsed_ms = time_to_stop(&mut server);
     assert!((900..15_000).contains(&elapsed_ms), "{elapsed_ms} ms");
-    server.wait_for_log("longer than --drain-timeout; 1 are cut");
+}
+
+/// New clients wait in the socket while the server before ends.
+#[test]
+fn with_a_socket_of_systemd_it_takes_four_seconds_at_most() {
+    let (mut server, _download) = downloading(&["--drain-timeout=1000"]);
+    let elapsed_ms = time_to_stop(&mut server);
+    assert!((3_900..15_000).contains(&elapsed_ms), "{elapsed_ms} ms");
+}
+
+#[test]
+fn with_a_socket_of_its_own_it_takes_as_long_as_a_reload_may() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 20_000_000]);
+    let mut server = Setup::new(&site, &["--port=0", "--drain-timeout=6"]).start();
+    server.wait_until_ready();
+    let log = server.log();
+    let (_, address) = log.split_once("Listening on http://").unwrap();
+    let _download = download(address.split('/').next().unwrap().parse().unwrap());
+    let elapsed_ms = time_to_stop(&mut server);
+    assert!((5_900..20_000).contains(&elapsed_ms), "{elapsed_ms} ms");
+}
+
+#[test]
+fn workers_from_before_a_reload_do_not_hold_up_a_stop() {
+    let (mut server, _download) = downloading(&["--drain-timeout=1000", "--stop-timeout=1"]);
+    server.wait_until_ready();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    let elapsed_ms = time_to_stop(&mut server);
+    assert!((900..15_000).contains(&elapsed_ms), "{elapsed_ms} ms");
 }
 
 #[test]
 fn an_answer_while_it_drains_says_that_it_is_the_last() {
-    let (server, mut download) = downloading(&["--workers=1"]);
+    let (server, mut download) = downloading(&["--workers=1", "--stop-timeout=1000"]);
     let mut idle = server.connect();
     assert_eq!(idle.get("/a").text(), "a");
     let mut client = server.connect();

@@ -160,7 +160,7 @@ def cut(check, scene):
 
 def ended_by_server(check, scene):
     """A download that takes longer than the server waits for it when it stops."""
-    server = scene.start("--drain-timeout=1")
+    server = scene.start("--stop-timeout=1")
     with Client(server.address, receive_buffer=65536) as client:
         client.send(request("/large")).socket.recv(65536)
         server.stop()

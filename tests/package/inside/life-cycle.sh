@@ -235,7 +235,7 @@ stop_and_start() {
 
 # A download that takes longer than TimeoutStopSec=: the server asks systemd for more time, and finishes it.
 drain() {
-    drop_in service Service TimeoutStopSec=2
+    drop_in service Service TimeoutStopSec=2 Environment=OTUS_STOP_TIMEOUT=30
     systemctl restart otus-httpd
     truncate --size=40M /var/www/html/large.bin
     curl --silent --limit-rate 8M --output /tmp/large.bin $url/large.bin &
