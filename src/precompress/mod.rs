@@ -3,16 +3,18 @@
 //! - A variant appears whole or not at all: it is written under a name that begins with a dot, synced, and renamed.
 //! - It may be read by those who may read the original, by nobody else, and has the original's modification time. A
 //!   later run, and the server, tell by that time whether it is up to date.
-//! - Links are not followed below DIR, and what is no regular file is not opened.
+//! - Links are not followed below DIR, and what is no regular file is not opened: whoever may write to the tree gets
+//!   nothing written, replaced or removed elsewhere, even if root runs this ([`directory`]).
 //! - Files are streamed, never read whole: each thread takes about 130 MB at most, whatever the size of a file. That is
 //!   the encoders' windows and tables.
 //! - One file that fails costs one sentence; the others go on.
 
+mod directory;
 mod encode;
 mod variant;
 
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,9 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use walkdir::{DirEntry, WalkDir};
+use nix::sys::stat::SFlag;
 
-use self::variant::{TEMPORARY, changed, found, is_current, open, remove_leftover, with_suffix, write};
+use self::directory::{Directory, file_type};
+use self::variant::{TEMPORARY, changed, is_current, remove_leftover, with_suffix, write};
 use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::http::media_type;
@@ -80,9 +83,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// The largest file that is compressed, in bytes: the best levels take half an hour for it, and a file of nothing but a
+/// hole may pretend to any size.
+const LARGEST_BYTES: u64 = 1 << 30;
+
 /// A file to compress.
 struct Job {
-    path: PathBuf,
+    /// Its directory, beneath the top.
+    directory: PathBuf,
+    name: CString,
     size: u64,
 }
 
@@ -90,20 +99,12 @@ struct Job {
 ///
 /// It fails only if there is no such directory. What fails within is logged, counted, and does not stop the rest.
 pub fn run(directory: &Path) -> Result<Report, Failure> {
-    match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => {
-            return Err(Failure::new(format!("{} is not a directory. Name one to precompress.", directory.display())));
-        }
-        Err(error) => {
-            let reason = reason(&error);
-            let sentence =
-                format!("Cannot precompress {}: {reason}. Name a directory that is there.", directory.display());
-            return Err(Failure::new(sentence));
-        }
-    }
+    let top = Directory::top(directory).map_err(|error| {
+        let (directory, why) = (directory.display(), reason(&error));
+        Failure::new(format!("Cannot precompress {directory}: {why}. Name a directory that is there."))
+    })?;
     let mut report = Report::default();
-    let mut jobs = find(directory, &mut report);
+    let mut jobs = find(&top, &mut report);
     // The large ones first, or the end would be one thread with the largest of them and the others idle.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.size));
     let bar = bar(jobs.iter().map(|job| job.size).sum());
@@ -111,9 +112,9 @@ pub fn run(directory: &Path) -> Result<Report, Failure> {
     let work = || {
         let mut report = Report::default();
         while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
-            match compress(job, &bar) {
+            match compress(&top, job, &bar) {
                 Ok(done) => report.add(&done),
-                Err(error) => report.failed += complain(&bar, &job.path, &error),
+                Err(error) => report.failed += complain(&bar, &job.path(directory), &error),
             }
         }
         report
@@ -132,35 +133,74 @@ pub fn run(directory: &Path) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// The files worth compressing. Dot files and all beneath dot directories are left out, since they are not served.
-fn find(directory: &Path, report: &mut Report) -> Vec<Job> {
-    let is_shown = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".");
-    let is_leftover = |entry: &DirEntry| entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes());
+impl Job {
+    /// For messages.
+    fn path(&self, top: &Path) -> PathBuf {
+        top.join(&self.directory).join(OsStr::from_bytes(self.name.to_bytes()))
+    }
+}
+
+/// The files worth compressing. Dot files and all beneath dot directories are left out, since they are not served. One
+/// directory is open at a time, however deep the tree is.
+fn find(top: &Directory, report: &mut Report) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let mut entries = WalkDir::new(directory).into_iter();
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Ok(entry) => entry,
+    let mut left = vec![PathBuf::new()];
+    while let Some(relative) = left.pop() {
+        let found = top.beneath(&relative).and_then(|directory| Ok((directory.names()?, directory)));
+        let (names, directory) = match found {
+            Ok(found) => found,
             Err(error) => {
-                let path = error.path().unwrap_or(directory).to_owned();
-                report.failed += complain(&ProgressBar::hidden(), &path, &error.into());
+                let path = top.path_of(c"").join(&relative);
+                report.failed += complain(&ProgressBar::hidden(), &path, &error);
                 continue;
             }
         };
-        if !is_shown(&entry) {
-            if entry.file_type().is_dir() {
-                entries.skip_current_dir();
-            } else if entry.file_type().is_file() && is_leftover(&entry) {
-                remove_leftover(entry.path());
+        for name in names {
+            match look(&directory, &relative, &name) {
+                Ok(Found::Nothing) => {}
+                Ok(Found::Directory(path)) => left.push(path),
+                Ok(Found::File(job)) => jobs.push(job),
+                Err(error) => {
+                    report.failed += complain(&ProgressBar::hidden(), &directory.path_of(&name), &error);
+                }
             }
-            continue;
-        }
-        if entry.file_type().is_file() && is_compressible(entry.file_name().as_bytes()) {
-            let size = entry.metadata().map_or(0, |metadata| metadata.len());
-            jobs.push(Job { path: entry.into_path(), size });
         }
     }
     jobs
+}
+
+/// What a name in a directory stands for.
+enum Found {
+    /// Nothing that is to be compressed.
+    Nothing,
+    /// A directory, by its path beneath the top.
+    Directory(PathBuf),
+    /// A file.
+    File(Job),
+}
+
+/// Looks at one name in `directory`, which is at `relative`. What a crash left behind is removed.
+fn look(directory: &Directory, relative: &Path, name: &CStr) -> io::Result<Found> {
+    let bytes = name.to_bytes();
+    if bytes.starts_with(b".") {
+        if bytes.starts_with(TEMPORARY.as_bytes()) {
+            remove_leftover(directory, name);
+        }
+        return Ok(Found::Nothing);
+    }
+    let Some(stat) = directory.look(name)? else { return Ok(Found::Nothing) };
+    let size = stat.st_size.unsigned_abs();
+    Ok(match file_type(&stat) {
+        SFlag::S_IFDIR => Found::Directory(relative.join(OsStr::from_bytes(bytes))),
+        SFlag::S_IFREG if !is_compressible(bytes) => Found::Nothing,
+        SFlag::S_IFREG if size > LARGEST_BYTES => {
+            let path = directory.path_of(name);
+            tracing::warn!("{} is left alone: it is larger than {}.", path.display(), HumanBytes(LARGEST_BYTES));
+            Found::Nothing
+        }
+        SFlag::S_IFREG => Found::File(Job { directory: relative.into(), name: name.into(), size }),
+        _ => Found::Nothing,
+    })
 }
 
 /// Whether files of this name shrink: text, and binary formats that do not compress themselves. The variants' own types
@@ -219,26 +259,27 @@ fn bar(bytes: u64) -> ProgressBar {
 }
 
 /// Brings the variants of one file up to date.
-fn compress(job: &Job, bar: &ProgressBar) -> io::Result<Report> {
-    let original = open(&job.path)?;
+fn compress(top: &Directory, job: &Job, bar: &ProgressBar) -> io::Result<Report> {
+    let directory = top.beneath(&job.directory)?;
+    let original = directory.open(&job.name)?;
     let before = original.metadata()?;
-    if !before.is_file() {
+    if !before.is_file() || before.len() > LARGEST_BYTES {
         return Err(changed());
     }
     let mut report = Report { files: 1, bytes: before.len(), ..Report::default() };
     for (coding, bytes) in CODINGS.into_iter().zip(&mut report.bytes_by_coding) {
-        let variant = with_suffix(&job.path, coding);
-        let found = found(&variant)?;
+        let variant = with_suffix(&job.name, coding);
+        let found = directory.look(&variant)?;
         if let Some(found) = found.as_ref().filter(|found| is_current(found, &before)) {
             bar.inc(before.len());
             report.current += 1;
-            *bytes = found.len();
-        } else if let Some(size) = write(&variant, coding, &original, &before, bar)? {
+            *bytes = found.st_size.unsigned_abs();
+        } else if let Some(size) = write(&directory, &variant, coding, &original, &before, bar)? {
             report.written += 1;
             *bytes = size;
         } else {
             if found.is_some() {
-                fs::remove_file(&variant)?;
+                directory.remove(&variant)?;
             }
             report.useless += 1;
             *bytes = before.len();

@@ -1,15 +1,15 @@
 //! One variant: whether it is up to date, and how it comes to be there whole.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Seek};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::ffi::{CStr, CString};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, ErrorKind, Read, Seek};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use indicatif::ProgressBar;
-use nix::libc;
+use nix::sys::stat::{FileStat, SFlag};
 
+use super::directory::{Directory, file_type};
 use super::encode::encode;
 use crate::http::coding::Coding;
 
@@ -22,20 +22,17 @@ const LEAST_SAVED_BYTES: u64 = 64;
 /// How temporary names begin: the dot keeps the server from showing what a crash left behind.
 pub const TEMPORARY: &str = ".otus-precompress-";
 
-/// Opens a file for reading, without following a link or waiting for a FIFO's other end.
-pub fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
-}
-
 /// Removes what a crash left behind. A run that is still at it holds a lock on its file.
-pub fn remove_leftover(path: &Path) {
+pub fn remove_leftover(directory: &Directory, name: &CStr) {
     // What cannot be removed does no harm.
-    let _ = open(path).and_then(|file| Ok(file.try_lock()?)).and_then(|()| fs::remove_file(path));
+    let _ = directory.open(name).and_then(|file| Ok(file.try_lock()?)).and_then(|()| directory.remove(name));
 }
 
-/// Whether a variant need not be written again: the same rule by which the server may send it.
-pub fn is_current(variant: &Metadata, original: &Metadata) -> bool {
-    variant.is_file() && modified(variant) >= modified(original)
+/// Whether a variant need not be written again. Its time is its original's, exactly: an older original that is put back
+/// with its own time is not what a newer variant holds.
+pub fn is_current(variant: &FileStat, original: &Metadata) -> bool {
+    let time = (variant.st_mtime, variant.st_mtime_nsec);
+    file_type(variant) == SFlag::S_IFREG && variant.st_size > 0 && time == modified(original)
 }
 
 /// Modification time: seconds, nanoseconds.
@@ -44,19 +41,9 @@ fn modified(metadata: &Metadata) -> (i64, i64) {
 }
 
 /// The name of a variant.
-pub fn with_suffix(path: &Path, coding: Coding) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(coding.suffix());
-    name.into()
-}
-
-/// What is there under a variant's name.
-pub fn found(variant: &Path) -> io::Result<Option<Metadata>> {
-    match fs::symlink_metadata(variant) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+pub fn with_suffix(name: &CStr, coding: Coding) -> CString {
+    // Neither part holds a NUL.
+    CString::new([name.to_bytes(), coding.suffix().as_bytes()].concat()).unwrap_or_default()
 }
 
 /// What is done would not be true of the file that is there now.
@@ -66,7 +53,8 @@ pub fn changed() -> io::Error {
 
 /// Writes one variant and returns its size; none if it would not be worth it, and then nothing is changed.
 pub fn write(
-    variant: &Path,
+    directory: &Directory,
+    variant: &CStr,
     coding: Coding,
     mut original: &File,
     before: &Metadata,
@@ -77,8 +65,11 @@ pub fn write(
         return Ok(None);
     }
     original.rewind()?;
-    let new = Temporary::beside(variant)?;
-    let encoded = encode(coding, bar.wrap_read(original), &new.file, before.len());
+    let new = Temporary::within(directory)?;
+    // Never more than was there when it was opened, and one byte that shows that there is more: a file that somebody
+    // appends to would have no end.
+    let input = bar.wrap_read(original.take(before.len() + 1));
+    let encoded = encode(coding, input, &new.file, before.len());
     // First of all: a file that changes makes an encoder fail that was told its size.
     let after = original.metadata()?;
     if (after.len(), modified(&after)) != (before.len(), modified(before)) {
@@ -93,7 +84,7 @@ pub fn write(
     new.file.set_modified(before.modified()?)?;
     // Without this, a power failure may leave an empty variant that looks up to date.
     new.file.sync_all()?;
-    fs::rename(&new.path, variant)?;
+    directory.rename(&new.name, variant)?;
     Ok(Some(size))
 }
 
@@ -108,23 +99,24 @@ fn share(variant: &File, original: &Metadata) -> io::Result<()> {
 }
 
 /// A file under a temporary name, which is removed when this is dropped, unless it was renamed.
-struct Temporary {
+struct Temporary<'d> {
+    directory: &'d Directory,
     file: File,
-    path: PathBuf,
+    name: CString,
 }
 
-impl Temporary {
+impl<'d> Temporary<'d> {
     /// Nobody else may read it. It is locked, so that another run does not take it for a leftover.
-    fn beside(variant: &Path) -> io::Result<Self> {
+    fn within(directory: &'d Directory) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
             let name = format!("{TEMPORARY}{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-            let path = variant.with_file_name(name);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            let name = CString::new(name)?;
+            match directory.create(&name) {
                 Ok(file) => {
                     // Where locks are not to be had, leftovers stay.
                     let _ = file.try_lock();
-                    return Ok(Temporary { file, path });
+                    return Ok(Temporary { directory, file, name });
                 }
                 // Left behind by an earlier process with this number.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -134,27 +126,29 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = self.directory.remove(&self.name);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_that_changes_gets_no_variant() {
         let directory = tempfile::tempdir().unwrap();
+        let top = Directory::top(directory.path()).unwrap();
         let path = directory.path().join("a.txt");
         fs::write(&path, "a".repeat(1000)).unwrap();
         let original = File::open(&path).unwrap();
         let before = original.metadata().unwrap();
         fs::write(&path, "a".repeat(2000)).unwrap();
         for coding in [Coding::Brotli, Coding::Zstd, Coding::Gzip] {
-            let variant = with_suffix(&path, coding);
-            let error = write(&variant, coding, &original, &before, &ProgressBar::hidden()).unwrap_err();
+            let variant = with_suffix(c"a.txt", coding);
+            let error = write(&top, &variant, coding, &original, &before, &ProgressBar::hidden()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{coding:?}: {error}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

@@ -2,10 +2,13 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::support::{BINARY, Site};
 
@@ -171,7 +174,7 @@ fn what_a_crash_left_behind_goes_unless_a_run_still_writes_it() {
 #[test]
 fn no_directory_is_one_sentence() {
     let site = Site::with(&[("file", b"")]);
-    for (path, word) in [(site.path("nothing"), "No such file or directory"), (site.path("file"), "not a directory")] {
+    for (path, word) in [(site.path("nothing"), "No such file or directory"), (site.path("file"), "Not a directory")] {
         let output = run(&path);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
@@ -189,4 +192,119 @@ fn the_servers_settings_do_no_harm_in_the_environment_and_are_wrong_usage_as_arg
     };
     assert_eq!(task().env("OTUS_PORT", "80").output().unwrap().status.code(), Some(0));
     assert_eq!(task().arg("--port=80").output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn an_older_file_that_is_put_back_with_its_time_gets_variants_of_its_own() {
+    let site = Site::with(&[("a.html", &page())]);
+    check(&site, "1 files: 3 variants written, 0 up to date, ");
+    site.write("a.html", &[&page()[..], b"older"].concat());
+    age(&site, "a.html", 1000);
+    check(&site, "1 files: 3 variants written, 0 up to date, ");
+    for suffix in SUFFIXES {
+        let variant = fs::read(site.path(format!("a.html{suffix}"))).unwrap();
+        assert!(decode(suffix, &variant).ends_with(b"older"), "{suffix}");
+    }
+}
+
+#[test]
+fn an_empty_variant_is_written_again() {
+    let site = Site::with(&[("a.html", &page())]);
+    check(&site, "1 files: 3 variants written, 0 up to date, ");
+    let time = fs::metadata(site.path("a.html")).unwrap().modified().unwrap();
+    let empty = File::create(site.path("a.html.gz")).unwrap();
+    empty.set_modified(time).unwrap();
+    check(&site, "1 files: 1 variants written, 2 up to date, ");
+    assert_eq!(decode(".gz", &fs::read(site.path("a.html.gz")).unwrap()), page());
+}
+
+/// Exchanges a directory of the tree for a link to one outside, again and again, while variants are written: nothing
+/// outside is made, replaced or removed.
+#[test]
+fn a_directory_that_is_exchanged_for_a_link_leads_nobody_outside() {
+    let site = Site::with(&[]);
+    let outside = site.outside().join("archive");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, site.path("link")).unwrap();
+    // For each a variant that would be replaced, and one that would be removed since it saves nothing.
+    let names: Vec<_> = (0..20).flat_map(|n| [(format!("{n}.txt"), 400), (format!("small{n}.txt"), 5)]).collect();
+    for (name, _) in &names {
+        fs::write(outside.join(name), page()).unwrap();
+        fs::write(outside.join(format!("{name}.gz")), "theirs").unwrap();
+    }
+    let (sub, link) = (site.path("sub"), site.path("link"));
+    for _ in 0..10 {
+        fs::create_dir(&sub).unwrap();
+        for (name, size) in &names {
+            fs::write(sub.join(name), &page()[..*size]).unwrap();
+        }
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut exchanges = 0;
+                while !is_over.load(Relaxed) || exchanges % 2 == 1 {
+                    renameat2(AT_FDCWD, &sub, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE).unwrap();
+                    exchanges += 1;
+                }
+            });
+            // A file whose directory is a link by now fails, and is named.
+            run(&site.root());
+            is_over.store(true, Relaxed);
+        });
+        fs::remove_dir_all(&sub).unwrap();
+        for entry in fs::read_dir(&outside).unwrap() {
+            let path = entry.unwrap().path();
+            let is_ours = path.extension().is_some_and(|extension| extension == "gz");
+            assert_eq!(fs::read(&path).unwrap(), if is_ours { b"theirs".to_vec() } else { page() }, "{path:?}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 2 * names.len(), "none is new, and none is gone");
+    }
+}
+
+/// Root follows a link to the top if it is root's, or of whoever owns the directory.
+#[test]
+fn root_follows_no_link_of_a_stranger() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let site = Site::with(&[("a.html", &page())]);
+    let link = site.outside().join("current");
+    symlink(site.root(), &link).unwrap();
+    lchown(&link, Some(12), None).unwrap();
+    let output = run(&link);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("it is a link of a user who does not own the directory"), "{text}");
+    assert_eq!(names(&site), "a.html");
+    chown(site.root(), Some(12), None).unwrap();
+    assert_eq!(run(&link).status.code(), Some(0));
+}
+
+#[test]
+fn a_file_that_somebody_appends_to_is_read_to_the_end_that_it_had() {
+    let site = Site::with(&[("log.txt", &page())]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = File::options().append(true).open(site.path("log.txt")).unwrap();
+            while !is_over.load(Relaxed) && file.metadata().unwrap().len() < 1 << 28 {
+                std::io::Write::write_all(&mut file, &page()).unwrap();
+            }
+        });
+        check_failure(&site, &["/log.txt", "changed meanwhile"]);
+        is_over.store(true, Relaxed);
+    });
+    assert!(fs::metadata(site.path("log.txt")).unwrap().len() < 1 << 28, "it ended before the file did");
+    assert_eq!(names(&site), "log.txt");
+}
+
+#[test]
+fn a_file_that_is_all_but_a_hole_is_left_alone() {
+    let site = Site::with(&[("bomb.txt", b"")]);
+    File::options().write(true).open(site.path("bomb.txt")).unwrap().set_len(1 << 40).unwrap();
+    let output = run(&site.root());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("bomb.txt is left alone: it is larger than 1.00 GiB."), "{text}");
+    assert_eq!(names(&site), "bomb.txt");
 }

@@ -1,0 +1,107 @@
+//! Directories by their descriptors: nobody who may write to the tree can make a run leave it.
+//!
+//! Every directory is opened one component at a time from the top, and no component may be a link (open(2), O_NOFOLLOW).
+//! What is done to a file is done by its name in a directory that is open (openat(2), renameat(2), unlinkat(2)): a
+//! directory that is exchanged for a link meanwhile changes nothing.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, lstat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Directory {
+    descriptor: OwnedFd,
+    /// Where it was found, for messages alone.
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens the top of the tree. `path` may be a link; one that root follows belongs to root, or to the owner of the
+    /// directory that it leads to: any other could lead root wherever its owner wants.
+    pub fn top(path: &Path) -> io::Result<Self> {
+        let descriptor = open(path, DIRECTORY, Mode::empty())?;
+        let (named, opened) = (lstat(path)?, fstat(&descriptor)?);
+        let is_trusted = match file_type(&named) {
+            SFlag::S_IFLNK => !geteuid().is_root() || named.st_uid == 0 || named.st_uid == opened.st_uid,
+            _ => (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino),
+        };
+        if !is_trusted {
+            let why = "it is a link of a user who does not own the directory; name the directory itself";
+            return Err(io::Error::other(why));
+        }
+        Ok(Directory { descriptor, path: path.into() })
+    }
+
+    /// Opens the directory at `relative`, which has no `..` and of which no component is a link.
+    pub fn beneath(&self, relative: &Path) -> io::Result<Self> {
+        let mut descriptor = openat(&self.descriptor, c".", DIRECTORY, Mode::empty())?;
+        for name in relative.iter() {
+            descriptor = openat(&descriptor, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        }
+        // Not join(): that would end the path of the top itself with a slash.
+        let path = if relative.as_os_str().is_empty() { self.path.clone() } else { self.path.join(relative) };
+        Ok(Directory { descriptor, path })
+    }
+
+    /// Where `name` is, for messages.
+    pub fn path_of(&self, name: &CStr) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.to_bytes()))
+    }
+
+    /// The names in it, without `.` and `..`.
+    pub fn names(&self) -> io::Result<Vec<CString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut directory = Dir::openat(&self.descriptor, c".", flags, Mode::empty())?;
+        let names = directory.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned()));
+        let names = names.filter(|name| !matches!(name.as_deref().map(CStr::to_bytes), Ok(b"." | b"..")));
+        names.collect::<Result<_, Errno>>().map_err(io::Error::from)
+    }
+
+    /// What is there under `name`, itself if it is a link.
+    pub fn look(&self, name: &CStr) -> io::Result<Option<FileStat>> {
+        match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Opens a file for reading, without following a link or waiting for a FIFO's other end.
+    pub fn open(&self, name: &CStr) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        Ok(openat(&self.descriptor, name, flags, Mode::empty())?.into())
+    }
+
+    /// Makes a file that nobody else may read, under a name that nothing has.
+    pub fn create(&self, name: &CStr) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(openat(&self.descriptor, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Renames a file; one that has the new name is replaced.
+    pub fn rename(&self, from: &CStr, to: &CStr) -> io::Result<()> {
+        Ok(renameat(&self.descriptor, from, &self.descriptor, to)?)
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, name: &CStr) -> io::Result<()> {
+        Ok(unlinkat(&self.descriptor, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+}
+
+/// The type in a file's mode (inode(7)).
+pub fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
