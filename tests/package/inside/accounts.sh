@@ -60,6 +60,12 @@ stopped() {
     systemctl unmask --quiet otus-httpd.socket
     purge
 
+    systemctl mask --quiet otus-httpd.socket 2> /dev/null
+    check "masked before the first installation: install" installed "$v1"
+    equal "masked before the first installation: it stays so" "$(state socket) $(systemctl is-enabled otus-httpd.socket)" "inactive masked"
+    systemctl unmask --quiet otus-httpd.socket
+    purge
+
     python3 -m http.server 80 > /dev/null 2>&1 &
     local other=$!
     wait_for 10 answers $url/
