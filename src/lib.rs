@@ -14,12 +14,12 @@
 //! |---|---|
 //! | `main` | options, log, site, sockets, supervisor: the start, in reading order |
 //! | [`precompress`] | the task of that name, which the server has no part in |
-//! | [`check`] | all that a start does, short of serving |
+//! | [`check`] | all that a start does, short of serving; for a service, as its units say |
 //! | [`supervisor`] | keeps N workers alive, tells systemd the truth, reloads, stops all in order |
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
 //! | [`access`] | the access log: records, sums, and the thread that writes them |
-//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`scoreboard`], [`handover`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`scoreboard`], [`handover`], [`service`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`], [`printable`] | what is unsafe, what ends a start, and text that a terminal can show |
 //!
@@ -80,6 +80,7 @@ pub mod options;
 pub mod precompress;
 pub mod printable;
 pub mod scoreboard;
+pub mod service;
 pub mod settings;
 pub mod signals;
 pub mod site;

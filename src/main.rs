@@ -35,11 +35,12 @@ fn main() -> ExitCode {
     if command_line.check {
         return check(&command_line);
     }
+    let unused_address = command_line.unused_address();
     let CommandLine { task, options, warnings, .. } = command_line;
     if let Some(Task::Precompress { directory }) = task {
         return precompress(&directory);
     }
-    match start(options, &warnings) {
+    match start(options, &warnings, &unused_address) {
         Ok(supervisor) => {
             supervisor.run();
             ExitCode::SUCCESS
@@ -50,7 +51,11 @@ fn main() -> ExitCode {
 
 /// The settings go to standard output, what is wrong to the log. A wrong setting is one of usage.
 fn check(command_line: &CommandLine) -> ExitCode {
-    let problems = check::report(command_line);
+    let problems = match check::Subject::of(command_line) {
+        Ok(check::Subject::Unit(unit)) => return fail(&unit.check(), EXIT_FAILURE),
+        Ok(check::Subject::Own(unseen)) => check::report(command_line, unseen),
+        Err(failure) => return fail(&failure, if failure.is_usage() { EXIT_USAGE } else { EXIT_FAILURE }),
+    };
     match (command_line.problems.is_empty(), problems) {
         (false, _) => ExitCode::from(EXIT_USAGE),
         (true, 0) => ExitCode::SUCCESS,
@@ -75,7 +80,8 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failure> {
+/// `unused_address` is what to say if the sockets are systemd's.
+fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -> Result<Supervisor, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -87,6 +93,11 @@ fn start(mut options: Options, warnings: &[String]) -> Result<Supervisor, Failur
     let is_reload = handover.is_some();
     let Handover { sockets, boards, workers } = handover.unwrap_or_default();
     let sockets = sockets::open(sockets, &options.host, options.port)?;
+    if sockets.iter().all(|socket| socket.name.is_some()) {
+        for warning in unused_address {
+            tracing::warn!("{warning}");
+        }
+    }
     // The root is opened by who serves it: what that user may not see is found out now.
     identity.assume()?;
     if let Some(user) = identity.other() {

@@ -2,6 +2,7 @@
 
 mod effective;
 mod reading;
+mod useless;
 mod values;
 
 use std::io;
@@ -14,9 +15,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::failure::Failure;
 use crate::http::Limits;
 use crate::log::{self, Destination};
+use crate::service::Service;
 
 pub use effective::Effective;
 pub use reading::read;
+pub use useless::is_address;
 
 /// The command line: a task of its own, or else the server.
 #[derive(Debug, Parser)]
@@ -45,6 +48,11 @@ pub struct CommandLine {
     #[arg(long)]
     pub check: bool,
 
+    /// With --check: check what this service of systemd would do, such as otus-httpd@shop [default: otus-httpd, for root
+    /// that gives no other option]
+    #[arg(long, value_name = "NAME", requires = "check")]
+    pub unit: Option<String>,
+
     /// What the server was told.
     #[command(flatten)]
     pub options: Options,
@@ -57,7 +65,7 @@ pub struct CommandLine {
     #[arg(skip)]
     pub problems: Vec<Failure>,
 
-    /// The settings in effect; for `--check` alone.
+    /// The settings, and who set them.
     #[arg(skip)]
     pub effective: Vec<Effective>,
 }
@@ -290,7 +298,9 @@ fn processors() -> usize {
 }
 
 fn default_access_log() -> &'static str {
-    if log::is_journal(io::stderr()) { "journal" } else { "off" }
+    // The journal that the service has, where it is the service that is checked.
+    let is_journal = log::is_journal(io::stderr()) || Service::checked().is_some_and(|service| service.is_in_journal);
+    if is_journal { "journal" } else { "off" }
 }
 
 #[cfg(test)]

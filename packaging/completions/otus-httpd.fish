@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -24,6 +24,7 @@ function __fish_otus_httpd_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l unit -d 'With --check: check what this service of systemd would do, such as otus-httpd@shop [default: otus-httpd, for root that gives no other option]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l settings -d 'File with settings, lines such as OTUS_WORKERS=2; a - before its name lets it be missing [default: none]' -r -F
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Address or host name to listen on; not used when systemd passes the sockets' -r -f -a "(__fish_print_hostnames)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 takes a free one and prints it' -r

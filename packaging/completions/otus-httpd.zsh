@@ -15,6 +15,7 @@ _otus-httpd() {
 
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
+'--unit=[With --check\: check what this service of systemd would do, such as otus-httpd@shop \[default\: otus-httpd, for root that gives no other option\]]:NAME:_default' \
 '--settings=[File with settings, lines such as OTUS_WORKERS=2; a - before its name lets it be missing \[default\: none\]]:FILE:_files' \
 '-s+[Address or host name to listen on; not used when systemd passes the sockets]:HOST:_hosts' \
 '--host=[Address or host name to listen on; not used when systemd passes the sockets]:HOST:_hosts' \

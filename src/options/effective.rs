@@ -16,6 +16,19 @@ pub struct Effective {
     pub origin: String,
 }
 
+/// The origin of what nobody set.
+const DEFAULT: &str = "default";
+
+/// The origin of what whoever starts the server says right then.
+pub(super) const COMMAND_LINE: &str = "command line";
+
+impl Effective {
+    /// Whether anybody set it.
+    pub fn is_set(&self) -> bool {
+        self.origin != DEFAULT
+    }
+}
+
 /// All settings, in the order of the help.
 pub(super) fn settings(command: &Command, matches: &ArgMatches, file: &File) -> Vec<Effective> {
     let settings = command.get_arguments().filter(|argument| argument.get_env().is_some());
@@ -33,8 +46,7 @@ fn value(argument: &Arg, matches: &ArgMatches) -> String {
         return if matches.get_flag(id) { "yes" } else { "no" }.into();
     }
     let Some(values) = matches.get_raw(id) else {
-        return if id == "stop_timeout" { "4 seconds with systemd's sockets, else as --drain-timeout" } else { "none" }
-            .into();
+        return if id == "stop_timeout" { "4 seconds, or as --drain-timeout" } else { "none" }.into();
     };
     let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
     match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
@@ -50,14 +62,14 @@ fn value(argument: &Arg, matches: &ArgMatches) -> String {
 fn origin(argument: &Arg, matches: &ArgMatches, file: &File) -> String {
     let variable = argument.get_env().unwrap_or_default();
     match matches.value_source(argument.get_id().as_str()) {
-        Some(ValueSource::CommandLine) => "command line".into(),
+        Some(ValueSource::CommandLine) => COMMAND_LINE.into(),
         Some(ValueSource::EnvVariable) => format!("environment ({})", variable.display()),
         _ => match file.settings.iter().rfind(|setting| *setting.name == *variable) {
             // What a file sets became the default before all was read.
             Some(setting) if argument.get_id() != "settings" => {
                 format!("{}:{} ({})", file.path.display(), setting.line, setting.name)
             }
-            _ => "default".into(),
+            _ => DEFAULT.into(),
         },
     }
 }

@@ -31,13 +31,15 @@ pub fn read() -> Result<CommandLine, Failure> {
         matches = read_with(&mut file, &command)?;
     }
     let command_line = CommandLine::from_arg_matches(&matches).map_err(|error| Failure::new(sentence(&error)))?;
-    let effective = if command_line.check { effective::settings(&command, &matches, &file) } else { Vec::new() };
+    let effective = effective::settings(&command, &matches, &file);
     file.problems.sort_by_key(|(line, _)| *line);
     let mut problems: Vec<_> = file.problems.into_iter().map(|(_, problem)| problem).collect();
     if !command_line.check && !problems.is_empty() {
         return Err(problems.remove(0));
     }
-    Ok(CommandLine { warnings, problems, effective, ..command_line })
+    let mut command_line = CommandLine { warnings, problems, effective, ..command_line };
+    command_line.pass_over_user();
+    Ok(command_line)
 }
 
 /// Reads all again, with the values of the file for defaults. One that is wrong is a problem of the file, and left out.

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use nix::sys::signal::Signal;
+
 use crate::support::{Client, Setup, Site, get};
 
 #[test]
@@ -38,8 +40,35 @@ fn several_sockets_with_names() {
 #[test]
 fn host_and_port_do_not_count_then() {
     let site = Site::with(&[("a", b"a")]);
-    let server = Setup::new(&site, &["--host=192.0.2.1", "--port=1"]).listen();
+    let server = Setup::new(&site, &["--port=1"]).env("OTUS_HOST", "192.0.2.1").listen();
     assert_eq!(server.get("/a").text(), "a");
+    let expected = [
+        " WARN --host 192.0.2.1 (environment (OTUS_HOST)) has no effect: the socket unit says",
+        " WARN --port 1 (command line) has no effect: the socket unit says",
+    ];
+    let complaints = || {
+        let complaints = server.complaints();
+        assert!(
+            complaints.iter().zip(expected.iter().cycle()).all(|(got, start)| got.starts_with(start)),
+            "{complaints:?}"
+        );
+        assert!(complaints.iter().all(|line| line.contains("systemctl edit otus-httpd.socket")), "{complaints:?}");
+        complaints.len()
+    };
+    server.wait_until_ready();
+    assert_eq!(complaints(), 2);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    assert_eq!(complaints(), 4);
+}
+
+#[test]
+fn they_count_without_a_socket_and_are_no_warning() {
+    let site = Site::new();
+    let server = Setup::new(&site, &["--port=0"]).env("OTUS_HOST", "127.0.0.2").start();
+    server.wait_until_ready();
+    assert!(server.log().contains("Listening on http://127.0.0.2:"), "{}", server.log());
+    assert_eq!(server.complaints(), [""; 0]);
 }
 
 #[test]

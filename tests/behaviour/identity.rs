@@ -109,6 +109,23 @@ fn who_is_not_root_can_be_nobody_else() {
         assert_eq!(server.exit_status().code(), Some(1));
         assert!(server.log().contains("Only root can become"), "{}", server.log());
     }
+    // The environment and a settings file may be the same for a server that root starts.
+    let settings = site.outside().join("settings");
+    fs::write(&settings, "OTUS_USER=man\n").unwrap();
+    let file = format!("{}:1 (OTUS_USER)", settings.display());
+    let settings = format!("OTUS_SETTINGS='{}'", settings.display());
+    for (variable, origin) in [("OTUS_USER=nobody-at-all", "environment (OTUS_USER)"), (&settings, &file)] {
+        let before = become_nobody.replace("exec setpriv", &format!("export {variable}; exec setpriv"));
+        let server = Setup::new(&site, &[]).before(&before).listen();
+        assert_eq!(server.get("/open").text(), "open");
+        let complaints = server.complaints();
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].starts_with(" WARN OTUS_USER="), "{complaints:?}");
+        assert!(
+            complaints[0].contains(&format!("({origin}) has no effect: only root can become another")),
+            "{complaints:?}"
+        );
+    }
 }
 
 #[test]

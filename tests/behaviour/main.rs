@@ -10,6 +10,7 @@ mod answer;
 mod blocked_disk;
 mod capacity;
 mod check;
+mod check_unit;
 mod codings;
 mod conditional;
 mod confined;

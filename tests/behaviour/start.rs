@@ -118,7 +118,7 @@ fn a_variable_that_is_misspelt_is_named() {
 fn a_root_that_the_service_cannot_see_is_explained() {
     let mut server = Setup::bare(&["--port=0", "--root=/tmp/no/such/place"]).env("INVOCATION_ID", "x").start();
     assert_eq!(server.exit_status().code(), Some(1));
-    assert!(server.log().contains("hides /home, /root and /tmp"), "{}", server.log());
+    assert!(server.log().contains("hides /home, /root, /tmp and /var/tmp"), "{}", server.log());
 }
 
 fn printed_address(log: &str) -> std::net::SocketAddr {

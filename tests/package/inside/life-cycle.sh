@@ -5,6 +5,7 @@ set -uo pipefail
 here=$(dirname "$0")
 . "$here/checks.sh"
 . "$here/access-log.sh"
+. "$here/administration.sh"
 . "$here/accounts.sh"
 . "$here/examples.sh"
 v1=$1 v2=$2
@@ -331,8 +332,7 @@ END
     systemctl reset-failed otus-httpd.service otus-httpd.socket
     systemctl restart otus-httpd
     # As the manual says.
-    equal "check: by hand" "$(otus-httpd --check --user otus-httpd --settings /etc/default/otus-httpd | tail -n 1)" \
-        "In order; checked as user otus-httpd."
+    equal "check: by hand" "$(otus-httpd --check | tail -n 1)" "In order; checked otus-httpd.service, as user otus-httpd."
 }
 
 # systemd counts the starts of the last ten seconds, of sockets as well since 257, and this test makes many.
@@ -755,6 +755,7 @@ stop_and_start
 drain
 settings
 checking
+administration
 manual
 every_example
 metrics

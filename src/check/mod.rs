@@ -1,6 +1,14 @@
 //! `--check`: everything that a start does short of serving, so that a running server is not disturbed.
+//!
+//! By hand, root means the service: what that would do, its units say. A check that a server or a service makes of itself asks
+//! nobody else.
+
+mod show;
+mod subject;
+mod unit;
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{User, geteuid};
@@ -8,9 +16,13 @@ use nix::unistd::{User, geteuid};
 use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::identity::Identity;
-use crate::options::{CommandLine, Effective, Options};
+use crate::options::{self, CommandLine, Effective, Options};
+use crate::service::Service;
 use crate::settings::File;
 use crate::{descriptors, log, site, sockets};
+
+pub use subject::Subject;
+pub use unit::Unit;
 
 /// What a check found besides the settings themselves.
 #[derive(Debug, Default)]
@@ -22,14 +34,25 @@ pub struct Findings {
 }
 
 /// Prints the settings in effect, and reports what is wrong with them, or would be with a server that has them. Returns how
-/// many problems the latter has.
-pub fn report(command_line: &CommandLine) -> usize {
-    let Findings { mut problems, warnings } = look(&command_line.options);
+/// many problems the latter has. `unseen` is what could not be looked at.
+pub fn report(command_line: &CommandLine, unseen: Option<String>) -> usize {
+    let service = Service::checked();
+    let is_passed_sockets = service.as_ref().is_some_and(|service| !service.addresses.is_empty());
+    let Findings { mut problems, mut warnings } = look(&command_line.options, service.as_ref());
+    if is_passed_sockets {
+        warnings.extend(command_line.unused_address());
+    }
     let known: Vec<_> = command_line.problems.iter().map(ToString::to_string).collect();
     problems.retain(|problem| !known.contains(&problem.to_string()));
     // The journal need not have all settings at each reload.
     if !log::is_journal(io::stdout()) {
-        print(&table(&command_line.effective));
+        let addresses = service.iter().flat_map(|service| &service.addresses).map(|(address, unit)| Effective {
+            option: "ListenStream".into(),
+            value: address.clone(),
+            origin: unit.clone(),
+        });
+        let settings = command_line.effective.iter().filter(|row| !(is_passed_sockets && options::is_address(row)));
+        print(&table(&addresses.chain(settings.cloned()).collect::<Vec<_>>()));
     }
     let all = || command_line.problems.iter().chain(&problems);
     all().for_each(log::failure);
@@ -37,13 +60,18 @@ pub fn report(command_line: &CommandLine) -> usize {
         tracing::warn!("{warning}");
     }
     let verdict = if all().next().is_none() { "In order" } else { "Not in order" };
-    print(&format!("{verdict}; checked as user {}.\n", user()));
+    for unseen in unseen.into_iter().chain(service.iter().flat_map(Service::sentences)) {
+        print(&format!("{unseen}\n"));
+    }
+    let of = service.map(|service| format!("{}, ", service.unit)).unwrap_or_default();
+    print(&format!("{verdict}; checked {of}as user {}.\n", user()));
     problems.len()
 }
 
 /// Looks at all that a server with these settings needs.
-pub fn look(options: &Options) -> Findings {
+fn look(options: &Options, service: Option<&Service>) -> Findings {
     let mut findings = Findings { warnings: limits(options), ..Findings::default() };
+    findings.warnings.extend(service.iter().flat_map(|service| service.warnings.clone()));
     // What that user may not see, a server would not either. Root may check without naming one, for a service that has its own.
     if let Some(name) = &options.user {
         match Identity::new(Some(name)).and_then(|identity| identity.assume()) {
@@ -54,10 +82,15 @@ pub fn look(options: &Options) -> Findings {
             Err(failure) => findings.problems.push(failure),
         }
     }
-    findings.problems.extend(site::problems(options));
+    match service.map_or(Ok(options.clone()), |service| located(options, service)) {
+        Ok(options) => findings.problems.extend(site::problems(&options)),
+        Err(failure) => findings.problems.push(failure),
+    }
     findings.problems.extend(Clients::of(options).err());
     findings.problems.extend(log::check(options.access_destination()).err());
-    if let Err(failure) = sockets::resolve(&options.host, options.port) {
+    if service.is_none_or(|service| service.addresses.is_empty())
+        && let Err(failure) = sockets::resolve(&options.host, options.port)
+    {
         match std::env::var_os("INVOCATION_ID") {
             // In a service of systemd, which passes the sockets: not to this process, but to the server.
             Some(_) => findings.warnings.push(format!("{failure} It is not used where systemd passes the sockets.")),
@@ -65,6 +98,29 @@ pub fn look(options: &Options) -> Findings {
         }
     }
     findings
+}
+
+/// The settings with the paths at which the service finds what they name.
+fn located(options: &Options, service: &Service) -> Result<Options, Failure> {
+    let locate = |what: &str, path: &Path| {
+        // As it is written, and where its links lead.
+        let real = path.canonicalize().unwrap_or(path.to_path_buf());
+        service.locate(path).and_then(|located| service.locate(&real).map(|_| located)).map_err(|directive| {
+            let unit = &service.unit;
+            let remedy = match directive.split_once('=') {
+                Some(("ProtectHome", _)) => "or have it shown by ProtectHome=read-only",
+                _ => "or have it shown by BindReadOnlyPaths=, a line that names it,",
+            };
+            Failure::new(format!(
+                "{what} {} is hidden from {unit} by {directive}: put it elsewhere, such as beneath /srv, {remedy} in its unit: \
+                 systemctl edit {unit}, then systemctl restart {unit}.",
+                path.display()
+            ))
+        })
+    };
+    let root = locate("The document root", &options.root)?;
+    let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
+    Ok(Options { root, mime_types, ..options.clone() })
 }
 
 /// What the system allows less of than the settings do.

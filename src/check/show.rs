@@ -1,0 +1,129 @@
+//! What `systemctl show` prints of a unit, in the forms of systemd 229 and later.
+
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+
+/// The properties of a unit, as they are printed; some have several lines.
+#[derive(Debug, Default)]
+pub struct Properties(Vec<(String, String)>);
+
+impl Properties {
+    /// Those of the unit `name`, which need not be there.
+    pub fn of(name: &str) -> Result<Self, Failure> {
+        let fails = |why: String| Failure::new(format!("Cannot ask systemd for {name} (systemctl show: {why})."));
+        let mut command = Command::new("systemctl");
+        command.args(["--no-pager", "show", "--", name]).stdin(Stdio::null());
+        let output = command.output().map_err(|error| fails(error.to_string()))?;
+        if !output.status.success() {
+            return Err(fails(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+        }
+        Ok(Properties::parse(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().filter_map(|line| line.split_once('='));
+        Properties(lines.map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// The value of `name`; empty if there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The values of all lines of `name`.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Where a socket unit listens: "[::]:80 (Stream)", or before systemd 242 under a name that has the kind.
+pub fn addresses(socket: &Properties) -> impl Iterator<Item = String> {
+    let with_kind = socket.all("Listen").map(|line| line.rsplit_once(" (").map_or(line, |(address, _)| address));
+    with_kind.chain(socket.all("ListenStream")).map(str::to_string)
+}
+
+/// The arguments of the command that a property such as ExecStart= has, but for the program. Blanks within one are lost.
+pub fn arguments(command: &str) -> Vec<String> {
+    let argv = command.split_once("argv[]=").map_or("", |(_, rest)| rest);
+    let argv = argv.split_once(" ; ").map_or(argv, |(argv, _)| argv);
+    argv.split_whitespace().skip(1).map(String::from).collect()
+}
+
+/// The words of a list. One with a blank is in quotes, or has \x20 in its place (systemd 229).
+pub fn words(list: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = list.chars().peekable();
+    while let Some(&first) = rest.peek() {
+        if first.is_whitespace() {
+            rest.next();
+            continue;
+        }
+        let mut word = Vec::new();
+        let mut quote = None;
+        while let Some(c) = rest.next() {
+            match c {
+                _ if Some(c) == quote => quote = None,
+                '\\' => word.extend(escaped(&mut rest)),
+                '$' if quote.is_none() && rest.peek() == Some(&'\'') => {}
+                '"' | '\'' if quote.is_none() => quote = Some(c),
+                c if c.is_whitespace() && quote.is_none() => break,
+                c => word.extend(c.to_string().bytes()),
+            }
+        }
+        words.push(String::from_utf8_lossy(&word).into_owned());
+    }
+    words
+}
+
+/// What a backslash and what stands behind it mean; a \x is one byte of a character.
+fn escaped(rest: &mut std::iter::Peekable<std::str::Chars>) -> Vec<u8> {
+    match rest.next() {
+        Some('n') => vec![b'\n'],
+        Some('t') => vec![b'\t'],
+        Some('x') => {
+            let digits: String = rest.by_ref().take(2).collect();
+            u8::from_str_radix(&digits, 16).into_iter().collect()
+        }
+        Some(c) => c.to_string().into_bytes(),
+        None => vec![b'\\'],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_have_words() {
+        for (list, expected) in [
+            ("", &[][..]),
+            ("A=b C=d", &["A=b", "C=d"]),
+            ("\"A=b c\" D=", &["A=b c", "D="]),
+            ("\"A=\\\"b\\\\\\$\" B=1", &["A=\"b\\$", "B=1"]),
+            ("$'A=b\\nc' B=1", &["A=b\nc", "B=1"]),
+            ("A=b\\x20c B=\\xc3\\xa9", &["A=b c", "B=é"]),
+        ] {
+            assert_eq!(words(list), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn commands_have_arguments() {
+        let command =
+            "{ path=/usr/sbin/otus-httpd ; argv[]=/usr/sbin/otus-httpd --workers=3 -d ; ignore_errors=no ; pid=0 }";
+        assert_eq!(arguments(command), ["--workers=3", "-d"]);
+        assert_eq!(arguments("{ path=/a ; argv[]=/a ; ignore_errors=no }"), [""; 0]);
+        assert_eq!(arguments(""), [""; 0]);
+    }
+
+    #[test]
+    fn sockets_have_addresses() {
+        let addresses = |text| addresses(&Properties::parse(text)).collect::<Vec<_>>();
+        assert_eq!(
+            addresses("Listen=[::]:80 (Stream)\nListen=/run/a b.sock (Stream)\nBacklog=1\n"),
+            ["[::]:80", "/run/a b.sock"]
+        );
+        assert_eq!(addresses("ListenStream=[::]:80\nBacklog=1\n"), ["[::]:80"]);
+    }
+}

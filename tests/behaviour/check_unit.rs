@@ -1,0 +1,224 @@
+//! `--check` of a service: what its units say, as `systemctl show` prints it. Here a script is in the place of systemctl.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::unistd::geteuid;
+
+use crate::support::{BINARY, Site, foreign_variables};
+
+/// A machine where systemd knows the units that it is given.
+struct Machine(Site);
+
+impl Machine {
+    fn new(units: &[(&str, &str)]) -> Self {
+        let site = Site::with(&[("index.html", b"")]);
+        fs::set_permissions(site.outside(), Permissions::from_mode(0o755)).unwrap();
+        let script =
+            "#!/bin/sh\nfor unit; do :; done\ncat \"${0%/*}/$unit\" 2> /dev/null || echo LoadState=not-found\n";
+        let machine = Machine(site);
+        machine.put("systemctl", script);
+        units.iter().for_each(|(name, text)| machine.put(name, text));
+        machine
+    }
+
+    /// `@ROOT@` in the text is the document root.
+    fn put(&self, name: &str, text: &str) {
+        let path = self.0.outside().join(name);
+        fs::write(&path, text.replace("@ROOT@", self.0.root().to_str().unwrap())).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A check with `arguments`: its exit status, its output, and what it complains of.
+    fn check(&self, arguments: &[&str]) -> (i32, String, Vec<String>) {
+        let mut command = Command::new(BINARY);
+        for variable in foreign_variables() {
+            command.env_remove(variable);
+        }
+        let path = format!("{}:{}", self.0.outside().display(), std::env::var("PATH").unwrap());
+        let output = command.arg("--check").args(arguments).env("PATH", path).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let complaints = text(output.stderr).lines().map(String::from).collect();
+        (output.status.code().unwrap(), text(output.stdout), complaints)
+    }
+}
+
+const SERVICE: &str = "LoadState=loaded\nUser=nobody\nStandardOutput=null\nStandardError=inherit\nLimitNOFILE=1024\n\
+    TriggeredBy=a.socket a-metrics.socket\nExecStart={ path=/a ; argv[]=/a --max-connections=100 ; ignore_errors=no }\n\
+    Environment=OTUS_ROOT=@ROOT@ \"OTUS_CHARSET=utf-8\"\n";
+const SOCKET: &str = "LoadState=loaded\nActiveState=active\nListen=[::]:80 (Stream)\nListen=/run/a.sock (Stream)\n";
+const METRICS: &str = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nFileDescriptorName=metrics\nListen=127.0.0.1:9180 (Stream)\n";
+
+#[track_caller]
+fn assert_row(table: &str, option: &str, value: &str, origin: &str) {
+    let is_row =
+        |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") == format!("{option} {value} {origin}");
+    assert!(table.lines().any(is_row), "{option} {value} {origin} in {table}");
+}
+
+#[test]
+fn it_tells_what_the_service_does() {
+    let machine = Machine::new(&[("a.service", SERVICE), ("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+    for name in ["a", "a.service", "a.socket"] {
+        let (status, table, complaints) = machine.check(&["--unit", name]);
+        assert_eq!((status, complaints), (0, vec![]), "{table}");
+        assert_row(&table, "ListenStream", "[::]:80", "a.socket");
+        assert_row(&table, "ListenStream", "/run/a.sock", "a.socket");
+        assert!(!table.contains("--host") && !table.contains("--port") && !table.contains("9180"), "{table}");
+        assert_row(&table, "--root", machine.0.root().to_str().unwrap(), "environment (OTUS_ROOT)");
+        assert_row(&table, "--charset", "utf-8", "environment (OTUS_CHARSET)");
+        assert_row(&table, "--max-connections", "100", "command line");
+        assert_row(&table, "--access-log", "off", "default");
+        if geteuid().is_root() {
+            assert!(table.ends_with("\nIn order; checked a.service, as user nobody.\n"), "{table}");
+        } else {
+            assert!(table.contains("\nNot checked: what its user nobody may read"), "{table}");
+        }
+    }
+}
+
+#[test]
+fn its_access_log_is_in_the_journal_if_its_messages_are() {
+    for output in
+        ["StandardError=journal", "StandardOutput=journal\nStandardError=inherit", "StandardError=syslog+console"]
+    {
+        let service = SERVICE.replace("StandardOutput=null\nStandardError=inherit", output);
+        let machine = Machine::new(&[("a.service", &service), ("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+        // Whether there is a journal on this machine is another question.
+        assert_row(&machine.check(&["--unit=a"]).1, "--access-log", "journal", "default");
+    }
+}
+
+/// Without quotes, and with the kind in the name of the property that has an address.
+#[test]
+fn it_reads_what_an_older_systemd_prints() {
+    let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_MIME_TYPES=@ROOT@/a\\x20b OTUS_WORKERS=3");
+    let socket = "LoadState=loaded\nActiveState=active\nListenStream=[::]:80\n";
+    let machine = Machine::new(&[("a.service", &service), ("a.socket", socket), ("a-metrics.socket", METRICS)]);
+    machine.0.write("a b", b"");
+    let (status, table, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    assert_row(&table, "ListenStream", "[::]:80", "a.socket");
+    assert_row(&table, "--workers", "3", "environment (OTUS_WORKERS)");
+}
+
+#[test]
+fn a_file_of_the_unit_counts_before_its_environment() {
+    let machine = Machine::new(&[
+        ("a.socket", SOCKET),
+        ("a-metrics.socket", METRICS),
+        ("settings", "OTUS_WORKERS=3\nOTUS_CHARSET='latin-1'\n"),
+    ]);
+    let settings = machine.0.outside().join("settings");
+    let lines = format!(
+        "EnvironmentFiles={} (ignore_errors=no)\nEnvironmentFiles=/none (ignore_errors=yes)\n",
+        settings.display()
+    );
+    machine.put("a.service", &(SERVICE.to_string() + &lines));
+    let (status, table, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    assert_row(&table, "--workers", "3", "environment (OTUS_WORKERS)");
+    assert_row(&table, "--charset", "latin-1", "environment (OTUS_CHARSET)");
+    machine.put("a.service", &(SERVICE.to_string() + &lines.replace("=yes", "=no")));
+    let (status, _, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+    assert!(complaints[0].contains("/none cannot be read"), "{complaints:?}");
+}
+
+#[test]
+fn an_address_that_is_set_in_vain_is_a_warning() {
+    let machine = Machine::new(&[
+        ("a.socket", SOCKET),
+        ("a-metrics.socket", METRICS),
+        ("settings", "OTUS_PORT=8000\nOTUS_HOST=127.0.0.1\nOTUS_USER=daemon\n"),
+    ]);
+    let settings = machine.0.outside().join("settings");
+    let environment = format!("Environment=OTUS_SETTINGS={} ", settings.display());
+    machine.put("a.service", &SERVICE.replace("Environment=", &environment));
+    let (status, table, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!(status, 0, "{complaints:?}");
+    assert!(!table.contains("8000"), "{table}");
+    let path = settings.display();
+    let mut expected = vec![
+        format!(" WARN --host 127.0.0.1 ({path}:2 (OTUS_HOST)) has no effect"),
+        format!(" WARN --port 8000 ({path}:1 (OTUS_PORT)) has no effect"),
+    ];
+    expected.insert(0, format!(" WARN OTUS_USER=daemon ({path}:3 (OTUS_USER)) has no effect"));
+    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
+    for (complaint, start) in complaints.iter().zip(&expected) {
+        assert!(complaint.starts_with(start), "{start} in {complaints:#?}");
+    }
+    assert!(
+        complaints
+            .last()
+            .unwrap()
+            .contains("systemctl edit otus-httpd.socket, then systemctl restart otus-httpd.socket"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn what_the_sandbox_hides_is_a_problem() {
+    let parent = |machine: &Machine| machine.0.outside().display().to_string();
+    for (lines, directive) in [
+        ("PrivateTmp=yes\n", "PrivateTmp=yes"),
+        ("InaccessiblePaths=/home -PARENT\n", "InaccessiblePaths=-PARENT"),
+        ("TemporaryFileSystem=PARENT:ro\n", "TemporaryFileSystem=PARENT:ro"),
+    ] {
+        let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+        let here = parent(&machine);
+        // Temporary directories may lie elsewhere.
+        if directive.starts_with("PrivateTmp") && !here.starts_with("/tmp") && !here.starts_with("/var/tmp") {
+            continue;
+        }
+        machine.put("a.service", &(SERVICE.to_string() + &lines.replace("PARENT", &here)));
+        let (status, table, complaints) = machine.check(&["--unit=a"]);
+        assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+        let expected = format!("is hidden from a.service by {}: ", directive.replace("PARENT", &here));
+        assert!(complaints[0].contains(&expected), "{expected} in {complaints:?}");
+        assert!(table.contains("\nNot in order; "), "{table}");
+
+        let shown = format!("{SERVICE}{}BindReadOnlyPaths=@ROOT@\n", lines.replace("PARENT", &here));
+        machine.put("a.service", &shown);
+        assert_eq!(machine.check(&["--unit=a"]).0, 0);
+    }
+    let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+    machine.put("a.service", &(SERVICE.replace("@ROOT@", "/home/web/site") + "ProtectHome=yes\n"));
+    let (status, _, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+    let expected = "The document root /home/web/site is hidden from a.service by ProtectHome=yes: ";
+    assert!(complaints[0].contains(expected), "{complaints:?}");
+
+    let elsewhere = format!(
+        "{}BindPaths=@ROOT@:/home/web/site\n",
+        SERVICE.replace("@ROOT@", "/home/web/site") + "ProtectHome=yes\n"
+    );
+    machine.put("a.service", &elsewhere);
+    let (status, table, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    machine.put("a.service", &(SERVICE.to_string() + "RootDirectory=/srv/os\n"));
+    assert!(machine.check(&["--unit=a"]).1.contains("\nNot checked: what is beneath its RootDirectory=/srv/os.\n"));
+}
+
+#[test]
+fn what_systemd_does_not_do_yet_is_a_warning() {
+    let closed = SOCKET.replace("=active", "=inactive");
+    let service = format!("{SERVICE}NeedDaemonReload=yes\n");
+    let machine = Machine::new(&[("a.service", &service), ("a.socket", &closed), ("a-metrics.socket", METRICS)]);
+    let (status, _, complaints) = machine.check(&["--unit=a"]);
+    assert_eq!((status, complaints.len()), (0, 2), "{complaints:?}");
+    assert!(complaints[0].contains("Nobody can connect to a.socket"), "{complaints:?}");
+    assert!(complaints[1].contains("run systemctl daemon-reload"), "{complaints:?}");
+}
+
+#[test]
+fn a_unit_that_is_not_there_and_options_beside_one_are_errors() {
+    let machine = Machine::new(&[("a.service", SERVICE)]);
+    let (status, _, complaints) = machine.check(&["--unit=b"]);
+    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+    assert!(complaints[0].contains("systemd knows no unit b.service"), "{complaints:?}");
+    let (status, _, complaints) = machine.check(&["--unit=a", "--workers=2"]);
+    assert_eq!((status, complaints.len()), (2, 1), "{complaints:?}");
+    assert!(complaints[0].contains("--unit takes all settings from the unit"), "{complaints:?}");
+}

@@ -1,0 +1,131 @@
+# shellcheck shell=bash disable=SC2154
+# To be sourced by life-cycle.sh: what an administrator types, in whatever state the service is.
+
+administration() {
+    cp /etc/default/otus-httpd /tmp/default
+    reload_in_any_state
+    check_of_the_service
+    settings_without_effect
+    restart_beside_a_slow_download
+    cp /tmp/default /etc/default/otus-httpd
+    systemctl try-reload-or-restart otus-httpd
+}
+
+reload_in_any_state() {
+    systemctl stop otus-httpd.service 2> /dev/null
+    check "reload: nothing to do for a service that nobody has connected to" systemctl try-reload-or-restart otus-httpd
+    equal "reload: it is not started for that" "$(state service)" inactive
+    equal "reload: a visitor" "$(status_of $url/test.html)" 200
+    local pid
+    pid=$(property MainPID)
+    echo OTUS_CHARSET=utf-8 >> /etc/default/otus-httpd
+    # As the head of the file says.
+    check "reload: of a service that runs" sh -c "$(grep -o 'otus-httpd --check && systemctl .*' /etc/default/otus-httpd) > /dev/null"
+    check "reload: the new setting" wait_for 10 sh -c "curl --silent --head $url/test.html | grep -i 'charset=utf-8'"
+    equal "reload: the process is the same" "$(property MainPID)" "$pid"
+    echo OTUS_WORKERS=none >> /etc/default/otus-httpd
+    check "reload: a wrong setting is a failure" sh -c '! systemctl try-reload-or-restart otus-httpd 2> /dev/null'
+    equal "reload: and changes nothing" "$(property MainPID) $(status_of $url/test.html)" "$pid 200"
+    cp /tmp/default /etc/default/otus-httpd
+}
+
+# checked [OPTION...]: what --check prints, and complains of.
+checked() {
+    otus-httpd --check "$@" > /tmp/check 2> /tmp/check.err
+}
+
+row() {
+    grep -E -- "^$1 " /tmp/check | sed -E 's/  +/ /g; s/ $//'
+}
+
+check_of_the_service() {
+    local place
+    check "check of the service: in order" checked
+    equal "check of the service: its last line" "$(tail -n 1 /tmp/check) $(cat /tmp/check.err)" "In order; checked otus-httpd.service, as user otus-httpd. "
+    equal "check of the service: where it listens" "$(row ListenStream) $(grep -cE '^--(host|port)' /tmp/check)" "ListenStream [::]:80 otus-httpd.socket 0"
+    equal "check of the service: its access log" "$(row --access-log)" "--access-log journal default"
+    install -d -m 750 -g www-data /srv/for-the-web-group
+    drop_in service Service Environment=OTUS_ROOT=/srv/for-the-web-group LimitNOFILE=300
+    check "check of the service: its groups are known, and so is a drop-in" checked
+    equal "check of the service: the root of a drop-in" "$(row --root)" "--root /srv/for-the-web-group environment (OTUS_ROOT)"
+    check "check of the service: its limits are known" grep 'A worker may have 300 descriptors' /tmp/check.err
+    for place in /home/web/site /root/site /tmp/site /var/tmp/site; do
+        mkdir -p $place
+        chmod -R o+rx "/${place#/}"
+        drop_in service Service Environment=OTUS_ROOT=$place
+        check "check of the service: $place is not in order" sh -c '! otus-httpd --check > /tmp/check 2> /tmp/check.err'
+        check "check of the service: $place is hidden" grep -E "$place is hidden from otus-httpd.service by (ProtectHome|PrivateTmp)=yes" /tmp/check.err
+        drop_in service Service Environment=OTUS_ROOT=$place BindReadOnlyPaths=$place
+        # What is said is true, either way.
+        [ $place = /root/site ] || check "check of the service: $place can be shown" checked
+    done
+    chmod 700 /root
+    rm -r /home/web /root/site /tmp/site /var/tmp/site /srv/for-the-web-group
+    without_drop_ins
+    mkdir -p /srv/shop
+    echo OTUS_WORKERS=3 > /etc/default/otus-httpd-shop
+    check "check of an instance" checked --unit otus-httpd@shop
+    equal "check of an instance: its root, settings and address" "$(row --root) $(row --workers) $(row ListenStream)" \
+        "--root /srv/shop default --workers 3 /etc/default/otus-httpd-shop:1 (OTUS_WORKERS) ListenStream /run/otus-httpd-shop.sock otus-httpd@shop.socket"
+    rm -r /srv/shop /etc/default/otus-httpd-shop
+    check "check of what is no unit" sh -c '! otus-httpd --check --unit otus-nothing 2> /tmp/check.err'
+    check "check of what is no unit: it is named" grep 'systemd knows no unit otus-nothing.service' /tmp/check.err
+}
+
+settings_without_effect() {
+    printf '%s\n' OTUS_PORT=8000 OTUS_HOST=127.0.0.1 OTUS_USER=www-data >> /etc/default/otus-httpd
+    check "settings without effect: in order" checked
+    equal "settings without effect: each is a warning of the check" "$(grep -c 'has no effect' /tmp/check.err) $(grep -c 8000 /tmp/check)" "3 0"
+    equal "settings without effect: it serves" "$(status_of $url/test.html)" 200
+    check "settings without effect: reload" systemctl try-reload-or-restart otus-httpd
+    check "settings without effect: each is a warning in the journal" wait_for 10 warned_of 'OTUS_PORT' 'OTUS_HOST' 'OTUS_USER=www-data'
+    cp /tmp/default /etc/default/otus-httpd
+    # As the warning says.
+    drop_in socket Socket ListenStream= ListenStream=8000
+    systemctl restart otus-httpd.socket
+    equal "another port, as the warning says" "$(status_of http://127.0.0.1:8000/test.html)" 200
+    check "another port: the check knows" checked
+    equal "another port: the check says so" "$(row ListenStream)" "ListenStream [::]:8000 otus-httpd.socket"
+    without_drop_ins
+}
+
+warned_of() {
+    journalctl --sync
+    journalctl -u otus-httpd --since -60s -p warning -o cat > /tmp/warnings
+    local word
+    for word; do
+        grep -E "$word.* has no effect" /tmp/warnings || return 1
+    done
+}
+
+# Nobody waits for a slow download for longer than four seconds, and what else a restart takes; at a reload, nobody waits at all.
+restart_beside_a_slow_download() {
+    truncate --size=40M /var/www/html/large.bin
+    local how
+    for how in "restart otus-httpd.service" "restart otus-httpd.socket" "reload otus-httpd.service"; do
+        equal "$how beside a slow download: it serves" "$(status_of $url/test.html)" 200
+        curl --silent --limit-rate 1M --output /tmp/large.bin $url/large.bin &
+        local download=$! begin waited result most=6500
+        [ "${how%% *}" = restart ] || most=2500
+        wait_for 10 test -s /tmp/large.bin
+        begin=$(date +%s%N)
+        # shellcheck disable=SC2086
+        systemctl $how &
+        local change=$!
+        wait_for 10 stopping_or_new || true
+        result=$(curl --silent --output /dev/null --max-time 60 --retry 100 --retry-delay 1 --retry-all-errors --write-out '%{http_code}' $url/test.html)
+        waited=$((($(date +%s%N) - begin) / 1000000))
+        wait $change
+        echo "INFO $how beside a slow download: a new visitor has waited $waited ms, answer $result"
+        check "$how beside a slow download: a new visitor waits no longer than the stop timeout and a start" test "$waited" -le "$most"
+        kill $download 2> /dev/null
+        wait $download 2> /dev/null
+        rm -f /tmp/large.bin
+    done
+    rm /var/www/html/large.bin
+}
+
+# Whether the service has begun to change.
+stopping_or_new() {
+    [ "$(property ActiveState)" != active ] || property StatusText | grep -E 'Draining|Reloading|old workers'
+}
