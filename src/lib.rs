@@ -38,7 +38,9 @@
 //!    Nothing is both logged and returned.
 //! 7. Nothing that a client sends makes a worker panic, allocate without bound, or hold a thread without a deadline. A
 //!    panic in a request thread costs that one connection.
-//! 8. An answer is never mixed from two versions of a file: length, validators and content come from one descriptor.
+//! 8. An answer is never mixed from two versions of a file: length, validators and content come from one inode, which is
+//!    looked at again before each part that is sent later. A file that only grows was appended to, and its answer goes on.
+//!    The exception: a file that is overwritten with more bytes and truncated again between two looks.
 //! 9. `http` does no I/O and asks neither clock nor environment.
 //!
 //! # Choices that a reader may wonder about

@@ -123,6 +123,11 @@ pub struct Options {
     #[arg(long, env = "OTUS_DOTFILES", value_parser = values::yes_or_no, help_heading = "Site")]
     pub dotfiles: bool,
 
+    /// Send name.br, name.zst or name.gz instead of name to clients that take it: on or off
+    #[arg(long, env = "OTUS_PRECOMPRESSED", value_name = "ON", default_value = "on", action = clap::ArgAction::Set,
+          value_parser = values::yes_or_no, help_heading = "Site")]
+    pub precompressed: bool,
+
     /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
     #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = values::charset, help_heading = "Site")]
     pub charset: Option<String>,

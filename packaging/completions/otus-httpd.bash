@@ -26,7 +26,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --root --user --mime --mime-types --listing --dotfiles --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -79,6 +79,10 @@ _otus__httpd() {
                     return 0
                     ;;
                 --mime-types)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --precompressed)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

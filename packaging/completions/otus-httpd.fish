@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -32,6 +32,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Doc
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to serve as once the socket is bound, for a server that root starts; root must be named as well [default: whoever starts it]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime-types -d 'File with media types and their extensions, such as /etc/mime.types [default: none]' -r -F
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l precompressed -d 'Send name.br, name.zst or name.gz instead of name to clients that take it: on or off' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l charset -d 'Character encoding to name in the Content-Type of text, such as utf-8 [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s w -l workers -d 'Worker processes [default: the processors that this process may use]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-threads -d 'Most request threads in each worker' -r

@@ -26,6 +26,7 @@ _otus-httpd() {
 '--user=[User to serve as once the socket is bound, for a server that root starts; root must be named as well \[default\: whoever starts it\]]:NAME:_users' \
 '*--mime=[Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between]:EXT=TYPE:_default' \
 '--mime-types=[File with media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
+'--precompressed=[Send name.br, name.zst or name.gz instead of name to clients that take it\: on or off]:ON:_default' \
 '--charset=[Character encoding to name in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
 '-w+[Worker processes \[default\: the processors that this process may use\]]:N:_default' \
 '--workers=[Worker processes \[default\: the processors that this process may use\]]:N:_default' \

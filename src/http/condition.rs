@@ -12,8 +12,9 @@ use super::Fields;
 pub struct Selected<'s> {
     /// The entity tag, strong, quotes included.
     pub etag: &'s str,
-    /// The modification time, seconds since the epoch: what is sent, so never later than now.
-    pub modified_s: u64,
+    /// The modification time, seconds since the epoch: what is sent, so never later than now. None if no Last-Modified is
+    /// sent: then dates select nothing (RFC 9110 §13.1.3, §13.1.4).
+    pub modified_s: Option<u64>,
 }
 
 /// What the preconditions make of the request.
@@ -37,7 +38,7 @@ pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
         if !lists(fields, "if-match", |tag| tag == selected.etag.as_bytes()) {
             return Verdict::PreconditionFailed;
         }
-    } else if date(fields, "if-unmodified-since").is_some_and(|since| selected.modified_s > since) {
+    } else if dates(fields, selected, "if-unmodified-since").is_some_and(|(since, modified)| modified > since) {
         return Verdict::PreconditionFailed;
     }
 
@@ -46,7 +47,7 @@ pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
         if lists(fields, "if-none-match", |tag| opaque(tag) == selected.etag.as_bytes()) {
             return Verdict::NotModified;
         }
-    } else if date(fields, "if-modified-since").is_some_and(|since| selected.modified_s <= since) {
+    } else if dates(fields, selected, "if-modified-since").is_some_and(|(since, modified)| modified <= since) {
         return Verdict::NotModified;
     }
     Verdict::Proceed
@@ -62,7 +63,13 @@ pub fn range_applies(fields: Fields, selected: &Selected) -> bool {
         return true;
     }
     let same_tag = |value: &[u8]| value.trim_ascii() == selected.etag.as_bytes();
-    fields.only("if-range").is_some_and(same_tag) || date(fields, "if-range") == Some(selected.modified_s)
+    fields.only("if-range").is_some_and(same_tag)
+        || dates(fields, selected, "if-range").is_some_and(|(date, modified)| date == modified)
+}
+
+/// The date that the request has and the one that was sent, if there are both.
+fn dates(fields: Fields, selected: &Selected, name: &'static str) -> Option<(u64, u64)> {
+    Some((date(fields, name)?, selected.modified_s?))
 }
 
 /// Whether the field, on one line or several, is `*` or has a member that is `same`.
@@ -108,7 +115,7 @@ mod tests {
     const MODIFIED: &str = "If-Modified-Since";
     const RANGE: &str = "If-Range";
 
-    const SELECTED: Selected = Selected { etag: "\"a,b\"", modified_s: 784_111_777 };
+    const SELECTED: Selected = Selected { etag: "\"a,b\"", modified_s: Some(784_111_777) };
 
     fn fields_of<T>(lines: &[(&str, &str)], decide: impl FnOnce(Fields) -> T) -> T {
         let mut headers = [EMPTY_HEADER; 4];
@@ -130,6 +137,18 @@ mod tests {
     fn none() {
         check(&[], Proceed);
         check(&[("Host", "x"), ("Range", "bytes=0-1"), ("If-Range", "\"x\"")], Proceed);
+    }
+
+    #[test]
+    fn without_a_time_dates_select_nothing() {
+        let selected = Selected { modified_s: None, ..SELECTED };
+        for name in [UNMODIFIED, MODIFIED] {
+            for date in [BEFORE, AFTER] {
+                assert_eq!(fields_of(&[(name, date)], |fields| evaluate(fields, &selected)), Proceed, "{name}: {date}");
+            }
+        }
+        assert!(!fields_of(&[(RANGE, EXACT)], |fields| range_applies(fields, &selected)));
+        assert!(fields_of(&[(RANGE, "\"a,b\"")], |fields| range_applies(fields, &selected)));
     }
 
     #[test]

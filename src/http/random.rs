@@ -81,7 +81,7 @@ fn requests() {
                 assert_eq!(matches!(again, Ok(Some(_))), is_whole, "{}", bytes.escape_ascii());
             }
         }
-        let selected = condition::Selected { etag: "\"a\"", modified_s: 5 };
+        let selected = condition::Selected { etag: "\"a\"", modified_s: Some(5) };
         condition::evaluate(request.fields, &selected);
         condition::range_applies(request.fields, &selected);
         range::select(request.fields.only("range"), 1_000);

@@ -16,8 +16,8 @@ pub struct Representation {
     pub size: u64,
     /// The entity tag, quotes included.
     pub etag: String,
-    /// Last-Modified, seconds since the epoch.
-    pub modified_s: u64,
+    /// Last-Modified, seconds since the epoch; none if the file's time does not say when it was written.
+    pub modified_s: Option<u64>,
     /// The media type with its parameters.
     pub content_type: String,
     /// How the file's bytes are coded.
@@ -52,7 +52,7 @@ impl Representation {
             None => media_type.to_string(),
         };
         let now_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let modified_s = http_seconds(validator.mtime_ns).min(now_s);
+        let modified_s = validator.has_time().then(|| http_seconds(validator.mtime_ns).min(now_s));
         let (etag, coding) = (validator.to_string(), Coding::Identity);
         Representation { size: validator.size, etag, modified_s, content_type, coding, varies: false }
     }
@@ -75,8 +75,8 @@ impl Representation {
     }
 
     /// Last-Modified as a time.
-    pub fn modified(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified_s)
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified_s.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
     /// What `request`, a GET or HEAD, gets: preconditions first, then ranges (RFC 9110 §13.2.2).
@@ -111,7 +111,7 @@ fn is_range(name: &str) -> bool {
     name.eq_ignore_ascii_case("range")
 }
 
-/// A file's time within what an HTTP date can say: the years 1970 to 9999.
+/// A file's time within what an HTTP date can say: up to the year 9999.
 fn http_seconds(mtime_ns: i128) -> u64 {
     const END_OF_9999: i128 = 253_402_300_799;
     mtime_ns.div_euclid(1_000_000_000).clamp(0, END_OF_9999) as u64
@@ -124,7 +124,12 @@ mod tests {
 
     fn representation() -> Representation {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        Representation::new(Validator { size: 1_000, mtime_ns: 784_111_777_000_000_001 }, "text/html", None, now)
+        Representation::new(
+            Validator { size: 1_000, mtime_ns: 784_111_777_000_000_001, inode: 1, ctime_ns: 2 },
+            "text/html",
+            None,
+            now,
+        )
     }
 
     fn plan(method: &str, fields: &str) -> Plan {
@@ -165,9 +170,11 @@ mod tests {
     fn last_modified_is_neither_in_the_future_nor_out_of_range() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let modified_s = |mtime_s: i128| {
-            let validator = Validator { size: 0, mtime_ns: mtime_s * 1_000_000_000 };
+            let validator = Validator { size: 0, mtime_ns: mtime_s * 1_000_000_000, inode: 1, ctime_ns: 2 };
             Representation::new(validator, "a/b", None, now).modified_s
         };
-        assert_eq!([-1, 5, 2_000_000_000, i128::from(i64::MAX)].map(modified_s), [0, 5, 1_000_000_000, 1_000_000_000]);
+        assert_eq!([-1, 5, 631_151_999].map(modified_s), [None; 3]);
+        assert_eq!(modified_s(631_152_000), Some(631_152_000));
+        assert_eq!([2_000_000_000, i128::from(i64::MAX)].map(modified_s), [Some(1_000_000_000); 2]);
     }
 }

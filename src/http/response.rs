@@ -108,8 +108,10 @@ fn content(out: &mut Vec<u8>, length: u64, content_type: &str, coding: Coding) {
 
 fn validators(out: &mut Vec<u8>, representation: &Representation) {
     vary(out, representation.varies);
-    let modified = httpdate::HttpDate::from(representation.modified());
-    append(out, format_args!("Last-Modified: {modified}\r\nETag: {}\r\n\r\n", representation.etag));
+    if let Some(modified) = representation.modified() {
+        append(out, format_args!("Last-Modified: {}\r\n", httpdate::HttpDate::from(modified)));
+    }
+    append(out, format_args!("ETag: {}\r\n\r\n", representation.etag));
 }
 
 /// What the choice of a representation depended on, for caches (RFC 9110 §12.5.5).
@@ -213,7 +215,7 @@ mod tests {
         let representation = Representation {
             size: 97,
             etag: "\"61-1\"".into(),
-            modified_s: 784_111_777,
+            modified_s: Some(784_111_777),
             content_type: "text/html".into(),
             coding: Coding::Identity,
             varies: false,

@@ -205,7 +205,7 @@ mod tests {
         Representation {
             size: 0,
             etag: "\"a\"".into(),
-            modified_s: 0,
+            modified_s: Some(0),
             content_type: "a/b".into(),
             coding: Coding::Identity,
             varies: false,

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat};
@@ -24,12 +25,11 @@ pub struct Identity {
     pub ctime_ns: i128,
 }
 
-impl Identity {
-    /// Whether the same bytes are in it. Its change time moves without a write, too: when it is linked or unlinked, as a
-    /// release that is swapped for another is.
-    fn is_same_content(&self, other: &Identity) -> bool {
-        (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
-    }
+/// What else moves a file's change time, besides a write: its links, permissions and owner.
+type Attributes = (u64, u32, u32, u32);
+
+fn attributes(stat: &FileStat) -> Attributes {
+    (stat.st_nlink, stat.st_mode, stat.st_uid, stat.st_gid)
 }
 
 impl From<&FileStat> for Identity {
@@ -49,22 +49,30 @@ impl From<&FileStat> for Identity {
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
+    /// Where its path leads by now.
+    root: Root,
     path: CString,
     identity: Identity,
+    attributes: Attributes,
+    /// The largest size that it was seen to have.
+    largest: AtomicU64,
     is_directory: bool,
 }
 
 impl File {
     /// Opens what `path` names beneath `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
-        let fd = root.open_beneath(path).map_err(refuse)?;
-        let stat = fstat(&fd).map_err(refuse_open)?;
-        let is_directory = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFDIR => true,
-            SFlag::S_IFREG => false,
+        let place = root.locate(path).map_err(refuse)?;
+        let stat = fstat(&place).map_err(refuse_open)?;
+        let (fd, is_directory) = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            // One that may be passed through, and not read, is a directory as well.
+            SFlag::S_IFDIR => (place, true),
+            SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),
             _ => return Err(Refusal::NotAFile),
         };
-        Ok(File { fd, path: path.into(), identity: Identity::from(&stat), is_directory })
+        let (identity, attributes) = (Identity::from(&stat), attributes(&stat));
+        let largest = AtomicU64::new(identity.size);
+        Ok(File { fd, root: root.clone(), path: path.into(), identity, attributes, largest, is_directory })
     }
 
     /// Where it was found beneath the root, for the log.
@@ -72,10 +80,28 @@ impl File {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Whether nothing has been written to it since it was opened.
+    /// Whether the bytes that it had when it was opened are still in it, as far as that can be seen.
+    ///
+    /// A file that has only grown, and was never seen smaller than before, was appended to: its bytes stay. Two looks cannot
+    /// tell that from a longer file that is written over it and truncated to less in between. At the same size, another
+    /// modification time is a write; so is another change time if nothing else explains it: the modification time was set
+    /// back.
     pub fn is_unchanged(&self) -> Result<bool, Refusal> {
-        let now = fstat(&self.fd).map_err(refuse_open)?;
-        Ok(Identity::from(&now).is_same_content(&self.identity))
+        let stat = fstat(&self.fd).map_err(refuse_open)?;
+        let now = Identity::from(&stat);
+        if now.size < self.largest.fetch_max(now.size, Relaxed) || now.size < self.identity.size {
+            return Ok(false);
+        }
+        let is_same = (now.size, now.mtime_ns) == (self.identity.size, self.identity.mtime_ns);
+        Ok(now.size > self.identity.size
+            || is_same && (now.ctime_ns == self.identity.ctime_ns || self.is_set_otherwise(&stat)))
+    }
+
+    /// Whether another cause than a write has moved the change time: a link, new permissions, or a path that now leads
+    /// elsewhere, as after a rename.
+    fn is_set_otherwise(&self, now: &FileStat) -> bool {
+        let is_there = |there: FileStat| (there.st_dev, there.st_ino) == (now.st_dev, now.st_ino);
+        attributes(now) != self.attributes || !self.root.stat(&self.path).is_ok_and(is_there)
     }
 
     /// Whether it is a directory.
@@ -90,17 +116,22 @@ impl File {
 
     /// What its entity tag is made from.
     pub fn validator(&self) -> Validator {
-        Validator { size: self.identity.size, mtime_ns: self.identity.mtime_ns }
+        let Identity { size, mtime_ns, inode, ctime_ns, .. } = self.identity;
+        Validator { size, mtime_ns, inode, ctime_ns }
     }
 
-    /// Appends its content to `bytes`.
-    pub fn read(&self, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
+    /// Appends its content to `bytes`. Says whether its identity is still what it was: if only a link or its permissions
+    /// have changed meanwhile, what was read is true, and of no use to whoever compares identities later.
+    pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
         let begin = bytes.len();
         bytes.resize(begin + self.identity.size as usize, 0);
         self.read_at(&mut bytes[begin..], 0)?;
         // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
+        if !self.is_unchanged()? {
+            return Err(Refusal::Changed);
+        }
         let now = fstat(&self.fd).map_err(refuse_open)?;
-        if Identity::from(&now) == self.identity { Ok(()) } else { Err(Refusal::Changed) }
+        Ok(Identity::from(&now) == self.identity)
     }
 
     /// Reads the byte at `offset`: a disk that fails is noticed before anything is said of the file.
@@ -148,5 +179,89 @@ fn refuse_open(errno: Errno) -> Refusal {
     match refuse(errno) {
         Refusal::NotFound | Refusal::OutsideRoot | Refusal::NotAFile => Refusal::Disk(errno as i32),
         refusal => refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, FileTimes, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::time::SystemTime;
+
+    /// Opens a file, lets `change` happen to it, and says what is seen of that, and what is read.
+    fn seen(change: impl FnOnce(&Path)) -> (bool, Result<(bool, String), Refusal>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        fs::write(&path, "the old content").unwrap();
+        let file = File::open(&Root::open(directory.path()).unwrap(), c"f").unwrap();
+        // Times of files move with the kernel's clock, which has coarser steps than this test.
+        let before = fs::metadata(&path).unwrap();
+        let tick = directory.path().join("tick");
+        while fs::metadata(&tick).and_then(|tick| tick.modified()).ok() <= before.modified().ok() {
+            fs::write(&tick, "").unwrap();
+        }
+        change(&path);
+        let mut bytes = Vec::new();
+        let read = file.read(&mut bytes).map(|is_to_keep| (is_to_keep, String::from_utf8(bytes).unwrap()));
+        (file.is_unchanged().unwrap(), read)
+    }
+
+    fn beside(path: &Path, name: &str) -> PathBuf {
+        path.with_file_name(name)
+    }
+
+    #[test]
+    fn what_happens_to_its_name_links_and_permissions_changes_no_content() {
+        let content = |is_to_keep| (true, Ok((is_to_keep, "the old content".to_string())));
+        assert_eq!(seen(|_| {}), content(true));
+        let rename_over = |path: &Path| {
+            fs::write(beside(path, "new"), "the new content").unwrap();
+            fs::rename(beside(path, "new"), path).unwrap();
+        };
+        assert_eq!(seen(rename_over), content(false));
+        assert_eq!(seen(|path| fs::remove_file(path).unwrap()), content(false));
+        assert_eq!(seen(|path| fs::hard_link(path, beside(path, "link")).unwrap()), content(false));
+        assert_eq!(seen(|path| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap()), content(false));
+        assert_eq!(seen(|path| fs::rename(path, beside(path, "away")).unwrap()), content(false));
+    }
+
+    #[test]
+    fn a_file_that_grows_has_the_bytes_that_it_had() {
+        let append = |path: &Path| fs::write(path, "the old content, and more").unwrap();
+        assert_eq!(seen(append), (true, Ok((false, "the old content".to_string()))));
+    }
+
+    #[test]
+    fn what_is_written_otherwise_is_a_change() {
+        let (is_unchanged, read) = seen(|path| fs::write(path, "shorter").unwrap());
+        assert!(!is_unchanged && read == Err(Refusal::Changed), "{read:?}");
+        let (is_unchanged, read) = seen(|path| fs::write(path, "THE NEW CONTENT").unwrap());
+        assert!(!is_unchanged && read == Err(Refusal::Changed), "{read:?}");
+        // Its time is set back: touch -r.
+        let (is_unchanged, read) = seen(|path| {
+            let modified = fs::metadata(path).unwrap().modified().unwrap();
+            fs::write(path, "THE NEW CONTENT").unwrap();
+            fs::File::open(path).unwrap().set_modified(modified).unwrap();
+        });
+        assert!(!is_unchanged && read == Err(Refusal::Changed), "{read:?}");
+        let (is_unchanged, _) = seen(|path| {
+            fs::File::open(path).unwrap().set_times(FileTimes::new().set_modified(SystemTime::now())).unwrap();
+        });
+        assert!(!is_unchanged, "touch");
+    }
+
+    #[test]
+    fn one_that_was_seen_to_shrink_has_not_only_grown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        fs::write(&path, "1234").unwrap();
+        let file = File::open(&Root::open(directory.path()).unwrap(), c"f").unwrap();
+        let write = |content: &str| fs::write(&path, content).unwrap();
+        write("12345678");
+        assert_eq!(file.is_unchanged(), Ok(true));
+        write("123456");
+        assert_eq!(file.is_unchanged(), Ok(false));
     }
 }

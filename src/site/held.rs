@@ -17,6 +17,8 @@ pub struct Held {
     validators: usize,
     head_length: usize,
     file: Option<Arc<File>>,
+    /// Whether the next request may have it.
+    is_to_keep: bool,
 }
 
 /// Where a file's content is.
@@ -37,7 +39,15 @@ impl Held {
         let mut bytes = Vec::with_capacity(256);
         let validators = response::describe(&mut bytes, &representation);
         let (identity, head_length) = (file.identity(), bytes.len());
-        Ok(Held { identity, representation, bytes: bytes.into(), validators, head_length, file: Some(Arc::new(file)) })
+        Ok(Held {
+            identity,
+            representation,
+            bytes: bytes.into(),
+            validators,
+            head_length,
+            file: Some(Arc::new(file)),
+            is_to_keep: true,
+        })
     }
 
     /// Holds a file's content in memory.
@@ -46,8 +56,8 @@ impl Held {
         let mut bytes = Vec::with_capacity(256 + identity.size as usize);
         let validators = response::describe(&mut bytes, &representation);
         let head_length = bytes.len();
-        file.read(&mut bytes)?;
-        Ok(Held { identity, representation, bytes: bytes.into(), validators, head_length, file: None })
+        let is_to_keep = file.read(&mut bytes)?;
+        Ok(Held { identity, representation, bytes: bytes.into(), validators, head_length, file: None, is_to_keep })
     }
 
     /// The end of a 200's head.
@@ -68,6 +78,11 @@ impl Held {
     /// Whether its content is in memory.
     pub fn is_in_memory(&self) -> bool {
         self.file.is_none()
+    }
+
+    /// Whether the next request may have it: its identity did not change while it was read.
+    pub fn is_to_keep(&self) -> bool {
+        self.is_to_keep
     }
 
     /// Bytes of memory besides the structure.

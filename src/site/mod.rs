@@ -40,6 +40,9 @@ const LARGEST_PAGE: u64 = 64 * 1024;
 /// The most files that a worker keeps open for the next request.
 const MOST_OPEN: usize = 128;
 
+/// How much older than its original a variant may be, in nanoseconds.
+const VARIANT_SLACK_NS: i128 = 2_000_000_000;
+
 /// How often the root's path is looked at, in milliseconds: whether another directory is there now.
 const LOOK_MS: u64 = 500;
 
@@ -51,6 +54,7 @@ pub struct Site {
     types: Types,
     dotfiles: bool,
     listing: bool,
+    has_variants: bool,
     cache_size: usize,
     most_open: usize,
     tree: RwLock<Arc<Tree>>,
@@ -113,6 +117,7 @@ impl Site {
             types: types(options)?,
             dotfiles: options.dotfiles,
             listing: options.listing,
+            has_variants: options.precompressed,
             cache_size: options.cache_size,
             most_open,
             tree: RwLock::new(Arc::new(tree)),
@@ -200,6 +205,9 @@ impl Site {
         if original.is_coded() {
             return Ok(original);
         }
+        if !self.has_variants {
+            return Ok(original);
+        }
         let seen = tree.variants.of(path, &tree.root);
         if seen.is_empty() {
             return Ok(original);
@@ -209,10 +217,10 @@ impl Site {
                 return self.as_one_of_several(&tree, path, asked, original);
             }
             let describe = |file: &File, now| self.describe(path, file, now).coded(coding);
-            // A variant that cannot be read, or is no file, is as good as none; one older than its original is stale.
+            // A variant that cannot be read, or is no file, is as good as none.
             if seen.has(coding)
                 && let Ok(variant) = self.fetch(&tree, &variants::path(path, coding), asked, describe)
-                && variant.identity().is_some_and(|variant| variant.mtime_ns >= identity.mtime_ns)
+                && variant.identity().is_some_and(|variant| is_variant_of(variant, identity))
             {
                 return Ok(variant);
             }
@@ -259,7 +267,9 @@ impl Site {
             true => Held::in_memory(&file, representation)?,
             false => Held::open(file, representation)?,
         });
-        tree.cache.put(path, &held);
+        if held.is_to_keep() {
+            tree.cache.put(path, &held);
+        }
         Ok(Found::File(held))
     }
 
@@ -280,6 +290,12 @@ impl Site {
         let coding = media_type::coding(path.to_bytes(), media_type);
         Representation::new(file.validator(), media_type, charset, now).stored_in(coding)
     }
+}
+
+/// Whether a file beside another may be its variant. One that is older is stale, but for the moment that a copy of both takes
+/// which keeps no times: which of them is copied first is chance. An empty one is no compressed form of anything.
+fn is_variant_of(variant: Identity, original: Identity) -> bool {
+    variant.size > 0 && variant.mtime_ns + VARIANT_SLACK_NS >= original.mtime_ns
 }
 
 /// What keeps files from being served with these options.

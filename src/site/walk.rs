@@ -1,26 +1,29 @@
-//! Opening beneath the root one component at a time: for kernels before openat2(2), for absolute links that lead back
-//! inside, and for files that cannot be opened at once.
+//! Finding what is beneath the root one component at a time: for kernels before openat2(2), and for absolute links that
+//! lead back inside.
 //!
 //! No component is followed by the kernel (O_NOFOLLOW): links are read and their targets walked in turn, and `..` goes
 //! back to a directory that was walked through, never above the root.
 
 use std::ffi::{CStr, OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 /// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
 pub const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
+/// How a place is found: it can be looked at, and nobody notices (open(2), O_PATH).
+pub const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
+
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
 
-/// Opens `path` beneath `root`, whose absolute names are `names`.
-pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedFd, Errno> {
+/// Finds `path` beneath `root`, whose absolute names are `names`.
+pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedFd, Errno> {
     let mut directories: Vec<OwnedFd> = Vec::new();
     let mut links = 0;
     let mut ahead: Vec<OsString> = Vec::new();
@@ -32,8 +35,7 @@ pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<
             continue;
         }
         let here = directories.last().map_or(root, AsFd::as_fd);
-        let there =
-            openat(here, name.as_os_str(), OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+        let there = openat(here, name.as_os_str(), PLACE | OFlag::O_NOFOLLOW, Mode::empty())?;
         match kind(&there)? {
             SFlag::S_IFLNK => {
                 links += 1;
@@ -51,20 +53,18 @@ pub fn open_beneath(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<
             }
             SFlag::S_IFDIR => directories.push(there),
             _ if !ahead.is_empty() => return Err(Errno::ENOTDIR),
-            SFlag::S_IFREG => return open_file(here, &name),
-            _ => return Err(Errno::ENXIO),
+            _ => return Ok(there),
         }
     }
-    let here = directories.last().map_or(root, AsFd::as_fd);
-    openat(here, c".", FLAGS | OFlag::O_NOFOLLOW, Mode::empty())
+    directories.pop().map_or_else(|| openat(root, c".", PLACE, Mode::empty()), Ok)
 }
 
-/// Opens a file for reading. If that is not to be had at once, because another program has to give up a lease on it first
-/// (fcntl(2)), this thread waits.
-fn open_file(directory: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = FLAGS | OFlag::O_NOFOLLOW;
-    match openat(directory, name, flags, Mode::empty()) {
-        Err(Errno::EAGAIN) => openat(directory, name, flags.difference(OFlag::O_NONBLOCK), Mode::empty()),
+/// Opens for reading what is at a place (proc(5), /proc/pid/fd). If that is not to be had at once, because another program
+/// has to give up a lease on it first (fcntl(2)), this thread waits.
+pub fn reopen(place: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    match open(path.as_str(), FLAGS, Mode::empty()) {
+        Err(Errno::EAGAIN) => open(path.as_str(), FLAGS.difference(OFlag::O_NONBLOCK), Mode::empty()),
         result => result,
     }
 }
@@ -82,6 +82,7 @@ fn put_ahead(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
     Ok(())
 }
 
-fn kind(fd: &OwnedFd) -> Result<SFlag, Errno> {
+/// The type of a file (inode(7)).
+pub fn kind(fd: &OwnedFd) -> Result<SFlag, Errno> {
     Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits()))
 }

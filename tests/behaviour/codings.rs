@@ -16,7 +16,7 @@ fn site() -> Site {
         ("plain.css", b"plain"),
     ]);
     for name in ["a.css", "a.css.br", "a.css.zst", "a.css.gz"] {
-        set_time(&site, name, 1_000);
+        set_time(&site, name, 1_000_000_000);
     }
     site
 }
@@ -123,7 +123,7 @@ fn each_coding_has_its_own_tag_conditions_and_ranges() {
 #[test]
 fn stale_and_unreadable_variants_are_passed_over() {
     let site = site();
-    set_time(&site, "a.css.br", 999);
+    set_time(&site, "a.css.br", 999_999_997);
     fs::remove_file(site.path("a.css.zst")).unwrap();
     fs::create_dir(site.path("a.css.zst")).unwrap();
     let server = Server::of(&site);
@@ -136,10 +136,38 @@ fn stale_and_unreadable_variants_are_passed_over() {
     fs::set_permissions(site.path("a.css.br"), Permissions::from_mode(0o644)).unwrap();
 }
 
+/// A copy that keeps no times may write the variant first.
+#[test]
+fn a_variant_that_is_older_by_two_seconds_counts() {
+    let site = site();
+    set_time(&site, "a.css.br", 999_999_998);
+    let server = Server::of(&site);
+    assert_eq!(accept(&mut server.connect(), "br").text(), "brotli");
+}
+
+#[test]
+fn an_empty_variant_never_counts() {
+    let site = site();
+    site.write("a.css.br", b"");
+    let server = Server::of(&site);
+    assert_eq!(accept(&mut server.connect(), "br, gzip").text(), "gzip");
+}
+
+#[test]
+fn variants_can_be_switched_off() {
+    let site = site();
+    let server = Server::with(&site, &["--precompressed=off"]);
+    let mut client = server.connect();
+    let response = accept(&mut client, "br, zstd, gzip");
+    assert_eq!((response.text().as_str(), response.field("Vary")), ("identity", None));
+    // By its own name it is a file as any other.
+    assert_eq!(client.get("/a.css.br").text(), "brotli");
+}
+
 #[test]
 fn variants_that_come_and_go_are_noticed() {
     let site = Site::with(&[("a.css", b"identity")]);
-    set_time(&site, "a.css", 1_000);
+    set_time(&site, "a.css", 1_000_000_000);
     let server = Server::with(&site, &["--workers=1"]);
     let mut client = server.connect();
     assert_eq!(accept(&mut client, "gzip").field("Vary"), None);

@@ -1,8 +1,15 @@
 //! Files as they are: content, fields, types, directories.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::{Server, Site, get, wait_until};
 
@@ -234,4 +241,132 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     assert!(body.len() < 30_000_000);
     server.wait_for_log("Cannot send \"large\" to its end");
     assert_eq!(server.get("/large").body.len(), 1_000);
+}
+
+#[test]
+fn a_file_whose_time_is_set_back_after_a_write_ends_the_connection() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 50_000_000]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let head = client.send(get("/large")).head();
+    let mut file = File::options().write(true).open(site.path("large")).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(40_000_000)).unwrap();
+    std::io::Write::write_all(&mut file, &[b'y'; 1_000]).unwrap();
+    file.set_modified(modified).unwrap();
+    let mut body = Vec::new();
+    let _ = client.0.read_to_end(&mut body);
+    assert!(body.len() < head.content_length() && body.iter().all(|&byte| byte == b'x'));
+    server.wait_for_log("changed while it was sent");
+}
+
+#[test]
+fn a_file_that_only_grows_is_sent_up_to_the_length_that_it_had() {
+    let site = Site::new();
+    let content: Vec<u8> = (0..50_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    site.write("app.log", &content);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let length = client.send(get("/app.log")).head().content_length();
+    assert_eq!(length, content.len());
+    let mut file = File::options().append(true).open(site.path("app.log")).unwrap();
+    let mut body = vec![0; length];
+    for part in body.chunks_mut(1_000_000) {
+        client.0.read_exact(part).unwrap();
+        std::io::Write::write_all(&mut file, b"another line\n").unwrap();
+    }
+    assert!(body == content);
+    assert_eq!(client.get("/app.log").content_length(), length + 50 * 13);
+    assert_eq!(server.complaints(), [""; 0]);
+}
+
+#[test]
+fn what_happens_to_the_name_of_a_file_while_it_is_sent_does_not_matter() {
+    let site = Site::new();
+    site.write("large", &vec![b'x'; 50_000_000]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let length = client.send(get("/large")).head().content_length();
+    let steps: [&dyn Fn(); 5] = [
+        &|| fs::hard_link(site.path("large"), site.path("link")).unwrap(),
+        &|| fs::set_permissions(site.path("large"), Permissions::from_mode(0o600)).unwrap(),
+        &|| fs::rename(site.path("large"), site.path("old")).unwrap(),
+        &|| site.write("large", b"new"),
+        &|| fs::remove_file(site.path("old")).unwrap(),
+    ];
+    let mut body = vec![0; length];
+    for (part, step) in body.chunks_mut(length / 5).zip(steps) {
+        client.0.read_exact(part).unwrap();
+        step();
+    }
+    assert!(body.iter().all(|&byte| byte == b'x'));
+    assert_eq!(client.get("/large").text(), "new");
+}
+
+#[test]
+fn a_directory_that_may_only_be_passed_through_has_its_redirect_and_its_index() {
+    let site = Site::with(&[("xonly/index.html", b"index"), ("xonly/secret", b"")]);
+    fs::set_permissions(site.path("xonly"), Permissions::from_mode(0o711)).unwrap();
+    for directory in [site.outside().to_path_buf(), site.root()] {
+        fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
+    }
+    // Root may read everything.
+    let arguments: &[&str] = if nix::unistd::geteuid().is_root() { &["--user=nobody"] } else { &[] };
+    let server = Server::with(&site, arguments);
+    let response = server.get("/xonly");
+    assert_eq!((response.status, response.field("Location")), (301, Some("xonly/")));
+    assert_eq!(server.get("/xonly/").text(), "index");
+}
+
+#[test]
+fn nobody_notices_that_a_fifo_was_asked_for() {
+    let site = Site::new();
+    mkfifo(&site.path("fifo"), Mode::S_IRWXU).unwrap();
+    let server = Server::with(&site, &["--listing"]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = server.connect();
+            while !is_over.load(Relaxed) {
+                assert_eq!(client.get("/fifo").status, 403);
+                assert!(!client.get("/").text().contains("fifo"));
+            }
+        });
+        // A writer's open succeeds while there is a reader, however briefly.
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK;
+        let tries = 200_000;
+        let noticed =
+            (0..tries).filter(|_| open(&site.path("fifo"), flags, Mode::empty()).err() != Some(Errno::ENXIO)).count();
+        is_over.store(true, Relaxed);
+        asking.join().unwrap();
+        assert_eq!(noticed, 0, "of {tries}");
+    });
+}
+
+#[test]
+fn a_file_with_a_time_that_is_only_a_stamp_has_no_last_modified_and_a_tag_of_its_own() {
+    let site = Site::with(&[("f", b"color:red;")]);
+    let stamp = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    File::open(site.path("f")).unwrap().set_modified(stamp).unwrap();
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let old = client.get("/f");
+    assert_eq!(old.field("Last-Modified"), None);
+    let tag = old.field("ETag").unwrap();
+    site.write("n", b"color:tan;");
+    File::open(site.path("n")).unwrap().set_modified(stamp).unwrap();
+    fs::rename(site.path("n"), site.path("f")).unwrap();
+    for further in [
+        format!("If-None-Match: {tag}\r\n"),
+        format!("Range: bytes=6-9\r\nIf-Range: {tag}\r\n"),
+        "If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\n".into(),
+        "Range: bytes=6-9\r\nIf-Range: Thu, 01 Jan 1970 00:00:01 GMT\r\n".into(),
+    ] {
+        let new = client.send(format!("GET /f HTTP/1.1\r\nHost: a\r\n{further}\r\n")).response();
+        assert_eq!((new.status, new.text()), (200, "color:tan;".into()), "{further}");
+    }
+    let tag = client.get("/f").field("ETag").unwrap().to_string();
+    let same = client.send(format!("GET /f HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n")).response_or_304();
+    assert_eq!(same.status, 304);
 }
