@@ -6,7 +6,7 @@ RELEASES=(bookworm trixie bullseye)
 
 # rootfs_of SUITE: prints the path of its root file system
 rootfs_of() {
-    local packages=(python3 man-db wrk fail2ban python3-systemd nftables goaccess)
+    local packages=(python3 man-db wrk fail2ban python3-systemd nftables goaccess rsyslog)
     # Debian 12 is what these tests run on: its lintian is there already.
     [ "$1" != trixie ] || packages+=(lintian)
     "$(dirname "${BASH_SOURCE[0]}")/rootfs" "$1" "${packages[@]}"

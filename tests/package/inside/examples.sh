@@ -90,6 +90,7 @@ every_example() {
     examples_of_drop_ins
     examples_of_instances
     examples_of_metrics
+    with_rsyslog
     # Those that only show what the server writes.
     example "ACCESS LOG/What a record has" '"GET /x HTTP/1.1" 200' > /dev/null
     example STATUS "Serving: workers" > /dev/null

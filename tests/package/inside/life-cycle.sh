@@ -6,6 +6,7 @@ here=$(dirname "$0")
 . "$here/checks.sh"
 . "$here/access-log.sh"
 . "$here/administration.sh"
+. "$here/rsyslog.sh"
 . "$here/accounts.sh"
 . "$here/examples.sh"
 v1=$1 v2=$2
@@ -111,13 +112,14 @@ documentation() {
     variables=$(otus-httpd --help | grep -oE 'OTUS_[A-Z_]+' | sort -u)
     equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z-]+' /tmp/man | sort -u))" ""
     equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(grep -oE 'OTUS_[A-Z_]+' /tmp/man | sort -u))" ""
-    # Which file to read cannot be said in it.
-    equal "the settings file has every variable" "$(grep -vx OTUS_SETTINGS <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
+    # Which file to read cannot be said in it, and three say nothing to a service.
+    equal "the settings file has every variable" "$(grep -vxE 'OTUS_(SETTINGS|HOST|PORT|USER)' <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # A value in the file that is the default must be the one that the server tells.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(ACCESS_LOG|CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|USER)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
-        grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' | sort)"
+        grep -vE '^OTUS_(ACCESS_LOG|CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|STOP_TIMEOUT)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' |
+        grep -vE '^OTUS_(HOST|PORT)=' | sort)"
 }
 
 silent() {
@@ -741,6 +743,7 @@ unchanged() {
     equal "purge: $1: nothing is left behind" "$(snapshot | diff /tmp/before -)$(journalctl --list-catalog | grep otus)" ""
 }
 
+without_rsyslog
 snapshot > /tmp/before
 installation
 documentation
