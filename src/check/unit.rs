@@ -70,7 +70,8 @@ impl Unit {
     fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
         let words = show::words(self.properties.get("Environment"));
         let mut environment: BTreeMap<String, String> = words.iter().filter_map(|word| pair(word)).collect();
-        for line in self.properties.all("EnvironmentFiles") {
+        // The latter is what systemd 229 calls it.
+        for line in self.properties.all("EnvironmentFiles").chain(self.properties.all("EnvironmentFile")) {
             let path = line.rsplit_once(" (").map_or(line, |(path, _)| path);
             let optional = if line.ends_with("(ignore_errors=yes)") { "-" } else { "" };
             let file = File::read(Path::new(&format!("{optional}{path}")));

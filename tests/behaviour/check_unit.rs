@@ -93,14 +93,17 @@ fn its_access_log_is_in_the_journal_if_its_messages_are() {
 /// Without quotes, and with the kind in the name of the property that has an address.
 #[test]
 fn it_reads_what_an_older_systemd_prints() {
-    let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_MIME_TYPES=@ROOT@/a\\x20b OTUS_WORKERS=3");
+    let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_MIME_TYPES=@ROOT@/a\\x20b OTUS_WORKERS=3")
+        + "EnvironmentFile=@ROOT@/settings (ignore_errors=no)\n";
     let socket = "LoadState=loaded\nActiveState=active\nListenStream=[::]:80\n";
     let machine = Machine::new(&[("a.service", &service), ("a.socket", socket), ("a-metrics.socket", METRICS)]);
     machine.0.write("a b", b"");
+    machine.0.write("settings", b"OTUS_LISTING=1\n");
     let (status, table, complaints) = machine.check(&["--unit=a"]);
     assert_eq!((status, complaints), (0, vec![]), "{table}");
     assert_row(&table, "ListenStream", "[::]:80", "a.socket");
     assert_row(&table, "--workers", "3", "environment (OTUS_WORKERS)");
+    assert_row(&table, "--listing", "yes", "environment (OTUS_LISTING)");
 }
 
 #[test]

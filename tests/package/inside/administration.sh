@@ -68,6 +68,10 @@ check_of_the_service() {
     equal "check of an instance: its root, settings and address" "$(row --root) $(row --workers) $(row ListenStream)" \
         "--root /srv/shop default --workers 3 /etc/default/otus-httpd-shop:1 (OTUS_WORKERS) ListenStream /run/otus-httpd-shop.sock otus-httpd@shop.socket"
     rm -r /srv/shop /etc/default/otus-httpd-shop
+    setpriv --reuid=nobody --regid=nogroup --clear-groups otus-httpd --check > /tmp/check
+    check "check by who is not root: it says whose settings these are" grep 'What otus-httpd.service does: otus-httpd --check, as root' /tmp/check
+    unshare --mount sh -c 'mount -t tmpfs tmpfs /run/systemd && otus-httpd --check' > /tmp/check
+    check "check without systemd: it says what it does not see" grep 'systemd does not run here, so otus-httpd.service was not looked at' /tmp/check
     check "check of what is no unit" sh -c '! otus-httpd --check --unit otus-nothing 2> /tmp/check.err'
     check "check of what is no unit: it is named" grep 'systemd knows no unit otus-nothing.service' /tmp/check.err
 }
