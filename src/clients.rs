@@ -57,7 +57,7 @@ impl Clients {
 
     /// A seat for another connection from `address`, accepted by worker number `worker`; none if it has as many as it may.
     pub fn seat(&self, worker: usize, address: IpAddr) -> Option<Seat> {
-        let place = self.key.hash_one(client(address)) as usize % self.tables[worker].len();
+        let place = self.key.hash_one(of_address(address)) as usize % self.tables[worker].len();
         let count = &self.tables[worker][place];
         count.fetch_add(1, SeqCst);
         // Dropped, and so counted off again, if it is one too many.
@@ -81,7 +81,7 @@ impl Drop for Seat {
 }
 
 /// The client that an address belongs to, as an address.
-fn client(address: IpAddr) -> IpAddr {
+pub fn of_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 => v4,
@@ -122,7 +122,7 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
         ] {
-            let client = |address: &str| client(address.parse().unwrap());
+            let client = |address: &str| of_address(address.parse().unwrap());
             assert_eq!(client(one) == client(other), is_same, "{one} {other}");
         }
     }

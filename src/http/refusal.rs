@@ -41,6 +41,8 @@ pub enum Refusal {
     NotAFile,
     /// This process is out of descriptors or memory; the error number says which.
     Exhausted(i32),
+    /// Too many threads wait for a disk already. The text says by whose fault.
+    Blocked(&'static str),
     /// The file system failed; the error number says how.
     Disk(i32),
     /// The file changed while it was read, so that no answer would be true.
@@ -62,21 +64,21 @@ impl Refusal {
             Refusal::NotFound => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
-            Refusal::Exhausted(_) => Status::ServiceUnavailable,
+            Refusal::Exhausted(_) | Refusal::Blocked(_) => Status::ServiceUnavailable,
             Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
         }
     }
 
     /// Whether the fault is this side's, so that an admin should hear of it.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Refusal::Exhausted(_) | Refusal::Disk(_) | Refusal::Changed)
+        matches!(self, Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::Disk(_) | Refusal::Changed)
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
-            Refusal::Malformed(why) => why,
+            Refusal::Malformed(why) | Refusal::Blocked(why) => why,
             Refusal::MethodNotAllowed => "a file does not answer the method",
             Refusal::UnknownMethod => "the method is none of HTTP's",
             Refusal::UnknownCoding => "the body is in a transfer coding that is not known here",

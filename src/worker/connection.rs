@@ -8,6 +8,7 @@ use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
+use super::blocked::Subject;
 use super::input::Input;
 use super::notes::{Answer, Notes, Question};
 use super::outgoing::{Outgoing, Progress};
@@ -71,6 +72,10 @@ pub struct Connection {
     pub watched: EpollFlags,
     /// Whether a read that leaves room may not have taken all: the client's end or urgent data came once.
     pub reads_on: bool,
+    /// What its last request was for.
+    pub subject: Subject,
+    /// Whether what is still to be sent of a file waits until fewer threads are blocked by it.
+    pub is_held: bool,
     /// The moment after the last reading.
     pub received: u64,
     /// While it is parked: what was read and not yet parsed.
@@ -110,6 +115,8 @@ impl Connection {
             deadline_ms,
             watched: EpollFlags::empty(),
             reads_on: false,
+            subject: Subject::default(),
+            is_held: false,
             received: 0,
             input: Vec::new(),
             output: Vec::new(),

@@ -3,13 +3,17 @@
 //! All of them wait for events of the same epoll instance; whoever gets one serves it from beginning to end. When none
 //! waits any more, the keeper is alarmed and watches: if for a moment no turn ends and no thread is running either, all of
 //! them are blocked (on a slow disk, say), and it starts as many again. A machine that is merely busy has running threads
-//! and gets no more of them. Threads beyond the first few leave when they have been idle for a while.
+//! and gets no more of them. Nor does one of which half of the threads that there may be are blocked, before nothing at all
+//! has moved for [`BLOCKED_MS`]: then those that follow know what blocks the others ([`blocked`](super::blocked)), and leave it
+//! alone. Threads beyond the first few leave when they have been idle for a while.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::blocked::BLOCKED_MS;
+use crate::clock;
 use crate::scoreboard::{Counter, Slab};
 
 /// Threads that stay. A second one would be woken for nothing at every other event, which costs a tenth of what a request
@@ -71,9 +75,9 @@ impl Crew {
         self.threads.load(SeqCst)
     }
 
-    /// Lets a thread that found nothing to do for long leave, if enough others stay.
+    /// Lets a thread that found nothing to do for long leave, if another waits and enough stay.
     pub fn may_leave(&self) -> bool {
-        let left = self.threads.fetch_update(SeqCst, SeqCst, |n| (n > STAYING).then(|| n - 1)).is_ok();
+        let left = self.waits() && self.threads.fetch_update(SeqCst, SeqCst, |n| (n > STAYING).then(|| n - 1)).is_ok();
         if left {
             self.slab.subtract(Counter::Threads, 1);
         }
@@ -108,6 +112,11 @@ impl Crew {
         self.threads() >= self.most && !self.waits()
     }
 
+    /// Whether there are so many threads that some have been blocked for a while.
+    pub fn is_strained(&self) -> bool {
+        self.threads() > self.most / 2
+    }
+
     /// A thread has ended its turn.
     pub fn end_turn(&self) {
         self.turns.fetch_add(1, SeqCst);
@@ -119,6 +128,7 @@ impl Crew {
 pub struct Watch {
     turns: u64,
     calm: u32,
+    still_since_ms: Option<u64>,
     pause_ms: Option<u16>,
 }
 
@@ -149,7 +159,7 @@ impl Watch {
     /// Begins when the alarm rings.
     pub fn begin(&mut self, crew: &Crew) {
         let _ = crew.alarm.read();
-        *self = Watch { turns: crew.turns.load(SeqCst), calm: 0, pause_ms: Some(1) };
+        *self = Watch { turns: crew.turns.load(SeqCst), calm: 0, still_since_ms: None, pause_ms: Some(1) };
     }
 
     /// Looks, a pause after the last look.
@@ -157,7 +167,11 @@ impl Watch {
         let turns = crew.turns.load(SeqCst);
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
         self.pause_ms = self.pause_ms.map(|pause| (pause * 2).min(LONGEST_PAUSE_MS));
+        if has_moved {
+            self.still_since_ms = None;
+        }
         if crew.waiting.load(SeqCst) > 0 {
+            self.still_since_ms = None;
             self.calm += 1;
             if self.calm < CALM_LOOKS {
                 return Look::Again;
@@ -173,7 +187,13 @@ impl Watch {
         }
         self.calm = 0;
         let threads = crew.threads.load(SeqCst);
-        if has_moved || threads >= crew.most || a_thread_runs() {
+        if has_moved || threads >= crew.most {
+            return Look::Again;
+        }
+        let now_ms = clock::now_ms();
+        let still_since_ms = *self.still_since_ms.get_or_insert(now_ms);
+        let is_too_soon = threads >= crew.most / 2 && now_ms <= still_since_ms + BLOCKED_MS;
+        if is_too_soon || a_thread_runs() {
             return Look::Again;
         }
         // A turn that ended while /proc was read was no standstill.
@@ -181,6 +201,7 @@ impl Watch {
             return Look::Again;
         }
         // These may block as well.
+        self.still_since_ms = None;
         self.pause_ms = Some(1);
         Look::Start(threads.clamp(1, crew.most - threads))
     }
@@ -222,6 +243,8 @@ mod tests {
     fn it_grows_up_to_its_bound_only_and_shrinks_to_those_that_stay() {
         let crew = crew(STAYING + 1, STAYING + 1);
         assert!(!crew.join());
+        assert!(!crew.may_leave(), "nobody else waits");
+        crew.begin_waiting();
         assert!(crew.may_leave());
         assert!(!crew.may_leave());
     }

@@ -20,6 +20,15 @@ pub struct Scratch {
     date: Date,
     target: Vec<u8>,
     path: Vec<u8>,
+    /// The thread's place in [`Blocked`](super::blocked::Blocked).
+    pub place: Option<usize>,
+}
+
+impl Scratch {
+    /// That of the thread at `place`.
+    pub fn of(place: Option<usize>) -> Self {
+        Scratch { place, ..Scratch::default() }
+    }
 }
 
 /// Appends the answer to `output`, or sets the connection's span where the content is to come from the file.
@@ -48,7 +57,9 @@ pub fn answer(
         report(worker, refusal, request.method_name, path(request));
         let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
         let status = refusal.status();
-        let page = worker.site.error_page(status);
+        // The disk that an error page is on may be the one that does not answer.
+        let is_blocked = matches!(refusal, Refusal::Blocked(_));
+        let page = if is_blocked { None } else { worker.site.error_page(status) };
         match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
             Some((content_type, Content::Memory(page))) => {
                 response::error_with_page(output, context, status, content_type, page);
@@ -151,6 +162,7 @@ fn content(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
+    enter(worker, connection, target.path, scratch.place)?;
     let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path, asked)?;
     let held = match found {
         Found::Directory => {
@@ -191,6 +203,21 @@ fn content(
         Content::Disk(file) => send_from_disk(connection, file, plan)?,
     }
     Ok(sent)
+}
+
+/// Notes what the disk may block this thread for, unless too many threads are blocked by it already.
+fn enter(worker: &Worker, connection: &mut Connection, path: &[u8], place: Option<usize>) -> Result<(), Refusal> {
+    let now_ms = clock::now_ms();
+    let subject = worker.blocked.subject(path, connection.subject);
+    connection.subject = subject;
+    worker.blocked.enter(place, subject, now_ms);
+    if worker.crew.is_strained()
+        && let Some(why) = worker.blocked.is_too_much(subject, now_ms)
+    {
+        worker.blocked.leave(place);
+        return Err(Refusal::Blocked(why));
+    }
+    Ok(())
 }
 
 /// Appends what a plan, of a GET, sends of a file that is in memory.

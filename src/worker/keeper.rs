@@ -157,12 +157,15 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.renew_patience(worker.patience.least_taken(), worker.patience.send(now_ms));
     }
-    connection.deadline_ms <= now_ms
+    connection.is_held || connection.deadline_ms <= now_ms
 }
 
 /// Ends a connection whose client took too long.
 fn expire(worker: &Worker, mut connection: Box<Connection>) {
+    let was_held = std::mem::take(&mut connection.is_held);
     match connection.phase {
+        // Its file may be tried again.
+        _ if was_held && connection.deadline_ms > clock::now_ms() => thread::remind(worker, connection),
         // What the client has sent in time and no thread has read yet is not its fault.
         Phase::Idle | Phase::Head if connection.has_unread() => thread::remind(worker, connection),
         Phase::Head => {

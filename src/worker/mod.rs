@@ -4,6 +4,7 @@
 //! The way of a request: a thread waits in epoll ([`crew`]), takes a connection from the listening socket ([`door`]) or
 //! out of the [`lot`], has a turn with it ([`turn`]: read, parse, find, answer, send), and parks it again or ends it.
 
+mod blocked;
 mod complaints;
 mod connection;
 mod crew;
@@ -38,6 +39,7 @@ use crate::scoreboard::{Counter, Scoreboard, Slab};
 use crate::site::Site;
 use crate::sockets::Socket;
 
+use blocked::Blocked;
 use complaints::Complaints;
 use crew::Crew;
 use door::Door;
@@ -94,6 +96,7 @@ struct Worker {
     ready: Ready,
     moments: Moments,
     crew: Crew,
+    blocked: Blocked,
     access: Option<&'static Access>,
     log_address: Address,
     slab: Slab,
@@ -136,6 +139,7 @@ impl Worker {
             door: Door::new(&plan.sockets),
             lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
+            blocked: Blocked::new(options.max_threads),
             access: Access::of(options, number, &board).map(|access| &*Box::leak(Box::new(access))),
             log_address: options.log_address,
             slab,

@@ -23,7 +23,7 @@ impl Solo {
     /// One that serves by `plan`, whose sockets it leaves alone.
     pub fn new(plan: &'static Plan) -> io::Result<Self> {
         let worker = Worker::new(plan, 0, Scoreboard::new(1)?)?;
-        let desk = Desk::new(worker.limits.request_bytes());
+        let desk = Desk::new(worker.limits.request_bytes(), worker.blocked.join());
         Ok(Solo { worker, desk, connection: None })
     }
 

@@ -56,26 +56,31 @@ pub fn start(worker: &'static Worker) -> bool {
 }
 
 fn run(worker: &'static Worker) {
-    let mut desk = Desk::new(worker.limits.request_bytes());
+    let place = worker.blocked.join();
+    let mut desk = Desk::new(worker.limits.request_bytes(), place);
     let mut reports = [EpollEvent::empty(); EVENTS];
     loop {
         let Some(event) = worker.ready.take(&worker.crew).or_else(|| wait(worker, &mut reports)) else {
             worker.site.rest();
             if worker.crew.may_leave() {
-                return;
+                return worker.blocked.part(place);
             }
             continue;
         };
         match event.report.data() {
             // It stays until all have left, and what else came with it goes first.
-            LEAVE if worker.ready.is_empty() => return worker.crew.leave(),
+            LEAVE if worker.ready.is_empty() => {
+                worker.blocked.part(place);
+                return worker.crew.leave();
+            }
             LEAVE | BELL => continue,
             _ => {}
         }
         // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
         if catch_unwind(AssertUnwindSafe(|| take(worker, &mut desk, event))).is_err() {
-            desk = Desk::new(worker.limits.request_bytes());
+            desk = Desk::new(worker.limits.request_bytes(), place);
         }
+        worker.blocked.leave(place);
         worker.crew.end_turn();
         if worker.site.is_tired() {
             worker.site.rest();
@@ -174,7 +179,8 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
                 return None;
             };
             let deadline_ms = worker.patience.idle(clock::now_ms());
-            let connection = Connection::new(accepted, seat, deadline_ms, notes, worker.slab);
+            let mut connection = Connection::new(accepted, seat, deadline_ms, notes, worker.slab);
+            connection.subject = worker.blocked.nothing_yet(client);
             if worker.has_more_than_its_share() {
                 report_door(worker.door.step_back(&worker.epoll));
             }
@@ -228,7 +234,7 @@ pub fn welcome(worker: &Worker, connection: Box<Connection>) {
 /// Takes the connections for which the kernel has woken this worker and that no thread will find any more, since the
 /// door is closed by now: it woke no other worker for them. There is one a thread at most.
 pub fn take_in(worker: &Worker) {
-    let mut desk = Desk::new(worker.limits.request_bytes());
+    let mut desk = Desk::new(worker.limits.request_bytes(), None);
     for socket in worker.door.sockets() {
         for _ in 0..worker.crew.threads() {
             let Some(connection) = accept(worker, &mut desk, socket) else { break };

@@ -42,17 +42,19 @@ pub enum Wait {
     Writable,
     /// Nothing but its next turn: others come first.
     Turn,
+    /// That the keeper has its file tried again: too many threads are blocked by it.
+    Disk,
     /// Nothing any more.
     Over,
 }
 
 impl Desk {
-    /// A desk for reading requests of up to `request_bytes`.
-    pub fn new(request_bytes: usize) -> Self {
+    /// A desk for reading requests of up to `request_bytes`, of the thread at `place` in [`Blocked`](super::blocked::Blocked).
+    pub fn new(request_bytes: usize, place: Option<usize>) -> Self {
         Desk {
             input: Input::new(request_bytes),
             output: Vec::new(),
-            scratch: Scratch::default(),
+            scratch: Scratch::of(place),
             began: 0,
             received: 0,
         }
@@ -61,12 +63,20 @@ impl Desk {
     /// Goes on with `connection` where it stopped, until it has to wait. What it waited for had happened by `moment`.
     pub fn serve(&mut self, worker: &Worker, connection: &mut Connection, moment: u64) -> Wait {
         (self.began, self.received) = (moment, 0);
+        connection.is_held = false;
         self.input.load(&connection.input);
         self.output.clear();
         if !connection.output.is_empty() {
             self.output = std::mem::take(&mut connection.output);
         }
-        let wait = self.advance(worker, connection);
+        let wait = match connection.phase {
+            Phase::Sending if connection.outgoing.goes_on() && self.is_blocked(worker, connection) => {
+                connection.is_held = true;
+                connection.wait_for_client(worker.patience.send(clock::now_ms()));
+                Wait::Disk
+            }
+            _ => self.advance(worker, connection),
+        };
         connection.received = connection.received.max(self.received);
         if wait != Wait::Over {
             connection.input = self.input.unread().to_vec();
@@ -87,6 +97,18 @@ impl Desk {
         exchange::turn_away(self.input.unread(), notes, &mut self.output, &mut self.scratch, |answer| {
             send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0)
         });
+    }
+
+    /// Whether going on with a file would be one thread too many that it blocks; if not, it may block this one.
+    fn is_blocked(&self, worker: &Worker, connection: &Connection) -> bool {
+        let now_ms = clock::now_ms();
+        let (place, subject) = (self.scratch.place, connection.subject);
+        worker.blocked.enter(place, subject, now_ms);
+        let is_blocked = worker.crew.is_strained() && worker.blocked.is_too_much(subject, now_ms).is_some();
+        if is_blocked {
+            worker.blocked.leave(place);
+        }
+        is_blocked
     }
 
     fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Wait {

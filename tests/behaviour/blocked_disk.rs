@@ -75,7 +75,9 @@ fn there_are_never_more_threads_than_allowed() {
     wait_until("all the threads that there may be", || threads(worker) == 5);
     lease.give_up();
     for client in &mut clients {
-        assert_eq!(client.response().text(), "stuck");
+        // Beyond a quarter of the threads, further ones are refused once it is clear that the file blocks them.
+        let response = client.response();
+        assert!(response.status == 503 || response.text() == "stuck", "{response:?}");
         assert!(threads(worker) <= 5);
     }
 }

@@ -2,12 +2,14 @@
 //! server can be stopped.
 
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, socket};
 
 use crate::fuse::{Call, Disk, Fault};
-use crate::support::{Client, Server, Site, get, is_open, stop, threads, wait_until};
+use crate::support::{Client, DEADLINE, Server, Site, get, is_open, stop, threads, wait_until};
 
 const LARGE: usize = 20_000_000;
 
@@ -224,4 +226,135 @@ fn a_file_that_was_kept_open_holds_nobody_up_either() {
     for _ in 0..50 {
         assert_eq!(server.get("/a").text(), "a");
     }
+}
+
+/// As many clients as want to, at another address of this machine than all others.
+fn connect_from(last: u8, server: &Server) -> Client {
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+    bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, last, 0)).unwrap();
+    connect(fd.as_raw_fd(), &SockaddrStorage::from(server.address)).unwrap();
+    let client = Client(fd.into());
+    client.0.set_read_timeout(Some(DEADLINE)).unwrap();
+    client
+}
+
+/// How many threads a worker of the test may have.
+const THREADS: usize = 16;
+
+/// Asks for `target` from many more clients than there are threads, of which some are refused; returns those that wait.
+fn crowd(server: &Server, disk: &Disk, target: impl Fn(usize) -> String) -> Vec<Client> {
+    let mut clients: Vec<Client> = (0..8 * THREADS).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(get(&target(number)));
+    }
+    let mut waiting = clients;
+    wait_until("all but those whom a thread waits for to be answered", || {
+        waiting.retain_mut(|client| {
+            client.0.set_nonblocking(true).unwrap();
+            let has_answer = client.0.peek(&mut [0]).is_ok();
+            client.0.set_nonblocking(false).unwrap();
+            if has_answer {
+                let response = client.response();
+                assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")), "{response:?}");
+            }
+            !has_answer
+        });
+        waiting.len() <= THREADS * 3 / 4 && disk.waiting() > 0
+    });
+    assert!(waiting.len() >= THREADS / 4);
+    waiting
+}
+
+/// Those that waited are served in the end; the refusal of some may just not have arrived before.
+fn assert_served(waiting: &mut [Client], text: &str) {
+    let served = waiting.iter_mut().map(Client::response).filter(|response| match response.status {
+        503 => false,
+        _ => response.text() == text,
+    });
+    assert!(served.count() >= THREADS / 4);
+}
+
+#[test]
+fn one_file_takes_no_more_than_its_share_of_the_threads() {
+    for call in [Call::Find, Call::Open, Call::Read(0)] {
+        let (site, disk) = site();
+        let threads = format!("--max-threads={THREADS}");
+        let server = Server::with(&site, &["--workers=1", &threads]);
+        assert_eq!(server.get("/a").text(), "a");
+        disk.set("small", call, Fault::Hang);
+        let mut waiting = crowd(&server, &disk, |_| "/disk/small".into());
+        let mut same = server.connect();
+        for _ in 0..50 {
+            // Of the same client and of another one, on the same disk and on a sound one.
+            assert_eq!(same.get("/a").text(), "a");
+            assert_eq!(connect_from(2, &server).get("/a").text(), "a");
+            assert_eq!(connect_from(2, &server).get("/disk/middling").status, 200);
+            assert_eq!(server.get("/disk/small").status, 503);
+        }
+        assert!(server.complaints().iter().all(|line| line.contains("its disk does not answer")), "{}", server.log());
+        disk.mend();
+        assert_served(&mut waiting, "small");
+        for _ in 0..50 {
+            assert_eq!(server.get("/disk/small").text(), "small");
+        }
+    }
+}
+
+#[test]
+fn a_look_at_a_known_file_counts_as_well() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1", &format!("--max-threads={THREADS}")]);
+    for _ in 0..20 {
+        assert_eq!(server.get("/disk/small").text(), "small");
+    }
+    disk.set("small", Call::Stat, Fault::Hang);
+    let mut waiting = crowd(&server, &disk, |_| "/disk/small".into());
+    assert_eq!(server.get("/a").text(), "a");
+    disk.mend();
+    assert_served(&mut waiting, "small");
+}
+
+#[test]
+fn one_client_leaves_threads_to_others() {
+    let site = Site::with(&[("a", b"a")]);
+    let files: Vec<String> = (0..8 * THREADS).map(|number| format!("f{number}")).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|name| (name.as_str(), b"f".as_slice())).collect();
+    let disk = Disk::mount(&site, "disk", &files);
+    let server = Server::with(&site, &["--workers=1", &format!("--max-threads={THREADS}")]);
+    assert_eq!(server.get("/a").text(), "a");
+    files.iter().for_each(|(name, _)| disk.set(name, Call::Open, Fault::Hang));
+    let mut waiting = crowd(&server, &disk, |number| format!("/disk/f{number}"));
+    for _ in 0..50 {
+        assert_eq!(server.get("/a").text(), "a");
+        assert_eq!(connect_from(2, &server).get("/a").text(), "a");
+    }
+    disk.mend();
+    assert_served(&mut waiting, "f");
+    assert_eq!(server.get("/disk/f1").text(), "f");
+}
+
+#[test]
+fn downloads_that_the_disk_stops_leave_threads_to_others() {
+    let (site, disk) = site();
+    let server = Server::with(&site, &["--workers=1", &format!("--max-threads={THREADS}")]);
+    disk.set("large", Call::Read(10_000_000), Fault::Hang);
+    let mut clients: Vec<Client> = (0..4 * THREADS).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.send(get("/disk/large")).head().content_length(), LARGE);
+    }
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| {
+                client.0.read_exact(&mut vec![0; LARGE]).unwrap();
+                assert_eq!(client.get("/a").text(), "a");
+            });
+        }
+        wait_until("the disk to hang", || disk.waiting() > 0);
+        // Those whose turn it is block a thread each, up to a bound; the others are tried again later.
+        wait_until("more threads than half", || threads(server.workers()[0]) > THREADS / 2 + 1);
+        for _ in 0..50 {
+            assert_eq!(server.get("/a").text(), "a");
+        }
+        disk.mend();
+    });
 }

@@ -69,10 +69,10 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
         let site = Site::with(&[("a", b"a")]);
         let disk = Disk::mount(&site, "disk", &[("file", &[b'x'; 100_000])]);
         let systemd = Notifications::new();
-        let server = start(&site, Some(&systemd), &["--workers=1", "--max-threads=2"]);
+        let server = start(&site, Some(&systemd), &["--workers=1", "--max-threads=1"]);
         let worker = server.workers()[0];
         disk.set("file", call, Fault::Hang);
-        let mut waiting: Vec<_> = (0..2).map(|_| server.connect()).collect();
+        let mut waiting: Vec<_> = (0..1).map(|_| server.connect()).collect();
         for client in &mut waiting {
             client.send(get("/disk/file"));
         }
@@ -81,7 +81,7 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
             systemd.waiting();
             server.log().contains(&format!("(pid {worker}) {end}"))
         });
-        assert!(server.log().contains("All of the worker's 2 request threads are busy"), "{}", server.log());
+        assert!(server.log().contains("All of the worker's 1 request threads are busy"), "{}", server.log());
         assert_eq!(server.get("/a").text(), "a");
         systemd.find("all is well again", |message| message.contains("Serving: workers 1/1, "));
         disk.mend();
