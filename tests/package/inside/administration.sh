@@ -117,7 +117,7 @@ restart_beside_a_slow_download() {
         systemctl $how &
         local change=$!
         wait_for 10 stopping_or_new || true
-        result=$(curl --silent --output /dev/null --max-time 60 --retry 100 --retry-delay 1 --retry-all-errors --write-out '%{http_code}' $url/test.html)
+        result=$(curl --silent --output /dev/null --max-time 60 --retry 20 --retry-delay 1 --retry-all-errors --write-out '%{http_code}' $url/test.html)
         waited=$((($(date +%s%N) - begin) / 1000000))
         wait $change
         echo "INFO $how beside a slow download: a new visitor has waited $waited ms, answer $result"
