@@ -49,6 +49,10 @@ pub enum Counter {
     Exited,
     /// Workers that were ended since they hung; their supervisor counts them.
     Hung,
+    /// Connections that were ended to make room for others.
+    Evicted,
+    /// Listening sockets that take no connections any more.
+    Deaf,
 }
 
 /// What a request asked for, as it is counted; bytes that are no request are among the others.
@@ -162,8 +166,8 @@ impl Slab {
 
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
-        use Counter::{Beat, Connections, InFlight, LogUntold, Parked, Saturated, Threads};
-        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold] {
+        use Counter::{Beat, Connections, Deaf, InFlight, LogUntold, Parked, Saturated, Threads};
+        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold, Deaf] {
             self.set(level, 0);
         }
     }

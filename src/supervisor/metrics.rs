@@ -59,6 +59,9 @@ impl Report<'_> {
         match (self.is_stopping, self.ready + self.elders) {
             (true, _) => (Status::ServiceUnavailable, "draining"),
             (false, 0) => (Status::ServiceUnavailable, "no worker serves"),
+            (false, _) if self.board.total(Counter::Deaf) > 0 => {
+                (Status::ServiceUnavailable, "a listening socket was shut down")
+            }
             (false, _) => (Status::Ok, "ready"),
         }
     }
@@ -126,7 +129,7 @@ impl Report<'_> {
     }
 
     /// What has neither labels nor buckets: name, kind, help, value.
-    fn plain(&self) -> [(&'static str, &'static str, &'static str, u64); 10] {
+    fn plain(&self) -> [(&'static str, &'static str, &'static str, u64); 11] {
         let total = |counter| self.board.total(counter);
         [
             (
@@ -153,6 +156,12 @@ impl Report<'_> {
                 "counter",
                 "Connections that ended without a request.",
                 total(Counter::Unused),
+            ),
+            (
+                "otus_http_connections_evicted_total",
+                "counter",
+                "Idle connections that were closed at --max-connections, to make room for new ones.",
+                total(Counter::Evicted),
             ),
             ("otus_http_connections", "gauge", "Connections that are open.", total(Counter::Connections)),
             (

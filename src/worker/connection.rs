@@ -72,6 +72,8 @@ pub struct Connection {
     pub watched: EpollFlags,
     /// Whether a read that leaves room may not have taken all: the client's end or urgent data came once.
     pub reads_on: bool,
+    /// Whether it is the worker's own, and counted nowhere.
+    pub is_probe: bool,
     /// What its last request was for.
     pub subject: Subject,
     /// Whether what is still to be sent of a file waits until fewer threads are blocked by it.
@@ -115,6 +117,7 @@ impl Connection {
             deadline_ms,
             watched: EpollFlags::empty(),
             reads_on: false,
+            is_probe: false,
             subject: Subject::default(),
             is_held: false,
             received: 0,

@@ -1,8 +1,9 @@
 //! The door: the listening sockets, watched while there is room for another connection.
 //!
-//! While it is closed, clients wait in the kernel's listen queue, where another worker takes them.
+//! One that fails, since somebody has shut it down, is left alone until the keeper tries it again. While the door is closed, clients wait in the kernel's listen queue, where another worker takes them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
@@ -15,13 +16,24 @@ const LISTENER: u64 = 1 << 32;
 #[derive(Debug)]
 pub struct Door {
     sockets: Vec<&'static Socket>,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+    /// For each of them, whether it takes no connections any more.
+    has_failed: Vec<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// For each socket, whether it is left alone for a while.
+    rests: Vec<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
     Closed,
+    /// Closed since there is no room for another connection.
+    Full,
     /// Closed for good: the worker is to end.
     Locked,
 }
@@ -29,8 +41,10 @@ enum State {
 impl Door {
     /// A closed door of those of `sockets` that are for a worker.
     pub fn new(sockets: &'static [Socket]) -> Self {
-        let sockets = sockets.iter().filter(|socket| socket.role == Role::Http).collect();
-        Door { sockets, state: Mutex::new(State::Closed) }
+        let sockets: Vec<_> = sockets.iter().filter(|socket| socket.role == Role::Http).collect();
+        let inner = Inner { state: State::Closed, rests: vec![false; sockets.len()] };
+        let has_failed = sockets.iter().map(|_| AtomicBool::new(false)).collect();
+        Door { sockets, inner: Mutex::new(inner), has_failed }
     }
 
     /// Which listening socket an event is for, if it is for one.
@@ -43,37 +57,85 @@ impl Door {
         &self.sockets
     }
 
+    /// The listening sockets that are not left alone.
+    pub fn audible(&self) -> Vec<&'static Socket> {
+        let inner = self.inner();
+        if inner.state == State::Locked {
+            return Vec::new();
+        }
+        self.sockets.iter().zip(&inner.rests).filter(|(_, rests)| !**rests).map(|(socket, _)| *socket).collect()
+    }
+
     /// Watches the listening sockets, unless the door is locked.
     pub fn open(&self, epoll: &Epoll) -> nix::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Closed {
-            self.watch(epoll)?;
-            *state = State::Open;
+        let mut inner = self.inner();
+        if matches!(inner.state, State::Closed | State::Full) {
+            self.watch(epoll, &inner)?;
+            inner.state = State::Open;
         }
+        Ok(())
+    }
+
+    /// Leaves a socket that fails alone for a while, and says whether it did not fail before.
+    pub fn rest(&self, epoll: &Epoll, socket: &Socket) -> bool {
+        let Some(index) = self.index(socket) else { return false };
+        let mut inner = self.inner();
+        if !std::mem::replace(&mut inner.rests[index], true) && inner.state == State::Open {
+            let _ = epoll.delete(socket);
+        }
+        !self.has_failed[index].swap(true, Relaxed)
+    }
+
+    /// A socket has given a connection; says whether it had failed.
+    pub fn works(&self, socket: &Socket) -> bool {
+        self.has_failed.iter().any(|has_failed| has_failed.load(Relaxed))
+            && self.index(socket).is_some_and(|index| self.has_failed[index].swap(false, Relaxed))
+    }
+
+    /// How many of the sockets take no connections any more.
+    pub fn failed(&self) -> usize {
+        self.has_failed.iter().filter(|has_failed| has_failed.load(Relaxed)).count()
+    }
+
+    /// Watches those again that were left alone.
+    pub fn retry(&self, epoll: &Epoll) -> nix::Result<()> {
+        let mut inner = self.inner();
+        if !inner.rests.contains(&true) {
+            return Ok(());
+        }
+        inner.rests.fill(false);
+        if inner.state != State::Open {
+            return Ok(());
+        }
+        self.leave(epoll);
+        inner.state = State::Closed;
+        self.watch(epoll, &inner)?;
+        inner.state = State::Open;
         Ok(())
     }
 
     /// Lets the other workers go first: the kernel wakes the first of those who wait, in the order in which they came.
     pub fn step_back(&self, epoll: &Epoll) -> nix::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Open {
+        let mut inner = self.inner();
+        if inner.state == State::Open {
             self.leave(epoll);
             // If it fails, the keeper opens it again.
-            *state = State::Closed;
-            self.watch(epoll)?;
-            *state = State::Open;
+            inner.state = State::Closed;
+            self.watch(epoll, &inner)?;
+            inner.state = State::Open;
         }
         Ok(())
     }
 
     /// Watches all of them, or none if that fails.
-    fn watch(&self, epoll: &Epoll) -> nix::Result<()> {
+    fn watch(&self, epoll: &Epoll, inner: &Inner) -> nix::Result<()> {
         // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
         let result = self
             .sockets
             .iter()
             .enumerate()
+            .filter(|(index, _)| !inner.rests[*index])
             .try_for_each(|(index, socket)| epoll.add(socket, EpollEvent::new(flags, LISTENER + index as u64)));
         if result.is_err() {
             self.leave(epoll);
@@ -93,6 +155,11 @@ impl Door {
         self.shut(epoll, State::Closed)
     }
 
+    /// Leaves the listening sockets alone since there is no room for another connection.
+    pub fn close_full(&self, epoll: &Epoll) {
+        self.shut(epoll, State::Full);
+    }
+
     /// Leaves the listening sockets alone for good.
     pub fn lock(&self, epoll: &Epoll) {
         self.shut(epoll, State::Locked);
@@ -100,18 +167,31 @@ impl Door {
 
     /// Whether the door could be opened.
     pub fn is_closed(&self) -> bool {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::Closed
+        matches!(self.inner().state, State::Closed | State::Full)
+    }
+
+    /// Whether it was closed since there was no room.
+    pub fn is_full(&self) -> bool {
+        self.inner().state == State::Full
     }
 
     fn shut(&self, epoll: &Epoll, to: State) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_open = *state == State::Open;
+        let mut inner = self.inner();
+        let was_open = inner.state == State::Open;
         if was_open {
             self.leave(epoll);
         }
-        if *state != State::Locked {
-            *state = to;
+        if inner.state != State::Locked {
+            inner.state = to;
         }
         was_open
+    }
+
+    fn index(&self, socket: &Socket) -> Option<usize> {
+        self.sockets.iter().position(|own| std::ptr::eq(*own, socket))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

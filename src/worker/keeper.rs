@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use super::backlog::Backlog;
 use super::connection::{Connection, Phase};
 use super::crew::{self, Look, Watch};
 use super::drain::Drain;
@@ -47,13 +48,14 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
     lifeline.say_ready();
 
     let mut watch = Watch::default();
+    let mut backlog = Backlog::default();
     let mut next_tick_ms = clock::now_ms();
     let mut next_trim_ms = next_tick_ms + TRIM_MS;
     let mut next_start_ms = 0;
     let mut drain: Option<Drain> = None;
     loop {
         let supervisor = if drain.is_none() { Some(lifeline) } else { None };
-        let woken = wait(worker, supervisor, &signals, watch.pause_ms())?;
+        let woken = wait(worker, supervisor, &signals, watch.pause_ms(), &mut backlog)?;
         let now_ms = clock::now_ms();
 
         if let Some(end) = woken.end {
@@ -79,6 +81,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
         {
             next_start_ms = now_ms + START_PAUSE_MS;
         }
+        backlog.look(worker, now_ms);
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + u64::from(TICK_MS);
             // Draining has a deadline of its own.
@@ -90,6 +93,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);
             }
+            thread::retry_door(worker);
         }
         if now_ms >= next_trim_ms {
             next_trim_ms = now_ms + TRIM_MS;
@@ -130,19 +134,32 @@ struct Woken {
 }
 
 /// Waits for something to do. There is no `supervisor` to lose once the worker drains.
-fn wait(worker: &Worker, supervisor: Option<&WorkerEnd>, signals: &Signals, watch: Option<u16>) -> io::Result<Woken> {
+fn wait(
+    worker: &Worker,
+    supervisor: Option<&WorkerEnd>,
+    signals: &Signals,
+    watch: Option<u16>,
+    backlog: &mut Backlog,
+) -> io::Result<Woken> {
     let timeout = watch.unwrap_or(if supervisor.is_some() { TICK_MS } else { DRAIN_MS });
+    let look_ms = backlog.pause_ms(clock::now_ms()).unwrap_or(u64::MAX);
+    let timeout = look_ms.min(timeout.into()) as u16;
     let mut events = vec![
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         PollFd::new(worker.crew.alarm().as_fd(), PollFlags::POLLIN),
     ];
     events.extend(supervisor.map(|lifeline| PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)));
+    let own = events.len();
+    events.extend(backlog.awaited(worker));
     match poll(&mut events, PollTimeout::from(timeout)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
     let has_come = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
-    let is_orphan = has_come(2);
+    let is_orphan = supervisor.is_some() && has_come(2);
+    if (own..events.len()).any(has_come) {
+        backlog.has_come(worker, clock::now_ms());
+    }
     let signal = if has_come(0) { signals.next() } else { None };
     let end = match signal {
         Some(Signal::SIGINT) => Some(End::Stop),

@@ -79,6 +79,24 @@ impl Lot {
         }
     }
 
+    /// Takes out the `count` connections, or as many as there are, with the least `rank`; those without one stay.
+    #[expect(clippy::vec_box, reason = "a parked connection is in a box, here and wherever it goes next")]
+    pub fn first(&self, count: usize, rank: impl Fn(&Connection) -> Option<u64>) -> Vec<Box<Connection>> {
+        let places = self.rows.iter().filter_map(OnceLock::get).flatten();
+        let ranked = |place| Some((rank(hold(place).connection.as_deref()?)?, place));
+        let mut found: Vec<(u64, &Place)> = places.filter_map(ranked).collect();
+        if found.len() > count {
+            found.select_nth_unstable_by_key(count, |&(rank, _)| rank);
+            found.truncate(count);
+        }
+        let take = |(before, place)| {
+            let connection = hold(place).connection.take_if(|connection| rank(connection) == Some(before))?;
+            connection.count_unparked();
+            Some(connection)
+        };
+        found.into_iter().filter_map(take).collect()
+    }
+
     fn spot(&self, fd: usize) -> Option<MutexGuard<'_, Spot>> {
         let row = self.rows.get(fd / ROW)?.get_or_init(|| (0..ROW).map(|_| Place::default()).collect());
         Some(hold(&row[fd % ROW]))

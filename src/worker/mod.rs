@@ -4,6 +4,7 @@
 //! The way of a request: a thread waits in epoll ([`crew`]), takes a connection from the listening socket ([`door`]) or
 //! out of the [`lot`], has a turn with it ([`turn`]: read, parse, find, answer, send), and parks it again or ends it.
 
+mod backlog;
 mod blocked;
 mod complaints;
 mod connection;
@@ -19,6 +20,7 @@ mod outgoing;
 mod patience;
 mod probe;
 mod ready;
+mod room;
 mod solo;
 mod thread;
 mod turn;

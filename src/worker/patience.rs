@@ -50,6 +50,11 @@ impl Patience {
         deadline_ms + QUIET_MS <= now + self.idle
     }
 
+    /// Whether a head whose deadline is that of [`head`](Patience::head) has been on its way for a while.
+    pub fn is_slow_head(&self, deadline_ms: u64, now: u64) -> bool {
+        deadline_ms + QUIET_MS <= now + self.head
+    }
+
     /// How many bytes it must take until then.
     pub fn least_taken(&self) -> u64 {
         (self.rate * self.send / 1_000).max(1)

@@ -70,7 +70,8 @@ impl Line {
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
         let place = theirs.as_raw_fd() as usize;
         let deadline_ms = worker.patience.idle(clock::now_ms());
-        let connection = Connection::new(theirs, None, deadline_ms, Notes::none(), Slab::unseen());
+        let mut connection = Connection::new(theirs, None, deadline_ms, Notes::none(), Slab::unseen());
+        connection.is_probe = true;
         thread::welcome(worker, Box::new(connection));
         Some(Line { own, place }).filter(Line::ask)
     }

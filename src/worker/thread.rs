@@ -184,11 +184,12 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
             if worker.has_more_than_its_share() {
                 report_door(worker.door.step_back(&worker.epoll));
             }
-            if worker.is_full() && worker.door.close(&worker.epoll) && worker.complaints.full.is_due() {
-                tracing::warn!(
-                    message_id = catalog::CONNECTIONS_FULL,
-                    "The worker has as many connections as it may; further ones wait. Raise --max-connections."
-                );
+            if worker.is_full() {
+                // If somebody waits then, the keeper makes room.
+                worker.door.close_full(&worker.epoll);
+            }
+            if worker.door.works(socket) {
+                worker.slab.set(Counter::Deaf, worker.door.failed() as u64);
             }
             Some(Box::new(connection))
         }
@@ -200,6 +201,17 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
                     "Out of file descriptors or memory; new connections wait. Raise LimitNOFILE= in the unit."
                 );
             }
+            None
+        }
+        Err(errno @ (Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK | Errno::EOPNOTSUPP)) => {
+            // The keeper tries it again after a moment; until then nothing spins.
+            if worker.door.rest(&worker.epoll, socket) {
+                tracing::error!(
+                    "The listening socket {} takes no connections any more ({errno}): something has shut it down. Restart the socket unit, or the server if it has none.",
+                    socket.address
+                );
+            }
+            worker.slab.set(Counter::Deaf, worker.door.failed() as u64);
             None
         }
         // Another worker was first, or the client has left again.
@@ -268,6 +280,16 @@ pub fn dismiss(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
 /// Watches the listening sockets again.
 pub fn open_door(worker: &Worker) {
     report_door(worker.door.open(&worker.epoll));
+}
+
+/// Has the kernel report the connections that wait for nobody.
+pub fn listen_again(worker: &Worker) {
+    report_door(worker.door.step_back(&worker.epoll));
+}
+
+/// Tries listening sockets again that failed.
+pub fn retry_door(worker: &Worker) {
+    report_door(worker.door.retry(&worker.epoll));
 }
 
 fn report_door(result: nix::Result<()>) {

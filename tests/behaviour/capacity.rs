@@ -1,38 +1,132 @@
 //! More connections than there may be: they wait, and nobody spins.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, socket};
 
-use crate::support::{Client, Server, Setup, Site, get, ticks, wait_until};
+use crate::support::{Client, DEADLINE, Server, Setup, Site, get, ticks, wait_until};
+
+/// More than the buffers of a connection take: who does not read it has a request in flight.
+const LARGE: usize = 20_000_000;
 
 #[test]
-fn beyond_the_cap_connections_wait_for_room() {
-    let site = Site::with(&[("a", b"a")]);
+fn beyond_the_cap_connections_wait_for_room_while_all_have_requests_in_flight() {
+    let site = Site::with(&[("a", b"a"), ("large", &[b'x'; LARGE])]);
     let server = Server::with(&site, &["--workers=1", "--max-connections=4"]);
     let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
     for client in &mut clients {
-        assert_eq!(client.get("/a").text(), "a");
+        assert_eq!(client.send(get("/large")).head().status, 200);
     }
     let mut waiting = server.connect();
     waiting.send(get("/a"));
-    assert_eq!(clients[0].get("/a").text(), "a", "those within are served");
-    server.wait_for_log("--max-connections");
+    server.wait_for_log("none is idle, and further ones wait. Raise --max-connections");
     assert!(!waiting.is_closed());
+    assert!(clients.iter_mut().all(|client| !client.is_closed()));
     clients.pop();
     assert_eq!(waiting.response().text(), "a");
+    for client in &mut clients {
+        // One byte was read to see that it is open.
+        client.0.read_exact(&mut vec![0; LARGE - 1]).unwrap();
+    }
+}
+
+#[test]
+fn the_longest_idle_make_room_for_new_clients() {
+    for workers in ["--workers=1", "--workers=2"] {
+        let site = Site::with(&[("a", b"a"), ("large", &[b'x'; LARGE])]);
+        let server = Server::with(&site, &[workers, "--max-connections=60"]);
+        let mut downloads: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+        for client in &mut downloads {
+            assert_eq!(client.send(get("/large")).head().status, 200);
+        }
+        let mut idle: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+        for client in &mut idle {
+            client.send(get("/a"));
+        }
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let begin = Instant::now();
+            let mut client = server.connect();
+            assert_eq!(client.get("/a").text(), "a");
+            longest = longest.max(begin.elapsed());
+            idle.push(client);
+        }
+        println!("{workers}: the longest of new clients took {longest:?}");
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
+        let log = server.log();
+        assert!(log.contains("those that were idle for longest are closed for new ones"), "{log}");
+        for client in &mut downloads {
+            client.0.read_exact(&mut vec![0; LARGE]).unwrap();
+        }
+        assert!(idle.iter_mut().any(|client| !client.is_closed()), "not all are closed");
+    }
+}
+
+#[test]
+fn a_head_that_does_not_end_makes_room_when_nothing_is_idle() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=1", "--max-connections=16", "--head-timeout=600"]);
+    let mut slow: Vec<Client> = (0..16).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send("GET / HTTP/1.1\r\n");
+    }
+    assert_eq!(server.get("/a").text(), "a");
+    let ended = slow.iter_mut().filter_map(|client| {
+        client.0.set_nonblocking(true).unwrap();
+        let has_come = client.0.peek(&mut [0]).is_ok();
+        client.0.set_nonblocking(false).unwrap();
+        has_come.then(|| client.response().status)
+    });
+    assert_eq!(ended.collect::<Vec<_>>(), [408], "one makes room for one");
+}
+
+#[test]
+fn one_client_with_all_connections_shuts_nobody_out() {
+    const CONNECTIONS: u64 = 16_384;
+    // The test has an end of each as well.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let count = CONNECTIONS.min(hard - hard / 8);
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--workers=2", &format!("--max-connections={count}")]);
+    let mut idle: Vec<Client> = Vec::new();
+    for _ in 0..count {
+        let mut client = server.connect();
+        client.send(get("/a"));
+        idle.push(client);
+    }
+    let begin = Instant::now();
+    assert_eq!(connect_from([127, 0, 0, 2].into(), &server).get("/a").text(), "a");
+    println!("{count} connections; a new client's answer took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    for _ in 0..50 {
+        assert_eq!(connect_from([127, 0, 0, 2].into(), &server).get("/a").text(), "a");
+    }
+    let closed = idle.iter_mut().map(|client| {
+        // The answer, then the end.
+        client.0.set_nonblocking(true).unwrap();
+        let mut rest = [0; 1024];
+        while matches!(client.0.read(&mut rest), Ok(1..)) {}
+        usize::from(matches!(client.0.read(&mut rest), Ok(0)))
+    });
+    let closed = closed.sum::<usize>();
+    assert!(closed <= count as usize / 4, "{closed} were closed for one");
 }
 
 #[test]
 fn what_clients_can_cause_at_will_is_not_logged_each_time() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--workers=1", "--max-connections=2"]);
-    let mut client = server.connect();
-    assert_eq!(client.get("/a").text(), "a");
-    for _ in 0..500 {
-        assert_eq!(server.get("/a").text(), "a");
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..50 {
+        let mut client = server.connect();
+        assert_eq!(client.get("/a").text(), "a");
+        clients.push(client);
     }
     assert_eq!(server.log().matches("--max-connections").count(), 1, "{}", server.log());
 }
@@ -114,5 +208,7 @@ fn connect_from(address: Ipv4Addr, server: &Server) -> Client {
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
     bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(address, 0))).unwrap();
     connect(fd.as_raw_fd(), &SockaddrStorage::from(server.address)).unwrap();
-    Client(fd.into())
+    let client = Client(fd.into());
+    client.0.set_read_timeout(Some(DEADLINE)).unwrap();
+    client
 }

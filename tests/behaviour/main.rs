@@ -26,6 +26,7 @@ mod idle_exit;
 mod keep_alive;
 mod leaving_clients;
 mod links;
+mod listening;
 mod listings;
 mod metrics;
 mod names;

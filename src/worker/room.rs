@@ -1,0 +1,69 @@
+//! Room for new clients in a worker that is full: it ends the connections that have been idle for longest.
+//!
+//! One with a request on its way is never ended. If nothing is idle, heads that have been on their way for over a second are
+//! answered with a 408, for whoever sends them slowly would else shut everybody out until the head timeout. Many are ended at
+//! a time: to find them, every connection is looked at.
+
+use super::connection::{Connection, Phase};
+use super::exchange::{self, Scratch};
+use super::{Worker, thread};
+use crate::catalog;
+use crate::http::{Refusal, request};
+use crate::scoreboard::Counter;
+
+/// Which part of the connections that there may be is ended at a time.
+const PART: u64 = 16;
+
+/// Ends some connections, if any may be; returns how many.
+pub fn make(worker: &Worker, now_ms: u64) -> usize {
+    let count = (worker.most_connections / PART).max(1) as usize;
+    let patience = &worker.patience;
+    let is_quiet = |connection: &Connection| patience.is_quiet(connection.deadline_ms, now_ms);
+    // One that was opened or answered just now is likely to ask next: it goes only if all are so.
+    let mut found = worker.lot.first(count, |connection| idle_until(connection).filter(|_| is_quiet(connection)));
+    if found.is_empty() {
+        found = worker.lot.first(count, idle_until);
+    }
+    if found.is_empty() {
+        let is_slow = |connection: &Connection| patience.is_slow_head(connection.deadline_ms, now_ms);
+        found = worker.lot.first(count, |connection| {
+            (connection.phase == Phase::Head && is_slow(connection)).then_some(connection.deadline_ms)
+        });
+    }
+    let ended = found.into_iter().filter_map(|connection| end(worker, connection)).count();
+    worker.slab.add(Counter::Evicted, ended as u64);
+    if worker.complaints.full.is_due() {
+        let remedy = if ended > 0 {
+            "those that were idle for longest are closed for new ones"
+        } else {
+            "none is idle, and further ones wait"
+        };
+        tracing::warn!(
+            message_id = catalog::CONNECTIONS_FULL,
+            "The worker has as many connections as it may; {remedy}. Raise --max-connections."
+        );
+    }
+    ended
+}
+
+/// Until when a connection may be idle, if it is.
+fn idle_until(connection: &Connection) -> Option<u64> {
+    let is_idle = connection.phase == Phase::Idle && request::is_blank(&connection.input) && !connection.is_probe;
+    is_idle.then_some(connection.deadline_ms)
+}
+
+/// Ends a connection, unless something has come on it.
+fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
+    if connection.has_unread() {
+        thread::remind(worker, connection);
+        return None;
+    }
+    if connection.phase == Phase::Head {
+        let input = std::mem::take(&mut connection.input);
+        let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
+        exchange::refuse(worker, &Refusal::SlowHead, &input, &mut connection, &mut answer, &mut scratch);
+        connection.send_last(&answer);
+    }
+    connection.notes.explain("closed to make room for others");
+    Some(())
+}
