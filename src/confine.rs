@@ -11,6 +11,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -46,13 +47,22 @@ impl Confinement {
     fn open(root: &Path) -> io::Result<Self> {
         // The kernel's rules are for directories, not for names, and a root may be made anew, or be a link that is swapped
         // for another release: so it is the directory that holds the root, and the one that holds what it links to, that
-        // may be read.
-        let names = [std::path::absolute(root)?, root.canonicalize()?];
-        let mut holders = names.map(|name| name.parent().map_or_else(|| name.clone(), Path::to_path_buf)).to_vec();
+        // may be read. What holds a root directly beneath / is all that there is: then it is the root alone.
+        let holder = |name: PathBuf| match name.parent() {
+            Some(parent) if parent != Path::new("/") => parent.to_path_buf(),
+            _ => name,
+        };
+        let mut holders: Vec<_> =
+            [std::path::absolute(root), root.canonicalize()].into_iter().flatten().map(holder).collect();
         holders.dedup();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let place = |path: PathBuf| Ok((open(&path, flags, Mode::empty())?, path));
-        let places = holders.into_iter().map(place).collect::<io::Result<_>>()?;
+        let place = |path: PathBuf| match open(&path, flags, Mode::empty()) {
+            Ok(place) => Some(Ok((place, path))),
+            // Once it is there, new workers are started for it.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => None,
+            Err(errno) => Some(Err(io::Error::from(errno))),
+        };
+        let places = holders.into_iter().filter_map(place).collect::<io::Result<_>>()?;
         Ok(Confinement { places, said: &sys::shared_counters(1)?[0] })
     }
 
@@ -67,7 +77,7 @@ impl Confinement {
             return;
         }
         let places: Vec<_> = self.places.iter().map(|(_, path)| path.display().to_string()).collect();
-        let places = places.join(" and ");
+        let places = if places.is_empty() { "no directory yet".into() } else { places.join(" and ") };
         match result {
             Ok(status) if reached > 0 => tracing::info!(
                 landlock = reached,

@@ -1,8 +1,12 @@
-//! Whose rights the server has: those of whoever started it, and root's only if it was told so.
+//! Whose rights the server has: those of whoever started it. One that root starts has those of a user for the web, and root's
+//! only if it was told so.
 
 use nix::unistd::{User, getegid, geteuid, initgroups, setgid, setuid};
 
 use crate::failure::Failure;
+
+/// Whom a server becomes that root starts without naming anybody: the first of these that there is.
+const FOR_ROOT: [&str; 2] = ["www-data", "nobody"];
 
 /// The user that a server is to serve as.
 #[derive(Debug)]
@@ -20,7 +24,16 @@ impl Identity {
                 "There is no user \"{name}\" on this machine: name another with --user or OTUS_USER."
             ))),
         };
-        let named = named.map(of).transpose()?;
+        let named = match named {
+            None if geteuid().is_root() => {
+                let user = FOR_ROOT.iter().find_map(|name| User::from_name(name).ok().flatten());
+                Some(user.ok_or_else(|| {
+                    let names = FOR_ROOT.join(" nor ");
+                    Failure::new(format!("There is no user {names} to serve as: name one with --user or OTUS_USER."))
+                })?)
+            }
+            named => named.map(of).transpose()?,
+        };
         Ok(Identity { other: decide(geteuid().as_raw(), named)? })
     }
 
@@ -54,9 +67,6 @@ impl Identity {
 /// The user to become, if any, for a server that runs as `own`.
 fn decide(own: u32, named: Option<User>) -> Result<Option<User>, Failure> {
     match named {
-        None if own == 0 => Err(Failure::new(
-            "Refusing to serve as root: give --user www-data (OTUS_USER), or --user root if that is really wanted.",
-        )),
         Some(user) if own != user.uid.as_raw() && own != 0 => Err(Failure::new(format!(
             "Only root can become the user {} (--user, OTUS_USER): start the server as root, or leave that out; for the \
              packaged service, User= in a drop-in says who it is.",
@@ -88,7 +98,6 @@ mod tests {
 
     #[test]
     fn root_serves_only_if_told_so() {
-        check(ROOT, None, Err("Refusing to serve as root"));
         check(ROOT, Some(ROOT), Ok(None));
         check(ROOT, Some(WEB), Ok(Some(WEB)));
     }

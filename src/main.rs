@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
 use otus_httpd::clients::Clients;
 use otus_httpd::confine::Confinement;
 use otus_httpd::failure::Failure;
@@ -12,7 +14,7 @@ use otus_httpd::identity::Identity;
 use otus_httpd::log::Destination;
 use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
-use otus_httpd::supervisor::Supervisor;
+use otus_httpd::supervisor::{self, Supervisor};
 use otus_httpd::worker::Plan;
 use otus_httpd::{check, descriptors, handover, log, precompress, sockets};
 
@@ -98,12 +100,16 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
             tracing::warn!("{warning}");
         }
     }
-    // The root is opened by who serves it: what that user may not see is found out now.
-    identity.assume()?;
     if let Some(user) = identity.other() {
         tracing::info!(user, "Serving as the user {user}, no longer as root.");
     }
+    // Whoever starts the server opens the root: root's checkout beneath /root can be served by another user.
     let site = Site::open(&options, descriptors)?;
+    let confinement = Some(Confinement::around(&options.root)?);
+    identity.assume()?;
+    if identity.other().is_some() {
+        report_out_of_reach(&options);
+    }
     if let Err(failure) = sockets::allow_exit(&sockets, options.idle_exit) {
         if !is_reload {
             return Err(failure);
@@ -112,6 +118,22 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
         options.idle_exit = None;
     }
     let clients = Clients::of(&options)?;
-    let confinement = Some(Confinement::around(&options.root)?);
     Supervisor::new(Plan { options, sockets, site, descriptors, clients, confinement }, boards, workers)
+}
+
+/// Says what will not work since the user that the server has become cannot reach it.
+fn report_out_of_reach(options: &Options) {
+    let (program, root) = (supervisor::program(), &options.root);
+    let consequences = [
+        (root, AccessFlags::F_OK, "a document root that is replaced is not seen"),
+        (&program, AccessFlags::X_OK, "a reload is refused"),
+    ];
+    let unreachable =
+        consequences.into_iter().filter(|(path, wanted, _)| eaccess(*path, *wanted) == Err(Errno::EACCES));
+    let (paths, effects): (Vec<_>, Vec<_>) =
+        unreachable.map(|(path, _, effect)| (path.display().to_string(), effect)).unzip();
+    if !paths.is_empty() {
+        let (paths, effects) = (paths.join(" and "), effects.join(", and "));
+        tracing::warn!("This user cannot reach {paths}: {effects}. Restart the server instead.");
+    }
 }

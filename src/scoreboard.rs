@@ -43,6 +43,10 @@ pub enum Counter {
     Beat,
     /// 1 while every request thread that there may be is busy.
     Saturated,
+    /// 1 while the document root is not there.
+    RootMissing,
+    /// 1 while the document root's path leads to a place that the worker may not read.
+    RootOutside,
     /// Workers that ended by a signal; their supervisor counts them.
     Killed,
     /// Workers that ended by themselves, and should not have; their supervisor counts them.
@@ -166,8 +170,12 @@ impl Slab {
 
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
-        use Counter::{Beat, Connections, Deaf, InFlight, LogUntold, Parked, Saturated, Threads};
-        for level in [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold, Deaf] {
+        use Counter::{
+            Beat, Connections, Deaf, InFlight, LogUntold, Parked, RootMissing, RootOutside, Saturated, Threads,
+        };
+        for level in
+            [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold, Deaf, RootMissing, RootOutside]
+        {
             self.set(level, 0);
         }
     }

@@ -39,6 +39,8 @@ pub enum Refusal {
     OutsideRoot,
     /// What is there is neither a regular file nor a directory.
     NotAFile,
+    /// The document root is not there at the moment.
+    NoRoot,
     /// This process is out of descriptors or memory; the error number says which.
     Exhausted(i32),
     /// Too many threads wait for a disk already. The text says by whose fault.
@@ -64,7 +66,7 @@ impl Refusal {
             Refusal::NotFound => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
-            Refusal::Exhausted(_) | Refusal::Blocked(_) => Status::ServiceUnavailable,
+            Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) => Status::ServiceUnavailable,
             Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
         }
     }
@@ -93,6 +95,7 @@ impl std::fmt::Display for Refusal {
             Refusal::Unreadable => "the file is not readable for this server's user",
             Refusal::OutsideRoot => "the path leaves the document root",
             Refusal::NotAFile => "what is there is neither a regular file nor a directory",
+            Refusal::NoRoot => "the document root is not there",
             Refusal::Exhausted(errno) | Refusal::Disk(errno) => {
                 return std::io::Error::from_raw_os_error(*errno).fmt(f);
             }

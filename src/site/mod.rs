@@ -12,7 +12,7 @@ mod walk;
 
 use std::ffi::CStr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -57,11 +57,24 @@ pub struct Site {
     has_variants: bool,
     cache_size: usize,
     most_open: usize,
-    tree: RwLock<Arc<Tree>>,
+    /// None as long as there was no root.
+    tree: RwLock<Option<Arc<Tree>>>,
     looked_ms: AtomicU64,
     is_tired: AtomicBool,
-    /// Whether it was said that the root's path leads out of bounds.
-    is_told: AtomicBool,
+    /// What the last look at the root's path found: a [`RootState`].
+    state: AtomicU8,
+}
+
+/// What the document root's path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RootState {
+    /// The directory that is served.
+    Served,
+    /// Nothing that can be served: a file that is still beneath the directory that was there is, all else is refused.
+    Missing,
+    /// A directory that this process may not read, being confined: the one that was there is served.
+    Outside,
 }
 
 /// One directory that the root's path has led to. A release that is swapped for another, by a rename or by a link that
@@ -105,11 +118,16 @@ pub enum Found {
 }
 
 impl Site {
-    /// Opens the document root, for processes that may have so many descriptors each.
+    /// Opens the document root, for processes that may have so many descriptors each. One that cannot be opened is looked for
+    /// again while the server serves: a visitor who comes a second too early must not end it.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
         // Enough for the files that are asked for at one time; most descriptors are for connections.
         let most_open = (descriptors / 8).min(MOST_OPEN);
-        let tree = Tree::new(Root::open(&options.root)?, Cache::new(options.cache_size, most_open));
+        let root = Root::open(&options.root).inspect_err(|failure| {
+            tracing::error!("{failure} Until then, every request gets 503.");
+        });
+        let state = AtomicU8::new(if root.is_ok() { RootState::Served } else { RootState::Missing } as u8);
+        let tree = root.ok().map(|root| Arc::new(Tree::new(root, Cache::new(options.cache_size, most_open))));
         Ok(Site {
             // A relative path is that of the directory in which the server was started.
             path: std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone()),
@@ -120,47 +138,93 @@ impl Site {
             has_variants: options.precompressed,
             cache_size: options.cache_size,
             most_open,
-            tree: RwLock::new(Arc::new(tree)),
+            tree: RwLock::new(tree),
             looked_ms: AtomicU64::new(clock::now_ms()),
             is_tired: AtomicBool::new(false),
-            is_told: AtomicBool::new(false),
+            state,
         })
     }
 
+    /// What the root's path led to when it was last looked at.
+    pub fn root_state(&self) -> RootState {
+        match self.state.load(Relaxed) {
+            state if state == RootState::Missing as u8 => RootState::Missing,
+            state if state == RootState::Outside as u8 => RootState::Outside,
+            _ => RootState::Served,
+        }
+    }
+
     /// The tree that the root's path leads to, as of half a second ago at most.
-    fn tree(&self) -> Arc<Tree> {
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
+    fn tree(&self) -> Result<Arc<Tree>, Refusal> {
         let now_ms = clock::now_ms();
         let looked_ms = self.looked_ms.load(Relaxed);
         // One thread looks; the others go on with what they have.
         if now_ms < looked_ms + LOOK_MS || self.looked_ms.compare_exchange(looked_ms, now_ms, Relaxed, Relaxed).is_err()
         {
-            return tree;
+            return self.last_tree().ok_or(Refusal::NoRoot);
         }
         self.is_tired.store(true, Relaxed);
-        if tree.root.is_at(&self.path) {
-            return tree;
+        self.look().ok_or(Refusal::NoRoot)
+    }
+
+    fn last_tree(&self) -> Option<Arc<Tree>> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks where the root's path leads now, and says which tree is to be served.
+    fn look(&self) -> Option<Arc<Tree>> {
+        let tree = self.last_tree();
+        match tree.as_ref().map(|tree| tree.root.is_at(&self.path)) {
+            Some(Ok(true)) => {
+                self.note(RootState::Served);
+                return tree;
+            }
+            Some(Err(_)) => {
+                self.note(RootState::Missing);
+                return tree;
+            }
+            Some(Ok(false)) | None => {}
         }
         match Root::open(&self.path) {
             Ok(root) if root.is_out_of_bounds() => {
-                if !self.is_told.swap(true, Relaxed) {
-                    tracing::warn!(
-                        "The document root {} leads to a place now that workers may not read: what was there before is \
-                         served until the server is reloaded.",
-                        self.path.display()
-                    );
-                }
+                self.note(RootState::Outside);
                 tree
             }
             Ok(root) => {
-                tracing::info!("The document root {} is another directory now.", self.path.display());
+                let is_first = tree.is_none();
                 let tree = Arc::new(Tree::new(root, Cache::new(self.cache_size, self.most_open)));
-                *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree.clone();
-                tree
+                *self.tree.write().unwrap_or_else(PoisonError::into_inner) = Some(tree.clone());
+                if !self.note(RootState::Served) && !is_first {
+                    tracing::info!("The document root {} is another directory now.", self.path.display());
+                }
+                Some(tree)
             }
             // In the middle of a swap, or gone: what was there is served until something else is.
-            Err(_) => tree,
+            Err(_) => {
+                self.note(RootState::Missing);
+                tree
+            }
         }
+    }
+
+    /// Remembers what a look has found; says so if that is new, and whether it did.
+    fn note(&self, state: RootState) -> bool {
+        let before = self.state.swap(state as u8, Relaxed);
+        if before == state as u8 {
+            return false;
+        }
+        let path = self.path.display();
+        match state {
+            RootState::Served => tracing::info!("The document root {path} is there again."),
+            RootState::Missing => tracing::warn!(
+                "The document root {path} is gone: what is still open of it is served, all else gets 503 until it is there again."
+            ),
+            RootState::Outside => tracing::info!(
+                "The document root {path} leads to a place now that these workers may not read: others are to be started, and \
+                 what was there before is served until they do."
+            ),
+        }
+        true
     }
 
     /// Whether it is time to [`rest`](Site::rest). That takes as long as a disk does, so that no client should wait for it.
@@ -171,14 +235,16 @@ impl Site {
     /// Closes the files that were open for requests to come and have not been asked for.
     pub fn rest(&self) {
         self.is_tired.store(false, Relaxed);
-        self.tree.read().unwrap_or_else(PoisonError::into_inner).clone().cache.close_old();
+        if let Some(tree) = self.last_tree() {
+            tree.cache.close_old();
+        }
     }
 
     /// Finds what `target` names, in the coding that the client likes best. `path` is scratch space.
     pub fn find(
         &self,
         target: &Target,
-        acceptable: impl FnOnce() -> Acceptable,
+        acceptable: impl Fn() -> Acceptable,
         path: &mut Vec<u8>,
         asked: Asked,
     ) -> Result<Found, Refusal> {
@@ -190,8 +256,29 @@ impl Site {
         path.extend_from_slice(if target.is_directory() { INDEX } else { b"\0" });
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
 
-        let tree = self.tree();
-        let original = match self.fetch(&tree, path, asked, |file, now| self.describe(path, file, now)) {
+        let tree = self.tree()?;
+        let found = self.find_in(&tree, target, &acceptable, path, asked);
+        // A release may have been swapped for another, and removed, since the root's path was looked at.
+        if !matches!(found, Err(Refusal::NotFound | Refusal::Unreadable) | Ok(Found::Listing(_))) {
+            return found;
+        }
+        match self.look() {
+            Some(now) if !Arc::ptr_eq(&now, &tree) => self.find_in(&now, target, &acceptable, path, asked),
+            _ if self.root_state() == RootState::Missing => Err(Refusal::NoRoot),
+            _ => found,
+        }
+    }
+
+    /// Finds what `target`, whose file is at `path`, names in a tree.
+    fn find_in(
+        &self,
+        tree: &Tree,
+        target: &Target,
+        acceptable: impl Fn() -> Acceptable,
+        path: &CStr,
+        asked: Asked,
+    ) -> Result<Found, Refusal> {
+        let original = match self.fetch(tree, path, asked, |file, now| self.describe(path, file, now)) {
             Err(Refusal::NotFound) if self.listing && target.is_directory() => {
                 return directory::entries(&tree.root, target.path, self.dotfiles).map(Found::Listing);
             }
@@ -214,12 +301,12 @@ impl Site {
         }
         for coding in acceptable().order() {
             if coding == Coding::Identity {
-                return self.as_one_of_several(&tree, path, asked, original);
+                return self.as_one_of_several(tree, path, asked, original);
             }
             let describe = |file: &File, now| self.describe(path, file, now).coded(coding);
             // A variant that cannot be read, or is no file, is as good as none.
             if seen.has(coding)
-                && let Ok(variant) = self.fetch(&tree, &variants::path(path, coding), asked, describe)
+                && let Ok(variant) = self.fetch(tree, &variants::path(path, coding), asked, describe)
                 && variant.identity().is_some_and(|variant| is_variant_of(variant, identity))
             {
                 return Ok(variant);
@@ -236,7 +323,7 @@ impl Site {
             500..600 => c"50x.html",
             _ => return None,
         };
-        let tree = self.tree();
+        let tree = self.last_tree()?;
         match self.fetch(&tree, path, Asked::NOW, |file, now| self.describe(path, file, now)).ok()? {
             Found::File(page) if page.identity.size <= LARGEST_PAGE => match page.content() {
                 Content::Memory(_) => Some(page),

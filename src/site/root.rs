@@ -22,6 +22,8 @@ pub struct Root {
     directory: Arc<OwnedFd>,
     /// Its absolute names, as given and without links: an absolute link that begins with one stays inside.
     names: Arc<[PathBuf]>,
+    /// Its device and inode.
+    identity: (u64, u64),
     /// Whether the kernel has openat2(2), which Linux 5.6 brought.
     openat2: bool,
 }
@@ -47,7 +49,8 @@ impl Root {
             Failure::new(format!("The document root {path} cannot be opened ({why}): {remedy}, {or}{hint}."))
         })?;
         let names: Vec<_> = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
-        let mut root = Root { directory: Arc::new(directory), names: names.into(), openat2: true };
+        let identity = fstat(&directory).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
+        let mut root = Root { directory: Arc::new(directory), names: names.into(), identity, openat2: true };
         root.openat2 = root.openat2(c".", PLACE).is_ok();
         Ok(root)
     }
@@ -107,10 +110,13 @@ impl Root {
         walk::locate(self.directory.as_fd(), &self.names, path)
     }
 
-    /// Whether `path` leads to this directory.
-    pub fn is_at(&self, path: &Path) -> bool {
-        let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-        stat(path).is_ok_and(|there| fstat(&self.directory).is_ok_and(|here| same(there, here)))
+    /// Whether `path` leads to this directory. One that this process may not look at is taken to.
+    pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
+        match stat(path) {
+            Ok(there) => Ok((there.st_dev, there.st_ino) == self.identity),
+            Err(Errno::EACCES) => Ok(true),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Whether it cannot be read although its permissions allow that: it lies outside of what this process was

@@ -62,6 +62,9 @@ impl Report<'_> {
             (false, _) if self.board.total(Counter::Deaf) > 0 => {
                 (Status::ServiceUnavailable, "a listening socket was shut down")
             }
+            (false, _) if self.board.total(Counter::RootMissing) > 0 => {
+                (Status::ServiceUnavailable, "the document root is missing")
+            }
             (false, _) => (Status::Ok, "ready"),
         }
     }

@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::handover::Heir;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
+use crate::site::RootState;
 use crate::worker::Plan;
 use crate::{catalog, clock, sockets};
 
@@ -31,6 +32,7 @@ use desk::Desk;
 use idle::Idle;
 use metrics::Report;
 use reload::Reload;
+pub use reload::program;
 use status::Status;
 use team::Team;
 
@@ -52,6 +54,9 @@ const DRAIN_GRACE_MS: u64 = 2_000;
 /// How long a killed worker may take to vanish before it is left to systemd, in milliseconds: a disk that hangs can hold a
 /// process beyond any signal.
 const KILL_GRACE_MS: u64 = 3_000;
+
+/// The shortest time between two reloads for the document root's sake, in milliseconds.
+const ROOT_PAUSE_MS: u64 = 5_000;
 
 /// The process that systemd knows.
 #[derive(Debug)]
@@ -79,6 +84,8 @@ pub struct Supervisor {
     is_to_become: bool,
     /// Why the last reload was refused.
     refusal: Option<String>,
+    /// When the next reload for the document root's sake may be.
+    next_root_reload_ms: u64,
     /// When the workers of images before are ended.
     end_elders_at_ms: Option<u64>,
 }
@@ -119,6 +126,10 @@ impl Supervisor {
             is_to_reload: false,
             is_to_become: false,
             refusal: None,
+            next_root_reload_ms: match plan.site.root_state() {
+                RootState::Missing => 0,
+                _ => clock::now_ms() + ROOT_PAUSE_MS,
+            },
             end_elders_at_ms: None,
         })
     }
@@ -238,6 +249,18 @@ impl Supervisor {
         }
     }
 
+    /// Reloads if the document root's path leads to a place that the workers may not read: new ones are confined to that. A
+    /// root that stays out of their reach, or a worker that says so for no reason, causes no more than one reload in
+    /// `ROOT_PAUSE_MS`.
+    fn reload_for_the_root(&mut self, now_ms: u64) {
+        let is_outside = self.team.board().total(Counter::RootOutside) > 0;
+        if is_outside && self.is_ready && !self.is_stopping() && now_ms >= self.next_root_reload_ms {
+            self.next_root_reload_ms = now_ms + ROOT_PAUSE_MS;
+            tracing::info!("Starting new workers: the document root is a place that these may not read.");
+            self.is_to_reload = true;
+        }
+    }
+
     /// Takes the next step of a reload, if it is time for one.
     fn reload(&mut self) {
         if self.is_to_become && !self.desk.is_busy() {
@@ -323,6 +346,7 @@ impl Supervisor {
             self.team.elders().signal(Signal::SIGKILL);
         }
         self.leave_when_idle(now_ms);
+        self.reload_for_the_root(now_ms);
         match self.kill_at_ms {
             Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
             Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),

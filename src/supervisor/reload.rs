@@ -17,6 +17,13 @@ const CHECK_MS: u64 = 20_000;
 /// As much is said of what is wrong with the settings, in bytes.
 const REASON_BYTES: u64 = 1_000;
 
+/// What this process is an image of, and a reload executes: as it was named if that is a path, so that a link to the present
+/// version stays one.
+pub fn program() -> PathBuf {
+    let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
+}
+
 /// A reload that may be under way.
 #[derive(Debug)]
 pub struct Reload {
@@ -35,10 +42,7 @@ struct Check {
 impl Reload {
     /// None under way.
     pub fn new() -> Self {
-        // As it was named if that is a path: a link to the present version stays one.
-        let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
-        let program = named.or_else(|| std::env::current_exe().ok()).unwrap_or_default();
-        Reload { program, check: None }
+        Reload { program: program(), check: None }
     }
 
     /// Whether the settings are being checked.

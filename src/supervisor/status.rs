@@ -31,8 +31,9 @@ impl Status {
             0 => String::new(),
             count => format!(", log records dropped {count}"),
         };
+        let root = if board.total(Counter::RootMissing) > 0 { ", DOCUMENT ROOT MISSING" } else { "" };
         format!(
-            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}{dropped}",
+            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}{dropped}{root}",
             board.total(Counter::InFlight),
             board.total(Counter::Parked),
             board.total(Counter::Threads),

@@ -20,6 +20,7 @@ use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::Signals;
+use crate::site::RootState;
 use crate::{catalog, clock, sys};
 
 /// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
@@ -89,6 +90,9 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
                 worker.slab.set(Counter::Beat, now_ms);
             }
             report_saturation(worker);
+            let root = worker.site.root_state();
+            worker.slab.set(Counter::RootMissing, u64::from(root == RootState::Missing));
+            worker.slab.set(Counter::RootOutside, u64::from(root == RootState::Outside));
             worker.lot.sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.door.is_closed() && !worker.is_full() {
                 thread::open_door(worker);

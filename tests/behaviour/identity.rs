@@ -39,13 +39,15 @@ fn assert_identity(server: &Server, name: &str) {
 }
 
 #[test]
-fn root_that_names_nobody_is_refused() {
-    let mut server = Setup::new(&site(), &[]).before("unset OTUS_USER;").listen();
-    assert_eq!(server.exit_status().code(), Some(1));
-    assert_eq!(
-        server.log(),
-        "otus-httpd: Refusing to serve as root: give --user www-data (OTUS_USER), or --user root if that is really wanted.\n"
-    );
+fn root_that_names_nobody_serves_as_a_user_for_the_web() {
+    let site = site();
+    let server = Setup::new(&site, &[]).before("unset OTUS_USER;").listen();
+    server.wait_until_ready();
+    let first = server.log().lines().next().unwrap_or_default().to_string();
+    assert!(first.ends_with("INFO Serving as the user www-data, no longer as root."), "{first}");
+    assert_identity(&server, "www-data");
+    assert_eq!(server.get("/open").text(), "open");
+    assert_eq!(server.get("/locked").status, 403);
 }
 
 #[test]
@@ -128,11 +130,32 @@ fn who_is_not_root_can_be_nobody_else() {
     }
 }
 
+/// A checkout in root's home: whoever starts the server opens the root, and whoever serves cannot look at its path again.
 #[test]
-fn a_root_that_its_user_may_not_see_ends_the_start() {
+fn a_root_that_its_user_cannot_reach_is_served_and_it_is_said_what_does_not_work() {
     let site = site();
+    let program = site.outside().join("otus-httpd");
+    copy_program(&program);
     fs::set_permissions(site.outside(), Permissions::from_mode(0o700)).unwrap();
-    let mut server = Setup::new(&site, &["--user=nobody"]).listen();
-    assert_eq!(server.exit_status().code(), Some(1));
-    assert!(server.log().contains("let this server's user pass through it"), "{}", server.log());
+    let server = Setup::new(&site, &["--user=nobody"]).program(&program).listen();
+    server.wait_until_ready();
+    assert_identity(&server, "nobody");
+    assert_eq!(server.get("/open").text(), "open");
+    let complaints = server.complaints();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let (program, root) = (program.display(), site.root());
+    let expected = format!(
+        "This user cannot reach {} and {program}: a document root that is replaced is not seen, and a reload is refused. Restart",
+        root.display()
+    );
+    assert!(complaints[0].contains(&expected), "{complaints:?}");
+    // It looks at the path twice a second, and goes on.
+    let begin = std::time::Instant::now();
+    crate::support::wait_until("some looks", || {
+        assert_eq!((server.get("/open").status, server.get("/none").status), (200, 404));
+        begin.elapsed().as_millis() > 1_200
+    });
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_log("Reload refused");
+    assert_eq!(server.get("/open").text(), "open");
 }

@@ -1,10 +1,13 @@
 //! A document root that is swapped for another while it is served.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use crate::support::{Client, Setup, Site, get, wait_until};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::support::{Client, Notifications, Setup, Site, get, wait_until};
 
 /// Two releases beside the root, of which `current` is the first.
 fn releases() -> Site {
@@ -62,4 +65,127 @@ fn a_root_that_is_gone_is_served_until_another_is_there() {
     }
     fs::rename(site.outside().join("releases/2"), &current).unwrap();
     wait_until("the directory of that name", || server.get("/name").text() == "2");
+}
+
+/// Whatever a deploy does first: what is there in both releases is never a 404, nor a 403.
+#[test]
+fn no_deploy_makes_a_file_vanish() {
+    let site = releases();
+    let current = site.outside().join("current");
+    let server = Setup::new(&site, &[&format!("--root={}", current.display()), "--workers=2"]).listen();
+    server.wait_until_ready();
+    let release = |number: usize| {
+        let directory = site.outside().join(format!("releases/{number}"));
+        fs::create_dir_all(directory.join("dir")).unwrap();
+        fs::write(directory.join("name"), "name").unwrap();
+        fs::write(directory.join("dir/index.html"), "index").unwrap();
+        directory
+    };
+    let first = release(3);
+    point(&current, "releases/3");
+    wait_until("the first release", || (0..20).all(|_| server.get("/dir/").status == 200));
+    let is_over = AtomicBool::new(false);
+    let asked = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                while !is_over.load(Relaxed) {
+                    for target in ["/name", "/dir/"] {
+                        let response = client.get(target);
+                        assert_eq!(response.status, 200, "{target}");
+                        asked.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+        let mut old = first;
+        for number in 4..40 {
+            let new = release(number);
+            let before = asked.load(Relaxed);
+            point(&current, &format!("releases/{number}"));
+            // At once, or after it was moved, or emptied file by file.
+            match number % 3 {
+                0 => fs::remove_dir_all(&old).unwrap(),
+                1 => {
+                    let aside = old.with_extension("old");
+                    fs::rename(&old, &aside).unwrap();
+                    fs::remove_dir_all(&aside).unwrap();
+                }
+                _ => {
+                    fs::set_permissions(&old, Permissions::from_mode(0o000)).unwrap();
+                    fs::remove_file(old.join("name")).unwrap();
+                    fs::remove_dir_all(&old).unwrap();
+                }
+            }
+            old = new;
+            wait_until("answers in between", || asked.load(Relaxed) > before + 50 || is_over.load(Relaxed));
+        }
+        is_over.store(true, Relaxed);
+    });
+}
+
+/// One rename that puts a directory in the place of another.
+#[test]
+fn a_directory_that_is_exchanged_for_another_is_seen_before_a_404() {
+    let site = releases();
+    let (current, next) = (site.outside().join("releases/1"), site.outside().join("releases/2"));
+    fs::write(next.join("new"), "new").unwrap();
+    let server = Setup::new(&site, &[&format!("--root={}", current.display()), "--workers=1"]).listen();
+    assert_eq!(server.get("/new").status, 404);
+    renameat2(AT_FDCWD, &current, AT_FDCWD, &next, RenameFlags::RENAME_EXCHANGE).unwrap();
+    assert_eq!(server.get("/new").text(), "new");
+}
+
+/// Gone, and not just empty: what is beneath the old one is served, and nothing is said not to exist.
+#[test]
+fn a_root_that_is_gone_is_503_and_not_404() {
+    let site = Site::with(&[("name", b"name"), ("dir/deep", b"deep")]);
+    let systemd = Notifications::new();
+    let setup = Setup::new(&site, &["--workers=1"]).env("NOTIFY_SOCKET", systemd.path());
+    let server = setup.listen();
+    assert_eq!((server.get("/name").status, server.get("/none").status), (200, 404));
+    let aside = site.outside().join("aside");
+    fs::rename(site.root(), &aside).unwrap();
+    let response = server.get("/none");
+    assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));
+    assert_eq!(server.get("/name").text(), "name");
+    fs::remove_dir_all(&aside).unwrap();
+    for target in ["/name", "/dir/deep", "/"] {
+        assert_eq!(server.get(target).status, 503, "{target}");
+    }
+    systemd.find("the status to say so", |message| message.contains("DOCUMENT ROOT MISSING"));
+    server.wait_for_log(&format!("The document root {} is gone", site.root().display()));
+    site.write("name", b"again");
+    wait_until("the new root", || server.get("/name").text() == "again");
+    server.wait_for_log("is there again");
+    systemd.find("the status to say so no more", |message| {
+        message.contains("Serving: ") && !message.contains("DOCUMENT ROOT MISSING")
+    });
+    assert_eq!(server.get("/none").status, 404);
+}
+
+#[test]
+fn a_server_starts_without_its_root_and_serves_it_once_it_is_there() {
+    let site = Site::with(&[("sub/name", b"name")]);
+    let root = site.path("later");
+    let systemd = Notifications::new();
+    let setup = Setup::new(&site, &[&format!("--root={}", root.display())]).env("NOTIFY_SOCKET", systemd.path());
+    let server = setup.listen();
+    for _ in 0..10 {
+        let response = server.get("/name");
+        assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));
+        response.assert_common_fields();
+    }
+    systemd.find("readiness", |message| message.contains("READY=1"));
+    systemd.find("the status to say so", |message| message.contains("DOCUMENT ROOT MISSING"));
+    let complaints = server.complaints();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(complaints[0].contains("cannot be opened (No such file or directory): make it"), "{complaints:?}");
+    assert_eq!(server.get("/none").status, 503);
+    fs::rename(site.path("sub"), &root).unwrap();
+    let begin = std::time::Instant::now();
+    wait_until("the root", || (0..10).all(|_| server.get("/name").text() == "name"));
+    println!("seen after {} ms", begin.elapsed().as_millis());
+    assert_eq!(server.get("/none").status, 404);
 }

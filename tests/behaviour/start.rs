@@ -27,11 +27,9 @@ fn check(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn a_start_that_fails_says_why_and_what_to_do() {
-    let site = Site::with(&[("file", b"")]);
+    let site = Site::new();
     let root = site.root();
     let root = root.to_str().unwrap();
-    check(&["--port=0", "--root=/no/such/place"], &["/no/such/place", "--root"]);
-    check(&["--port=0", "--root", &format!("{root}/file")], &["/file", "Not a directory", "--root"]);
     check(&["-r", root, "-s", "no.such.host.invalid"], &["no.such.host.invalid", "--host"]);
     check(&["-r", root, "-s", "192.0.2.1"], &["192.0.2.1", "--host"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -116,8 +114,8 @@ fn a_variable_that_is_misspelt_is_named() {
 
 #[test]
 fn a_root_that_the_service_cannot_see_is_explained() {
-    let mut server = Setup::bare(&["--port=0", "--root=/tmp/no/such/place"]).env("INVOCATION_ID", "x").start();
-    assert_eq!(server.exit_status().code(), Some(1));
+    let server = Setup::bare(&["--root=/tmp/no/such/place"]).env("INVOCATION_ID", "x").listen();
+    server.wait_until_ready();
     assert!(server.log().contains("hides /home, /root, /tmp and /var/tmp"), "{}", server.log());
 }
 
@@ -128,16 +126,10 @@ fn printed_address(log: &str) -> std::net::SocketAddr {
 
 #[test]
 fn an_instance_has_a_document_root_of_its_own() {
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(BINARY);
-        for variable in foreign_variables() {
-            command.env_remove(variable);
-        }
-        let output = command.envs(own_user()).env("OTUS_INSTANCE", "no-such-site").args(arguments).output().unwrap();
-        String::from_utf8(output.stderr).unwrap()
+    let check = |arguments: &[&str], root: &str| {
+        let server = Setup::bare(arguments).env("OTUS_INSTANCE", "no-such-site").listen();
+        server.wait_for_log(&format!("The document root {root} cannot be opened"));
     };
-    let text = run(&["--port=0"]);
-    assert!(text.contains("/srv/no-such-site") && text.lines().count() == 1, "{text}");
-    let text = run(&["--port=0", "--root=/no/such/place"]);
-    assert!(text.contains("/no/such/place") && text.lines().count() == 1, "{text}");
+    check(&[], "/srv/no-such-site");
+    check(&["--root=/no/such/place"], "/no/such/place");
 }
