@@ -202,7 +202,7 @@ pub struct Past {
 }
 
 /// Changes with the meaning of the counters: a board of another layout is not read.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 
 /// Slabs before the workers': the layout's and the history.
 const FRONT: usize = 2;
