@@ -1,15 +1,21 @@
 //! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
 
 use std::fmt::{Debug, Write as _};
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::fstat;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, UnixAddr, getpeername, send};
+use nix::sys::stat::{SFlag, fstat};
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Event, Level, Subscriber, dispatcher};
@@ -35,6 +41,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where journald takes events (its own name for it).
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
+/// Where journald reads output (its own name for it).
+const JOURNAL_OUTPUT: &str = "/run/systemd/journal/stdout";
+
 /// Where the access log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
@@ -48,7 +57,7 @@ pub enum Destination {
 pub fn start(debug: bool, json: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let journal = if is_journal(io::stderr()) { journal_for_events() } else { None };
-    let stderr = journal.is_none().then(|| if json { json_lines().boxed() } else { lines() });
+    let stderr = journal.is_none().then(|| if json { json_lines(|| Stderr).boxed() } else { lines() });
     let subscriber = Registry::default().with(level).with(journal.map(Patient)).with(stderr);
     // Fails only where a subscriber is set already, as it may be in a test: then that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -65,14 +74,69 @@ fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> Box<dyn Layer<S> + Send + 
         "message" => write!(Escape(line), "{value:?}"),
         _ => Ok(()),
     });
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+    let lines = fmt::layer().with_writer(|| Stderr).with_target(false).log_internal_errors(false);
     let lines = lines.fmt_fields(message);
     if io::stderr().is_terminal() { lines.boxed() } else { lines.without_time().boxed() }
 }
 
-fn json_lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> + Send + Sync {
+fn json_lines<S, W>(writer: fn() -> W) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: Write + 'static,
+{
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    lines.with_writer(|| PrintableJson(io::stderr())).log_internal_errors(false)
+    lines.with_writer(move || PrintableJson(writer())).log_internal_errors(false)
+}
+
+/// Standard error for whom nobody may keep waiting: a line for which there is no room, since nobody reads, is dropped, and
+/// the next one that there is room for says how many were.
+#[derive(Debug)]
+struct Stderr;
+
+/// Lines that were dropped and not yet told of.
+static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
+
+impl Stderr {
+    /// Writes if that does not wait.
+    fn try_write(bytes: &[u8]) -> bool {
+        static OWN: OnceLock<Option<File>> = OnceLock::new();
+        // As much as a pipe takes as a whole or not at all (pipe(7), PIPE_BUF).
+        bytes.chunks(4096).all(|part| match OWN.get_or_init(Stderr::reopen) {
+            Some(own) => (&*own).write_all(part).is_ok(),
+            None => {
+                let stderr = io::stderr();
+                let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut room, PollTimeout::ZERO) == Ok(1) && (&stderr).write_all(part).is_ok()
+            }
+        })
+    }
+
+    /// A pipe or a terminal, opened anew: that it must not wait is then true of this process and its workers alone, and not
+    /// of everybody who has the same output.
+    fn reopen() -> Option<File> {
+        let kind = SFlag::from_bits_truncate(fstat(io::stderr()).ok()?.st_mode & SFlag::S_IFMT.bits());
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let open = || OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/2").ok();
+        if matches!(kind, SFlag::S_IFIFO | SFlag::S_IFCHR) { open() } else { None }
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let dropped = DROPPED_LINES.swap(0, Relaxed);
+        let is_told = dropped == 0
+            || Stderr::try_write(format!("{dropped} lines of the log were dropped: nobody read them.\n").as_bytes());
+        if !is_told || !Stderr::try_write(bytes) {
+            DROPPED_LINES.fetch_add(u64::from(!is_told) * dropped + 1, Relaxed);
+            // For whoever wants to know: see `is_written`.
+            Errno::EAGAIN.set();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Takes whole lines of JSON and writes them with every character that is not printable as `\uXXXX`. JSON itself only asks
@@ -182,7 +246,7 @@ fn open_for_access(destination: Destination) -> Option<Dispatch> {
             // syslog(3): what a client did wrong is a normal condition that is worth a note.
             Some(Dispatch::new(registry.with(journal(Priority::Notice)?)))
         }
-        Destination::Stderr => Some(Dispatch::new(registry.with(json_lines()))),
+        Destination::Stderr => Some(Dispatch::new(registry.with(json_lines(io::stderr)))),
     }
 }
 
@@ -207,7 +271,11 @@ pub fn failure(failure: &Failure) {
 /// Whether journald reads this output. systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be
 /// inherited by a process whose output has since become something else.
 pub fn is_journal(output: impl AsFd) -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        // systemd before 231 does not set it; journald's end of the stream has a name all the same.
+        let peer = getpeername::<UnixAddr>(output.as_fd().as_raw_fd());
+        return peer.is_ok_and(|peer| peer.path() == Some(Path::new(JOURNAL_OUTPUT)));
+    };
     fstat(output).is_ok_and(|output| stream == format!("{}:{}", output.st_dev, output.st_ino))
 }
 

@@ -16,7 +16,7 @@ use otus_httpd::options::{self, CommandLine, Options, Task};
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::{self, Supervisor};
 use otus_httpd::worker::Plan;
-use otus_httpd::{check, descriptors, handover, log, precompress, sockets};
+use otus_httpd::{check, descriptors, handover, log, precompress, signals, sockets};
 
 /// The server cannot start, or a task is not wholly done.
 const EXIT_FAILURE: u8 = 1;
@@ -25,6 +25,8 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // A reload may be asked for before the server is ready for it. (This fails for no signal that there is.)
+    let _ = signals::block();
     let command_line = match options::read() {
         Ok(command_line) => command_line,
         Err(failure) => {
@@ -34,6 +36,9 @@ fn main() -> ExitCode {
     };
     let options = &command_line.options;
     log::start(options.debug, options.access_destination() == Some(Destination::Stderr));
+    if command_line.check || command_line.task.is_some() {
+        let _ = signals::unblock();
+    }
     if command_line.check {
         return check(&command_line);
     }

@@ -204,6 +204,9 @@ pub struct Past {
 /// Changes with the meaning of the counters: a board of another layout is not read.
 const LAYOUT: u64 = 4;
 
+/// As many workers as there may be, by their option.
+pub const MOST_WORKERS: usize = 1024;
+
 /// Slabs before the workers': the layout's and the history.
 const FRONT: usize = 2;
 
@@ -223,8 +226,10 @@ impl Scoreboard {
     /// Boards that cannot be read are left out: then counting begins anew.
     pub fn take_over(&mut self, boards: Vec<OwnedFd>, has_workers: impl Fn(usize) -> bool) {
         for (index, memory) in boards.into_iter().enumerate() {
-            let counters = sys::map_counters(&memory).unwrap_or_default();
-            let is_known = counters.first().is_some_and(|layout| layout.load(Relaxed) == LAYOUT);
+            let most = (FRONT + MOST_WORKERS) * SLAB;
+            let counters = sys::map_counters(&memory, most).unwrap_or_default();
+            let is_known =
+                counters.len() >= FRONT * SLAB && counters.first().is_some_and(|layout| layout.load(Relaxed) == LAYOUT);
             let slabs = if is_known { counters[SLAB..].chunks_exact(SLAB).map(Slab).collect() } else { Vec::new() };
             if has_workers(index) {
                 self.past.push(Past { memory: Arc::new(memory), slabs });
@@ -270,12 +275,12 @@ impl Scoreboard {
         // In this order: a worker counts what it drops here first, and what it has told here last.
         let dropped = self.total(Counter::LogDropped);
         let untold = self.total(Counter::LogUntold);
-        dropped.saturating_sub(untold + self.total(Counter::LogTold))
+        dropped.saturating_sub(untold.saturating_add(self.total(Counter::LogTold)))
     }
 
     /// How many requests all workers have answered.
     pub fn requests(&self) -> u64 {
-        (REQUESTS..DURATIONS).map(|index| self.sum(index)).sum()
+        (REQUESTS..DURATIONS).map(|index| self.sum(index)).fold(0, u64::wrapping_add)
     }
 
     /// How many there were of one of [`METHODS`] and one of [`CLASSES`], both by their index.

@@ -10,10 +10,35 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
-/// Blocks every signal that the supervisor or a worker listens to. Call it before anything is forked or a thread
-/// started: both inherit it. A terminal's INT goes to all of them, and tells each the same: the server stops.
+/// What the supervisor listens to.
+pub const FOR_SUPERVISOR: [Signal; 9] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGCHLD,
+    // What other servers take for orders: to reopen logs, to upgrade, to add or end a worker. By default each ends or stops
+    // a process.
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
+
+/// What a worker listens to.
+pub const FOR_WORKER: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
+
+/// Blocks every signal that the supervisor listens to, and so keeps it from ending this process. Call it before all else:
+/// one that comes during the start is heard once that is over. Workers and threads inherit it; what a worker does not listen
+/// to has no effect on it. A terminal's INT goes to all of them, and tells each the same: the server stops.
 pub fn block() -> io::Result<()> {
-    set(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]).thread_block()?;
+    set(&FOR_SUPERVISOR).thread_block()?;
+    Ok(())
+}
+
+/// Gives signals their default effects again, for a process that does not serve.
+pub fn unblock() -> io::Result<()> {
+    set(&FOR_SUPERVISOR).thread_unblock()?;
     Ok(())
 }
 

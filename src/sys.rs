@@ -67,18 +67,24 @@ pub fn counters_to_keep(count: usize) -> io::Result<(OwnedFd, &'static [AtomicU6
     // SAFETY: the call has just made this descriptor, and nobody else knows it.
     let memory = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
     ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
-    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
-    let counters = map_counters(&memory)?;
+    // Whoever has the descriptor, as every worker does, can neither take memory from under this mapping nor make the next
+    // image map more than there was.
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))?;
+    let counters = map_counters(&memory, count)?;
     Ok((memory, counters))
 }
 
-/// Maps memory of [`counters_to_keep`], which another image of this process may have made.
-pub fn map_counters(memory: &OwnedFd) -> io::Result<&'static [AtomicU64]> {
+/// Maps memory of [`counters_to_keep`], which another image of this process may have made; of no more than `most` counters,
+/// since an older one let workers make it grow.
+pub fn map_counters(memory: &OwnedFd, most: usize) -> io::Result<&'static [AtomicU64]> {
     let seals = SealFlag::from_bits_retain(fcntl(memory, FcntlArg::F_GET_SEALS)?);
     if !seals.contains(SealFlag::F_SEAL_SHRINK) {
         return Err(Errno::EINVAL.into());
     }
     let count = fstat(memory)?.st_size as usize / size_of::<AtomicU64>();
+    if count > most {
+        return Err(Errno::EFBIG.into());
+    }
     let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new mapping overlaps nothing.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::{limits, media_type};
+use crate::scoreboard;
 
 pub fn rate(text: &str) -> Result<u64, String> {
     count(text, 0, 1_000_000).map(|number| number as u64)
@@ -21,7 +22,7 @@ pub fn port(text: &str) -> Result<u16, String> {
 }
 
 pub fn workers(text: &str) -> Result<usize, String> {
-    count(text, 1, 1024)
+    count(text, 1, scoreboard::MOST_WORKERS)
 }
 
 pub fn threads(text: &str) -> Result<usize, String> {

@@ -1,6 +1,15 @@
 //! The supervisor: keeps the workers alive, tells systemd the truth, reloads, and stops everything in order.
 //!
 //! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
+//!
+//! It waits for nobody else, whatever they do. The calls that could:
+//! - sendto(2) to systemd: never waits, is tried again ([`systemd`]);
+//! - sendmsg(2) to the journal: has a timeout ([`log`](crate::log)), after which the event goes to stderr;
+//! - write(2) to stderr: only as much as there is room for ([`log`](crate::log)), the rest is dropped and counted;
+//! - accept(2), recv(2) and send(2) of callers for metrics: never wait ([`desk`]);
+//! - waitpid(2): WNOHANG; a child's pid is a zombie's at worst until then, so that no signal goes to a stranger;
+//! - read(2) of what a check wrote: after poll(2), and the check has ended ([`reload`]);
+//! - fork(2) and execve(2): as long as the kernel takes. The document root's path is looked at by workers alone.
 
 mod desk;
 mod elders;
@@ -23,7 +32,7 @@ use crate::access::Untold;
 use crate::failure::Failure;
 use crate::handover::Heir;
 use crate::scoreboard::Counter;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::site::RootState;
 use crate::worker::Plan;
 use crate::{catalog, clock, sockets};
@@ -34,6 +43,7 @@ use metrics::Report;
 use reload::Reload;
 pub use reload::program;
 use status::Status;
+use systemd::Systemd;
 use team::Team;
 
 /// How often the supervisor looks at the counters, in milliseconds.
@@ -55,6 +65,9 @@ const DRAIN_GRACE_MS: u64 = 2_000;
 /// process beyond any signal.
 const KILL_GRACE_MS: u64 = 3_000;
 
+/// How long it is not said again that a signal has no effect, in milliseconds.
+const HINT_PAUSE_MS: u64 = 60_000;
+
 /// The shortest time between two reloads for the document root's sake, in milliseconds.
 const ROOT_PAUSE_MS: u64 = 5_000;
 
@@ -70,6 +83,7 @@ pub struct Supervisor {
     status: Status,
     untold: Untold,
     last_line: String,
+    systemd: Systemd,
     watchdog: Option<Duration>,
     is_ready: bool,
     vacancy: Option<usize>,
@@ -84,6 +98,8 @@ pub struct Supervisor {
     is_to_become: bool,
     /// Why the last reload was refused.
     refusal: Option<String>,
+    /// From when on it may be said again that a signal has no effect.
+    next_hint_ms: u64,
     /// When the next reload for the document root's sake may be.
     next_root_reload_ms: u64,
     /// When the workers of images before are ended.
@@ -96,9 +112,8 @@ impl Supervisor {
     pub fn new(plan: Plan, boards: Vec<OwnedFd>, elders: Vec<Heir>) -> Result<Self, Failure> {
         let plan: &'static Plan = Box::leak(Box::new(plan));
         let prepare = || {
-            crate::signals::block()?;
-            let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD];
-            Ok((Signals::listen(&signals)?, Team::new(plan)?))
+            signals::block()?;
+            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Team::new(plan)?))
         };
         let (signals, mut team) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
@@ -116,6 +131,7 @@ impl Supervisor {
             status: Status::new(clock::now_ms()),
             untold: Untold::new(&plan.options),
             last_line: String::new(),
+            systemd: Systemd::default(),
             watchdog: systemd::watchdog(),
             is_ready: false,
             vacancy: None,
@@ -126,6 +142,7 @@ impl Supervisor {
             is_to_reload: false,
             is_to_become: false,
             refusal: None,
+            next_hint_ms: 0,
             next_root_reload_ms: match plan.site.root_state() {
                 RootState::Missing => 0,
                 _ => clock::now_ms() + ROOT_PAUSE_MS,
@@ -152,9 +169,10 @@ impl Supervisor {
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
-            let other = self.team.reap(self.is_stopping());
-            if let Some(verdict) = other.and_then(|end| self.reload.verdict(end)) {
-                self.end_check(verdict);
+            for end in self.team.reap(self.is_stopping()) {
+                if let Some(verdict) = self.reload.verdict(end) {
+                    self.end_check(verdict);
+                }
             }
             if !self.is_stopping() {
                 self.reload();
@@ -214,6 +232,7 @@ impl Supervisor {
         match signal {
             Signal::SIGCHLD => {}
             Signal::SIGHUP => self.is_to_reload = true,
+            Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGTTIN | Signal::SIGTTOU => self.report_ignored(signal),
             _ if self.is_stopping() => {
                 tracing::warn!("Told a second time to stop ({signal}): ending at once.");
                 self.kill_at_ms = Some(clock::now_ms());
@@ -226,8 +245,20 @@ impl Supervisor {
         }
     }
 
+    /// Says what to use instead of a signal that other servers know, once a minute at most.
+    fn report_ignored(&mut self, signal: Signal) {
+        let now_ms = clock::now_ms();
+        if now_ms >= self.next_hint_ms {
+            self.next_hint_ms = now_ms + HINT_PAUSE_MS;
+            tracing::warn!(
+                "{signal} has no effect. HUP reloads and starts a new version (systemctl reload); logs go to the journal and \
+                 need not be reopened; the number of workers is OTUS_WORKERS."
+            );
+        }
+    }
+
     fn stop(&mut self) {
-        systemd::stopping();
+        self.systemd.stopping();
         self.kill_at_ms = Some(drained_by_ms(self.plan.stop_timeout()));
         self.next_tick_ms = 0;
         // Workers of a version before this know TERM alone.
@@ -279,7 +310,7 @@ impl Supervisor {
 
     /// Has the settings checked. Meanwhile, everything goes on.
     fn begin_reload(&mut self) {
-        systemd::reloading();
+        self.systemd.reloading();
         self.refusal = None;
         self.next_tick_ms = 0;
         if let Err(why) = self.reload.begin(clock::now_ms()) {
@@ -312,7 +343,7 @@ impl Supervisor {
         tracing::error!(message_id = catalog::RELOAD_REFUSED, why, "Reload refused; all goes on as it was. {why}");
         self.refusal = Some(why);
         self.next_tick_ms = 0;
-        systemd::ready();
+        self.systemd.ready();
     }
 
     fn report_ready(&mut self) {
@@ -327,7 +358,7 @@ impl Supervisor {
         } else {
             tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
         }
-        systemd::ready();
+        self.systemd.ready();
     }
 
     fn tick(&mut self, now_ms: u64) {
@@ -338,6 +369,7 @@ impl Supervisor {
         if !self.is_stopping() {
             self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
         }
+        self.systemd.tell_again();
         self.tell_status(now_ms);
         self.untold.tell(self.team.board());
         self.feed_watchdog(now_ms);
@@ -349,7 +381,7 @@ impl Supervisor {
         self.reload_for_the_root(now_ms);
         match self.kill_at_ms {
             Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
-            Some(_) => systemd::extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            Some(_) => self.systemd.extend_timeout(Duration::from_millis(4 * TICK_MS)),
             None => {}
         }
     }
@@ -374,8 +406,10 @@ impl Supervisor {
             line += &format!("; reload refused: {why}");
         }
         if line != self.last_line {
-            systemd::status(&line);
-            self.last_line = line;
+            // One that is not taken is told on the next tick, as it is then.
+            if self.systemd.status(&line) {
+                self.last_line = line;
+            }
         }
     }
 
@@ -395,7 +429,7 @@ impl Supervisor {
         let Some(watchdog) = self.watchdog else { return };
         let vacancy = self.team.vacancy(now_ms, (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS));
         if vacancy.is_none() {
-            systemd::alive();
+            self.systemd.alive();
         }
         if vacancy == self.vacancy {
             return;

@@ -1,45 +1,104 @@
 //! What systemd is told (sd_notify(3)). Without systemd, nothing happens.
+//!
+//! Nobody is waited for: a socket that is full, since whoever has it does not read, takes nothing. What has to be told is
+//! told again on a later tick; a status line or a sign of life comes again by itself.
 
+use std::fmt::Write;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Tells systemd; it is not this server's business whether it listens.
-fn tell(states: &[NotifyState]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("systemd does not hear: {error}");
+/// So many messages at most wait to be told: reloading, ready and stopping.
+const MOST_WAITING: usize = 4;
+
+/// What systemd is told, and what it has yet to be told.
+#[derive(Debug, Default)]
+pub struct Systemd {
+    /// In the order in which they are to be told.
+    waiting: Vec<String>,
+}
+
+impl Systemd {
+    /// All workers serve.
+    pub fn ready(&mut self) {
+        self.insist(&[NotifyState::Ready]);
+    }
+
+    /// The server reloads, until it is ready again.
+    pub fn reloading(&mut self) {
+        let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
+        self.insist(&[NotifyState::Reloading, now]);
+    }
+
+    /// The server ends what is in flight and then itself.
+    pub fn stopping(&mut self) {
+        self.insist(&[NotifyState::Stopping]);
+    }
+
+    /// One line for `systemctl status`. Says whether it was taken.
+    pub fn status(&self, line: &str) -> bool {
+        self.waiting.is_empty() && tell(&message(&[NotifyState::Status(line)]))
+    }
+
+    /// The server lives, and so do all its workers.
+    pub fn alive(&self) {
+        tell(&message(&[NotifyState::Watchdog]));
+    }
+
+    /// The server needs up to `time` more to stop.
+    pub fn extend_timeout(&self, time: Duration) {
+        tell(&message(&[NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX))]));
+    }
+
+    /// Tells again what was not taken.
+    pub fn tell_again(&mut self) {
+        while self.waiting.first().is_some_and(|message| tell(message)) {
+            self.waiting.remove(0);
+        }
+    }
+
+    fn insist(&mut self, states: &[NotifyState]) {
+        if self.waiting.len() == MOST_WAITING {
+            self.waiting.remove(0);
+        }
+        self.waiting.push(message(states));
+        self.tell_again();
     }
 }
 
-/// All workers serve.
-pub fn ready() {
-    tell(&[NotifyState::Ready]);
+fn message(states: &[NotifyState]) -> String {
+    states.iter().fold(String::new(), |mut text, state| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{state}");
+        text
+    })
 }
 
-/// The server reloads, until it is ready again.
-pub fn reloading() {
-    let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
-    tell(&[NotifyState::Reloading, now]);
+/// Sends a message. Says whether there is nothing left to do for it: it was taken, or will never be.
+fn tell(message: &str) -> bool {
+    match send(message) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => {
+            tracing::debug!("systemd does not hear: {error}");
+            true
+        }
+    }
 }
 
-/// One line for `systemctl status`.
-pub fn status(line: &str) {
-    tell(&[NotifyState::Status(line)]);
-}
-
-/// The server lives, and so do all its workers.
-pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
-}
-
-/// The server ends what is in flight and then itself.
-pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
-}
-
-/// The server needs up to `time` more to stop.
-pub fn extend_timeout(time: Duration) {
-    tell(&[NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX))]);
+fn send(message: &str) -> io::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(&name)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 /// WatchdogSec= of the unit: how long systemd waits for a sign of life.

@@ -167,22 +167,22 @@ impl Team {
     }
 
     /// Takes note of every worker that has ended. Unless the server is stopping, that was not asked for, and the journal
-    /// says how it came about. Returns the end of another child, if there was one.
-    pub fn reap(&mut self, is_stopping: bool) -> Option<WaitStatus> {
-        let mut other = None;
+    /// says how it came about. Returns the ends of other children: of a check, or, for the first process of a container, of strangers.
+    pub fn reap(&mut self, is_stopping: bool) -> Vec<WaitStatus> {
+        let mut others = Vec::new();
         loop {
             let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return other,
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return others,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
                     tracing::error!("Cannot learn which worker ended ({errno}).");
-                    return other;
+                    return others;
                 }
                 Ok(status) => status,
             };
             let Some(pid) = status.pid().filter(|pid| !self.elders.forget(*pid, &self.board)) else { continue };
             let Some(number) = self.number(pid) else {
-                other = Some(status);
+                others.push(status);
                 continue;
             };
             let now_ms = clock::now_ms();
@@ -225,7 +225,8 @@ impl Team {
     pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
         for (number, post) in self.posts.iter_mut().enumerate() {
             let Some(occupant) = &mut post.occupant else { continue };
-            let (pid, beat_ms) = (occupant.pid, self.board.slab(number).get(Counter::Beat));
+            // A worker that is not itself any more may have written anything there, and nobody is alive in the future.
+            let (pid, beat_ms) = (occupant.pid, self.board.slab(number).get(Counter::Beat).min(now_ms));
             let signal = match occupant.ending_ms.map(|since_ms| (now_ms - since_ms) / ENDING_MS) {
                 None if beat_ms.max(occupant.since_ms).max(begin_ms) + limit_ms >= now_ms => continue,
                 None => {

@@ -19,7 +19,7 @@ use crate::access::Writer;
 use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::site::RootState;
 use crate::{catalog, clock, sys};
 
@@ -38,7 +38,7 @@ const START_PAUSE_MS: u64 = 1_000;
 
 /// Runs the worker until it is told to end and has answered what was in flight.
 pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Result<()> {
-    let signals = Signals::listen(&[Signal::SIGTERM, Signal::SIGINT])?;
+    let signals = Signals::listen(&signals::FOR_WORKER)?;
     let mut writer = worker.access.map(Writer::start).transpose()?;
     if !(0..crew::STAYING).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));

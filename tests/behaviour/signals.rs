@@ -1,0 +1,67 @@
+//! Signals that an admin may send, by habit or too early.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+
+use crate::support::{Server, Setup, Site, wait_until};
+
+fn blocks_hup(process: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+    u64::from_str_radix(blocked.trim(), 16).is_ok_and(|blocked| blocked & 1 != 0)
+}
+
+/// The settings come late: that is how far the start has got.
+#[test]
+fn a_reload_that_comes_before_the_settings_are_read_ends_nothing() {
+    let site = Site::with(&[("a", b"a")]);
+    let settings = site.outside().join("settings");
+    mkfifo(&settings, Mode::S_IRWXU).unwrap();
+    let server = Setup::new(&site, &["--workers=1"]).env("OTUS_SETTINGS", &settings).listen();
+    wait_until("the program", || blocks_hup(server.pid()));
+    server.signal(Signal::SIGHUP);
+    let mut writer = OpenOptions::new().write(true).open(&settings).unwrap();
+    // The next to read are the check of the reload and the new image.
+    fs::write(site.outside().join("file"), "OTUS_CHARSET=utf-8\n").unwrap();
+    fs::rename(site.outside().join("file"), &settings).unwrap();
+    writer.write_all(b"OTUS_CHARSET=utf-8\n").unwrap();
+    drop(writer);
+    server.wait_for_log("Reloaded; ");
+    assert_eq!(server.get("/a").text(), "a");
+}
+
+#[test]
+fn what_other_servers_take_for_orders_has_no_effect_but_a_hint() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::of(&site);
+    server.wait_until_ready();
+    let workers = server.workers();
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGWINCH] {
+        for process in workers.iter().copied().chain([server.pid()]) {
+            kill(process, signal).unwrap();
+        }
+        assert_eq!(server.get("/a").text(), "a");
+    }
+    // Workers keep these to themselves.
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT] {
+        workers.iter().for_each(|worker| kill(*worker, signal).unwrap());
+    }
+    server.wait_for_log("has no effect. HUP reloads");
+    assert_eq!(server.get("/a").text(), "a");
+    assert_eq!(server.workers(), workers);
+    assert_eq!(server.complaints().len(), 1, "{:?}", server.complaints());
+}
+
+#[test]
+fn quit_stops_in_order() {
+    let site = Site::with(&[("a", b"a")]);
+    let mut server = Server::of(&site);
+    assert_eq!(server.get("/a").text(), "a");
+    server.signal(Signal::SIGQUIT);
+    assert_eq!(server.exit_status().code(), Some(0));
+    assert!(server.log().contains("Stopping (SIGQUIT)"), "{}", server.log());
+}

@@ -1,0 +1,73 @@
+//! Nobody reads what the server says: neither systemd nor whoever has its standard error. It goes on all the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use nix::libc::O_NONBLOCK;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::support::{Notifications, Setup, Site, copy_program, wait_until};
+
+/// A FIFO that has a reader, who does not read, and is full.
+fn full_fifo(path: &Path) -> File {
+    mkfifo(path, Mode::S_IRWXU).unwrap();
+    let mut fifo = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
+    fill(&mut fifo);
+    fifo
+}
+
+fn fill(fifo: &mut File) {
+    while fifo.write(&[b'x'; 4096]).is_ok() {}
+}
+
+fn fill_socket(systemd: &Notifications) {
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let error = std::iter::repeat_with(|| socket.send_to(b"x", systemd.path())).find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_supervisor_waits_for_nobody_who_does_not_read() {
+    let site = Site::with(&[("a", b"a")]);
+    let program = site.outside().join("otus-httpd");
+    copy_program(&program);
+    let path = site.outside().join("stderr");
+    let mut stderr = full_fifo(&path);
+    let systemd = Notifications::new();
+    fill_socket(&systemd);
+    let setup = Setup::new(&site, &["--workers=2", "--debug"]).program(&program).env("NOTIFY_SOCKET", systemd.path());
+    let mut server = setup.before(&format!("exec 2>>'{}';", path.display())).listen();
+    wait_until("two workers", || server.workers().len() == 2);
+    assert_eq!(server.get("/a").text(), "a");
+
+    let victim = server.workers()[0];
+    kill(victim, Signal::SIGKILL).unwrap();
+    wait_until("a replacement", || server.workers().len() == 2 && !server.workers().contains(&victim));
+    let old = server.workers();
+    server.signal(Signal::SIGHUP);
+    wait_until("new workers", || {
+        let workers = server.workers();
+        workers.len() == 2 && old.iter().all(|pid| !workers.contains(pid))
+    });
+    assert_eq!(server.get("/a").text(), "a");
+
+    // Once somebody reads, what has to be told is told, and how much was not.
+    systemd.find("readiness", |message| message.lines().any(|line| line == "READY=1"));
+    systemd.find("the status", |message| message.starts_with("STATUS=Serving"));
+    let mut text = Vec::new();
+    wait_until("what was dropped", || {
+        let _ = stderr.read_to_end(&mut text);
+        let _ = server.get("/a");
+        String::from_utf8_lossy(&text).contains(" lines of the log were dropped: nobody read them.")
+    });
+    fill(&mut stderr);
+    fill_socket(&systemd);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_status().code(), Some(0));
+}
