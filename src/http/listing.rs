@@ -3,15 +3,16 @@
 //! Guarantees, whatever bytes the names are made of:
 //!
 //! - a name stands in the page as text, never as markup;
-//! - a link leads to an entry of this directory: it is a path reference (RFC 3986 §4.2) that begins with `./`, so that
-//!   no name is read as a scheme or a host, and has one segment;
+//! - a link leads to an entry of this directory: it is a path reference (RFC 3986 §4.2) of one segment, in which all but
+//!   unreserved characters are encoded, so that no name is read as a scheme or a host, and programs that know neither
+//!   entities nor `./` find it;
 //! - a link names exactly the bytes of the entry, also where they are no UTF-8 and U+FFFD stands in for them.
 
 use std::fmt::Write;
 use std::time::SystemTime;
 
 use super::fields::Fields;
-use super::{quality, target, timestamp};
+use super::{quality, timestamp};
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +27,22 @@ pub struct Entry {
     pub modified: SystemTime,
 }
 
+/// What a directory holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Its entries, in no order.
+    pub entries: Vec<Entry>,
+    /// Whether there are more, which come later in the order.
+    pub is_cut: bool,
+}
+
 /// Whether the client ranks JSON above HTML (RFC 9110 §12.5.1). Where it ranks neither above the other, it is a person.
 pub fn wants_json(fields: Fields) -> bool {
     weight(fields, "application", "json") > weight(fields, "text", "html")
 }
 
 /// The page. `path` is the directory's, decoded, below the root: empty, or with a slash at its end.
-pub fn html(path: &[u8], entries: Vec<Entry>) -> String {
+pub fn html(path: &[u8], listing: Listing) -> String {
     let title = format!("Index of /{}", text(path));
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -42,8 +52,8 @@ pub fn html(path: &[u8], entries: Vec<Entry>) -> String {
     if !path.is_empty() {
         page.push_str("<tr><td><a href=\"../\">Parent directory</a><td><td>\n");
     }
-    for entry in in_order(entries) {
-        let (link, name) = (escaped(&link(&entry)), text(&entry.name));
+    for entry in in_order(listing.entries) {
+        let (link, name) = (link(&entry), text(&entry.name));
         let slash = if entry.is_directory { "/" } else { "" };
         let size = if entry.is_directory { String::new() } else { size(entry.size) };
         let time = timestamp::rfc3339(entry.modified);
@@ -54,15 +64,20 @@ pub fn html(path: &[u8], entries: Vec<Entry>) -> String {
              <td><time datetime=\"{date}T{time}Z\">{date} {time}</time>",
         );
     }
-    page.push_str("</table>\n</html>\n");
+    page.push_str("</table>\n");
+    if listing.is_cut {
+        page.push_str("<p>This list is not complete: the directory holds more.\n");
+    }
+    page.push_str("</html>\n");
     page
 }
 
 /// An array of an object for each entry. `href` is there for every one, so that a program never has to encode a name,
-/// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use.
-pub fn json(entries: Vec<Entry>) -> String {
+/// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use. If there
+/// are more than are listed, the last object is of the type `incomplete`, with the fields of the others.
+pub fn json(listing: Listing) -> String {
     let mut array = String::from("[");
-    for (index, entry) in in_order(entries).iter().enumerate() {
+    for (index, entry) in in_order(listing.entries).iter().enumerate() {
         array.push_str(if index == 0 { "\n" } else { ",\n" });
         let (name, link) = (quoted(&String::from_utf8_lossy(&entry.name)), quoted(&link(entry)));
         let (kind, size) = match entry.is_directory {
@@ -74,6 +89,9 @@ pub fn json(entries: Vec<Entry>) -> String {
             array,
             "{{\"name\":{name},\"href\":{link},\"type\":\"{kind}\",\"size\":{size},\"mtime\":\"{time}\"}}"
         );
+    }
+    if listing.is_cut {
+        array.push_str(",\n{\"name\":\"\",\"href\":\"\",\"type\":\"incomplete\",\"size\":null,\"mtime\":null}");
     }
     array.push_str("\n]\n");
     array
@@ -94,11 +112,14 @@ fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 fn link(entry: &Entry) -> String {
-    let mut link = String::from("./");
-    for (index, part) in entry.name.split(|&byte| byte == b'/').enumerate() {
-        // No file system lets a name hold a slash; if one does, the link still has one segment.
-        link.push_str(if index == 0 { "" } else { "%2F" });
-        target::encode(part, &mut link);
+    let mut link = String::with_capacity(entry.name.len() + 1);
+    for &byte in &entry.name {
+        match byte {
+            // RFC 3986 §2.3.
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => link.push(char::from(byte)),
+            // Writing to a string does not fail.
+            _ => drop(write!(link, "%{byte:02X}")),
+        }
     }
     link.push_str(if entry.is_directory { "/" } else { "" });
     link
@@ -178,6 +199,7 @@ fn weight(fields: Fields, kind: &str, subtype: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::target;
     use std::time::Duration;
 
     fn entry(name: &[u8], is_directory: bool) -> Entry {
@@ -185,44 +207,48 @@ mod tests {
         Entry { name: name.to_vec(), is_directory, size: 1536, modified }
     }
 
+    fn of(entries: Vec<Entry>) -> Listing {
+        Listing { entries, is_cut: false }
+    }
+
     /// A row of the page: link and text of a file with this name.
     fn check(name: &[u8], link: &str, text: &str) {
-        let page = html(b"", vec![entry(name, false)]);
+        let page = html(b"", of(vec![entry(name, false)]));
         let expected = format!("<tr><td><a href=\"{link}\"><bdi>{text}</bdi></a><td>");
         assert!(page.contains(&expected), "{expected}\n{page}");
     }
 
     #[test]
     fn names_are_text_and_links_lead_to_them() {
-        check(b"a.txt", "./a.txt", "a.txt");
-        check(b"a b", "./a%20b", "a b");
-        check("ф".as_bytes(), "./%D1%84", "ф");
-        check(b"50%", "./50%25", "50%");
-        check(b"%41", "./%2541", "%41");
-        check(b"a?b#c", "./a%3Fb%23c", "a?b#c");
+        check(b"a.txt", "a.txt", "a.txt");
+        check(b"a b", "a%20b", "a b");
+        check("ф".as_bytes(), "%D1%84", "ф");
+        check(b"50%", "50%25", "50%");
+        check(b"%41", "%2541", "%41");
+        check(b"a?b#c", "a%3Fb%23c", "a?b#c");
     }
 
     #[test]
     fn hostile_names() {
         check(
             b"<script>alert(1)</script>",
-            "./%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+            "%3Cscript%3Ealert%281%29%3C%2Fscript%3E",
             "&lt;script&gt;alert(1)&lt;/script&gt;",
         );
-        check(b"\" onclick=\"x", "./%22%20onclick=%22x", "&quot; onclick=&quot;x");
-        check(b"'a'", "./&#39;a&#39;", "&#39;a&#39;");
-        check(b"&lt;&amp", "./&amp;lt;&amp;amp", "&amp;lt;&amp;amp");
-        check(b"javascript:alert(1)", "./javascript:alert(1)", "javascript:alert(1)");
-        check(b"a:b", "./a:b", "a:b");
-        check(b"http:", "./http:", "http:");
-        check(b"//evil.example", "./%2F%2Fevil.example", "//evil.example");
-        check(b"../up", "./..%2Fup", "../up");
-        check(b"\\\\evil.example", "./%5C%5Cevil.example", "\\\\evil.example");
-        check(b"a\r\nb\x00\x1b\x7f", "./a%0D%0Ab%00%1B%7F", "a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
-        check(b"\xff\xc0\xaf", "./%FF%C0%AF", "\u{fffd}\u{fffd}\u{fffd}");
-        check("gpj.\u{202e}exe".as_bytes(), "./gpj.%E2%80%AEexe", "gpj.\u{202e}exe");
-        check(b"...", "./...", "...");
-        check(b"</bdi></table>", "./%3C%2Fbdi%3E%3C%2Ftable%3E", "&lt;/bdi&gt;&lt;/table&gt;");
+        check(b"\" onclick=\"x", "%22%20onclick%3D%22x", "&quot; onclick=&quot;x");
+        check(b"'a'", "%27a%27", "&#39;a&#39;");
+        check(b"&lt;&amp", "%26lt%3B%26amp", "&amp;lt;&amp;amp");
+        check(b"javascript:alert(1)", "javascript%3Aalert%281%29", "javascript:alert(1)");
+        check(b"a:b", "a%3Ab", "a:b");
+        check(b"http:", "http%3A", "http:");
+        check(b"//evil.example", "%2F%2Fevil.example", "//evil.example");
+        check(b"../up", "..%2Fup", "../up");
+        check(b"\\\\evil.example", "%5C%5Cevil.example", "\\\\evil.example");
+        check(b"a\r\nb\x00\x1b\x7f", "a%0D%0Ab%00%1B%7F", "a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
+        check(b"\xff\xc0\xaf", "%FF%C0%AF", "\u{fffd}\u{fffd}\u{fffd}");
+        check("gpj.\u{202e}exe".as_bytes(), "gpj.%E2%80%AEexe", "gpj.\u{202e}exe");
+        check(b"...", "...", "...");
+        check(b"</bdi></table>", "%3C%2Fbdi%3E%3C%2Ftable%3E", "&lt;/bdi&gt;&lt;/table&gt;");
     }
 
     #[test]
@@ -232,7 +258,8 @@ mod tests {
             let link = link(&entry(&name, false));
             assert!(link.is_ascii() && !link.bytes().any(|b| b.is_ascii_control() || b == b' '), "{link}");
             let mut path = Vec::new();
-            let found = target::decode(link.trim_start_matches('.'), &mut path);
+            let target = format!("/{link}");
+            let found = target::decode(&target, &mut path);
             assert_eq!(found.unwrap().path, name, "{link}");
         }
     }
@@ -240,23 +267,33 @@ mod tests {
     #[test]
     fn directories_come_first_and_names_in_the_order_of_their_bytes() {
         let names = [(b"b", false), (b"a", false), (b"B", false), (b"z", true), (b"\xff", false), (b"c", true)];
-        let page = html(b"", names.map(|(name, is_directory)| entry(name, is_directory)).to_vec());
+        let page = html(b"", of(names.map(|(name, is_directory)| entry(name, is_directory)).to_vec()));
         let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["./c/", "./z/", "./B", "./a", "./b", "./%FF"]);
+        assert_eq!(links, ["c/", "z/", "B", "a", "b", "%FF"]);
     }
 
     #[test]
     fn a_page_names_its_path_and_leads_to_the_parent_except_at_the_root() {
         let page =
-            html(b"a/<b>\xff/", vec![entry(b".", true), entry(b"..", true), entry(b"", true), entry(b"d", true)]);
+            html(b"a/<b>\xff/", of(vec![entry(b".", true), entry(b"..", true), entry(b"", true), entry(b"d", true)]));
         assert!(page.contains("<title>Index of /a/&lt;b&gt;\u{fffd}/</title>"), "{page}");
         assert!(page.contains("<a href=\"../\">"));
         assert_eq!(page.matches("<tr><td>").count(), 2);
-        let row = "<tr><td><a href=\"./d/\"><bdi>d</bdi>/</a><td>\
+        let row = "<tr><td><a href=\"d/\"><bdi>d</bdi>/</a><td>\
                    <td><time datetime=\"1994-11-06T08:49Z\">1994-11-06 08:49</time>\n";
         assert!(page.contains(row), "{page}");
-        let root = html(b"", vec![]);
+        let root = html(b"", of(vec![]));
         assert!(root.contains("<title>Index of /</title>") && !root.contains("href"), "{root}");
+    }
+
+    #[test]
+    fn one_that_is_cut_says_so() {
+        let cut = || Listing { entries: vec![entry(b"a", false)], is_cut: true };
+        assert!(html(b"", cut()).contains("This list is not complete"));
+        assert!(!html(b"", of(vec![])).contains("not complete"));
+        let array = json(cut());
+        let last = "},\n{\"name\":\"\",\"href\":\"\",\"type\":\"incomplete\",\"size\":null,\"mtime\":null}\n]\n";
+        assert!(array.ends_with(last), "{array}");
     }
 
     #[test]
@@ -270,17 +307,17 @@ mod tests {
         assert_eq!(rounded((1 << 20) - 1), "1023 KiB");
         assert_eq!(rounded(1 << 20), "1.0 MiB");
         assert_eq!(rounded(u64::MAX), "15 EiB");
-        assert!(html(b"", vec![entry(b"a", false)]).contains("<td><span title=\"1536 B\">1.5 KiB</span><td>"));
+        assert!(html(b"", of(vec![entry(b"a", false)])).contains("<td><span title=\"1536 B\">1.5 KiB</span><td>"));
     }
 
     #[test]
     fn json_of_entries() {
-        assert_eq!(json(vec![]), "[\n]\n");
+        assert_eq!(json(of(vec![])), "[\n]\n");
         assert_eq!(
-            json(vec![entry(b"a\"\\\n\x7f\xff", false), entry("ф:<".as_bytes(), true), entry(b"..", true)]),
-            "[\n{\"name\":\"ф:<\",\"href\":\"./%D1%84:%3C/\",\"type\":\"directory\",\"size\":null,\
+            json(of(vec![entry(b"a\"\\\n\x7f\xff", false), entry("ф:<".as_bytes(), true), entry(b"..", true)])),
+            "[\n{\"name\":\"ф:<\",\"href\":\"%D1%84%3A%3C/\",\"type\":\"directory\",\"size\":null,\
              \"mtime\":\"1994-11-06T08:49:37Z\"},\n\
-             {\"name\":\"a\\\"\\\\\\u000a\x7f\u{fffd}\",\"href\":\"./a%22%5C%0A%7F%FF\",\"type\":\"file\",\"size\":1536,\
+             {\"name\":\"a\\\"\\\\\\u000a\x7f\u{fffd}\",\"href\":\"a%22%5C%0A%7F%FF\",\"type\":\"file\",\"size\":1536,\
              \"mtime\":\"1994-11-06T08:49:37Z\"}\n]\n"
         );
     }

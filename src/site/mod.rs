@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use crate::clock;
 use crate::failure::{self, Failure};
 use crate::http::coding::{Acceptable, Coding};
-use crate::http::listing::Entry;
+use crate::http::listing::Listing;
 use crate::http::media_type::Types;
 use crate::http::{Refusal, Representation, Status, Target, media_type};
 use crate::options::Options;
@@ -114,7 +114,7 @@ pub enum Found {
     /// A directory that was asked for without its slash.
     Directory,
     /// A directory without an index, and what it holds.
-    Listing(Vec<Entry>),
+    Listing(Listing),
 }
 
 impl Site {
@@ -280,7 +280,7 @@ impl Site {
     ) -> Result<Found, Refusal> {
         let original = match self.fetch(tree, path, asked, |file, now| self.describe(path, file, now)) {
             Err(Refusal::NotFound) if self.listing && target.is_directory() => {
-                return directory::entries(&tree.root, target.path, self.dotfiles).map(Found::Listing);
+                return directory::listing(&tree.root, target.path, self.dotfiles).map(Found::Listing);
             }
             result => result?,
         };

@@ -1,7 +1,7 @@
 //! Listings of directories.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::{Client, Response, Server, Site};
 
@@ -41,7 +41,7 @@ fn a_page_shows_what_would_be_served_and_nothing_else() {
     let page = response.text();
     assert!(page.contains("&lt;b&gt;&amp;") && !page.contains("<b>"), "{page}");
     assert!(
-        page.contains("href=\"./sub/\"") && page.contains("href=\"./stays/\"") && page.contains("href=\"./a%20b\""),
+        page.contains("href=\"sub/\"") && page.contains("href=\"stays/\"") && page.contains("href=\"a%20b\""),
         "{page}"
     );
     for hidden in [".hidden", "leaves", "dangling", "secret"] {
@@ -51,7 +51,7 @@ fn a_page_shows_what_would_be_served_and_nothing_else() {
     assert_eq!(client.get("/indexed/").text(), "index");
     assert_eq!(client.get("/none/").status, 404);
     assert_eq!(client.get("/dir/a%20b/").status, 404);
-    assert!(client.get("/").text().contains("href=\"./dir/\""));
+    assert!(client.get("/").text().contains("href=\"dir/\""));
 }
 
 #[test]
@@ -67,4 +67,76 @@ fn programs_get_json() {
     let head = client.send("HEAD /dir/ HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n").head();
     assert_eq!(head.content_length(), text.len());
     assert_eq!(client.get("/dir/sub/file").status, 200);
+}
+
+/// What programs read that decode no entities, split at every colon, or know no `./`.
+#[test]
+fn links_are_what_every_program_reads() {
+    let site = Site::with(&[("a&b", b""), ("quo'te.txt", b""), ("a:b", b""), ("x;y+z=1", b""), ("sub/f", b"")]);
+    let server = Server::with(&site, &["--listing"]);
+    let mut client = server.connect();
+    let page = client.get("/").text();
+    for link in ["a%26b", "quo%27te.txt", "a%3Ab", "x%3By%2Bz%3D1", "sub/"] {
+        assert!(page.contains(&format!("href=\"{link}\"")), "{link} in {page}");
+        assert!(matches!(client.get(&format!("/{link}")).status, 200), "{link}");
+    }
+}
+
+#[test]
+fn a_listing_that_is_cut_says_so_and_misses_the_last_names() {
+    let site = Site::new();
+    // In an order that is not that of the names.
+    for number in (0..10_050).rev() {
+        site.write(format!("many/f{:05}", number * 7919 % 10_050), b"");
+    }
+    fs::create_dir(site.path("many/zz")).unwrap();
+    let server = Server::with(&site, &["--listing"]);
+    let mut client = server.connect();
+    let page = ask(&mut client, "/many/", "text/html").text();
+    assert!(page.contains("This list is not complete"));
+    let array = ask(&mut client, "/many/", "application/json").text();
+    let last = ",\n{\"name\":\"\",\"href\":\"\",\"type\":\"incomplete\",\"size\":null,\"mtime\":null}\n]\n";
+    assert!(array.ends_with(last), "{}", &array[array.len() - 200..]);
+    for text in [&page, &array] {
+        assert!(text.contains("zz/\"") && text.contains("f00000\"") && text.contains("f09998\""));
+        assert!(!text.contains("f09999\"") && !text.contains("f10049\""));
+    }
+    for number in 9_000..10_050 {
+        fs::remove_file(site.path(format!("many/f{number:05}"))).unwrap();
+    }
+    assert!(!ask(&mut client, "/many/", "text/html").text().contains("not complete"));
+    assert!(!ask(&mut client, "/many/", "application/json").text().contains("incomplete"));
+}
+
+#[test]
+fn what_may_be_passed_through_is_listed_if_it_has_a_page() {
+    let site = Site::with(&[("xonly/index.html", b"index"), ("closed/f", b""), ("bare/f", b""), ("secret", b"")]);
+    for (name, mode) in [("xonly", 0o711), ("bare", 0o711), ("closed", 0o700), ("secret", 0o600)] {
+        fs::set_permissions(site.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    for directory in [site.outside().to_path_buf(), site.root()] {
+        fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
+    }
+    // Root may read everything.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let server = Server::with(&site, &["--listing", "--user=nobody"]);
+    let page = server.get("/").text();
+    assert!(page.contains("href=\"xonly/\""), "{page}");
+    for hidden in ["bare", "closed", "secret"] {
+        assert!(!page.contains(hidden), "{hidden} in {page}");
+    }
+}
+
+/// Links that lead nowhere cost a look each, and there is an end to that.
+#[test]
+fn what_is_looked_at_is_bounded() {
+    let site = Site::with(&[("many/z", b"z")]);
+    for number in 0..30_000 {
+        symlink("nothing", site.path(format!("many/{number:05}"))).unwrap();
+    }
+    let server = Server::with(&site, &["--listing"]);
+    let page = server.get("/many/").text();
+    assert!(page.contains("This list is not complete") && !page.contains("href=\"z\""), "{page}");
 }
