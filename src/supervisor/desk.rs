@@ -13,8 +13,11 @@ use crate::http::{Limits, request};
 use crate::sockets::{Role, Socket};
 use crate::sys;
 
-/// Callers at a time; further ones wait in the listen queue.
+/// Callers that are waited for. For a further one, whoever has been silent longest has to leave.
 const MOST_CALLERS: usize = 16;
+
+/// The most callers that are accepted before everything else is looked after.
+const MOST_ACCEPTED: usize = 64;
 
 /// From being accepted to having left, in milliseconds; it is looked at once a second.
 const PATIENCE_MS: u64 = 5_000;
@@ -80,7 +83,7 @@ impl Desk {
         if report.ready > 0 && std::mem::take(&mut self.is_new) {
             self.closed_until_ms = now_ms;
         }
-        self.accept(now_ms);
+        self.accept(report, now_ms);
         let date = &mut self.date;
         self.callers.retain_mut(|caller| caller.until_ms > now_ms && caller.go_on(report, date));
     }
@@ -111,16 +114,19 @@ impl Desk {
     }
 
     fn is_open(&self, now_ms: u64) -> bool {
-        self.callers.len() < MOST_CALLERS && now_ms >= self.closed_until_ms
+        now_ms >= self.closed_until_ms
     }
 
-    fn accept(&mut self, now_ms: u64) {
+    fn accept(&mut self, report: &Report, now_ms: u64) {
         for index in 0..self.sockets.len() {
-            while self.is_open(now_ms) {
+            for _ in 0..MOST_ACCEPTED {
+                if !self.is_open(now_ms) {
+                    return;
+                }
                 match sys::accept(self.sockets[index]) {
                     Ok((socket, _)) => {
                         self.accepted += 1;
-                        self.callers.push(Caller::new(socket, now_ms + PATIENCE_MS));
+                        self.welcome(Caller::new(socket, now_ms + PATIENCE_MS), report);
                     }
                     // Nobody is there, or whoever was there has left.
                     Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
@@ -131,6 +137,21 @@ impl Desk {
                 }
             }
         }
+    }
+}
+
+impl Desk {
+    /// Answers a caller whose question is there already; others are waited for, the latest of them.
+    fn welcome(&mut self, mut caller: Caller, report: &Report) {
+        if !caller.go_on(report, &mut self.date) {
+            return;
+        }
+        if self.callers.len() == MOST_CALLERS {
+            // They stand in the order in which they came.
+            let silent = self.callers.iter().position(|caller| caller.answer.is_empty());
+            self.callers.remove(silent.unwrap_or(0));
+        }
+        self.callers.push(caller);
     }
 }
 

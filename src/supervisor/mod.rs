@@ -270,7 +270,7 @@ impl Supervisor {
     /// socket, and so starts the server again.
     fn leave_when_idle(&mut self, now_ms: u64) {
         let (team, desk) = (&self.team, &self.desk);
-        let visits = team.board().total(Counter::Accepted) + desk.accepted();
+        let visits = team.board().total(Counter::Accepted).wrapping_add(desk.accepted());
         let is_whole = self.is_ready && team.ready() == team.size();
         let is_anybody_there = !is_whole || desk.is_busy() || team.board().total(Counter::Connections) > 0;
         if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.is_stopping() {

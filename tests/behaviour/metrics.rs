@@ -1,6 +1,7 @@
 //! The socket named "metrics": counters and health, and nothing else.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
@@ -233,6 +234,25 @@ fn each_socket_has_its_own_and_nothing_of_the_other() {
     }
     // A visitor's request counts, one for metrics does not.
     assert_eq!(watched.settled().sum("otus_http_requests_total"), 2.0);
+}
+
+/// Whoever says nothing keeps nobody out.
+#[test]
+fn silent_callers_do_not_delay_health() {
+    let watched = start(&Site::new(), &[]);
+    watched.server.wait_until_ready();
+    let silent: Vec<Client> = (0..200).map(|_| Client::connect(watched.metrics)).collect();
+    let begin = Instant::now();
+    for _ in 0..10 {
+        let response = watched.ask("/health");
+        assert_eq!((response.status, response.text()), (200, "ready\n".into()));
+    }
+    assert!(
+        begin.elapsed() < Duration::from_millis(2_500),
+        "half of what one silent caller is waited for: {:?}",
+        begin.elapsed()
+    );
+    drop(silent);
 }
 
 #[test]
