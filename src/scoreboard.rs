@@ -164,7 +164,8 @@ impl Slab {
     /// Counts as dropped what a worker that has ended has not accounted for.
     pub fn settle_log(&self) {
         use Counter::{LogDropped, LogDue, LogSummed, LogWritten};
-        let accounted: u64 = [LogWritten, LogSummed, LogDropped].map(|counter| self.get(counter)).iter().sum();
+        let accounted = [LogWritten, LogSummed, LogDropped].map(|counter| self.get(counter));
+        let accounted = accounted.into_iter().fold(0, u64::saturating_add);
         self.add(LogDropped, self.get(LogDue).saturating_sub(accounted));
     }
 
