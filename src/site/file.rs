@@ -2,15 +2,22 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc::nlink_t;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
+
+/// How often, and after which pause, a file is looked at again whose time has moved while its size has not: whoever appends
+/// to it moves the time first.
+const APPEND_LOOKS: u32 = 10;
+const APPEND_PAUSE: Duration = Duration::from_millis(1);
 
 /// What tells one state of one file from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +30,47 @@ pub struct Identity {
     pub mtime_ns: i128,
     /// Change time in nanoseconds since the epoch: moves with every write and cannot be set back.
     pub ctime_ns: i128,
+    /// How many names it has.
+    links: nlink_t,
+    mode: u32,
+    owner: (u32, u32),
 }
 
-/// What else moves a file's change time, besides a write: its links, permissions and owner.
-type Attributes = (u64, u32, u32, u32);
+/// What became of a file that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Nothing.
+    None,
+    /// Its names, its permissions or its owner, but not its content.
+    Outside,
+    /// It grew. What was there before is still there, unless a longer file was written into it and it was cut to nothing
+    /// in between, between two looks: that cannot be told from bytes that were appended.
+    Grown,
+    /// Its change time alone moved: its content, with its time set back, or something else that leaves no trace.
+    Unclear,
+    /// Its content.
+    Content,
+}
 
-fn attributes(stat: &FileStat) -> Attributes {
-    (stat.st_nlink, stat.st_mode, stat.st_uid, stat.st_gid)
+impl Identity {
+    /// What was done to the file since it was in this state, if it is in the state `now`.
+    ///
+    /// A write moves the modification time. That can be set back (touch -r), the change time cannot; but the latter moves
+    /// with names, permissions and owner as well, and then one of these differs, which explains it.
+    fn change(&self, now: &Identity) -> Change {
+        let outside = |state: &Identity| (state.links, state.mode, state.owner);
+        match now {
+            now if now.size > self.size => Change::Grown,
+            now if (now.size, now.mtime_ns) != (self.size, self.mtime_ns) => Change::Content,
+            now if now.ctime_ns == self.ctime_ns => Change::None,
+            now if outside(now) != outside(self) => Change::Outside,
+            _ => Change::Unclear,
+        }
+    }
+
+    fn is_same_file(&self, other: &Identity) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
 }
 
 impl From<&FileStat> for Identity {
@@ -41,6 +82,9 @@ impl From<&FileStat> for Identity {
             size: stat.st_size.unsigned_abs(),
             mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
             ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+            links: stat.st_nlink,
+            mode: stat.st_mode,
+            owner: (stat.st_uid, stat.st_gid),
         }
     }
 }
@@ -53,10 +97,9 @@ pub struct File {
     root: Root,
     path: CString,
     identity: Identity,
-    attributes: Attributes,
-    /// The largest size that it was seen to have.
-    largest: AtomicU64,
     is_directory: bool,
+    /// Its state when it was looked at last: what was done to it is told from that, step by step.
+    seen: Mutex<Identity>,
 }
 
 impl File {
@@ -70,9 +113,9 @@ impl File {
             SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),
             _ => return Err(Refusal::NotAFile),
         };
-        let (identity, attributes) = (Identity::from(&stat), attributes(&stat));
-        let largest = AtomicU64::new(identity.size);
-        Ok(File { fd, root: root.clone(), path: path.into(), identity, attributes, largest, is_directory })
+        let identity = Identity::from(&stat);
+        let seen = Mutex::new(identity);
+        Ok(File { fd, root: root.clone(), path: path.into(), identity, is_directory, seen })
     }
 
     /// Where it was found beneath the root, for the log.
@@ -80,28 +123,36 @@ impl File {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Whether the bytes that it had when it was opened are still in it, as far as that can be seen.
-    ///
-    /// A file that has only grown, and was never seen smaller than before, was appended to: its bytes stay. Two looks cannot
-    /// tell that from a longer file that is written over it and truncated to less in between. At the same size, another
-    /// modification time is a write; so is another change time if nothing else explains it: the modification time was set
-    /// back.
+    /// Whether the bytes that it had when it was opened are still there, as far as can be told.
     pub fn is_unchanged(&self) -> Result<bool, Refusal> {
-        let stat = fstat(&self.fd).map_err(refuse_open)?;
-        let now = Identity::from(&stat);
-        if now.size < self.largest.fetch_max(now.size, Relaxed) || now.size < self.identity.size {
-            return Ok(false);
+        // Locked before it is looked at, so that no older look comes after a newer one.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = 0;
+        loop {
+            let now = Identity::from(&fstat(&self.fd).map_err(refuse_open)?);
+            match seen.change(&now) {
+                // While something is appended, the time moves first and the size follows.
+                Change::Content if now.size == seen.size && looks < APPEND_LOOKS => {
+                    looks += 1;
+                    std::thread::sleep(APPEND_PAUSE);
+                    continue;
+                }
+                Change::Content => return Ok(false),
+                Change::Unclear if self.is_at_its_path(&now)? => return Ok(false),
+                Change::None | Change::Outside | Change::Grown | Change::Unclear => {}
+            }
+            *seen = now;
+            return Ok(true);
         }
-        let is_same = (now.size, now.mtime_ns) == (self.identity.size, self.identity.mtime_ns);
-        Ok(now.size > self.identity.size
-            || is_same && (now.ctime_ns == self.identity.ctime_ns || self.is_set_otherwise(&stat)))
     }
 
-    /// Whether another cause than a write has moved the change time: a link, new permissions, or a path that now leads
-    /// elsewhere, as after a rename.
-    fn is_set_otherwise(&self, now: &FileStat) -> bool {
-        let is_there = |there: FileStat| (there.st_dev, there.st_ino) == (now.st_dev, now.st_ino);
-        attributes(now) != self.attributes || !self.root.stat(&self.path).is_ok_and(is_there)
+    /// Whether its path still leads to it. Else it was moved away, which moves its change time and nothing else.
+    fn is_at_its_path(&self, now: &Identity) -> Result<bool, Refusal> {
+        match self.root.stat(&self.path) {
+            Ok(there) => Ok(Identity::from(&there).is_same_file(now)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
+            Err(errno) => Err(refuse_open(errno)),
+        }
     }
 
     /// Whether it is a directory.
@@ -127,11 +178,11 @@ impl File {
         bytes.resize(begin + self.identity.size as usize, 0);
         self.read_at(&mut bytes[begin..], 0)?;
         // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
-        if !self.is_unchanged()? {
-            return Err(Refusal::Changed);
-        }
         let now = fstat(&self.fd).map_err(refuse_open)?;
-        Ok(Identity::from(&now) == self.identity)
+        if Identity::from(&now) == self.identity {
+            return Ok(true);
+        }
+        if self.is_unchanged()? { Ok(false) } else { Err(Refusal::Changed) }
     }
 
     /// Reads the byte at `offset`: a disk that fails is noticed before anything is said of the file.

@@ -35,7 +35,7 @@ impl Variants {
         if let Some(seen) = known.filter(|seen| now_ms < seen.looked_ms + TRUST_MS) {
             return seen;
         }
-        let is_there = |coding: &Coding| root.stat(&self::path(path, *coding)).is_ok();
+        let is_there = |coding: &Coding| root.stat(&self::path(path, *coding)).is_ok_and(|stat| stat.st_size > 0);
         let codings = Coding::BY_SIZE.into_iter().filter(|coding| *coding != Coding::Identity).filter(is_there);
         let seen = Seen { codings: codings.fold(0, |codings, coding| codings | bit(coding)), looked_ms: now_ms };
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);

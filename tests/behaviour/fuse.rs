@@ -33,6 +33,23 @@ pub enum Fault {
     Hang,
 }
 
+/// What is said of a file besides its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// Bytes that it has grown by.
+    pub growth: u64,
+    pub mtime_s: u64,
+    pub ctime_s: u64,
+    pub mode: u32,
+    pub links: u32,
+}
+
+impl Metadata {
+    /// Long ago, so that what can be kept in memory is kept.
+    pub const OLD: Metadata =
+        Metadata { growth: 0, mtime_s: 784_111_777, ctime_s: 784_111_777, mode: 0o100_644, links: 1 };
+}
+
 /// A file system; unmounted when dropped, whatever waits for it.
 pub struct Disk {
     path: PathBuf,
@@ -75,6 +92,13 @@ impl Disk {
         file.fault = Some((call, fault));
     }
 
+    /// Gives the file `name` other metadata; its content stays.
+    pub fn alter(&self, name: &str, metadata: Metadata) {
+        let mut shelf = hold(&self.shelf);
+        let file = shelf.files.iter_mut().find(|file| file.name == name.as_bytes()).expect("a file of this disk");
+        file.metadata = metadata;
+    }
+
     /// How many calls hang.
     pub fn waiting(&self) -> usize {
         hold(&self.shelf).waiting.len()
@@ -107,6 +131,7 @@ struct Shelf {
 struct Node {
     name: Vec<u8>,
     content: Vec<u8>,
+    metadata: Metadata,
     fault: Option<(Call, Fault)>,
 }
 
@@ -230,7 +255,7 @@ impl Shelf {
 
 impl Node {
     fn new(name: &str, content: &[u8]) -> Self {
-        Node { name: name.into(), content: content.into(), fault: None }
+        Node { name: name.into(), content: content.into(), metadata: Metadata::OLD, fault: None }
     }
 
     fn fault(&self, request: &Request) -> Option<Fault> {
@@ -252,12 +277,11 @@ fn init() -> Vec<u8> {
 }
 
 fn attributes(node: u64, file: Option<&Node>) -> Vec<u8> {
-    let size = file.map_or(0, |file| file.content.len() as u64);
-    let mode = if file.is_some() { 0o100_644 } else { 0o040_755 };
-    // Long ago, so that what can be kept in memory is kept.
-    let time_s = 784_111_777;
-    let wide = numbers(&[node, size, size.div_ceil(512), time_s, time_s, time_s]);
-    let narrow = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0u32];
+    let metadata = file.map_or(Metadata { mode: 0o040_755, ..Metadata::OLD }, |file| file.metadata);
+    let size = file.map_or(0, |file| file.content.len() as u64 + metadata.growth);
+    let Metadata { mtime_s, ctime_s, mode, links, .. } = metadata;
+    let wide = numbers(&[node, size, size.div_ceil(512), mtime_s, mtime_s, ctime_s]);
+    let narrow = [0, 0, 0, mode, links, 0, 0, 0, 4096, 0u32];
     [wide, narrow.map(u32::to_ne_bytes).concat()].concat()
 }
 

@@ -346,7 +346,8 @@ fn downloads_that_the_disk_stops_leave_threads_to_others() {
         for client in &mut clients {
             scope.spawn(|| {
                 client.0.read_exact(&mut vec![0; LARGE]).unwrap();
-                assert_eq!(client.get("/a").text(), "a");
+                // All of them are one client, which has its share of threads as long as the others are slow.
+                wait_until("the connection to go on", || client.get("/a").text() == "a");
             });
         }
         wait_until("the disk to hang", || disk.waiting() > 0);

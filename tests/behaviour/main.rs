@@ -9,6 +9,7 @@ mod activation;
 mod answer;
 mod blocked_disk;
 mod capacity;
+mod changing;
 mod check;
 mod check_unit;
 mod codings;
