@@ -102,6 +102,14 @@ pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Puts /dev/null in the place of what a descriptor of this process is for, for good. Other processes keep theirs.
+pub fn blank(descriptor: &impl AsFd) -> io::Result<()> {
+    let null = fs::File::open("/dev/null")?;
+    // SAFETY: the number is that of an open descriptor, and stays one, for whoever owns it.
+    let result = unsafe { libc::dup3(null.as_raw_fd(), descriptor.as_fd().as_raw_fd(), libc::O_CLOEXEC) };
+    Ok(Errno::result(result).map(drop)?)
+}
+
 /// Accepts one connection, non-blocking and closed on exec, and says whose it is.
 pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStorage>)> {
     let listener = listener.as_fd().as_raw_fd();

@@ -111,6 +111,10 @@ impl Desk {
     /// Closes what a worker has inherited and has no part in.
     pub fn forget(&mut self) {
         self.callers.clear();
+        for socket in self.sockets.drain(..) {
+            // A worker that is not itself any more could answer here. One that keeps it does no harm yet.
+            let _ = sys::blank(socket);
+        }
     }
 
     fn is_open(&self, now_ms: u64) -> bool {

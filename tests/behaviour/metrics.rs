@@ -236,6 +236,26 @@ fn each_socket_has_its_own_and_nothing_of_the_other() {
     assert_eq!(watched.settled().sum("otus_http_requests_total"), 2.0);
 }
 
+/// Nobody but the supervisor can answer for the server.
+#[test]
+fn workers_do_not_have_the_socket() {
+    let watched = start(&Site::new(), &[]);
+    watched.server.wait_until_ready();
+    let sockets = |process| {
+        let entries = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let targets = entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).collect::<Vec<_>>()
+    };
+    let port = format!(":{:04X}", watched.metrics.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().find(|row| row.contains(&port) && row.contains(" 0A ")).unwrap();
+    let listener = std::path::PathBuf::from(format!("socket:[{}]", row.split_whitespace().nth(9).unwrap()));
+    assert!(sockets(watched.server.pid()).contains(&listener));
+    for worker in watched.server.workers() {
+        assert!(!sockets(worker).contains(&listener), "{worker}");
+    }
+}
+
 /// Whoever says nothing keeps nobody out.
 #[test]
 fn silent_callers_do_not_delay_health() {
