@@ -62,7 +62,7 @@ impl Clients {
         count.fetch_add(1, SeqCst);
         // Dropped, and so counted off again, if it is one too many.
         let seat = Seat(count);
-        let connections: u64 = self.tables.iter().map(|table| table[place].load(SeqCst)).sum();
+        let connections: u64 = self.tables.iter().map(|table| table[place].load(SeqCst)).fold(0, u64::saturating_add);
         (connections <= self.most).then_some(seat)
     }
 

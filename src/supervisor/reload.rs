@@ -15,7 +15,7 @@ use crate::service;
 const CHECK_MS: u64 = 20_000;
 
 /// As much is said of what is wrong with the settings, in bytes.
-const REASON_BYTES: u64 = 1_000;
+const REASON_BYTES: usize = 1_000;
 
 /// What this process is an image of, and a reload executes: as it was named if that is a path, so that a link to the present
 /// version stays one.
@@ -82,11 +82,13 @@ impl Reload {
 /// What a check that has ended wrote.
 fn reason(mut check: Child) -> String {
     let mut text = String::new();
-    if let Some(errors) = check.stderr.take() {
-        // Nobody writes any more; whatever might have inherited the pipe is not waited for.
+    if let Some(mut errors) = check.stderr.take() {
+        // The check writes no more; whoever might have inherited the pipe is not waited for: what is there is read at once.
         let mut ready = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
-            let _ = errors.take(REASON_BYTES).read_to_string(&mut text);
+            let mut bytes = [0; REASON_BYTES];
+            let length = errors.read(&mut bytes).unwrap_or(0);
+            text = String::from_utf8_lossy(&bytes[..length]).into_owned();
         }
     }
     // Warnings are not what it failed for.

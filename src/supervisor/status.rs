@@ -48,7 +48,8 @@ impl Status {
         let (then, before) = self.samples[0];
         // A few milliseconds after the start say nothing about a second.
         let seconds = (now_ms - then).max(1_000) as f64 / 1_000.0;
-        (requests - before) as f64 / seconds
+        // A worker that is not itself any more may make the sum fall.
+        requests.saturating_sub(before) as f64 / seconds
     }
 }
 
@@ -65,5 +66,6 @@ mod tests {
         assert_eq!(status.rate(5_000, 100), 20.0);
         assert_eq!(status.rate(10_000, 100), 10.0);
         assert_eq!(status.rate(11_000, 100), 0.0);
+        assert_eq!(status.rate(12_000, 3), 0.0);
     }
 }

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use crate::fuse::{Call, Disk, Fault, Metadata};
 use crate::support::{Client, Server, Site, get, wait_until};
 
-/// More than what may be on its way to a client that does not read.
+/// Much more than what is on its way to a client that does not read.
 const SIZE: usize = 40_000_000;
 
 /// Bytes that are read before something is done to the file: the server has looked at it since it began.
@@ -31,6 +33,8 @@ impl Download {
         File::open(site.path("f")).unwrap().set_modified(time).unwrap();
         let server = Server::with(&site, &["--workers=1"]);
         let mut client = server.connect();
+        // What the client has taken is then what the server has sent, all but a little: buffers grow to 33 MB on some machines.
+        setsockopt(&client.0, sockopt::RcvBuf, &65_536).unwrap();
         assert_eq!(client.send(get("/f")).head().content_length(), SIZE);
         let mut download = Download { site, server, client };
         download.take(FIRST);
