@@ -40,7 +40,8 @@
 //!    panic in a request thread costs that one connection.
 //! 8. An answer is never mixed from two versions of a file: length, validators and content come from one inode, which is
 //!    looked at again before each part that is sent later. A file that only grows was appended to, and its answer goes on.
-//!    The exception: a file that is overwritten with more bytes and truncated again between two looks.
+//!    Two exceptions, both between two looks: a file that is overwritten with more bytes and truncated again, and one that
+//!    is overwritten, has its time set back, and is linked, renamed or given other permissions.
 //! 9. `http` does no I/O and asks neither clock nor environment.
 //!
 //! # Choices that a reader may wonder about
