@@ -114,7 +114,7 @@ impl Stderr {
     /// A pipe or a terminal, opened anew: that it must not wait is then true of this process and its workers alone, and not
     /// of everybody who has the same output.
     fn reopen() -> Option<File> {
-        let kind = SFlag::from_bits_truncate(fstat(io::stderr()).ok()?.st_mode & SFlag::S_IFMT.bits());
+        let kind = sys::file_type(&fstat(io::stderr()).ok()?);
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let open = || OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/2").ok();
         if matches!(kind, SFlag::S_IFIFO | SFlag::S_IFCHR) { open() } else { None }

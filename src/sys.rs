@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, ftruncate};
 
 /// The exit status of a child whose code panicked.
@@ -92,6 +92,11 @@ pub fn map_counters(memory: &OwnedFd, most: usize) -> io::Result<&'static [Atomi
     // SAFETY: the mapping is page-aligned, as long as `count` atomics, for which every bit pattern is a value, and stays so:
     // the memory cannot shrink, which was seen above, and it is never unmapped.
     Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
+}
+
+/// inode(7): the type of a file, which shares a number with its permissions.
+pub fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
 /// Takes a descriptor that another image of this process has left open across execve(2), and closes it on the next.

@@ -17,6 +17,8 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, lstat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
+use crate::sys::file_type;
+
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// An open directory.
@@ -99,9 +101,4 @@ impl Directory {
     pub fn remove(&self, name: &CStr) -> io::Result<()> {
         Ok(unlinkat(&self.descriptor, name, UnlinkatFlags::NoRemoveDir)?)
     }
-}
-
-/// The type in a file's mode (inode(7)).
-pub fn file_type(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }

@@ -24,12 +24,13 @@ use std::thread::available_parallelism;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::sys::stat::SFlag;
 
-use self::directory::{Directory, file_type};
+use self::directory::Directory;
 use self::variant::{TEMPORARY, changed, is_current, remove_leftover, with_suffix, write};
 use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::http::media_type;
 use crate::log;
+use crate::sys::file_type;
 
 /// The codings that are written, the slowest first.
 const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use indicatif::ProgressBar;
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::directory::{Directory, file_type};
+use super::directory::Directory;
 use super::encode::encode;
 use crate::http::coding::Coding;
+use crate::sys::file_type;
 
 /// Smaller files are left alone: with its head, an answer fits into one packet either way.
 const LEAST_BYTES: u64 = 256;

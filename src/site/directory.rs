@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
+use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::file::{Identity, refuse};
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::listing::{Entry, Listing};
+use crate::sys::file_type;
 
 /// The most entries that are listed: a page of more is of use to nobody, and costs memory.
 const MOST: usize = 10_000;
@@ -64,7 +65,7 @@ fn path_of(directory: &[u8], name: &CStr) -> Result<CString, Refusal> {
 
 fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString) -> Option<Entry> {
     let mut stat = fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-    if kind(&stat) == SFlag::S_IFLNK {
+    if file_type(&stat) == SFlag::S_IFLNK {
         let target = root.locate(&path_of(path, &name).ok()?).ok()?;
         stat = fstat(&target).ok()?;
     }
@@ -72,7 +73,7 @@ fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString) -> Opt
     let may = |wanted: AccessFlags, bits: u32| {
         stat.st_mode & bits == bits || faccessat(directory, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok()
     };
-    let is_directory = match kind(&stat) {
+    let is_directory = match file_type(&stat) {
         SFlag::S_IFDIR => true,
         SFlag::S_IFREG => false,
         _ => return None,
@@ -91,8 +92,4 @@ fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString) -> Opt
 fn has_index(root: &Root, path: &[u8], name: &CStr) -> bool {
     let index = CString::new([path, name.to_bytes(), b"/index.html"].concat());
     index.is_ok_and(|index| root.locate(&index).is_ok())
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }

@@ -13,6 +13,7 @@ use nix::sys::uio::pread;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
+use crate::sys::file_type;
 
 /// How often, and after which pause, a file is looked at again whose time has moved while its size has not: whoever appends
 /// to it moves the time first.
@@ -107,7 +108,7 @@ impl File {
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
         let place = root.locate(path).map_err(refuse)?;
         let stat = fstat(&place).map_err(refuse_open)?;
-        let (fd, is_directory) = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+        let (fd, is_directory) = match file_type(&stat) {
             // One that may be passed through, and not read, is a directory as well.
             SFlag::S_IFDIR => (place, true),
             SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),

@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, eaccess, faccessat};
 
 use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
+use crate::sys::file_type;
 
 /// A rename of a directory above may make openat2 give up although nothing is wrong (openat2(2), EAGAIN).
 const TRIES: usize = 8;
@@ -75,7 +76,7 @@ impl Root {
     /// not opened: a FIFO's writer or a device would notice.
     pub fn open_beneath(&self, path: &CStr) -> Result<OwnedFd, Errno> {
         let place = self.locate(path)?;
-        match walk::kind(&place)? {
+        match file_type(&fstat(&place)?) {
             SFlag::S_IFREG | SFlag::S_IFDIR => self.open_located(&place, path),
             _ => Err(Errno::ENXIO),
         }

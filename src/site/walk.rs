@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
+use crate::sys::file_type;
+
 /// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
 pub const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
@@ -36,7 +38,7 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
         }
         let here = directories.last().map_or(root, AsFd::as_fd);
         let there = openat(here, name.as_os_str(), PLACE | OFlag::O_NOFOLLOW, Mode::empty())?;
-        match kind(&there)? {
+        match file_type(&fstat(&there)?) {
             SFlag::S_IFLNK => {
                 links += 1;
                 if links > LINKS {
@@ -80,9 +82,4 @@ fn put_ahead(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// The type of a file (inode(7)).
-pub fn kind(fd: &OwnedFd) -> Result<SFlag, Errno> {
-    Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits()))
 }
