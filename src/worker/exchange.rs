@@ -97,6 +97,14 @@ pub fn refuse(
     connection.count_answer(Question::Garbage(bytes), &page(refusal.status(), output, begin, refusal));
 }
 
+/// Answers a head that has not come in time, as far as that goes without waiting.
+pub fn refuse_slow_head(worker: &Worker, connection: &mut Connection) {
+    let input = std::mem::take(&mut connection.input);
+    let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
+    refuse(worker, &Refusal::SlowHead, &input, connection, &mut answer, &mut scratch);
+    connection.send_last(&answer);
+}
+
 /// Answers a connection that there may not be, with whatever came on it; `send` says how much of the answer it could send.
 pub fn turn_away(
     bytes: &[u8],

@@ -12,11 +12,9 @@ use super::backlog::Backlog;
 use super::connection::{Connection, Phase};
 use super::crew::{self, Look, Watch};
 use super::drain::Drain;
-use super::exchange::{self, Scratch};
 use super::probe::Probe;
-use super::{Plan, Worker, thread};
+use super::{Plan, Worker, exchange, thread};
 use crate::access::Writer;
-use crate::http::Refusal;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::{self, Signals};
@@ -190,10 +188,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
         // What the client has sent in time and no thread has read yet is not its fault.
         Phase::Idle | Phase::Head if connection.has_unread() => thread::remind(worker, connection),
         Phase::Head => {
-            let input = std::mem::take(&mut connection.input);
-            let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
-            exchange::refuse(worker, &Refusal::SlowHead, &input, &mut connection, &mut answer, &mut scratch);
-            connection.send_last(&answer);
+            exchange::refuse_slow_head(worker, &mut connection);
             thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
         Phase::Sending => {

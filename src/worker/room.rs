@@ -5,10 +5,9 @@
 //! a time: to find them, every connection is looked at.
 
 use super::connection::{Connection, Phase};
-use super::exchange::{self, Scratch};
-use super::{Worker, thread};
+use super::{Worker, exchange, thread};
 use crate::catalog;
-use crate::http::{Refusal, request};
+use crate::http::request;
 use crate::scoreboard::Counter;
 
 /// Which part of the connections that there may be is ended at a time.
@@ -59,10 +58,7 @@ fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
         return None;
     }
     if connection.phase == Phase::Head {
-        let input = std::mem::take(&mut connection.input);
-        let (mut answer, mut scratch) = (Vec::new(), Scratch::default());
-        exchange::refuse(worker, &Refusal::SlowHead, &input, &mut connection, &mut answer, &mut scratch);
-        connection.send_last(&answer);
+        exchange::refuse_slow_head(worker, &mut connection);
     }
     connection.notes.explain("closed to make room for others");
     Some(())
