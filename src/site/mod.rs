@@ -289,10 +289,7 @@ impl Site {
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(original) };
         };
         // A file that is coded by itself has no variants: they would be coded twice.
-        if original.is_coded() {
-            return Ok(original);
-        }
-        if !self.has_variants {
+        if original.is_coded() || !self.has_variants {
             return Ok(original);
         }
         let seen = tree.variants.of(path, &tree.root);

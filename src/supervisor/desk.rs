@@ -142,9 +142,7 @@ impl Desk {
             }
         }
     }
-}
 
-impl Desk {
     /// Answers a caller whose question is there already; others are waited for, the latest of them.
     fn welcome(&mut self, mut caller: Caller, report: &Report) {
         if !caller.go_on(report, &mut self.date) {
