@@ -5,7 +5,7 @@ use std::io::Write;
 use super::content_range::ContentRange;
 use super::representation::{Plan, Representation};
 use super::request::Method;
-use super::{Coding, Status, page};
+use super::{Coding, Status, listing, page};
 
 /// The methods that a file answers (RFC 9110 §10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -151,10 +151,12 @@ pub fn error_with_page(out: &mut Vec<u8>, context: Context, status: Status, cont
     end_with(out, context, content_type, NOSNIFF, page);
 }
 
-/// A 200 with what a directory holds. The form depends on Accept, the content on the moment: caches have to ask again.
-pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str) {
+/// A 200 with what a directory holds, or as much of it as is listed. The form depends on Accept, the content on the moment:
+/// caches have to ask again.
+pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str, is_cut: bool) {
     begin(out, Status::Ok, context);
-    let further = format!("{NOSNIFF}Cache-Control: no-cache\r\nVary: Accept\r\n");
+    let incomplete = if is_cut { listing::INCOMPLETE } else { "" };
+    let further = format!("{NOSNIFF}Cache-Control: no-cache\r\nVary: Accept\r\n{incomplete}");
     end_with(out, context, content_type, &further, content.as_bytes());
 }
 

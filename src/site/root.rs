@@ -111,6 +111,14 @@ impl Root {
         walk::locate(self.directory.as_fd(), &self.names, path)
     }
 
+    /// Whether a regular file that may be read is at `path`, without opening it.
+    pub fn may_read_file(&self, path: &CStr) -> bool {
+        let is_file = |place: &OwnedFd| fstat(place).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFREG);
+        // It was found beneath the root: what is asked about its path gives nothing away.
+        self.locate(path).is_ok_and(|place| is_file(&place))
+            && faccessat(&self.directory, path, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_ok()
+    }
+
     /// Whether `path` leads to this directory. One that this process may not look at is taken to.
     pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
         match stat(path) {

@@ -177,12 +177,13 @@ fn content(
             response::moved(output, context, &target.with_slash());
             return Ok(Sent::PAGE);
         }
-        Found::Listing(entries) if listing::wants_json(request.fields) => {
-            response::listing(output, context, "application/json", &listing::json(entries));
-            return Ok(Sent::PAGE);
-        }
         Found::Listing(entries) => {
-            response::listing(output, context, "text/html; charset=utf-8", &listing::html(target.path, entries));
+            let is_cut = entries.is_cut;
+            let (content_type, content) = match listing::wants_json(request.fields) {
+                true => ("application/json", listing::json(entries)),
+                false => ("text/html; charset=utf-8", listing::html(target.path, entries)),
+            };
+            response::listing(output, context, content_type, &content, is_cut);
             return Ok(Sent::PAGE);
         }
         Found::File(held) => held,
