@@ -33,23 +33,23 @@ pub use useless::is_address;
     disable_help_subcommand = true,
     subcommand_value_name = "TASK",
     subcommand_help_heading = "Tasks",
-    about = "Static-file web server: worker processes, a thread for each request, sockets from systemd",
-    after_help = "Every option can also be set in the environment, and in a settings file: OTUS_WORKERS=2, a line each. \
-                  The packaged service reads /etc/default/otus-httpd. The command line counts before the environment, and \
-                  that before the file.\n\
-                  See otus-httpd(8) for signals, exit status and socket activation."
+    about = "Static-file web server: worker processes, a thread for each request, socket activation by systemd",
+    after_help = "Every setting can also be an environment variable or a line in the settings file, such as OTUS_WORKERS=2. \
+                  Precedence: command line, then environment, then settings file. The packaged service reads \
+                  /etc/default/otus-httpd.\n\
+                  See otus-httpd(5) for the settings, and otus-httpd(8) for socket activation, signals and exit status."
 )]
 pub struct CommandLine {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub task: Option<Task>,
 
-    /// Check all that a start needs, print the settings in effect with where each comes from, and exit
+    /// Validate the configuration, print every setting with its origin, and exit
     #[arg(long)]
     pub check: bool,
 
-    /// With --check: check what this service of systemd would do, such as otus-httpd@shop [default: otus-httpd, for root
-    /// that gives no other option]
+    /// With --check: systemd service to check, such as otus-httpd@shop [default: otus-httpd, if root gives no other
+    /// option]
     #[arg(long, value_name = "NAME", requires = "check")]
     pub unit: Option<String>,
 
@@ -73,7 +73,7 @@ pub struct CommandLine {
 /// What this program does besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Write name.br, name.zst and name.gz beside every file beneath DIR that shrinks
+    /// Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller
     Precompress {
         /// The directory, such as the document root
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -84,16 +84,16 @@ pub enum Task {
 /// What the server was told.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// File with settings, lines such as OTUS_WORKERS=2; a - before its name lets it be missing [default: none]
+    /// Settings file, with lines such as OTUS_WORKERS=2; with a - before its name, it may be missing [default: none]
     #[arg(long, env = "OTUS_SETTINGS", value_name = "FILE", help_heading = "Settings")]
     pub settings: Option<PathBuf>,
 
-    /// Address or host name to listen on; not used when systemd passes the sockets
+    /// Address or host name to listen on; not used if systemd passes the sockets
     #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname,
           help_heading = "Address")]
     pub host: String,
 
-    /// TCP port to listen on; 0 takes a free one and prints it
+    /// TCP port to listen on; 0 selects a free port and prints it
     #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = values::port, help_heading = "Address")]
     pub port: u16,
 
@@ -102,136 +102,136 @@ pub struct Options {
           value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub root: PathBuf,
 
-    /// User to serve as once the socket is bound, for a server that root starts; root must be named as well
-    /// [default: whoever starts it]
+    /// User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the
+    /// current user]
     #[arg(long, env = "OTUS_USER", value_name = "NAME", value_hint = ValueHint::Username, help_heading = "Site")]
     pub user: Option<String>,
 
-    /// Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between
+    /// Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas
     #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = values::mime, help_heading = "Site")]
     pub mime: Vec<(String, String)>,
 
-    /// File with media types and their extensions, such as /etc/mime.types [default: none]
+    /// File of media types and their extensions, such as /etc/mime.types [default: none]
     #[arg(long, env = "OTUS_MIME_TYPES", value_name = "FILE", help_heading = "Site")]
     pub mime_types: Option<PathBuf>,
 
-    /// List what a directory holds where it has no index.html, as a page or, if asked for, as JSON
+    /// List directories without an index.html, as an HTML page or, by Accept, as JSON
     #[arg(long, env = "OTUS_LISTING", value_parser = values::yes_or_no, help_heading = "Site")]
     pub listing: bool,
 
-    /// Serve files and directories whose names begin with a dot; else they are not found, but for .well-known
+    /// Serve files and directories whose names begin with a dot; otherwise only .well-known
     #[arg(long, env = "OTUS_DOTFILES", value_parser = values::yes_or_no, help_heading = "Site")]
     pub dotfiles: bool,
 
-    /// Send name.br, name.zst or name.gz instead of name to clients that take it: on or off
+    /// Send name.br, name.zst or name.gz instead of name to clients that accept it: on or off
     #[arg(long, env = "OTUS_PRECOMPRESSED", value_name = "ON", default_value = "on", action = clap::ArgAction::Set,
           value_parser = values::yes_or_no, help_heading = "Site")]
     pub precompressed: bool,
 
-    /// Character encoding to name in the Content-Type of text, such as utf-8 [default: none]
+    /// Character encoding in the Content-Type of text, such as utf-8 [default: none]
     #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = values::charset, help_heading = "Site")]
     pub charset: Option<String>,
 
-    /// Worker processes [default: the processors that this process may use]
+    /// Number of worker processes [default: number of available processors]
     #[arg(short, long, env = "OTUS_WORKERS", value_name = "N", default_value_t = processors(),
           hide_default_value = true, value_parser = values::workers, help_heading = "Capacity")]
     pub workers: usize,
 
-    /// Most request threads in each worker
+    /// Maximum number of request threads per worker
     #[arg(long, env = "OTUS_MAX_THREADS", value_name = "N", default_value_t = 256, value_parser = values::threads,
           help_heading = "Capacity")]
     pub max_threads: usize,
 
-    /// Most open connections, all workers together; further ones wait in the listen queue
+    /// Maximum number of open connections; beyond it, idle ones are closed, or new ones wait in the listen queue
     #[arg(long, env = "OTUS_MAX_CONNECTIONS", value_name = "N", default_value_t = 16384, value_parser = values::connections,
           help_heading = "Capacity")]
     pub max_connections: usize,
 
-    /// Most open connections of one client: an IPv4 address, or a /64 of IPv6; further ones get 503 [default: no limit]
+    /// Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 [default: no limit]
     #[arg(long, env = "OTUS_MAX_PER_CLIENT", value_name = "N", value_parser = values::connections, help_heading = "Capacity")]
     pub max_per_client: Option<usize>,
 
-    /// Memory for small files in each worker, in bytes or with k, m or g; 0 keeps none
+    /// Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache
     #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = values::bytes,
           help_heading = "Capacity")]
     pub cache_size: usize,
 
-    /// Longest request line, in bytes or with k; longer ones get 414
+    /// Maximum length of a request line, in bytes or with k; longer ones get 414
     #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = values::head_bytes,
           help_heading = "Requests")]
     pub max_request_line: usize,
 
-    /// Longest request head, in bytes or with k; longer ones get 431
+    /// Maximum length of a request head, in bytes or with k; longer ones get 431
     #[arg(long, env = "OTUS_MAX_HEAD", value_name = "BYTES", default_value = "16k", value_parser = values::head_bytes,
           help_heading = "Requests")]
     pub max_head: usize,
 
-    /// Most field lines in a request head; more get 431
+    /// Maximum number of header fields in a request; more get 431
     #[arg(long, env = "OTUS_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = values::fields,
           help_heading = "Requests")]
     pub max_fields: usize,
 
-    /// Requests after which a connection is closed
+    /// Number of requests after which a connection is closed
     #[arg(long, env = "OTUS_MAX_REQUESTS", value_name = "N", default_value_t = 1_000_000, value_parser = values::requests,
           help_heading = "Requests")]
     pub max_requests: usize,
 
-    /// Seconds in which a whole request head must arrive, else 408
+    /// Seconds within which a complete request head must arrive; otherwise 408
     #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = values::seconds,
-          help_heading = "Patience")]
+          help_heading = "Timeouts")]
     pub head_timeout: Duration,
 
-    /// Seconds that a connection may wait for its next request
+    /// Seconds that an idle connection is kept open for its next request
     #[arg(long, env = "OTUS_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = values::seconds,
-          help_heading = "Patience")]
+          help_heading = "Timeouts")]
     pub idle_timeout: Duration,
 
-    /// Seconds over which a slow client must take --min-rate bytes a second, else its download is cut
+    /// Period in seconds over which a client must receive at least --min-rate; otherwise the connection is closed
     #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = values::seconds,
-          help_heading = "Patience")]
+          help_heading = "Timeouts")]
     pub send_timeout: Duration,
 
-    /// Bytes a second that a slow client must take, over --send-timeout; in bytes or with k
+    /// Minimum rate of a slow client in bytes per second over --send-timeout, or with k
     #[arg(long, env = "OTUS_MIN_RATE", value_name = "BYTES", default_value = "100", value_parser = values::bytes,
-          help_heading = "Patience")]
+          help_heading = "Timeouts")]
     pub min_rate: usize,
 
-    /// Seconds that requests in flight get to finish in the old workers when the server is reloaded
+    /// Seconds that old workers have to finish requests in flight after a reload
     #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = values::seconds,
-          help_heading = "Patience")]
+          help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
-    /// Seconds that requests in flight get to finish when the server is stopped
-    /// [default: 4 when systemd passes the sockets, where new clients wait for the next server; else as --drain-timeout]
-    #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = values::seconds, help_heading = "Patience")]
+    /// Seconds that requests in flight have to finish when the server is stopped
+    /// [default: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout]
+    #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = values::seconds, help_heading = "Timeouts")]
     pub stop_timeout: Option<Duration>,
 
-    /// Seconds without a connection after which the server leaves, and its socket starts it again for the next
+    /// Seconds without a connection after which the server exits; its socket unit starts it again
     /// [default: never]
-    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = values::idle_exit, help_heading = "Patience")]
+    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = values::idle_exit, help_heading = "Timeouts")]
     pub idle_exit: Option<Duration>,
 
-    /// Where each request is recorded: journal; stderr, as JSON; off; errors alone, where the rest of the log goes
-    /// [default: journal under systemd, else off]
+    /// Access log destination: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off
+    /// [default: journal under systemd, otherwise off]
     #[arg(long, env = "OTUS_ACCESS_LOG", value_name = "WHERE", default_value = default_access_log(),
           hide_default_value = true, help_heading = "Log")]
     pub access_log: AccessLog,
 
-    /// Records a second, all workers together; further requests are summed, errors have as many of their own
+    /// Maximum number of access-log records per second; further requests are summarized, errors have a separate limit
     #[arg(long, env = "OTUS_LOG_RATE", value_name = "N", default_value_t = 1000, value_parser = values::rate,
           help_heading = "Log")]
     pub log_rate: u64,
 
-    /// Record what stands behind the ? of targets and referers: yes or no
+    /// Record the query string of targets and referers: yes or no
     #[arg(long, env = "OTUS_LOG_QUERY", value_name = "YES", default_value = "yes", action = clap::ArgAction::Set,
           value_parser = values::yes_or_no, help_heading = "Log")]
     pub log_query: bool,
 
-    /// How much of a client's address to record: full, its net (/24 of IPv4, /48 of IPv6), or none
+    /// Recorded part of client addresses: full, net (IPv4 /24, IPv6 /48) or none
     #[arg(long, env = "OTUS_LOG_ADDRESS", value_name = "HOW", default_value = "full", help_heading = "Log")]
     pub log_address: Address,
 
-    /// Log every request and connection that ends early
+    /// Log every request and every connection that ends early
     #[arg(short, long, env = "OTUS_DEBUG", value_parser = values::yes_or_no,
           help_heading = "Log")]
     pub debug: bool,
@@ -240,22 +240,22 @@ pub struct Options {
 /// Which requests are recorded, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccessLog {
-    /// All of them, in the journal.
+    /// All requests, in the journal.
     Journal,
-    /// All of them, as lines of JSON on stderr.
+    /// All requests, as JSON lines on stderr.
     Stderr,
-    /// None.
+    /// No access log.
     Off,
-    /// Those with an error, and those whose answer was cut, where the rest of the log goes.
+    /// Only 4xx, 5xx and aborted responses, with the server log.
     Errors,
 }
 
 /// How much of a client's address is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Address {
-    /// All of it, and the port.
+    /// Address and port.
     Full,
-    /// The network: a /24 of IPv4, a /48 of IPv6.
+    /// Network only: IPv4 /24 or IPv6 /48.
     Net,
     /// Nothing.
     None,

@@ -15,50 +15,50 @@ _otus-httpd() {
 
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
-'--unit=[With --check\: check what this service of systemd would do, such as otus-httpd@shop \[default\: otus-httpd, for root that gives no other option\]]:NAME:_default' \
-'--settings=[File with settings, lines such as OTUS_WORKERS=2; a - before its name lets it be missing \[default\: none\]]:FILE:_files' \
-'-s+[Address or host name to listen on; not used when systemd passes the sockets]:HOST:_hosts' \
-'--host=[Address or host name to listen on; not used when systemd passes the sockets]:HOST:_hosts' \
-'-p+[TCP port to listen on; 0 takes a free one and prints it]:PORT:_default' \
-'--port=[TCP port to listen on; 0 takes a free one and prints it]:PORT:_default' \
+'--unit=[With --check\: systemd service to check, such as otus-httpd@shop \[default\: otus-httpd, if root gives no other option\]]:NAME:_default' \
+'--settings=[Settings file, with lines such as OTUS_WORKERS=2; with a - before its name, it may be missing \[default\: none\]]:FILE:_files' \
+'-s+[Address or host name to listen on; not used if systemd passes the sockets]:HOST:_hosts' \
+'--host=[Address or host name to listen on; not used if systemd passes the sockets]:HOST:_hosts' \
+'-p+[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
+'--port=[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--root=[Document root\: the directory whose files are served]:DIR:_files -/' \
-'--user=[User to serve as once the socket is bound, for a server that root starts; root must be named as well \[default\: whoever starts it\]]:NAME:_users' \
-'*--mime=[Media type for an extension, such as wasm=application/wasm; may be given several times, or with commas between]:EXT=TYPE:_default' \
-'--mime-types=[File with media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
-'--precompressed=[Send name.br, name.zst or name.gz instead of name to clients that take it\: on or off]:ON:_default' \
-'--charset=[Character encoding to name in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
-'-w+[Worker processes \[default\: the processors that this process may use\]]:N:_default' \
-'--workers=[Worker processes \[default\: the processors that this process may use\]]:N:_default' \
-'--max-threads=[Most request threads in each worker]:N:_default' \
-'--max-connections=[Most open connections, all workers together; further ones wait in the listen queue]:N:_default' \
-'--max-per-client=[Most open connections of one client\: an IPv4 address, or a /64 of IPv6; further ones get 503 \[default\: no limit\]]:N:_default' \
-'--cache-size=[Memory for small files in each worker, in bytes or with k, m or g; 0 keeps none]:BYTES:_default' \
-'--max-request-line=[Longest request line, in bytes or with k; longer ones get 414]:BYTES:_default' \
-'--max-head=[Longest request head, in bytes or with k; longer ones get 431]:BYTES:_default' \
-'--max-fields=[Most field lines in a request head; more get 431]:N:_default' \
-'--max-requests=[Requests after which a connection is closed]:N:_default' \
-'--head-timeout=[Seconds in which a whole request head must arrive, else 408]:SECONDS:_default' \
-'--idle-timeout=[Seconds that a connection may wait for its next request]:SECONDS:_default' \
-'--send-timeout=[Seconds over which a slow client must take --min-rate bytes a second, else its download is cut]:SECONDS:_default' \
-'--min-rate=[Bytes a second that a slow client must take, over --send-timeout; in bytes or with k]:BYTES:_default' \
-'--drain-timeout=[Seconds that requests in flight get to finish in the old workers when the server is reloaded]:SECONDS:_default' \
-'--stop-timeout=[Seconds that requests in flight get to finish when the server is stopped \[default\: 4 when systemd passes the sockets, where new clients wait for the next server; else as --drain-timeout\]]:SECONDS:_default' \
-'--idle-exit=[Seconds without a connection after which the server leaves, and its socket starts it again for the next \[default\: never\]]:SECONDS:_default' \
-'--access-log=[Where each request is recorded\: journal; stderr, as JSON; off; errors alone, where the rest of the log goes \[default\: journal under systemd, else off\]]:WHERE:((journal\:"All of them, in the journal"
-stderr\:"All of them, as lines of JSON on stderr"
-off\:"None"
-errors\:"Those with an error, and those whose answer was cut, where the rest of the log goes"))' \
-'--log-rate=[Records a second, all workers together; further requests are summed, errors have as many of their own]:N:_default' \
-'--log-query=[Record what stands behind the ? of targets and referers\: yes or no]:YES:_default' \
-'--log-address=[How much of a client'\''s address to record\: full, its net (/24 of IPv4, /48 of IPv6), or none]:HOW:((full\:"All of it, and the port"
-net\:"The network\: a /24 of IPv4, a /48 of IPv6"
+'--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \
+'*--mime=[Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas]:EXT=TYPE:_default' \
+'--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
+'--precompressed=[Send name.br, name.zst or name.gz instead of name to clients that accept it\: on or off]:ON:_default' \
+'--charset=[Character encoding in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
+'-w+[Number of worker processes \[default\: number of available processors\]]:N:_default' \
+'--workers=[Number of worker processes \[default\: number of available processors\]]:N:_default' \
+'--max-threads=[Maximum number of request threads per worker]:N:_default' \
+'--max-connections=[Maximum number of open connections; beyond it, idle ones are closed, or new ones wait in the listen queue]:N:_default' \
+'--max-per-client=[Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 \[default\: no limit\]]:N:_default' \
+'--cache-size=[Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache]:BYTES:_default' \
+'--max-request-line=[Maximum length of a request line, in bytes or with k; longer ones get 414]:BYTES:_default' \
+'--max-head=[Maximum length of a request head, in bytes or with k; longer ones get 431]:BYTES:_default' \
+'--max-fields=[Maximum number of header fields in a request; more get 431]:N:_default' \
+'--max-requests=[Number of requests after which a connection is closed]:N:_default' \
+'--head-timeout=[Seconds within which a complete request head must arrive; otherwise 408]:SECONDS:_default' \
+'--idle-timeout=[Seconds that an idle connection is kept open for its next request]:SECONDS:_default' \
+'--send-timeout=[Period in seconds over which a client must receive at least --min-rate; otherwise the connection is closed]:SECONDS:_default' \
+'--min-rate=[Minimum rate of a slow client in bytes per second over --send-timeout, or with k]:BYTES:_default' \
+'--drain-timeout=[Seconds that old workers have to finish requests in flight after a reload]:SECONDS:_default' \
+'--stop-timeout=[Seconds that requests in flight have to finish when the server is stopped \[default\: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout\]]:SECONDS:_default' \
+'--idle-exit=[Seconds without a connection after which the server exits; its socket unit starts it again \[default\: never\]]:SECONDS:_default' \
+'--access-log=[Access log destination\: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off \[default\: journal under systemd, otherwise off\]]:WHERE:((journal\:"All requests, in the journal"
+stderr\:"All requests, as JSON lines on stderr"
+off\:"No access log"
+errors\:"Only 4xx, 5xx and aborted responses, with the server log"))' \
+'--log-rate=[Maximum number of access-log records per second; further requests are summarized, errors have a separate limit]:N:_default' \
+'--log-query=[Record the query string of targets and referers\: yes or no]:YES:_default' \
+'--log-address=[Recorded part of client addresses\: full, net (IPv4 /24, IPv6 /48) or none]:HOW:((full\:"Address and port"
+net\:"Network only\: IPv4 /24 or IPv6 /48"
 none\:"Nothing"))' \
-'--check[Check all that a start needs, print the settings in effect with where each comes from, and exit]' \
-'--listing[List what a directory holds where it has no index.html, as a page or, if asked for, as JSON]' \
-'--dotfiles[Serve files and directories whose names begin with a dot; else they are not found, but for .well-known]' \
-'-d[Log every request and connection that ends early]' \
-'--debug[Log every request and connection that ends early]' \
+'--check[Validate the configuration, print every setting with its origin, and exit]' \
+'--listing[List directories without an index.html, as an HTML page or, by Accept, as JSON]' \
+'--dotfiles[Serve files and directories whose names begin with a dot; otherwise only .well-known]' \
+'-d[Log every request and every connection that ends early]' \
+'--debug[Log every request and every connection that ends early]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
@@ -87,7 +87,7 @@ esac
 (( $+functions[_otus-httpd_commands] )) ||
 _otus-httpd_commands() {
     local commands; commands=(
-'precompress:Write name.br, name.zst and name.gz beside every file beneath DIR that shrinks' \
+'precompress:Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller' \
     )
     _describe -t commands 'otus-httpd commands' commands "$@"
 }

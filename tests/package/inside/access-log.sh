@@ -106,8 +106,8 @@ access_log_of_workers_that_end() {
 # The manual's drop-in, whose journal must not be one that drops either.
 access_log_in_a_journal_of_its_own() {
     namespace=(--namespace otus-httpd)
-    manual_drop_in service "A journal of its own"
-    manual_text "A journal of its own" '[Journal]' > /etc/systemd/journald@otus-httpd.conf
+    manual_drop_in service "A separate journal"
+    manual_text "A separate journal" '[Journal]' > /etc/systemd/journald@otus-httpd.conf
     printf '%s\n' RateLimitIntervalSec=30s RateLimitBurst=50 >> /etc/systemd/journald@otus-httpd.conf
     check "a journal of its own: restart" systemctl restart otus-httpd
     open_books
@@ -126,7 +126,7 @@ goaccess_reads_it() {
     printf 'no request\r\n\r\n' | over_tcp
     printf 'GET /un' | over_tcp
     asked=$(journalctl --quiet --unit otus-httpd --output cat HTTP_METHOD=GET HTTP_METHOD=HEAD | wc -l)
-    check "goaccess: the manual's command" quietly sh -c "$(manual_text 'Reading it' 'journalctl -u otus-httpd -o cat HTTP_METHOD' |
+    check "goaccess: the manual's command" quietly sh -c "$(manual_text 'Reading the log' 'journalctl -u otus-httpd -o cat HTTP_METHOD' |
         sed 's/report.html/\/tmp\/report.json/')"
     equal "goaccess: it takes every line" "$(python3 -c 'import json; general = json.load(open("/tmp/report.json"))["general"]
 print(general["valid_requests"], general["failed_requests"])')" "$asked 0"
@@ -158,7 +158,7 @@ fail2ban_reads_it() {
     for visitor in 1 7 9; do
         ip address add 192.0.2.$visitor/32 dev lo
     done
-    check "fail2ban: set up" quietly sh -e -c "$(manual_text 'Reading it' 'cp -r')"
+    check "fail2ban: set up" quietly sh -e -c "$(manual_text 'Reading the log' 'cp -r')"
     curl --silent --interface 192.0.2.7 --user-agent "$forged" --referer "$forged" "$at/nothing[1-20]" "$at/test.html?[1-40]" > /dev/null
     curl --silent "$url/nothing[1-30]" > /dev/null
     curl --silent --interface 192.0.2.9 "$at/nothing[1-30]" > /dev/null

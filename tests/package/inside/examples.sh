@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# To be sourced by life-cycle.sh: every example of the manual, as it stands in the page, and ten times where something restarts.
+# To be sourced by life-cycle.sh: every example of the two manual pages, as it stands there, and ten times where something restarts.
 # An example that nothing here runs is a failure, and so is one that is looked for and not there.
 
 examples=/tmp/examples
@@ -78,7 +78,7 @@ restarted_socket() {
 
 every_example() {
     rm -rf $examples
-    zcat /usr/share/man/man8/otus-httpd.8.gz | python3 "$here/examples.py" $examples
+    zcat /usr/share/man/man8/otus-httpd.8.gz /usr/share/man/man5/otus-httpd.5.gz | python3 "$here/examples.py" $examples
     systemctl stop otus-httpd.socket otus-httpd.service
     systemctl start otus-httpd.socket
     journalctl --sync
@@ -87,12 +87,13 @@ every_example() {
     status_of $url/nothing > /dev/null
 
     examples_of_commands
+    examples_of_settings
     examples_of_drop_ins
     examples_of_instances
     examples_of_metrics
     with_rsyslog
     # Those that only show what the server writes.
-    example "ACCESS LOG/What a record has" '"GET /x HTTP/1.1" 200' > /dev/null
+    example "ACCESS LOG/Record format" '"GET /x HTTP/1.1" 200' > /dev/null
     example STATUS "Serving: workers" > /dev/null
     # Helpers of other parts of this test may have run some: they call "example", too.
     local number left=
@@ -108,18 +109,18 @@ every_example() {
 }
 
 examples_of_commands() {
-    check "manual: --check" run_example CHECKING "otus-httpd --check"
+    check "manual: --check" run_example "CONFIGURATION CHECK" "otus-httpd --check"
     # One of them waits for more: it is ended.
-    example "ACCESS LOG/Reading it" HTTP_STATUS=404 > /tmp/commands
+    example "ACCESS LOG/Reading the log" HTTP_STATUS=404 > /tmp/commands
     local command
     while read -r command; do
         timeout 2 bash -c "$command" > /dev/null 2> /tmp/output
         equal "manual: $command" "$(grep -v 'No entries' /tmp/output)" ""
     done < /tmp/commands
-    check "manual: messages without visitors" run_example "ACCESS LOG/Reading it" "otus-httpd SYSLOG_FACILITY=3"
+    check "manual: messages without visitors" run_example "ACCESS LOG/Reading the log" "otus-httpd SYSLOG_FACILITY=3"
     check "manual: status and messages" run_example EXAMPLES "systemctl status otus-httpd"
     check "manual: workers that died" run_example EXAMPLES "-p warning"
-    (cd /tmp && run_example "ACCESS LOG/Reading it" goaccess > /tmp/output 2>&1)
+    (cd /tmp && run_example "ACCESS LOG/Reading the log" goaccess > /tmp/output 2>&1)
     check "manual: goaccess wrote its report" test -s /tmp/report.html
     rm -f /tmp/report.html
     cp -r /etc/fail2ban /tmp/fail2ban
@@ -138,7 +139,7 @@ examples_of_commands() {
     wait $server
 
     cp /etc/systemd/journald.conf /tmp/journald.conf
-    example "ACCESS LOG/The journal's own limits" RateLimit > /etc/systemd/journald.conf
+    example "ACCESS LOG/Journal limits" RateLimit > /etc/systemd/journald.conf
     check "manual: journald without a limit" systemctl restart systemd-journald
     cp /tmp/journald.conf /etc/systemd/journald.conf
     systemctl restart systemd-journald
@@ -146,7 +147,22 @@ examples_of_commands() {
 
 # It cannot be stopped before it is there.
 fail2ban_starts() {
-    run_example "ACCESS LOG/Reading it" fail2ban && wait_for 20 fail2ban-client status otus-httpd
+    run_example "ACCESS LOG/Reading the log" fail2ban && wait_for 20 fail2ban-client status otus-httpd
+}
+
+# The examples of the settings file, each as that file, with the command that validates and applies it.
+examples_of_settings() {
+    local words
+    cp /etc/default/otus-httpd /tmp/settings
+    mkdir -p /srv/site
+    for words in OTUS_LISTING=1 OTUS_LOG_QUERY=no; do
+        example EXAMPLES $words > /etc/default/otus-httpd
+        check "manual: settings with $words" quietly run_example DESCRIPTION try-reload-or-restart
+        equal "manual: settings with $words are in effect" "$(otus-httpd --check | grep -c '/etc/default/otus-httpd:[0-9]')" "$(wc -l < /etc/default/otus-httpd)"
+    done
+    cp /tmp/settings /etc/default/otus-httpd
+    systemctl try-reload-or-restart otus-httpd
+    rmdir /srv/site
 }
 
 restarted_service() {
@@ -187,8 +203,8 @@ examples_of_drop_ins() {
     rm /etc/systemd/system/otus-httpd-front.socket
     without_drop_ins
 
-    check "manual: systemctl edit, a journal of its own" drop_in_example "DROP-INS/A journal of its own" LogNamespace
-    example "DROP-INS/A journal of its own" SystemMaxUse > /etc/systemd/journald@otus-httpd.conf
+    check "manual: systemctl edit, a journal of its own" drop_in_example "DROP-INS/A separate journal" LogNamespace
+    example "DROP-INS/A separate journal" SystemMaxUse > /etc/systemd/journald@otus-httpd.conf
     ten_times "a journal of its own" restarted_service $url/test.html
     check "manual: a journal of its own has the records" wait_for 10 \
         sh -c 'journalctl --namespace=otus-httpd -o cat TARGET=access | grep -q test.html'

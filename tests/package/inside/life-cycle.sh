@@ -72,8 +72,11 @@ installation() {
         exposure_of_peers
     fi
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
-    equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;WHAT IT DOES, SPECIFICALLY;\
-OPTIONS;SETTINGS FILE;CHECKING;PRECOMPRESSING;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOADING;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;DOCUMENT ROOT;FILES;EXAMPLES;SEE ALSO"
+    equal "man page of the settings renders without a complaint" "$(man --warnings 5 otus-httpd 2>&1 > /tmp/man5)" ""
+    equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;REQUEST PROCESSING;FILES THAT CHANGE;DOCUMENT ROOT;\
+OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+    equal "man page of the settings: its sections" "$(grep -E '^[A-Z]' /tmp/man5 | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
+        "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
 }
 
 # Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
@@ -105,13 +108,14 @@ completion() {
     done
 }
 
-# The manual and the settings file know every option that the server has.
+# The two manual pages and the settings file know every option that the server has.
 documentation() {
     local options variables
     options=$(otus-httpd --help | grep -oE -- '--[a-z-]+' | sort -u)
     variables=$(otus-httpd --help | grep -oE 'OTUS_[A-Z_]+' | sort -u)
     equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z-]+' /tmp/man | sort -u))" ""
-    equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(grep -oE 'OTUS_[A-Z_]+' /tmp/man | sort -u))" ""
+    equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(cat /tmp/man /tmp/man5 | grep -oE 'OTUS_[A-Z_]+' | sort -u))" ""
+    equal "the manual describes every setting" "$(comm -23 <(grep -v OTUS_SETTINGS <<< "$variables") <(grep -oE '^ +OTUS_[A-Z_]+, ' /tmp/man5 | tr -d ' ,' | sort -u))" ""
     # Which file to read cannot be said in it, and three say nothing to a service.
     equal "the settings file has every variable" "$(grep -vxE 'OTUS_(SETTINGS|HOST|PORT|USER)' <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""

@@ -1,0 +1,82 @@
+//! What the documents in the root name is there: files, tests and stages.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: impl AsRef<Path>) -> String {
+    fs::read_to_string(top().join(&name)).unwrap_or_else(|error| panic!("{}: {error}", name.as_ref().display()))
+}
+
+/// The text between backquotes, outside of blocks of code.
+fn quoted(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with("    ")).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+fn rust_files(directory: PathBuf, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            rust_files(path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The names of all functions in `src` and `tests/behaviour`.
+fn functions() -> HashSet<String> {
+    let mut files = Vec::new();
+    rust_files(top().join("src"), &mut files);
+    rust_files(top().join("tests/behaviour"), &mut files);
+    let name = |line: &str| Some(line.trim_start().strip_prefix("fn ")?.split(['(', '<']).next()?.to_string());
+    files.iter().flat_map(|file| read(file).lines().filter_map(name).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let tops = ["src/", "tests/", "packaging/", "systemd/"];
+    let mut count = 0;
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/bench/README.md"] {
+        for words in quoted(&read(document)) {
+            let path = words.split(' ').next().unwrap();
+            if tops.iter().any(|top| path.starts_with(top)) || path.ends_with(".md") {
+                assert!(top().join(path).exists(), "{document} names {path}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
+fn tests_that_the_threat_model_names_are_there() {
+    let functions = functions();
+    let document = read("SECURITY.md");
+    let is_test =
+        |word: &&str| word.matches('_').count() >= 2 && word.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+    let names: Vec<_> = quoted(&document).into_iter().filter(is_test).collect();
+    for name in &names {
+        assert!(functions.contains(*name), "SECURITY.md names the test {name}");
+    }
+    assert!(names.len() > 30, "{}", names.len());
+}
+
+#[test]
+fn stages_that_are_named_are_there() {
+    let (document, script) = (read("CONTRIBUTING.md"), read("tests/run"));
+    let all = script.split("ALL=(").nth(1).unwrap().split(')').next().unwrap();
+    let table = document.split("| Stage |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), all.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "{lines} lines");
+}
