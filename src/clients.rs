@@ -3,16 +3,17 @@
 //! A client is an IPv4 address, or a /64 of IPv6, which is what one host or home gets. A unix socket has no addresses and
 //! no such limit. Its count has a place that a hash with a secret key gives, so that nobody can choose another's place:
 //! of two clients, one pair in some ten thousand shares a place and counts as one. Each worker counts in a table of its own
-//! in shared memory, so that what a worker had open is forgotten when it dies.
+//! that the others read, so that what a worker had open is forgotten when it dies. Whatever the others say, each worker lets a
+//! client have its [reserve](reserve).
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 
 use crate::failure::{self, Failure};
 use crate::options::Options;
-use crate::sys;
+use crate::worker_memory::{Memories, reserve};
 
 /// Places for each connection that there may be, and the fewest and the most of them. Until a worker dies, the kernel gives
 /// memory only for those that are used.
@@ -24,13 +25,16 @@ const MOST_PLACES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Clients {
     most: u64,
+    /// How many each worker allows by itself.
+    reserve: u64,
     key: RandomState,
-    tables: Vec<&'static [AtomicU64]>,
+    tables: Memories,
+    places: usize,
 }
 
 /// A connection's place in its client's count, free again when dropped.
 #[derive(Debug)]
-pub struct Seat(&'static AtomicU64);
+pub struct Seat<'m>(&'m AtomicU64);
 
 impl Clients {
     /// Those that `--max-per-client` asks for.
@@ -45,9 +49,10 @@ impl Clients {
     /// None yet; each may have `most` of the `connections` of all workers.
     fn new(most: usize, connections: usize, workers: usize) -> io::Result<Self> {
         let places = connections.saturating_mul(PLACES_PER_CONNECTION).clamp(LEAST_PLACES, MOST_PLACES);
-        let counters = sys::shared_counters(workers * places)?;
-        let tables = counters.chunks_exact(places).collect();
-        Ok(Clients { most: most as u64, key: RandomState::new(), tables })
+        let mut tables = Memories::new(workers, places)?;
+        tables.close_descriptors();
+        let most = most as u64;
+        Ok(Clients { most, reserve: reserve(most, workers), key: RandomState::new(), tables, places })
     }
 
     /// How many connections a client may have.
@@ -56,25 +61,32 @@ impl Clients {
     }
 
     /// A seat for another connection from `address`, accepted by worker number `worker`; none if it has as many as it may.
-    pub fn seat(&self, worker: usize, address: IpAddr) -> Option<Seat> {
-        let place = self.key.hash_one(of_address(address)) as usize % self.tables[worker].len();
-        let count = &self.tables[worker][place];
-        count.fetch_add(1, SeqCst);
+    pub fn seat(&self, worker: usize, address: IpAddr) -> Option<Seat<'_>> {
+        let place = self.key.hash_one(of_address(address)) as usize % self.places;
+        let count = &self.tables.writable(worker)[place];
+        let before = count.fetch_add(1, SeqCst);
         // Dropped, and so counted off again, if it is one too many.
         let seat = Seat(count);
-        let connections: u64 = self.tables.iter().map(|table| table[place].load(SeqCst)).fold(0, u64::saturating_add);
-        (connections <= self.most).then_some(seat)
+        // Of two workers that accept at the same time, one at least sees what the other has counted.
+        fence(SeqCst);
+        let connections = self.tables.read(place).fold(0, u64::saturating_add);
+        (before < self.reserve || connections <= self.most).then_some(seat)
+    }
+
+    /// Leaves this process, which was forked for worker number `worker`, nothing to write but that one's counts.
+    pub fn keep_only(&mut self, worker: usize) {
+        self.tables.keep_only(worker);
     }
 
     /// Forgets the connections of a worker that has ended.
     pub fn forget(&self, worker: usize) {
-        for count in self.tables[worker].iter().filter(|count| count.load(SeqCst) != 0) {
+        for count in self.tables.writable(worker).iter().filter(|count| count.load(SeqCst) != 0) {
             count.store(0, SeqCst);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
@@ -102,6 +114,15 @@ mod tests {
         assert!(clients.seat(1, address).is_none(), "a refusal takes no seat, and gives none");
         drop(first);
         assert!(clients.seat(1, address).is_some());
+    }
+
+    #[test]
+    fn a_worker_that_does_not_tell_the_truth_shuts_nobody_out_of_the_others() {
+        let clients = Clients::new(32, 100, 2).unwrap();
+        clients.tables.writable(0).iter().for_each(|count| count.store(u64::MAX, SeqCst));
+        let address = [192, 0, 2, 1].into();
+        let seats: Vec<_> = (0..3).map(|_| clients.seat(1, address)).collect();
+        assert_eq!(seats.iter().flatten().count(), 2);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
@@ -16,7 +15,6 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use crate::failure::{self, Failure};
-use crate::sys;
 
 /// The version whose rights are taken away, as far as the kernel knows them. A later one may have rights that a worker
 /// needs, such as that to reach the journal's socket.
@@ -29,8 +27,6 @@ const TASKS: &str = "/proc/self/task";
 #[derive(Debug)]
 pub struct Confinement {
     places: Vec<(OwnedFd, PathBuf)>,
-    /// How far the last worker got that said so, in memory that all of them share.
-    said: &'static AtomicU64,
 }
 
 impl Confinement {
@@ -63,26 +59,23 @@ impl Confinement {
             Err(errno) => Some(Err(io::Error::from(errno))),
         };
         let places = holders.into_iter().filter_map(place).collect::<io::Result<_>>()?;
-        Ok(Confinement { places, said: &sys::shared_counters(1)?[0] })
+        Ok(Confinement { places })
     }
 
-    /// Confines this thread and all that it starts, for good. The first worker says how far that went.
-    pub fn enter(&self) {
+    /// Confines this thread and all that it starts, for good. Says how far that went if `is_to_say`.
+    pub fn enter(&self, is_to_say: bool) {
         let result = self.restrict();
-        let reached = match &result {
-            Ok(status) => u64::from(version(status)),
-            Err(_) => u64::MAX - 1,
-        };
-        if self.said.swap(reached + 1, Relaxed) == reached + 1 {
+        if !is_to_say {
             return;
         }
         let places: Vec<_> = self.places.iter().map(|(_, path)| path.display().to_string()).collect();
         let places = if places.is_empty() { "no directory yet".into() } else { places.join(" and ") };
         match result {
-            Ok(status) if reached > 0 => tracing::info!(
-                landlock = reached,
-                "Workers are confined: they can read beneath {places}, and neither write nor execute{} (Landlock {reached}{}).",
-                beyond_files(reached),
+            Ok(status) if version(&status) > 0 => tracing::info!(
+                landlock = version(&status),
+                "Workers are confined: they can read beneath {places}, and neither write nor execute{} (Landlock {}{}).",
+                beyond_files(version(&status)),
+                version(&status),
                 if status.no_new_privs { ", no new privileges" } else { "" },
             ),
             Ok(_) => tracing::info!(
@@ -122,7 +115,7 @@ fn version(status: &RestrictionStatus) -> u32 {
 }
 
 /// What else the kernel refuses, from the versions on that brought it.
-fn beyond_files(version: u64) -> &'static str {
+fn beyond_files(version: u32) -> &'static str {
     match version {
         0..4 => "",
         4..6 => ", nor bind or connect TCP sockets",

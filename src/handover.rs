@@ -28,12 +28,10 @@ pub struct Listener {
 pub struct Heir {
     /// Its process, a child of this one.
     pub pid: Pid,
-    /// Its number among the workers of its generation.
-    pub number: usize,
     /// The supervisor's end of its lifeline.
     pub lifeline: OwnedFd,
-    /// Which of the scoreboards is its generation's, counted from 0.
-    pub board: usize,
+    /// Which of the memories it counts in, counted from 0.
+    pub memory: usize,
 }
 
 /// All that the image before left.
@@ -41,8 +39,8 @@ pub struct Heir {
 pub struct Handover {
     /// The listening sockets.
     pub sockets: Vec<Listener>,
-    /// The memory of the scoreboards.
-    pub boards: Vec<OwnedFd>,
+    /// Memory in which workers, or a supervisor, have counted.
+    pub memories: Vec<OwnedFd>,
     /// The workers.
     pub workers: Vec<Heir>,
 }
@@ -60,14 +58,15 @@ impl<'a> Estate<'a> {
         self.line("socket", descriptor, &[name.unwrap_or_default()]);
     }
 
-    /// Adds the memory of a scoreboard.
-    pub fn board(&mut self, descriptor: BorrowedFd<'a>) {
+    /// Adds memory in which somebody has counted.
+    pub fn memory(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("board", descriptor, &[]);
     }
 
-    /// Adds a worker.
-    pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, number: usize, board: usize) {
-        self.line("worker", lifeline, &[&pid.to_string(), &number.to_string(), &board.to_string()]);
+    /// Adds a worker, and which of the memories it counts in.
+    pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
+        // Versions that had one memory for many workers have its number there.
+        self.line("worker", lifeline, &[&pid.to_string(), "0", &memory.to_string()]);
     }
 
     fn line(&mut self, kind: &str, descriptor: BorrowedFd<'a>, words: &[&str]) {
@@ -119,12 +118,12 @@ pub fn take() -> Option<Handover> {
                 let name = (!rest.is_empty()).then(|| rest.to_string());
                 handover.sockets.push(Listener { descriptor, name });
             }
-            "board" => handover.boards.push(descriptor),
+            "board" => handover.memories.push(descriptor),
             "worker" => {
                 let numbers: Vec<usize> = rest.split(' ').map_while(|word| word.parse().ok()).collect();
-                let &[pid, number, board] = numbers.as_slice() else { return None };
+                let &[pid, _, memory] = numbers.as_slice() else { return None };
                 let pid = Pid::from_raw(pid.try_into().ok()?);
-                handover.workers.push(Heir { pid, number, lifeline: descriptor, board });
+                handover.workers.push(Heir { pid, lifeline: descriptor, memory });
             }
             // A later version may leave more; this one closes it.
             _ => {}

@@ -19,7 +19,7 @@
 //! | [`worker`] | one process: keeper, request threads, parked connections, one connection's life |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
 //! | [`access`] | the access log: records, sums, and the thread that writes them |
-//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`scoreboard`], [`handover`], [`service`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
+//! | [`options`], [`settings`], [`identity`], [`sockets`], [`log`], [`catalog`], [`lifeline`], [`worker_memory`], [`scoreboard`], [`handover`], [`service`], [`clients`], [`signals`], [`clock`], [`confine`], [`descriptors`] | small shared pieces |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`sys`], [`failure`], [`printable`] | what is unsafe, what ends a start, and text that a terminal can show |
 //!
@@ -46,7 +46,7 @@
 //!
 //! # Choices that a reader may wonder about
 //!
-//! A worker's heartbeat is a counter in the shared [`scoreboard`] rather than a message on its [`lifeline`]: the
+//! A worker's heartbeat is a counter on the [`scoreboard`] rather than a message on its [`lifeline`]: the
 //! supervisor then wakes for its own tick alone, not for every worker's. The lifeline carries readiness, and by its end
 //! of file the death of either side. The heart beats only when a request that the worker sends itself was answered, or
 //! when it is clear that it serves others.
@@ -91,6 +91,7 @@ pub mod sockets;
 pub mod supervisor;
 pub mod sys;
 pub mod worker;
+pub mod worker_memory;
 
 /// The version: the package's, where `packaging/build-deb` was given one of its own.
 pub const VERSION: &str = match option_env!("OTUS_VERSION") {

@@ -229,6 +229,11 @@ impl Outlet {
         Outlet { open: open_for_warnings, destination, dispatch: None }
     }
 
+    /// Closes what was opened, until there is something to write.
+    pub fn close(&mut self) {
+        self.dispatch = None;
+    }
+
     /// Writes an event, and says whether that went well.
     pub fn write(&mut self, event: impl FnOnce()) -> bool {
         if self.dispatch.is_none() {

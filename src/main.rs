@@ -98,7 +98,7 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
     let identity = Identity::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
-    let Handover { sockets, boards, workers } = handover.unwrap_or_default();
+    let Handover { sockets, memories, workers } = handover.unwrap_or_default();
     let sockets = sockets::open(sockets, &options.host, options.port)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address {
@@ -123,7 +123,7 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
         options.idle_exit = None;
     }
     let clients = Clients::of(&options)?;
-    Supervisor::new(Plan { options, sockets, site, descriptors, clients, confinement }, boards, workers)
+    Supervisor::new(Plan { options, sockets, site, descriptors, confinement }, clients, memories, workers)
 }
 
 /// Says what will not work since the user that the server has become cannot reach it.

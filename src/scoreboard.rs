@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use nix::unistd::Pid;
+
 use crate::http::request::Method;
-use crate::sys;
+use crate::sys::ReadableCounters;
+use crate::worker_memory::Memories;
 
 /// One count or level of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,21 +97,34 @@ pub struct Durations {
     pub sum_ns: u64,
 }
 
-/// Counters of one worker, in cache lines of their own.
+/// Counters of one worker.
 #[derive(Debug, Clone, Copy)]
-pub struct Slab(&'static [AtomicU64]);
+pub struct Slab<'m>(&'m [AtomicU64]);
 
 /// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
 const REQUESTS: usize = 24;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
-/// Room for the counters of a worker: whole cache lines, so that neighbours do not share one.
-const SLAB: usize = (DURATION_SUM + 1).next_multiple_of(8);
+const SLAB: usize = DURATION_SUM + 1;
 
-impl Slab {
+/// What is there of a worker only as long as it runs.
+const LEVELS: [Counter; 10] = [
+    Counter::InFlight,
+    Counter::Connections,
+    Counter::Parked,
+    Counter::Threads,
+    Counter::Beat,
+    Counter::Saturated,
+    Counter::LogUntold,
+    Counter::Deaf,
+    Counter::RootMissing,
+    Counter::RootOutside,
+];
+
+impl Slab<'_> {
     /// Counters that nobody reads.
-    pub fn unseen() -> Self {
+    pub fn unseen() -> Slab<'static> {
         static UNSEEN: [AtomicU64; SLAB] = [const { AtomicU64::new(0) }; SLAB];
         Slab(&UNSEEN)
     }
@@ -134,11 +149,11 @@ impl Slab {
         self.0[counter as usize].load(Relaxed)
     }
 
-    /// Adds the counts, but not the levels, of workers that have all ended.
-    fn take_in(&self, other: &Slab) {
-        other.clear_levels();
-        for (own, others) in self.0.iter().zip(other.0) {
-            own.fetch_add(others.load(Relaxed), Relaxed);
+    /// Adds the counts, but not the levels, of a worker that has ended.
+    fn take_in(&self, other: &ReadableCounters) {
+        let is_level = |index: usize| LEVELS.iter().any(|level| *level as usize == index);
+        for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_level(*index)) {
+            own.fetch_add(other.get(FRONT + index), Relaxed);
         }
     }
 
@@ -163,107 +178,126 @@ impl Slab {
 
     /// Counts as dropped what a worker that has ended has not accounted for.
     pub fn settle_log(&self) {
-        use Counter::{LogDropped, LogDue, LogSummed, LogWritten};
-        let accounted = [LogWritten, LogSummed, LogDropped].map(|counter| self.get(counter));
-        let accounted = accounted.into_iter().fold(0, u64::saturating_add);
-        self.add(LogDropped, self.get(LogDue).saturating_sub(accounted));
+        self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
     }
 
     /// Forgets the levels of a worker that ended; what it counted stays.
     pub fn clear_levels(&self) {
-        use Counter::{
-            Beat, Connections, Deaf, InFlight, LogUntold, Parked, RootMissing, RootOutside, Saturated, Threads,
-        };
-        for level in
-            [InFlight, Connections, Parked, Threads, Beat, Saturated, LogUntold, Deaf, RootMissing, RootOutside]
-        {
-            self.set(level, 0);
-        }
+        LEVELS.iter().for_each(|level| self.set(*level, 0));
     }
 }
 
+/// What is due and has become nothing, by the counters that `get` reads.
+fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
+    let accounted = [Counter::LogWritten, Counter::LogSummed, Counter::LogDropped].map(&get);
+    let accounted = accounted.into_iter().fold(0, u64::saturating_add);
+    get(Counter::LogDue).saturating_sub(accounted)
+}
+
 /// The counters of all workers, and what was counted by the workers of images before (see [`handover`](crate::handover)).
-/// Their memory holds: the layout's number and what the workers share, the history, and each worker's counters, a slab for
-/// each.
-#[derive(Debug, Clone)]
+/// Each worker has a memory of its own, and so has the supervisor.
+#[derive(Debug, Default)]
 pub struct Scoreboard {
-    memory: Arc<OwnedFd>,
-    shared: &'static [AtomicU64],
-    history: Slab,
-    slabs: Vec<Slab>,
-    /// Boards whose workers are not all gone.
+    /// The workers', and last the supervisor's.
+    memories: Memories,
+    workers: usize,
+    /// Of workers of images before that have not ended.
     past: Vec<Past>,
 }
 
-/// A scoreboard of an image before.
-#[derive(Debug, Clone)]
-pub struct Past {
-    memory: Arc<OwnedFd>,
-    slabs: Vec<Slab>,
+/// The counters of a worker of an image before.
+#[derive(Debug)]
+struct Past {
+    worker: Pid,
+    memory: OwnedFd,
+    counters: ReadableCounters,
 }
 
-/// Changes with the meaning of the counters: a board of another layout is not read.
-const LAYOUT: u64 = 4;
+/// Changes with the meaning of the counters: memory of another layout is not read.
+const LAYOUT: u64 = 5;
 
 /// As many workers as there may be, by their option.
 pub const MOST_WORKERS: usize = 1024;
 
-/// Slabs before the workers': the layout's and the history.
-const FRONT: usize = 2;
+/// Before the counters: the layout, and how much the worker has used of its budgets.
+const FRONT: usize = 8;
+const BUDGETS: usize = 1;
 
 impl Scoreboard {
     /// A scoreboard for `workers` workers, all zero.
     pub fn new(workers: usize) -> io::Result<Self> {
-        let (memory, counters) = sys::counters_to_keep((FRONT + workers) * SLAB)?;
-        counters[0].store(LAYOUT, Relaxed);
-        let mut slabs: Vec<_> = counters.chunks_exact(SLAB).map(Slab).collect();
-        let slabs = slabs.split_off(FRONT);
-        let history = Slab(&counters[SLAB..2 * SLAB]);
-        let shared = &counters[..SLAB];
-        Ok(Scoreboard { memory: Arc::new(memory), shared, history, slabs, past: Vec::new() })
+        let memories = Memories::new(workers + 1, FRONT + SLAB)?;
+        (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
+        Ok(Scoreboard { memories, workers, past: Vec::new() })
     }
 
-    /// Takes over what was counted on boards of images before; `has_workers` says whether one, counted from 0, still has.
-    /// Boards that cannot be read are left out: then counting begins anew.
-    pub fn take_over(&mut self, boards: Vec<OwnedFd>, has_workers: impl Fn(usize) -> bool) {
-        for (index, memory) in boards.into_iter().enumerate() {
-            let most = (FRONT + MOST_WORKERS) * SLAB;
-            let counters = sys::map_counters(&memory, most).unwrap_or_default();
-            let is_known =
-                counters.len() >= FRONT * SLAB && counters.first().is_some_and(|layout| layout.load(Relaxed) == LAYOUT);
-            let slabs = if is_known { counters[SLAB..].chunks_exact(SLAB).map(Slab).collect() } else { Vec::new() };
-            if has_workers(index) {
-                self.past.push(Past { memory: Arc::new(memory), slabs });
-            } else {
-                slabs.iter().for_each(|slab| self.history.take_in(slab));
-            }
+    /// Goes on reading what a worker of an image before counts, if `memory` can be read.
+    pub fn keep_past(&mut self, worker: Pid, memory: OwnedFd) {
+        if let Some(counters) = read_memory(&memory) {
+            self.past.push(Past { worker, memory, counters });
         }
     }
 
-    /// The memory of this board, and of those before it that still have workers.
+    /// Takes over what was counted in `memory`, which nobody writes any more. If it cannot be read, counting begins anew.
+    pub fn take_over(&self, memory: &OwnedFd) {
+        if let Some(counters) = read_memory(memory) {
+            self.supervisor().take_in(&counters);
+        }
+    }
+
+    /// Takes over what a worker of an image before has counted, which has ended.
+    pub fn end_past(&mut self, worker: Pid) {
+        if let Some(index) = self.past_place(worker) {
+            let counters = self.past.swap_remove(index).counters;
+            self.supervisor().take_in(&counters);
+            let dropped = unaccounted(|counter| counters.get(FRONT + counter as usize));
+            self.supervisor().add(Counter::LogDropped, dropped);
+        }
+    }
+
+    /// Leaves this process, which was forked for worker number `worker`, nothing but what that needs.
+    pub fn keep_only(&mut self, worker: usize) {
+        self.past.clear();
+        self.memories.keep_only(worker);
+    }
+
+    /// The memories, each worker's at its number, then the supervisor's, then those of images before.
     pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        std::iter::once(&self.memory).chain(self.past.iter().map(|past| &past.memory)).map(|memory| memory.as_fd())
+        self.memories.descriptors().iter().chain(self.past.iter().map(|past| &past.memory)).map(|memory| memory.as_fd())
     }
 
-    /// The counters of worker number `worker`, from 0.
-    pub fn slab(&self, worker: usize) -> Slab {
-        self.slabs[worker]
+    /// Where the memory of a worker of an image before stands among all memories.
+    pub fn place(&self, worker: Pid) -> Option<usize> {
+        self.past_place(worker).map(|index| self.workers + 1 + index)
     }
 
-    /// The counters of a worker of a past board.
-    pub fn past_slab(&self, past: usize, worker: usize) -> Option<Slab> {
-        // Its first slab is its history.
-        self.past.get(past)?.slabs.get(worker + 1).copied()
+    fn past_place(&self, worker: Pid) -> Option<usize> {
+        self.past.iter().position(|past| past.worker == worker)
     }
 
-    /// How much of what there may be each second is used, of two kinds: for all workers together.
-    pub fn budgets(&self) -> [&'static AtomicU64; 2] {
-        [&self.shared[1], &self.shared[2]]
+    /// The counters of worker number `worker`, from 0; for the worker itself and the supervisor.
+    pub fn slab(&self, worker: usize) -> Slab<'_> {
+        Slab(&self.memories.writable(worker)[FRONT..])
+    }
+
+    /// The counters of the supervisor.
+    pub fn supervisor(&self) -> Slab<'_> {
+        self.slab(self.workers)
+    }
+
+    /// How much worker number `worker` has used of what there may be each second, of one of two kinds.
+    pub fn budget(&self, worker: usize, kind: usize) -> &AtomicU64 {
+        &self.memories.writable(worker)[BUDGETS + kind]
+    }
+
+    /// The same of each worker, as they say.
+    pub fn budgets(&self, kind: usize) -> impl Iterator<Item = u64> {
+        self.memories.read(BUDGETS + kind)
     }
 
     /// How many workers it is for.
     pub fn workers(&self) -> usize {
-        self.slabs.len()
+        self.workers
     }
 
     /// The sum over all workers.
@@ -296,10 +330,14 @@ impl Scoreboard {
     }
 
     fn sum(&self, index: usize) -> u64 {
-        let past = self.past.iter().flat_map(|past| &past.slabs);
-        let all = self.slabs.iter().chain([&self.history]).chain(past);
-        all.map(|slab| slab.0[index].load(Relaxed)).fold(0, u64::wrapping_add)
+        let past = self.past.iter().map(|past| past.counters.get(FRONT + index));
+        self.memories.read(FRONT + index).chain(past).fold(0, u64::wrapping_add)
     }
+}
+
+/// Memory of an image before, if it means what this one's does.
+fn read_memory(memory: &OwnedFd) -> Option<ReadableCounters> {
+    ReadableCounters::map(memory, FRONT + SLAB).ok().filter(|counters| counters.get(0) == LAYOUT)
 }
 
 #[cfg(test)]
@@ -342,24 +380,40 @@ mod tests {
 
     #[test]
     fn what_was_counted_before_is_taken_over() {
-        let memories = |board: &Scoreboard| board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        let memories =
+            |board: &Scoreboard| -> Vec<_> { board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect() };
         let first = Scoreboard::new(2).unwrap();
-        first.slab(1).add(Counter::Accepted, 2);
+        first.slab(0).add(Counter::Accepted, 2);
         first.slab(1).add(Counter::InFlight, 1);
-        // Its workers go on,
+        // Its second worker goes on,
         let mut second = Scoreboard::new(1).unwrap();
-        second.take_over(memories(&first), |_| true);
+        let (worker, mut left) = (Pid::from_raw(7), memories(&first));
+        second.keep_past(worker, left.remove(1));
+        left.iter().for_each(|memory| second.take_over(memory));
         second.slab(0).add(Counter::Accepted, 10);
-        first.slab(0).add(Counter::Accepted, 1);
+        first.slab(1).add(Counter::Accepted, 1);
+        first.slab(1).add(Counter::LogDue, 5);
         assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
-        second.past_slab(0, 1).unwrap().clear_levels();
-        assert_eq!(second.total(Counter::InFlight), 0);
-        assert!(second.past_slab(0, 2).is_none() && second.past_slab(1, 0).is_none());
-        // and then are gone, as are those of the second.
-        let mut third = Scoreboard::new(1).unwrap();
+        assert_eq!((second.place(worker), second.memories().count()), (Some(2), 3));
+        // and then is gone,
+        second.end_past(worker);
+        assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 0));
+        assert_eq!((second.total(Counter::LogDropped), second.place(worker)), (5, None));
+        // as is that of the second.
+        let third = Scoreboard::new(1).unwrap();
         second.slab(0).add(Counter::InFlight, 1);
-        third.take_over(memories(&second), |_| false);
+        memories(&second).iter().for_each(|memory| third.take_over(memory));
         assert_eq!((third.total(Counter::Accepted), third.total(Counter::InFlight)), (13, 0));
-        assert_eq!(third.memories().count(), 1);
+    }
+
+    #[test]
+    fn memory_of_another_layout_is_not_read() {
+        let board = Scoreboard::new(1).unwrap();
+        let memory = crate::sys::counters_memory(1_000).unwrap();
+        let counters = crate::sys::WritableCounters::map(&memory, 1_000).unwrap();
+        counters.iter().for_each(|counter| counter.store(LAYOUT - 1, Relaxed));
+        board.take_over(&memory);
+        assert_eq!(board.total(Counter::Accepted), 0);
+        board.take_over(&crate::sys::counters_memory(1).unwrap());
     }
 }

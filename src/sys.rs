@@ -5,15 +5,17 @@
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, ftruncate};
@@ -46,20 +48,8 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// `count` zeroes in memory that this process shares with the children that it forks.
-pub fn shared_counters(count: usize) -> io::Result<&'static [AtomicU64]> {
-    let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
-    // SAFETY: a new anonymous mapping overlaps nothing.
-    let memory =
-        unsafe { mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
-    // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` atomics, for which zero is a value, is never
-    // unmapped, and is reached through this slice alone.
-    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
-}
-
-/// `count` zeroes in memory that this process shares with the children that it forks, and with whoever maps the
-/// descriptor.
-pub fn counters_to_keep(count: usize) -> io::Result<(OwnedFd, &'static [AtomicU64])> {
+/// Memory of `count` zeroes, which its descriptor stands for: whoever has that can map it, but not change its size.
+pub fn counters_memory(count: usize) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // glibc has a function for it from 2.27 on; this must run with 2.23.
     // SAFETY: the name is a string that ends with a zero, and stays.
@@ -67,31 +57,89 @@ pub fn counters_to_keep(count: usize) -> io::Result<(OwnedFd, &'static [AtomicU6
     // SAFETY: the call has just made this descriptor, and nobody else knows it.
     let memory = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
     ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
-    // Whoever has the descriptor, as every worker does, can neither take memory from under this mapping nor make the next
-    // image map more than there was.
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))?;
-    let counters = map_counters(&memory, count)?;
-    Ok((memory, counters))
+    Ok(memory)
 }
 
-/// Maps memory of [`counters_to_keep`], which another image of this process may have made; of no more than `most` counters,
-/// since an older one let workers make it grow.
-pub fn map_counters(memory: &OwnedFd, most: usize) -> io::Result<&'static [AtomicU64]> {
-    let seals = SealFlag::from_bits_retain(fcntl(memory, FcntlArg::F_GET_SEALS)?);
-    if !seals.contains(SealFlag::F_SEAL_SHRINK) {
-        return Err(Errno::EINVAL.into());
+/// A mapping of memory of [`counters_memory`]; unmapped when dropped.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: it refers to memory of its own, which any thread may use: all of it is atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(memory: impl AsFd, count: usize, protection: ProtFlags) -> io::Result<Self> {
+        let seals = SealFlag::from_bits_retain(fcntl(&memory, FcntlArg::F_GET_SEALS)?);
+        let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
+        // What could become shorter, or is too short, would end this process when it is read.
+        if !seals.contains(SealFlag::F_SEAL_SHRINK) || (fstat(&memory)?.st_size as usize) < length.get() {
+            return Err(Errno::EINVAL.into());
+        }
+        // SAFETY: a new mapping overlaps nothing.
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, memory, 0)? };
+        Ok(Mapping { start: start.cast(), count })
     }
-    let count = fstat(memory)?.st_size as usize / size_of::<AtomicU64>();
-    if count > most {
-        return Err(Errno::EFBIG.into());
+
+    fn counters(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is page-aligned, as long as `count` atomics, for which every bit pattern is a value, and stays
+        // so until this is dropped: the memory cannot shrink, which was seen when it was mapped.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
-    let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
-    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a new mapping overlaps nothing.
-    let memory = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, memory, 0)? };
-    // SAFETY: the mapping is page-aligned, as long as `count` atomics, for which every bit pattern is a value, and stays so:
-    // the memory cannot shrink, which was seen above, and it is never unmapped.
-    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), count) })
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and whatever borrowed from it is gone.
+        let _ = unsafe { munmap(self.start.cast(), self.count * size_of::<AtomicU64>()) };
+    }
+}
+
+/// Counters that this process may write.
+#[derive(Debug)]
+pub struct WritableCounters(Mapping);
+
+impl WritableCounters {
+    /// The first `count` of `memory`, which is that of [`counters_memory`].
+    pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
+        Mapping::new(memory, count, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(WritableCounters)
+    }
+}
+
+impl Deref for WritableCounters {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        self.0.counters()
+    }
+}
+
+/// Counters that this process can only read, and cannot make writable again.
+#[derive(Debug)]
+pub struct ReadableCounters(Mapping);
+
+impl ReadableCounters {
+    /// The first `count` of `memory`, which is that of [`counters_memory`].
+    pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
+        // mprotect(2), EACCES: what is mapped by a descriptor that is open for reading alone stays read-only. Without /proc the
+        // pages are read-only until somebody asks otherwise.
+        match fs::File::open(format!("/proc/self/fd/{}", memory.as_raw_fd())) {
+            Ok(read_only) => Mapping::new(read_only, count, ProtFlags::PROT_READ),
+            Err(_) => Mapping::new(memory, count, ProtFlags::PROT_READ),
+        }
+        .map(ReadableCounters)
+    }
+
+    /// One of them, as it is now.
+    pub fn get(&self, index: usize) -> u64 {
+        // Of atomic accesses, only this one is allowed for memory that is read-only (std::sync::atomic).
+        self.0.counters()[index].load(Relaxed)
+    }
 }
 
 /// inode(7): the type of a file, which shares a number with its permissions.
@@ -174,14 +222,27 @@ pub fn trim_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
 
     #[test]
-    fn shared_counters_begin_at_zero_and_count() {
-        let counters = shared_counters(9).unwrap();
-        assert_eq!(counters.len(), 9);
-        counters[8].fetch_add(5, Relaxed);
-        assert!(counters[..8].iter().all(|counter| counter.load(Relaxed) == 0));
-        assert_eq!(counters[8].load(Relaxed), 5);
+    fn what_is_written_is_read_and_the_size_stays() {
+        let memory = counters_memory(9).unwrap();
+        let writable = WritableCounters::map(&memory, 9).unwrap();
+        let readable = ReadableCounters::map(&memory, 9).unwrap();
+        writable[8].fetch_add(5, Relaxed);
+        assert_eq!((0..9).map(|index| readable.get(index)).sum::<u64>(), 5);
+        assert!(WritableCounters::map(&memory, 10).is_err(), "it is not so long");
+        for length in [0, 8, 1 << 32] {
+            assert!(ftruncate(&memory, length).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_readable_cannot_be_made_writable() {
+        let memory = counters_memory(1).unwrap();
+        let readable = ReadableCounters::map(&memory, 1).unwrap();
+        drop(memory);
+        let (start, both) = (readable.0.start.cast(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        // SAFETY: it fails; and if it did not, more would be allowed than before.
+        assert_eq!(unsafe { nix::sys::mman::mprotect(start, 8, both) }, Err(Errno::EACCES));
     }
 }

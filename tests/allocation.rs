@@ -56,7 +56,7 @@ fn allocates_nothing(root: &Path, log: &[&str]) {
     let arguments = [&["otus-httpd", "--root", root.to_str().unwrap()], log].concat();
     let options = CommandLine::try_parse_from(arguments).unwrap().options;
     let site = Site::open(&options, 64).unwrap();
-    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, clients: None, confinement: None };
+    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, confinement: None };
     let mut solo = Solo::new(Box::leak(Box::new(plan))).unwrap();
     let (mut client, served) = UnixStream::pair().unwrap();
     served.set_nonblocking(true).unwrap();

@@ -50,7 +50,7 @@ pub struct Access {
     sums: Sums,
     drops: Drops,
     connections: AtomicU64,
-    slab: Slab,
+    slab: Slab<'static>,
     writer: OnceLock<Thread>,
     is_asleep: AtomicBool,
     is_ending: AtomicBool,
@@ -77,17 +77,16 @@ impl Drops {
 
 impl Access {
     /// That of worker number `worker`, if there is to be one.
-    pub fn of(options: &Options, worker: usize, board: &Scoreboard) -> Option<Self> {
+    pub fn of(options: &Options, worker: usize, board: &'static Scoreboard) -> Option<Self> {
         let destination = options.access_destination()?;
-        let [successes, errors] = board.budgets().map(|counter| Budget::new(counter, options.log_rate));
         Some(Access {
             worker,
             destination,
             errors_only: options.access_log == AccessLog::Errors,
             with_query: options.log_query,
             address: options.log_address,
-            successes,
-            errors,
+            successes: Budget::new(board, worker, 0, options.log_rate),
+            errors: Budget::new(board, worker, 1, options.log_rate),
             ring: ArrayQueue::new(RING),
             spare: ArrayQueue::new(RING),
             sums: Sums::new(),

@@ -23,6 +23,11 @@ impl Untold {
         Untold { outlet: Outlet::for_warnings(destination), count: 0, since_us: clock::unix_us() }
     }
 
+    /// Closes what a worker has inherited and has no part in.
+    pub fn forget(&mut self) {
+        self.outlet.close();
+    }
+
     /// Tells what there was at the last look already, and still is: a worker that is about to tell it may have been on the
     /// way.
     pub fn tell(&mut self, board: &Scoreboard) {
@@ -32,7 +37,7 @@ impl Untold {
         if count == 0 {
             self.since_us = now_us;
         } else if to_tell > 0 && self.outlet.write(|| report_dropped(None, to_tell, self.since_us, now_us)) {
-            board.slab(0).add(Counter::LogTold, to_tell);
+            board.supervisor().add(Counter::LogTold, to_tell);
             self.count -= to_tell;
         }
     }

@@ -87,6 +87,7 @@ fn look(options: &Options, service: Option<&Service>) -> Findings {
         Err(failure) => findings.problems.push(failure),
     }
     findings.problems.extend(Clients::of(options).err());
+    findings.problems.extend(too_few_descriptors(options));
     findings.problems.extend(log::check(options.access_destination()).err());
     if service.is_none_or(|service| service.addresses.is_empty())
         && let Err(failure) = sockets::resolve(&options.host, options.port)
@@ -121,6 +122,18 @@ fn located(options: &Options, service: &Service) -> Result<Options, Failure> {
     let root = locate("The document root", &options.root)?;
     let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
     Ok(Options { root, mime_types, ..options.clone() })
+}
+
+/// What keeps the supervisor from holding all workers, and during a reload twice as many.
+fn too_few_descriptors(options: &Options) -> Option<Failure> {
+    let (allowed, needed) = (descriptors::raise_limit(), descriptors::for_supervisor(options.workers));
+    let workers = options.workers;
+    (allowed < needed).then(|| {
+        Failure::new(format!(
+            "{workers} workers need up to {needed} descriptors, and this process may have {allowed}: raise the limit \
+             (LimitNOFILE= in the unit, ulimit -n), or lower --workers."
+        ))
+    })
 }
 
 /// What the system allows less of than the settings do.

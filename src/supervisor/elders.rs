@@ -18,20 +18,12 @@ struct Elder {
     pid: Pid,
     /// As long as it is there, the worker goes on.
     lifeline: SupervisorEnd,
-    number: usize,
-    /// Which of the past boards it counts on.
-    board: usize,
 }
 
 impl Elders {
-    /// Those that were left; `place` says which past board one of those that were left has become.
-    pub fn new(heirs: Vec<Heir>, place: impl Fn(usize) -> usize) -> Self {
-        let elder = |Heir { pid, number, lifeline, board }| Elder {
-            pid,
-            number,
-            lifeline: SupervisorEnd::inherit(lifeline),
-            board: place(board),
-        };
+    /// Those that were left.
+    pub fn new(heirs: Vec<Heir>) -> Self {
+        let elder = |Heir { pid, lifeline, .. }| Elder { pid, lifeline: SupervisorEnd::inherit(lifeline) };
         Elders(heirs.into_iter().map(elder).collect())
     }
 
@@ -49,20 +41,18 @@ impl Elders {
     }
 
     /// Forgets one that has ended. Says whether it was one.
-    pub fn forget(&mut self, pid: Pid, board: &Scoreboard) -> bool {
+    pub fn forget(&mut self, pid: Pid, board: &mut Scoreboard) -> bool {
         let Some(index) = self.0.iter().position(|elder| elder.pid == pid) else { return false };
-        let elder = self.0.swap_remove(index);
-        if let Some(slab) = board.past_slab(elder.board, elder.number) {
-            slab.clear_levels();
-            slab.settle_log();
-        }
+        self.0.swap_remove(index);
+        board.end_past(pid);
         true
     }
 
-    /// Leaves them to the next image, whose boards before the past ones are `newer`.
-    pub fn leave_to<'a>(&'a self, estate: &mut Estate<'a>, newer: usize) {
+    /// Leaves them to the next image.
+    pub fn leave_to<'a>(&'a self, estate: &mut Estate<'a>, board: &Scoreboard) {
         for elder in &self.0 {
-            estate.worker(elder.lifeline.as_fd(), elder.pid, elder.number, newer + elder.board);
+            // One whose memory could not be read has none.
+            estate.worker(elder.lifeline.as_fd(), elder.pid, board.place(elder.pid).unwrap_or(usize::MAX));
         }
     }
 }

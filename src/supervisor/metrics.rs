@@ -116,16 +116,17 @@ impl Report<'_> {
         let name = "otus_http_request_duration_seconds";
         page.family(name, "histogram", "From a request's arrival to its answer's last byte given to the kernel.");
         let durations = self.board.durations();
-        let mut count = 0;
+        let mut count = 0u64;
         for (&bound_ns, among) in BOUNDS_NS.iter().zip(durations.counts) {
-            count += among;
+            // What workers say may be anything.
+            count = count.wrapping_add(among);
             page.sample(
                 "otus_http_request_duration_seconds_bucket",
                 format_args!("{{le=\"{}\"}}", seconds(bound_ns)),
                 count,
             );
         }
-        count += durations.counts[BOUNDS_NS.len()];
+        count = count.wrapping_add(durations.counts[BOUNDS_NS.len()]);
         page.sample("otus_http_request_duration_seconds_bucket", "{le=\"+Inf\"}", count);
         page.sample("otus_http_request_duration_seconds_sum", "", seconds(durations.sum_ns));
         page.sample("otus_http_request_duration_seconds_count", "", count);

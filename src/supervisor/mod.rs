@@ -29,6 +29,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::access::Untold;
+use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::handover::Heir;
 use crate::scoreboard::Counter;
@@ -76,7 +77,8 @@ const ROOT_PAUSE_MS: u64 = 5_000;
 pub struct Supervisor {
     plan: &'static Plan,
     team: Team,
-    signals: Signals,
+    /// None in a worker that was just forked.
+    signals: Option<Signals>,
     desk: Desk,
     idle: Idle,
     started: SystemTime,
@@ -107,24 +109,29 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor that has not yet started a worker, but may have some of images before, with the boards that they count
-    /// on. Signals are blocked from here on.
-    pub fn new(plan: Plan, boards: Vec<OwnedFd>, elders: Vec<Heir>) -> Result<Self, Failure> {
+    /// A supervisor that has not yet started a worker, but may have some of images before, with the memories that they count
+    /// in. Signals are blocked from here on.
+    pub fn new(
+        plan: Plan,
+        clients: Option<Clients>,
+        memories: Vec<OwnedFd>,
+        elders: Vec<Heir>,
+    ) -> Result<Self, Failure> {
         let plan: &'static Plan = Box::leak(Box::new(plan));
         let prepare = || {
             signals::block()?;
-            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Team::new(plan)?))
+            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Team::new(plan, clients)?))
         };
         let (signals, mut team) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
         })?;
-        team.take_over(boards, elders);
+        team.take_over(memories, elders);
         Ok(Supervisor {
             plan,
             team,
-            signals,
+            signals: Some(signals),
             desk: Desk::new(&plan.sockets, clock::now_ms()),
             idle: Idle::new(plan.options.idle_exit),
             started: SystemTime::now(),
@@ -157,10 +164,15 @@ impl Supervisor {
         loop {
             let now_ms = clock::now_ms();
             if self.kill_at_ms.is_none() {
-                self.team.spawn_missing(now_ms, &mut || self.desk.forget());
+                self.team.spawn_missing(now_ms, &mut || {
+                    self.signals = None;
+                    self.desk.forget();
+                    self.reload.forget();
+                    self.untold.forget();
+                });
             }
             self.wait(now_ms);
-            while let Some(signal) = self.signals.next() {
+            while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
                 self.hear(signal);
             }
             self.team.hear();
@@ -219,7 +231,8 @@ impl Supervisor {
         let due_ms = self.team.next_due_ms().filter(|_| !self.is_stopping());
         let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX));
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
-        let sources = self.team.lifelines().chain([self.signals.as_fd()]).map(|fd| (fd, PollFlags::POLLIN));
+        let sources =
+            self.team.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
         let sources = sources.chain(self.desk.sources(now_ms));
         let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {

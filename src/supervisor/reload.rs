@@ -50,6 +50,11 @@ impl Reload {
         self.check.is_some()
     }
 
+    /// Closes what a worker has inherited and has no part in.
+    pub fn forget(&mut self) {
+        self.check = None;
+    }
+
     /// Begins to check the settings; an error says why that cannot be.
     pub fn begin(&mut self, now_ms: u64) -> Result<(), String> {
         let mut command = Command::new(&self.program);

@@ -8,10 +8,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::clients::Clients;
 use crate::handover::{Estate, Heir};
 use crate::lifeline::{self, SupervisorEnd};
 use crate::scoreboard::{Counter, Scoreboard};
-use crate::worker::{self, Plan};
+use crate::worker::{self, Plan, Shared};
 use crate::{catalog, clock, sys};
 
 use super::elders::Elders;
@@ -35,7 +36,9 @@ pub struct Team {
     /// Workers of images before, which go on until those of this one serve.
     elders: Elders,
     plan: &'static Plan,
-    board: Scoreboard,
+    shared: Shared,
+    /// Whether a worker was started.
+    has_spawned: bool,
 }
 
 /// A place for a worker: occupied, or to be filled when its time comes.
@@ -58,21 +61,25 @@ struct Occupant {
 
 impl Team {
     /// A team whose posts are all to be filled now.
-    pub fn new(plan: &'static Plan) -> io::Result<Self> {
+    pub fn new(plan: &'static Plan, clients: Option<Clients>) -> io::Result<Self> {
         let workers = plan.options.workers;
         let vacant = || Post { occupant: None, pause_ms: FIRST_PAUSE_MS, due_ms: 0 };
         let posts = (0..workers).map(|_| vacant()).collect();
-        Ok(Team { posts, elders: Elders::default(), plan, board: Scoreboard::new(workers)? })
+        let shared = Shared { board: Scoreboard::new(workers)?, clients };
+        Ok(Team { posts, elders: Elders::default(), plan, shared, has_spawned: false })
     }
 
-    /// Takes over the workers of images before, and the boards that they count on.
-    pub fn take_over(&mut self, boards: Vec<OwnedFd>, workers: Vec<Heir>) {
-        let is_used = |board| workers.iter().any(|worker| worker.board == board);
-        let is_used: Vec<bool> = (0..boards.len()).map(is_used).collect();
-        self.board.take_over(boards, |board| is_used[board]);
-        // Those without workers are not there any more.
-        let place = |board: usize| is_used.iter().take(board).filter(|is_used| **is_used).count();
-        self.elders = Elders::new(workers, place);
+    /// Takes over the workers of images before, and what these and others have counted.
+    pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<Heir>) {
+        let mut memories: Vec<_> = memories.into_iter().map(Some).collect();
+        for worker in &workers {
+            if let Some(memory) = memories.get_mut(worker.memory).and_then(Option::take) {
+                self.shared.board.keep_past(worker.pid, memory);
+            }
+        }
+        // The supervisor's, and those of workers that have ended.
+        memories.iter().flatten().for_each(|memory| self.shared.board.take_over(memory));
+        self.elders = Elders::new(workers);
     }
 
     /// Leaves the sockets and the workers to the next image.
@@ -81,13 +88,13 @@ impl Team {
         for socket in &self.plan.sockets {
             estate.socket(socket.as_fd(), socket.name.as_deref());
         }
-        self.board.memories().for_each(|memory| estate.board(memory));
+        self.shared.board.memories().for_each(|memory| estate.memory(memory));
         for (number, post) in self.posts.iter().enumerate() {
             if let Some(occupant) = &post.occupant {
-                estate.worker(occupant.lifeline.as_fd(), occupant.pid, number, 0);
+                estate.worker(occupant.lifeline.as_fd(), occupant.pid, number);
             }
         }
-        self.elders.leave_to(&mut estate, 1);
+        self.elders.leave_to(&mut estate, &self.shared.board);
         estate
     }
 
@@ -98,7 +105,7 @@ impl Team {
 
     /// What all workers count.
     pub fn board(&self) -> &Scoreboard {
-        &self.board
+        &self.shared.board
     }
 
     /// How many workers there are to be.
@@ -142,16 +149,17 @@ impl Team {
     fn spawn(&mut self, number: usize, let_go: &mut dyn FnMut()) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let mut own = Some(own);
-        self.board.slab(number).clear_levels();
-        let (plan, board) = (self.plan, self.board.clone());
+        self.shared.board.slab(number).clear_levels();
+        let (plan, is_first) = (self.plan, !self.has_spawned);
         let pid = sys::fork(|| {
             // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
             own.take();
             self.posts.clear();
             self.elders = Elders::default();
             let_go();
-            worker::run(plan, number, &theirs, board)
+            worker::run(plan, number, &theirs, std::mem::take(&mut self.shared), is_first)
         })?;
+        self.has_spawned = true;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();
         let occupant = |lifeline| Occupant { pid, lifeline, is_ready: false, since_ms, ending_ms: None };
@@ -180,15 +188,17 @@ impl Team {
                 }
                 Ok(status) => status,
             };
-            let Some(pid) = status.pid().filter(|pid| !self.elders.forget(*pid, &self.board)) else { continue };
+            let Some(pid) = status.pid().filter(|pid| !self.elders.forget(*pid, &mut self.shared.board)) else {
+                continue;
+            };
             let Some(number) = self.number(pid) else {
                 others.push(status);
                 continue;
             };
             let now_ms = clock::now_ms();
-            self.board.slab(number).clear_levels();
-            self.board.slab(number).settle_log();
-            if let Some(clients) = &self.plan.clients {
+            self.shared.board.slab(number).clear_levels();
+            self.shared.board.slab(number).settle_log();
+            if let Some(clients) = &self.shared.clients {
                 clients.forget(number);
             }
             let post = &mut self.posts[number];
@@ -205,7 +215,7 @@ impl Team {
                     WaitStatus::Signaled(..) => Counter::Killed,
                     _ => Counter::Exited,
                 };
-                self.board.slab(number).add(reason, 1);
+                self.shared.board.supervisor().add(reason, 1);
                 report_death(number, status, lived_ms, pause_ms);
             }
         }
@@ -226,7 +236,7 @@ impl Team {
         for (number, post) in self.posts.iter_mut().enumerate() {
             let Some(occupant) = &mut post.occupant else { continue };
             // A worker that is not itself any more may have written anything there, and nobody is alive in the future.
-            let (pid, beat_ms) = (occupant.pid, self.board.slab(number).get(Counter::Beat).min(now_ms));
+            let (pid, beat_ms) = (occupant.pid, self.shared.board.slab(number).get(Counter::Beat).min(now_ms));
             let signal = match occupant.ending_ms.map(|since_ms| (now_ms - since_ms) / ENDING_MS) {
                 None if beat_ms.max(occupant.since_ms).max(begin_ms) + limit_ms >= now_ms => continue,
                 None => {
@@ -243,7 +253,7 @@ impl Team {
                         worker_pid = pid.as_raw(),
                         "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
                     );
-                    self.board.slab(number).add(Counter::Hung, 1);
+                    self.shared.board.supervisor().add(Counter::Hung, 1);
                     post.occupant = None;
                     post.postpone(now_ms);
                     continue;

@@ -60,7 +60,7 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Connection {
     /// Dropped first: a client that has seen the end may come again at once.
-    _seat: Option<Seat>,
+    _seat: Option<Seat<'static>>,
     socket: OwnedFd,
     /// What it is doing.
     pub phase: Phase,
@@ -102,12 +102,18 @@ pub struct Connection {
     handed_before: u64,
     /// What the access log is to be told.
     pub notes: Notes,
-    slab: Slab,
+    slab: Slab<'static>,
 }
 
 impl Connection {
     /// A connection that was just accepted, with its seat if its client's are counted.
-    pub fn new(socket: OwnedFd, seat: Option<Seat>, deadline_ms: u64, notes: Notes, slab: Slab) -> Self {
+    pub fn new(
+        socket: OwnedFd,
+        seat: Option<Seat<'static>>,
+        deadline_ms: u64,
+        notes: Notes,
+        slab: Slab<'static>,
+    ) -> Self {
         slab.add(Counter::Connections, 1);
         slab.add(Counter::Accepted, 1);
         Connection {

@@ -32,12 +32,12 @@ pub struct Crew {
     turns: AtomicU64,
     alarm: EventFd,
     is_watched: AtomicBool,
-    slab: Slab,
+    slab: Slab<'static>,
 }
 
 impl Crew {
     /// A crew of no threads yet, and of `most` at most.
-    pub fn new(most: usize, slab: Slab) -> nix::Result<Self> {
+    pub fn new(most: usize, slab: Slab<'static>) -> nix::Result<Self> {
         let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Crew {
             most,
@@ -221,7 +221,7 @@ mod tests {
     use crate::scoreboard::Scoreboard;
 
     fn crew(threads: usize, most: usize) -> Crew {
-        let crew = Crew::new(most, Scoreboard::new(1).unwrap().slab(0)).unwrap();
+        let crew = Crew::new(most, Box::leak(Box::new(Scoreboard::new(1).unwrap())).slab(0)).unwrap();
         for _ in 0..threads {
             assert!(crew.join());
         }

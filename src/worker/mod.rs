@@ -62,10 +62,25 @@ pub struct Plan {
     pub site: Site,
     /// How many descriptors a worker may have.
     pub descriptors: usize,
-    /// How many connections each client has, if that is limited.
-    pub clients: Option<Clients>,
     /// What its process is left with; none where it is the caller's.
     pub confinement: Option<Confinement>,
+}
+
+/// What each worker writes and all read.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// What they count.
+    pub board: Scoreboard,
+    /// How many connections each client has, if that is limited.
+    pub clients: Option<Clients>,
+}
+
+impl Shared {
+    /// Leaves this process, which was forked for worker number `number`, nothing to write but what is that one's own.
+    pub fn keep_only(&mut self, number: usize) {
+        self.board.keep_only(number);
+        self.clients.iter_mut().for_each(|clients| clients.keep_only(number));
+    }
 }
 
 /// How long requests in flight get when the server is stopped and systemd holds its sockets: new clients wait meanwhile, until
@@ -101,20 +116,23 @@ struct Worker {
     blocked: Blocked,
     access: Option<&'static Access>,
     log_address: Address,
-    slab: Slab,
-    board: Scoreboard,
+    slab: Slab<'static>,
+    board: &'static Scoreboard,
     most_connections: u64,
     clients: Option<&'static Clients>,
     is_draining: AtomicBool,
     complaints: Complaints,
 }
 
-/// Runs worker number `number` in the process that was forked for it, and returns its exit status.
-pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, board: Scoreboard) -> i32 {
+/// Runs worker number `number` in the process that was forked for it, and returns its exit status. The first one says what
+/// holds for all.
+pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, mut shared: Shared, is_first: bool) -> i32 {
+    shared.keep_only(number);
     // Before the first request thread: each inherits it.
-    plan.confinement.iter().for_each(Confinement::enter);
+    plan.confinement.iter().for_each(|confinement| confinement.enter(is_first));
+    let shared = &*Box::leak(Box::new(shared));
     let result =
-        Worker::new(plan, number, board).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
+        Worker::new(plan, number, shared).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
     match result {
         Ok(()) => 0,
         Err(error) => {
@@ -125,8 +143,9 @@ pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, board: Scor
 }
 
 impl Worker {
-    fn new(plan: &'static Plan, number: usize, board: Scoreboard) -> std::io::Result<Worker> {
+    fn new(plan: &'static Plan, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
         let options = &plan.options;
+        let board = &shared.board;
         let slab = board.slab(number);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
@@ -142,13 +161,13 @@ impl Worker {
             lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
             blocked: Blocked::new(options.max_threads),
-            access: Access::of(options, number, &board).map(|access| &*Box::leak(Box::new(access))),
+            access: Access::of(options, number, board).map(|access| &*Box::leak(Box::new(access))),
             log_address: options.log_address,
             slab,
             board,
             // Half of the descriptors stay free for files.
             most_connections: options.connections_per_worker().min(plan.descriptors / 2) as u64,
-            clients: plan.clients.as_ref(),
+            clients: shared.clients.as_ref(),
             is_draining: AtomicBool::new(false),
             complaints: Complaints::default(),
         })
@@ -163,7 +182,7 @@ impl Worker {
     fn has_more_than_its_share(&self) -> bool {
         let others = self.board.workers().saturating_sub(1) as u64;
         let own = self.slab.get(Counter::Connections);
-        own * others > self.board.total(Counter::Connections).saturating_sub(own) + SLACK * others
+        own * others > self.board.total(Counter::Connections).saturating_sub(own).saturating_add(SLACK * others)
     }
 
     fn is_full(&self) -> bool {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use super::connection::Connection;
 use super::notes::Notes;
 use super::turn::{Desk, Wait};
-use super::{Plan, Worker};
+use super::{Plan, Shared, Worker};
 use crate::clock;
 use crate::scoreboard::Scoreboard;
 
@@ -22,7 +22,7 @@ pub struct Solo {
 impl Solo {
     /// One that serves by `plan`, whose sockets it leaves alone.
     pub fn new(plan: &'static Plan) -> io::Result<Self> {
-        let worker = Worker::new(plan, 0, Scoreboard::new(1)?)?;
+        let worker = Worker::new(plan, 0, Box::leak(Box::new(Shared { board: Scoreboard::new(1)?, clients: None })))?;
         let desk = Desk::new(worker.limits.request_bytes(), worker.blocked.join());
         Ok(Solo { worker, desk, connection: None })
     }

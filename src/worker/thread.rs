@@ -220,7 +220,7 @@ fn accept(worker: &Worker, desk: &mut Desk, socket: &Socket) -> Option<Box<Conne
 }
 
 /// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
-fn seat(worker: &Worker, client: Client) -> Result<Option<Seat>, ()> {
+fn seat(worker: &Worker, client: Client) -> Result<Option<Seat<'static>>, ()> {
     let Some(clients) = worker.clients else { return Ok(None) };
     let Some(client) = client else { return Ok(None) };
     let seat = clients.seat(worker.number, client.ip());

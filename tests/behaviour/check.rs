@@ -197,3 +197,14 @@ fn the_journal_gets_the_verdict_and_not_the_settings() {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.starts_with("In order; checked as user ") && text.lines().count() == 1, "{text}");
 }
+
+#[test]
+fn more_workers_than_there_are_descriptors_for_are_a_problem() {
+    let site = Site::new();
+    for (workers, is_right) in [("20", true), ("21", false)] {
+        let mut command = shell(&format!("ulimit -n 130; {PLAIN}"), &["--max-connections=64", "--workers", workers]);
+        let (status, _, complaints) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
+        assert_eq!((status == 0, complaints.is_empty()), (is_right, is_right), "{complaints:?}");
+        assert!(is_right || complaints[0].contains("21 workers need up to 132 descriptors"), "{complaints:?}");
+    }
+}

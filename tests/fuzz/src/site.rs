@@ -60,7 +60,7 @@ impl Site {
         let options = CommandLine::try_parse_from(command_line).unwrap().options;
         let site = otus_httpd::site::Site::open(&options, 1024).unwrap();
         let (limits, most_requests) = (options.limits(), options.max_requests);
-        let plan = Plan { options, sockets: Vec::new(), site, descriptors: 1024, clients: None, confinement: None };
+        let plan = Plan { options, sockets: Vec::new(), site, descriptors: 1024, confinement: None };
         Site { solo: Solo::new(Box::leak(Box::new(plan))).unwrap(), limits, most_requests, directory }
     }
 

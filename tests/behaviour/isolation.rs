@@ -1,0 +1,235 @@
+//! What a worker has is its own: whoever gets hold of one cannot write what others say, nor hear what the supervisor hears.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Client, Server, Setup, Site, copy_program, get, wait_until};
+
+/// More than the kernel takes for a client that does not read.
+const LARGE: usize = 32 << 20;
+
+/// A piece of memory that a process shares with others.
+#[derive(Debug)]
+struct Shared {
+    begin: u64,
+    end: u64,
+    inode: String,
+    is_writable: bool,
+    /// Whether mprotect(2) could make it writable.
+    may_be_writable: bool,
+}
+
+fn shared_memory(process: Pid) -> Vec<Shared> {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps")).unwrap();
+    let mut found: Vec<Shared> = Vec::new();
+    let mut is_shared = false;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // proc(5): "begin-end rwxs offset device inode name", and for each mapping lines with a name and a colon.
+        if let Some((begin, end)) = words[0].split_once('-')
+            && let (Ok(begin), Ok(end)) = (u64::from_str_radix(begin, 16), u64::from_str_radix(end, 16))
+        {
+            is_shared = words[1].ends_with('s');
+            if is_shared {
+                let is_writable = words[1].contains('w');
+                found.push(Shared { begin, end, inode: words[4].into(), is_writable, may_be_writable: true });
+            }
+        } else if words[0] == "VmFlags:" && is_shared {
+            found.last_mut().unwrap().may_be_writable = words.contains(&"mw");
+        }
+    }
+    found
+}
+
+/// Each worker writes memory of its own alone, and reads the others', but that of an `old` one; there are `memories` for each.
+fn assert_own_memory(server: &Server, memories: usize, old: Option<Pid>) {
+    let workers = server.workers();
+    let mut written = BTreeSet::new();
+    for worker in &workers {
+        let shared = shared_memory(*worker);
+        let own: Vec<_> = shared.iter().filter(|memory| memory.is_writable).collect();
+        assert_eq!(own.len(), memories, "{shared:?}");
+        for memory in own {
+            assert!(written.insert(memory.inode.clone()), "two workers write {memory:?}");
+        }
+        assert!(shared.iter().all(|memory| memory.is_writable == memory.may_be_writable), "{shared:?}");
+        for link in links(*worker) {
+            assert!(!link.contains("memfd"), "worker {worker} has {link}");
+        }
+    }
+    let inodes = |worker: Pid| shared_memory(worker).into_iter().map(|memory| memory.inode).collect::<BTreeSet<_>>();
+    let workers: Vec<_> = workers.into_iter().filter(|worker| Some(*worker) != old).collect();
+    let read = inodes(workers[0]);
+    assert!(workers.iter().all(|worker| inodes(*worker) == read), "{read:?}");
+    let is_read = written.intersection(&read).count();
+    assert_eq!(is_read, memories * workers.len(), "{read:?} of {written:?}");
+}
+
+/// What the descriptors of a process are for.
+fn links(process: Pid) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.map(|link| link.to_string_lossy().into_owned()).collect()
+}
+
+fn start(site: &Site, arguments: &[&str]) -> Server {
+    let program = site.outside().join("otus-httpd");
+    copy_program(&program);
+    Setup::new(site, arguments).program(&program).listen()
+}
+
+fn wait_for_workers(server: &Server, count: usize, gone: &[Pid]) {
+    wait_until("new workers", || {
+        let workers = server.workers();
+        workers.len() == count && gone.iter().all(|worker| !workers.contains(worker))
+    });
+    wait_until("an answer", || server.get("/a").text() == "a");
+}
+
+#[test]
+fn no_worker_can_write_the_memory_of_another() {
+    let site = Site::with(&[("a", b"a"), ("large", &vec![b'x'; LARGE])]);
+    let server = start(&site, &["--workers=3", "--max-per-client=100"]);
+    server.wait_until_ready();
+    assert_own_memory(&server, 2, None);
+
+    let first = server.workers();
+    kill(first[0], Signal::SIGKILL).unwrap();
+    wait_for_workers(&server, 3, &first[..1]);
+    assert_own_memory(&server, 2, None);
+
+    // One of the image before goes on as long as it has a download, and is read by the supervisor alone.
+    let before = server.workers();
+    let mut download = server.connect();
+    download.send(get("/large"));
+    assert_eq!(download.head().status, 200);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    wait_until("one worker of before", || server.workers().len() == 4);
+    let old = server.workers().into_iter().find(|worker| before.contains(worker)).unwrap();
+    assert_own_memory(&server, 2, Some(old));
+    let mut rest = vec![0; LARGE];
+    download.0.read_exact(&mut rest).unwrap();
+    wait_until("its end", || server.workers().len() == 3);
+    assert_own_memory(&server, 2, None);
+}
+
+/// Whether a request is answered by a worker that can.
+fn is_served(server: &Server) -> bool {
+    let mut client = server.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    client.0.read_to_end(&mut answer).is_ok() && answer.starts_with(b"HTTP/1.1 200")
+}
+
+#[test]
+fn a_worker_that_writes_random_words_does_nothing_to_others() {
+    let site = Site::with(&[("a", b"a")]);
+    let mut server = start(&site, &["--workers=3", "--drain-timeout=1", "--max-per-client=64"]);
+    server.wait_until_ready();
+    let workers = server.workers();
+    // As the worker itself could.
+    let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", workers[0])).unwrap();
+    let own: Vec<_> = shared_memory(workers[0]).into_iter().filter(|memory| memory.is_writable).collect();
+    let mut state = 1u64;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if state & 0x300 == 0 { u64::MAX } else { state | 1 << 63 }
+    };
+    let (begin, mut served) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(4) {
+        for Shared { begin, end, .. } in &own {
+            let words: Vec<u8> = (0..(end - begin) / 8).flat_map(|_| word().to_ne_bytes()).collect();
+            memory.write_all_at(&words, *begin).unwrap();
+        }
+        served += (0..4).filter(|_| is_served(&server)).count();
+    }
+    assert!(served > 0);
+    assert_eq!(server.workers(), workers, "{}", server.log());
+    server.signal(Signal::SIGHUP);
+    // The old ones may count wrong who is there, and wait for nobody until their time is over.
+    wait_for_workers(&server, 3, &workers);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_status().code(), Some(0));
+}
+
+#[test]
+fn the_size_of_the_memory_is_for_good() {
+    let server = Server::of(&Site::new());
+    server.wait_until_ready();
+    let directory = format!("/proc/{}/fd", server.pid());
+    let is_memory = |path: &std::path::PathBuf| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:counters"))
+    };
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(is_memory);
+    let memories: Vec<File> = paths.map(|path| OpenOptions::new().read(true).write(true).open(path).unwrap()).collect();
+    assert_eq!(memories.len(), 3, "each worker's and the supervisor's");
+    for memory in memories {
+        let length = memory.metadata().unwrap().len();
+        for other in [0, length - 1, length + 1, 1 << 32] {
+            assert!(memory.set_len(other).is_err(), "{other}");
+        }
+    }
+}
+
+/// What a worker may have, of its own or as it must; each with how many there are.
+fn assert_own_descriptors(server: &Server, site: &Site, listening: usize) {
+    let inherited = links(Pid::this());
+    let supervisor: BTreeSet<_> = links(server.pid()).into_iter().collect();
+    let workers = server.workers();
+    for worker in &workers {
+        let links = links(*worker);
+        let count = |name: &str| links.iter().filter(|link| *link == name).count();
+        assert_eq!(count("anon_inode:[signalfd]"), 1, "its own: {links:?}");
+        let others: BTreeSet<_> =
+            workers.iter().filter(|other| *other != worker).flat_map(|other| self::links(*other)).collect();
+        let sockets: Vec<_> = links.iter().filter(|link| link.starts_with("socket:")).collect();
+        assert_eq!(sockets.iter().filter(|socket| supervisor.contains(**socket)).count(), listening, "{links:?}");
+        assert_eq!(sockets.iter().filter(|socket| others.contains(**socket)).count(), listening, "{links:?}");
+        // What whoever runs the tests has left open goes from process to process.
+        for link in links.iter().filter(|link| !inherited.contains(*link)) {
+            let is_of_the_site = Path::new(link).starts_with(site.root()) || Path::new(link) == site.outside();
+            let is_own = link.starts_with("socket:")
+                || ["anon_inode:[signalfd]", "anon_inode:[eventfd]", "anon_inode:[eventpoll]"].contains(&link.as_str())
+                // Its threads; and where it writes messages.
+                || *link == format!("/proc/{worker}/task")
+                || link.ends_with("/log")
+                || link == "/dev/null";
+            assert!(is_of_the_site || is_own, "worker {worker} has {link} of {links:?}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_has_no_descriptor_of_the_supervisor_nor_of_another_worker() {
+    let site = Site::with(&[("a", b"a")]);
+    let program = site.outside().join("otus-httpd");
+    copy_program(&program);
+    let [http, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, metrics_address) = (http.local_addr().unwrap(), metrics.local_addr().unwrap());
+    let setup = Setup::new(&site, &["--workers=3", "--max-per-client=100", "--access-log=stderr"]).program(&program);
+    let mut server = setup.env("LISTEN_FDNAMES", "http:metrics").socket(http).socket(metrics).start();
+    server.address = address;
+    server.wait_until_ready();
+    assert_own_descriptors(&server, &site, 1);
+
+    // With somebody at the metrics socket, one is replaced; then comes a new image.
+    let mut caller = Client::connect(metrics_address);
+    caller.send("GET /metrics");
+    let first = server.workers();
+    kill(first[0], Signal::SIGKILL).unwrap();
+    wait_for_workers(&server, 3, &first[..1]);
+    assert_own_descriptors(&server, &site, 1);
+    let before = server.workers();
+    server.signal(Signal::SIGHUP);
+    wait_for_workers(&server, 3, &before);
+    assert_own_descriptors(&server, &site, 1);
+}
