@@ -64,7 +64,8 @@
 //! [`scoreboard`], so that a worker that dies takes no number along.
 //!
 //! "Never stale" means that an answer is not older than its request: a look at the disk that came after a request had begun
-//! to arrive is good enough for it, whoever took it ([`clock::Moments`]).
+//! to arrive is good enough for it, whoever took it ([`clock::Moments`]). The exception is a listing of a directory, which is shared
+//! for a second after it was made ([`site::listings`]): to make one can take longer than to serve a thousand files.
 
 pub mod access;
 pub mod catalog;

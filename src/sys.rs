@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,7 +19,7 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::{FileStat, SFlag, fstat};
-use nix::unistd::{ForkResult, Pid, ftruncate};
+use nix::unistd::{ForkResult, Pid, ftruncate, write};
 
 /// The exit status of a child whose code panicked.
 pub const EXIT_PANIC: i32 = 101;
@@ -50,14 +51,41 @@ pub fn exit_now(status: i32) -> ! {
 
 /// Memory of `count` zeroes, which its descriptor stands for: whoever has that can map it, but not change its size.
 pub fn counters_memory(count: usize) -> io::Result<OwnedFd> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // glibc has a function for it from 2.27 on; this must run with 2.23.
-    // SAFETY: the name is a string that ends with a zero, and stays.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_memfd_create, c"counters".as_ptr(), flags) })?;
-    // SAFETY: the call has just made this descriptor, and nobody else knows it.
-    let memory = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    let memory = memory(c"counters")?;
     ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))?;
+    Ok(memory)
+}
+
+/// A file in memory (memfd_create(2)), which nobody can execute and whoever has it can seal.
+fn memory(name: &CStr) -> nix::Result<OwnedFd> {
+    let create = |flags: libc::c_uint| {
+        // glibc has a function for it from 2.27 on; this must run with 2.23.
+        // SAFETY: the name is a string that ends with a zero, and stays.
+        Errno::result(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) })
+    };
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let fd = match create(flags | libc::MFD_NOEXEC_SEAL) {
+        // Before Linux 6.3.
+        Err(Errno::EINVAL) => create(flags)?,
+        result => result?,
+    };
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// A file in memory that holds `content` and nothing else, ever.
+pub fn sealed_memory(name: &CStr, mut content: &[u8]) -> nix::Result<OwnedFd> {
+    let memory = memory(name)?;
+    while !content.is_empty() {
+        match write(&memory, content) {
+            Ok(length) => content = &content[length..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(memory)
 }
 

@@ -39,13 +39,44 @@ pub struct Listing {
     pub is_cut: bool,
 }
 
-/// Whether the client ranks JSON above HTML (RFC 9110 §12.5.1). Where it ranks neither above the other, it is a person.
-pub fn wants_json(fields: Fields) -> bool {
-    weight(fields, "application", "json") > weight(fields, "text", "html")
+/// What a client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A page for people.
+    Html,
+    /// An array for programs.
+    Json,
+}
+
+impl Form {
+    /// What a request asks for: JSON if the client ranks it above HTML (RFC 9110 §12.5.1). Where it ranks neither above the
+    /// other, it is a person.
+    pub fn of(fields: Fields) -> Self {
+        match weight(fields, "application", "json") > weight(fields, "text", "html") {
+            true => Form::Json,
+            false => Form::Html,
+        }
+    }
+
+    /// Its Content-Type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Form::Html => "text/html; charset=utf-8",
+            Form::Json => "application/json",
+        }
+    }
+
+    /// A listing of the directory at `path`, in this form.
+    pub fn write(self, path: &[u8], listing: Listing) -> String {
+        match self {
+            Form::Html => html(path, listing),
+            Form::Json => json(listing),
+        }
+    }
 }
 
 /// The page. `path` is the directory's, decoded, below the root: empty, or with a slash at its end.
-pub fn html(path: &[u8], listing: Listing) -> String {
+fn html(path: &[u8], listing: Listing) -> String {
     let title = format!("Index of /{}", text(path));
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -78,7 +109,7 @@ pub fn html(path: &[u8], listing: Listing) -> String {
 /// An array of an object for each entry. `href` is there for every one, so that a program never has to encode a name,
 /// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use. That there
 /// are more than are listed is said by [`INCOMPLETE`]: an object that is no entry would be taken for one.
-pub fn json(listing: Listing) -> String {
+fn json(listing: Listing) -> String {
     let mut array = String::from("[");
     for (index, entry) in in_order(listing.entries).iter().enumerate() {
         array.push_str(if index == 0 { "\n" } else { ",\n" });
@@ -325,7 +356,7 @@ mod tests {
         let check = |accept: &[&str], expected: bool| {
             let fields: Vec<_> =
                 accept.iter().map(|value| httparse::Header { name: "ACCEPT", value: value.as_bytes() }).collect();
-            assert_eq!(wants_json(Fields(&fields)), expected, "{accept:?}");
+            assert_eq!(Form::of(Fields(&fields)) == Form::Json, expected, "{accept:?}");
         };
         check(&[], false);
         check(&[""], false);

@@ -45,6 +45,8 @@ pub enum Refusal {
     Exhausted(i32),
     /// Too many threads wait for a disk already. The text says by whose fault.
     Blocked(&'static str),
+    /// The listings that are on their way to clients take as much memory as they may.
+    ListingsFull,
     /// The file system failed; the error number says how.
     Disk(i32),
     /// The file changed while it was read, so that no answer would be true.
@@ -66,14 +68,19 @@ impl Refusal {
             Refusal::NotFound => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
-            Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) => Status::ServiceUnavailable,
+            Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull => {
+                Status::ServiceUnavailable
+            }
             Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
         }
     }
 
     /// Whether the fault is this side's, so that an admin should hear of it.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::Disk(_) | Refusal::Changed)
+        matches!(
+            self,
+            Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull | Refusal::Disk(_) | Refusal::Changed
+        )
     }
 }
 
@@ -96,6 +103,7 @@ impl std::fmt::Display for Refusal {
             Refusal::OutsideRoot => "the path leaves the document root",
             Refusal::NotAFile => "what is there is neither a regular file nor a directory",
             Refusal::NoRoot => "the document root is not there",
+            Refusal::ListingsFull => "the listings that are being sent take as much memory as they may",
             Refusal::Exhausted(errno) | Refusal::Disk(errno) => {
                 return std::io::Error::from_raw_os_error(*errno).fmt(f);
             }

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use super::content_range::ContentRange;
+use super::listing::{Form, INCOMPLETE};
 use super::representation::{Plan, Representation};
 use super::request::Method;
-use super::{Coding, Status, listing, page};
+use super::{Coding, Status, page};
 
 /// The methods that a file answers (RFC 9110 §10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -151,13 +152,18 @@ pub fn error_with_page(out: &mut Vec<u8>, context: Context, status: Status, cont
     end_with(out, context, content_type, NOSNIFF, page);
 }
 
-/// A 200 with what a directory holds, or as much of it as is listed. The form depends on Accept, the content on the moment:
-/// caches have to ask again.
-pub fn listing(out: &mut Vec<u8>, context: Context, content_type: &str, content: &str, is_cut: bool) {
+/// The head of a 200 with `length` bytes of what a directory holds, or of as much of it as is listed. The form depends on Accept,
+/// the content on the moment: caches have to ask again.
+pub fn listing(out: &mut Vec<u8>, context: Context, form: Form, length: u64, is_cut: bool) {
     begin(out, Status::Ok, context);
-    let incomplete = if is_cut { listing::INCOMPLETE } else { "" };
-    let further = format!("{NOSNIFF}Cache-Control: no-cache\r\nVary: Accept\r\n{incomplete}");
-    end_with(out, context, content_type, &further, content.as_bytes());
+    let content_type = form.content_type();
+    append(out, format_args!("Content-Length: {length}\r\nContent-Type: {content_type}\r\n"));
+    out.extend_from_slice(NOSNIFF.as_bytes());
+    out.extend_from_slice(b"Cache-Control: no-cache\r\nVary: Accept\r\n");
+    if is_cut {
+        out.extend_from_slice(INCOMPLETE.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What the server says of itself, now: to GET and HEAD alone, and not to be kept.

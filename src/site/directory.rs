@@ -11,9 +11,10 @@ use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::file::{Identity, refuse};
+use super::listings::Key;
 use super::root::Root;
 use crate::http::Refusal;
-use crate::http::listing::{Entry, Listing};
+use crate::http::listing::{Entry, Form, Listing};
 use crate::sys::file_type;
 
 /// The most entries that are listed: a page of more is of use to nobody, and costs memory.
@@ -34,14 +35,55 @@ enum Candidate {
     Seen(Entry),
 }
 
-/// What the directory at `path`, which ends with a slash or is empty, holds: the entries that would be served if they were
-/// asked for, so that a link that leaves the root is not among them, nor a socket. Nothing is opened, and only links are
-/// found by their path. If there are more than are listed, it is the last in the order that are left out, among those names
-/// that are read.
-pub fn listing(root: &Root, path: &[u8], dotfiles: bool) -> Result<Listing, Refusal> {
-    let descriptor = root.open_beneath(&path_of(path, c".")?).map_err(refuse)?;
-    let Names { names, mut is_cut } = names(&descriptor, path, dotfiles).map_err(refuse)?;
-    let look = |name| entry_at(root, &descriptor, path, name);
+/// A directory that may be listed, open.
+#[derive(Debug)]
+pub struct Directory {
+    root: Root,
+    descriptor: OwnedFd,
+    /// Below the root: empty, or with a slash at its end.
+    path: Vec<u8>,
+    dotfiles: bool,
+    /// Its device and inode.
+    identity: (u64, u64),
+}
+
+impl Directory {
+    /// Opens the directory at `path`, which ends with a slash or is empty; `dotfiles` says whether names that begin with a dot
+    /// are shown.
+    pub fn open(root: &Root, path: &[u8], dotfiles: bool) -> Result<Self, Refusal> {
+        let descriptor = root.open_beneath(&path_of(path, c".")?).map_err(refuse)?;
+        let stat = fstat(&descriptor).map_err(refuse)?;
+        let identity = (stat.st_dev, stat.st_ino);
+        Ok(Directory { root: root.clone(), descriptor, path: path.into(), dotfiles, identity })
+    }
+
+    /// Which listing of it is its one in `form`.
+    pub fn key(&self, form: Form) -> Key {
+        Key { root: self.root.identity(), directory: self.identity, path: self.path.clone(), form }
+    }
+
+    /// The root that it is beneath.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Its path below the root: empty, or with a slash at its end.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Reads what it holds.
+    pub fn read(&self) -> Result<Listing, Refusal> {
+        listing(&self.root, &self.descriptor, &self.path, self.dotfiles)
+    }
+}
+
+/// The entries that would be served if they were asked for, so that a link that leaves the root is not among them, nor a socket.
+/// Nothing is opened, and only links are found by their path. If there are more than are listed, it is the last in the order that
+/// are left out, among those names that are read.
+fn listing(root: &Root, descriptor: &OwnedFd, path: &[u8], dotfiles: bool) -> Result<Listing, Refusal> {
+    let Names { names, mut is_cut } = names(descriptor, path, dotfiles).map_err(refuse)?;
+    let look = |name, is_link| entry_at(root, descriptor, path, name, is_link);
     // Where a link leads decides its place in the order.
     let (mut candidates, mut looks) = (Vec::with_capacity(names.len()), 0);
     for (name, kind) in names {
@@ -51,7 +93,7 @@ pub fn listing(root: &Root, path: &[u8], dotfiles: bool) -> Result<Listing, Refu
             }
             Some(Type::Symlink) | None if looks < MOST_LOOKS => {
                 looks += 1;
-                candidates.extend(look(name).map(Candidate::Seen));
+                candidates.extend(look(name, kind.is_some()).map(Candidate::Seen));
             }
             Some(Type::Symlink) | None => is_cut = true,
             Some(_) => {}
@@ -70,7 +112,7 @@ pub fn listing(root: &Root, path: &[u8], dotfiles: bool) -> Result<Listing, Refu
             Candidate::Seen(entry) => entries.push(entry),
             Candidate::Unseen { name, .. } => {
                 looks += 1;
-                entries.extend(look(name));
+                entries.extend(look(name, false));
             }
         }
     }
@@ -118,14 +160,15 @@ fn path_of(directory: &[u8], name: &CStr) -> Result<CString, Refusal> {
     CString::new([directory, name.to_bytes()].concat()).map_err(|_| Refusal::NotFound)
 }
 
-/// What a name stands for, if that would be served. The permissions are the kernel's answer: the mode alone does not know of
-/// access control lists.
-fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString) -> Option<Entry> {
-    let mut stat = fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-    if file_type(&stat) == SFlag::S_IFLNK {
-        let target = root.locate(&path_of(path, &name).ok()?).ok()?;
-        stat = fstat(&target).ok()?;
-    }
+/// What a name, which may be known to be a link, stands for, if that would be served. The permissions are the kernel's answer: the
+/// mode alone does not know of access control lists.
+fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_link: bool) -> Option<Entry> {
+    let own =
+        if is_link { None } else { Some(fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?) };
+    let stat = match own.filter(|own| file_type(own) != SFlag::S_IFLNK) {
+        Some(own) => own,
+        None => fstat(&root.locate(&path_of(path, &name).ok()?).ok()?).ok()?,
+    };
     // Where a link leads is known to be inside by now.
     let may = |wanted| faccessat(directory, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
     let is_directory = match file_type(&stat) {

@@ -10,6 +10,7 @@ use nix::libc::nlink_t;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
+use super::listings::Share;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
@@ -90,7 +91,7 @@ impl From<&FileStat> for Identity {
     }
 }
 
-/// A regular file or a directory, open.
+/// A regular file or a directory, open; or a listing.
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
@@ -101,6 +102,8 @@ pub struct File {
     is_directory: bool,
     /// Its state when it was looked at last: what was done to it is told from that, step by step.
     seen: Mutex<Identity>,
+    /// Where it is in memory: what it takes of that.
+    _share: Option<Share>,
 }
 
 impl File {
@@ -116,7 +119,26 @@ impl File {
         };
         let identity = Identity::from(&stat);
         let seen = Mutex::new(identity);
-        Ok(File { fd, root: root.clone(), path: path.into(), identity, is_directory, seen })
+        Ok(File { fd, root: root.clone(), path: path.into(), identity, is_directory, seen, _share: None })
+    }
+
+    /// A listing of the directory at `path`, in memory.
+    pub fn in_memory(fd: OwnedFd, root: &Root, path: &[u8], share: Share) -> Result<File, Refusal> {
+        let identity = Identity::from(&fstat(&fd).map_err(refuse_open)?);
+        let path = CString::new(path).unwrap_or_default();
+        let seen = Mutex::new(identity);
+        Ok(File { fd, root: root.clone(), path, identity, is_directory: false, seen, _share: Some(share) })
+    }
+
+    /// Whether its content is this.
+    pub fn holds(&self, content: &[u8]) -> bool {
+        let mut piece = [0; 16 * 1024];
+        let mut pieces = content.chunks(piece.len()).zip((0..).step_by(piece.len()));
+        self.identity.size == content.len() as u64
+            && pieces.all(|(expected, offset)| {
+                let piece = &mut piece[..expected.len()];
+                self.read_at(piece, offset).is_ok() && piece == expected
+            })
     }
 
     /// Where it was found beneath the root, for the log.

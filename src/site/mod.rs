@@ -6,6 +6,7 @@ mod cache;
 mod directory;
 pub mod file;
 mod held;
+pub mod listings;
 pub mod root;
 mod variants;
 mod walk;
@@ -19,12 +20,12 @@ use std::time::SystemTime;
 use crate::clock;
 use crate::failure::{self, Failure};
 use crate::http::coding::{Acceptable, Coding};
-use crate::http::listing::Listing;
 use crate::http::media_type::Types;
 use crate::http::{Refusal, Representation, Status, Target, media_type};
 use crate::options::Options;
 
 use cache::Cache;
+pub use directory::Directory;
 pub use file::File;
 use file::Identity;
 pub use held::{Content, Held};
@@ -113,8 +114,8 @@ pub enum Found {
     File(Arc<Held>),
     /// A directory that was asked for without its slash.
     Directory,
-    /// A directory without an index, and what it holds.
-    Listing(Listing),
+    /// A directory without an index, which is to be listed.
+    Listing(Directory),
 }
 
 impl Site {
@@ -280,7 +281,7 @@ impl Site {
     ) -> Result<Found, Refusal> {
         let original = match self.fetch(tree, path, asked, |file, now| self.describe(path, file, now)) {
             Err(Refusal::NotFound) if self.listing && target.is_directory() => {
-                return directory::listing(&tree.root, target.path, self.dotfiles).map(Found::Listing);
+                return Directory::open(&tree.root, target.path, self.dotfiles).map(Found::Listing);
             }
             result => result?,
         };

@@ -111,6 +111,11 @@ impl Root {
         walk::locate(self.directory.as_fd(), &self.names, path)
     }
 
+    /// Its device and inode.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
     /// Whether a regular file that may be read is at `path`, without opening it.
     pub fn may_read_file(&self, path: &CStr) -> bool {
         let is_file = |place: &OwnedFd| fstat(place).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFREG);

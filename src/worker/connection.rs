@@ -25,6 +25,8 @@ pub enum Phase {
     Idle,
     /// A part of a head has come.
     Head,
+    /// A request waits until a listing was made.
+    Waiting,
     /// An answer is on its way.
     Sending,
     /// The last answer is sent; what the client still sends is dropped, lest a reset destroy the answer on its way
@@ -90,6 +92,8 @@ pub struct Connection {
     pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
     in_flight: u64,
+    /// Whether the first of these is not answered yet: it waits until a listing was made.
+    is_begun: bool,
     /// When the first of these had arrived, or the last answer was sent, in nanoseconds of [`clock::now_ns`].
     since_ns: u64,
     /// Whether the answer that is on its way has had to wait for the client.
@@ -132,6 +136,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             requests: 0,
             in_flight: 0,
+            is_begun: false,
             since_ns: 0,
             has_waited: false,
             handed: 0,
@@ -182,8 +187,12 @@ impl Connection {
         progress
     }
 
-    /// Begins with a request that has arrived. Requests that came together begin together.
-    pub fn begin_answer(&mut self) {
+    /// Begins with a request that has arrived, or goes on with one that has waited; says whether it has. Requests that came
+    /// together begin together.
+    pub fn begin_answer(&mut self) -> bool {
+        if std::mem::take(&mut self.is_begun) {
+            return true;
+        }
         if self.in_flight == 0 {
             self.since_ns = clock::now_ns();
             self.handed_before = self.handed;
@@ -191,6 +200,18 @@ impl Connection {
         self.requests += 1;
         self.in_flight += 1;
         self.slab.add(Counter::InFlight, 1);
+        false
+    }
+
+    /// Leaves a request for later: it waits, or if it is `behind` others that were answered, it is as if it had not arrived.
+    pub fn put_answer_off(&mut self, behind: bool) {
+        if behind {
+            self.requests -= 1;
+            self.in_flight -= 1;
+            self.slab.subtract(Counter::InFlight, 1);
+        } else {
+            self.is_begun = true;
+        }
     }
 
     /// Counts and notes an answer that is now to be sent.

@@ -7,10 +7,12 @@
 //! has moved for [`BLOCKED_MS`]: then those that follow know what blocks the others ([`blocked`](super::blocked)), and leave it
 //! alone. Threads beyond the first few leave when they have been idle for a while.
 
+use std::ffi::CStr;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl;
 
 use super::blocked::BLOCKED_MS;
 use crate::clock;
@@ -21,7 +23,10 @@ use crate::scoreboard::{Counter, Slab};
 pub const STAYING: usize = 1;
 
 /// What a request thread is called, so that it is told apart from the worker's others.
-pub const NAME: &str = "request";
+pub const NAME: &CStr = c"request";
+
+/// What a request thread is called while it does work that takes long.
+const LONG_WORK_NAME: &CStr = c"listing";
 
 /// The request threads of a worker.
 #[derive(Debug)]
@@ -115,6 +120,22 @@ impl Crew {
     /// Whether there are so many threads that some have been blocked for a while.
     pub fn is_strained(&self) -> bool {
         self.threads() > self.most / 2
+    }
+
+    /// A thread begins with work that takes long: it counts as none that serves others, and if no other waits for them, the
+    /// keeper is to start one at once.
+    pub fn begin_long_work(&self) {
+        // What is called otherwise does not run as a request thread.
+        let _ = prctl::set_name(LONG_WORK_NAME);
+        if !self.waits() {
+            self.is_watched.store(true, SeqCst);
+            let _ = self.alarm.write(1);
+        }
+    }
+
+    /// It is one of the threads again that serve.
+    pub fn end_long_work(&self) {
+        let _ = prctl::set_name(NAME);
     }
 
     /// A thread has ended its turn.
@@ -211,7 +232,7 @@ impl Watch {
 /// no.
 fn a_thread_runs() -> bool {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let running = format!("({NAME}) R");
+    let running = format!("({}) R", NAME.to_string_lossy());
     tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()).any(|stat| stat.contains(&running))
 }
 

@@ -3,15 +3,16 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::Worker;
 use super::connection::{Connection, Then};
 use super::notes::{Answer, Notes, Question};
 use super::outgoing::{Part, Span};
+use super::{Worker, listings};
 use crate::catalog;
 use crate::clock::{self, Date};
+use crate::http::listing::Form;
 use crate::http::request::{self, Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Coding, Plan, Refusal, Request, Status, coding, listing, range, target};
+use crate::http::{Coding, Plan, Refusal, Request, Status, coding, range, target};
 use crate::site::{Asked, Content, File, Found};
 
 /// What a thread needs to answer and keeps from one request to the next.
@@ -31,7 +32,8 @@ impl Scratch {
     }
 }
 
-/// Appends the answer to `output`, or sets the connection's span where the content is to come from the file.
+/// Appends the answer to `output`, or sets the connection's span where the content is to come from the file. Says whether it has:
+/// a request for a listing that is being made is to come again.
 pub fn answer(
     worker: &Worker,
     request: &Request,
@@ -39,8 +41,8 @@ pub fn answer(
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
-) {
-    connection.begin_answer();
+) -> bool {
+    let may_wait = !connection.begin_answer() || clock::now_ms() < connection.deadline_ms;
     let is_read = request.body == Body::Dropped;
     let is_last = worker.is_draining() || connection.requests >= worker.most_requests;
     let keep_alive = request.keep_alive && is_read && !is_last;
@@ -51,7 +53,14 @@ pub fn answer(
         false => Then::Close,
     };
     let begin = output.len();
-    let result = content(worker, request, asked, connection, output, scratch);
+    let result = match content(worker, request, asked, connection, output, scratch, may_wait) {
+        Ok(None) => {
+            connection.put_answer_off(begin > 0);
+            return false;
+        }
+        Ok(Some(sent)) => Ok(sent),
+        Err(refusal) => Err(refusal),
+    };
     let result = result.inspect_err(|refusal| {
         output.truncate(begin);
         report(worker, refusal, request.method_name, path(request));
@@ -76,6 +85,7 @@ pub fn answer(
     let refusal = result.as_ref().err().map(|refusal| refusal as &dyn Display);
     let cause = refusal.or(cause.as_ref().map(|cause| cause as _));
     connection.count_answer(Question::Request(request), &Answer { status, output, begin, content, coding, cause });
+    true
 }
 
 /// Appends the answer to `bytes`, which are no request; after it the connection ends.
@@ -144,6 +154,7 @@ impl Sent {
     const PAGE: Sent = Sent { content: None, coding: Coding::Identity, cause: None };
 }
 
+/// Appends what a request gets; none if it is to wait.
 fn content(
     worker: &Worker,
     request: &Request,
@@ -151,7 +162,8 @@ fn content(
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
-) -> Result<Sent, Refusal> {
+    may_wait: bool,
+) -> Result<Option<Sent>, Refusal> {
     let keep_alive = connection.then == Then::Continue;
     let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
     match request.method {
@@ -165,7 +177,7 @@ fn content(
                 target::decode(request.target, &mut scratch.target)?;
             }
             response::options(output, context);
-            return Ok(Sent::PAGE);
+            return Ok(Some(Sent::PAGE));
         }
         Method::Get | Method::Head => {}
     }
@@ -175,16 +187,20 @@ fn content(
     let held = match found {
         Found::Directory => {
             response::moved(output, context, &target.with_slash());
-            return Ok(Sent::PAGE);
+            return Ok(Some(Sent::PAGE));
         }
-        Found::Listing(entries) => {
-            let is_cut = entries.is_cut;
-            let (content_type, content) = match listing::wants_json(request.fields) {
-                true => ("application/json", listing::json(entries)),
-                false => ("text/html; charset=utf-8", listing::html(target.path, entries)),
+        Found::Listing(directory) => {
+            let form = Form::of(request.fields);
+            let Some(listed) = listings::get(worker, &directory, form, connection, may_wait)? else {
+                return Ok(None);
             };
-            response::listing(output, context, content_type, &content, is_cut);
-            return Ok(Sent::PAGE);
+            let size = listed.file.identity().size;
+            response::listing(output, context, form, size, listed.is_cut);
+            let sent = Sent { content: Some(output.len()), ..Sent::PAGE };
+            if request.method == Method::Get {
+                send_from_disk(connection, &listed.file, Plan::Whole)?;
+            }
+            return Ok(Some(sent));
         }
         Found::File(held) => held,
     };
@@ -211,7 +227,7 @@ fn content(
         Content::Memory(content) => append_from_memory(output, content, &plan),
         Content::Disk(file) => send_from_disk(connection, file, plan)?,
     }
-    Ok(sent)
+    Ok(Some(sent))
 }
 
 /// Notes what the disk may block this thread for, unless too many threads are blocked by it already.

@@ -13,7 +13,7 @@ use super::connection::{Connection, Phase};
 use super::crew::{self, Look, Watch};
 use super::drain::Drain;
 use super::probe::Probe;
-use super::{Plan, Worker, exchange, thread};
+use super::{Plan, Worker, exchange, listings, thread};
 use crate::access::Writer;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
@@ -96,6 +96,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
                 thread::open_door(worker);
             }
             thread::retry_door(worker);
+            listings::look_after(worker);
         }
         if now_ms >= next_trim_ms {
             next_trim_ms = now_ms + TRIM_MS;
@@ -191,6 +192,8 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             exchange::refuse_slow_head(worker, &mut connection);
             thread::park_lingering(worker, connection, worker.patience.linger(clock::now_ms()));
         }
+        // There is an end to its waiting.
+        Phase::Waiting => thread::remind(worker, connection),
         Phase::Sending => {
             connection.report_cut("the client takes too little");
             thread::dispose(worker, connection);

@@ -14,6 +14,7 @@ mod drain;
 mod exchange;
 mod input;
 mod keeper;
+mod listings;
 mod lot;
 mod notes;
 mod outgoing;
@@ -39,6 +40,7 @@ use crate::lifeline::WorkerEnd;
 use crate::options::{Address, Options};
 use crate::scoreboard::{Counter, Scoreboard, Slab};
 use crate::site::Site;
+use crate::site::listings::Listings;
 use crate::sockets::Socket;
 
 use blocked::Blocked;
@@ -114,6 +116,7 @@ struct Worker {
     moments: Moments,
     crew: Crew,
     blocked: Blocked,
+    listings: Listings,
     access: Option<&'static Access>,
     log_address: Address,
     slab: Slab<'static>,
@@ -161,6 +164,7 @@ impl Worker {
             lot: Lot::new(plan.descriptors),
             crew: Crew::new(options.max_threads, slab)?,
             blocked: Blocked::new(options.max_threads),
+            listings: Listings::default(),
             access: Access::of(options, number, board).map(|access| &*Box::leak(Box::new(access))),
             log_address: options.log_address,
             slab,

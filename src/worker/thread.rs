@@ -44,7 +44,8 @@ pub fn start(worker: &'static Worker) -> bool {
     if !worker.crew.join() {
         return false;
     }
-    let started = Builder::new().name(crew::NAME.into()).stack_size(STACK_BYTES).spawn(move || run(worker));
+    let started =
+        Builder::new().name(crew::NAME.to_string_lossy().into()).stack_size(STACK_BYTES).spawn(move || run(worker));
     if let Err(error) = &started {
         worker.crew.leave();
         if worker.complaints.threads.is_due() {
@@ -155,6 +156,8 @@ fn park(worker: &Worker, connection: Box<Connection>, wait: Wait) {
         // Few have ever to wait for room, and each has some at first.
         connection.watched |= match wait {
             Wait::Writable | Wait::Turn => READ | EpollFlags::EPOLLOUT,
+            // The listing may have been made before it was parked.
+            Wait::Listing if has_missed => READ | EpollFlags::EPOLLOUT,
             _ => READ,
         };
         let mut event = EpollEvent::new(connection.watched, connection.as_raw_fd() as u64);

@@ -42,6 +42,8 @@ pub enum Wait {
     Writable,
     /// Nothing but its next turn: others come first.
     Turn,
+    /// That the listing was made which it has asked for.
+    Listing,
     /// That the keeper has its file tried again: too many threads are blocked by it.
     Disk,
     /// Nothing any more.
@@ -154,8 +156,11 @@ impl Desk {
                         Reading::All | Reading::Part => {}
                     }
                 }
-                Phase::Idle | Phase::Head => {
+                Phase::Idle | Phase::Head | Phase::Waiting => {
                     self.answer(worker, connection);
+                    if connection.phase == Phase::Waiting {
+                        return Wait::Listing;
+                    }
                     if connection.phase == Phase::Sending {
                         continue;
                     }
@@ -194,6 +199,7 @@ impl Desk {
     fn answer(&mut self, worker: &Worker, connection: &mut Connection) {
         connection.then = Then::Continue;
         connection.has_waited = false;
+        let mut waits = false;
         while connection.then == Then::Continue
             && !connection.outgoing.goes_on()
             && self.output.len() < OUTPUT_BYTES
@@ -205,7 +211,11 @@ impl Desk {
                 Ok(Some(request)) => {
                     let length = request.length;
                     let asked = Asked { began: self.began, now: worker.moments.latest() };
-                    exchange::answer(worker, &request, asked, connection, &mut self.output, &mut self.scratch);
+                    let output = &mut self.output;
+                    if !exchange::answer(worker, &request, asked, connection, output, &mut self.scratch) {
+                        waits = true;
+                        break;
+                    }
                     self.input.consume(length);
                     self.began = self.began.max(self.received);
                 }
@@ -220,6 +230,8 @@ impl Desk {
         }
         let phase = if !self.output.is_empty() {
             Phase::Sending
+        } else if waits {
+            Phase::Waiting
         } else if request::is_blank(self.input.unread()) {
             Phase::Idle
         } else {
@@ -228,6 +240,9 @@ impl Desk {
         if phase == Phase::Head && connection.phase == Phase::Idle {
             // A head's time runs from its first bytes and is not renewed by those that follow.
             connection.deadline_ms = worker.patience.head(clock::now_ms());
+        }
+        if phase == Phase::Waiting && connection.phase != Phase::Waiting {
+            connection.deadline_ms = worker.patience.send(clock::now_ms());
         }
         connection.phase = phase;
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use nix::unistd::geteuid;
 
-use crate::support::{Client, Response, Server, Site};
+use crate::support::{Client, Response, Server, Site, wait_until};
 
 /// The field that says that a listing is not whole.
 const INCOMPLETE: &str = "Listing-Incomplete";
@@ -115,8 +115,13 @@ fn a_listing_that_is_cut_says_so_and_misses_the_last_names() {
     for number in 9_000..10_050 {
         fs::remove_file(site.path(format!("many/f{number:05}"))).unwrap();
     }
-    let whole = ask(&mut client, "/many/", "text/html");
-    assert!(whole.field(INCOMPLETE).is_none() && !whole.text().contains("not complete"));
+    // What was made before is shared for a second.
+    wait_until("a listing that is whole", || {
+        let answer = ask(&mut client, "/many/", "text/html");
+        let is_whole = answer.field(INCOMPLETE).is_none();
+        assert_eq!(is_whole, !answer.text().contains("not complete"));
+        is_whole
+    });
 }
 
 #[test]

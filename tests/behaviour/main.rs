@@ -45,6 +45,7 @@ mod releases;
 mod reload;
 mod saturation;
 mod settings;
+mod shared_listings;
 mod signals;
 mod slow_clients;
 mod start;
