@@ -96,6 +96,14 @@ struct Stderr;
 /// Lines that were dropped and not yet told of.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
+/// Messages that nobody took, and that are not yet counted elsewhere.
+static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many messages of this process nobody took since the last call.
+pub fn take_dropped() -> u64 {
+    UNCOUNTED.swap(0, Relaxed)
+}
+
 impl Stderr {
     /// Writes if that does not wait.
     fn try_write(bytes: &[u8]) -> bool {
@@ -128,6 +136,7 @@ impl Write for Stderr {
             || Stderr::try_write(format!("{dropped} lines of the log were dropped: nobody read them.\n").as_bytes());
         if !is_told || !Stderr::try_write(bytes) {
             DROPPED_LINES.fetch_add(u64::from(!is_told) * dropped + 1, Relaxed);
+            UNCOUNTED.fetch_add(1, Relaxed);
             // For whoever wants to know: see `is_written`.
             Errno::EAGAIN.set();
         }
@@ -195,8 +204,13 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Patient {
                 line.push('\n');
             }
         });
-        if send(io::stderr().as_raw_fd(), line.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).is_ok() {
-            Errno::clear();
+        match send(io::stderr().as_raw_fd(), line.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => Errno::clear(),
+            Err(errno) => {
+                UNCOUNTED.fetch_add(1, Relaxed);
+                // For whoever wants to know: see `is_written`.
+                errno.set();
+            }
         }
     }
 }
@@ -269,8 +283,11 @@ fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
 pub fn failure(failure: &Failure) {
     // sd-daemon(3): the priority of an error.
     let prefix = if is_journal(io::stderr()) { "<3>".into() } else { format!("{IDENTIFIER}: ") };
-    // Nobody may be there to read it.
-    let _ = writeln!(io::stderr(), "{prefix}{failure}");
+    // Whoever reads it may be slow, or not there at all.
+    let stderr = io::stderr();
+    let timeout = PollTimeout::try_from(START_TIMEOUT).unwrap_or(PollTimeout::ZERO);
+    let _ = poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], timeout);
+    Stderr::try_write(format!("{prefix}{failure}\n").as_bytes());
 }
 
 /// Whether journald reads this output. systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be

@@ -89,6 +89,7 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
 
 /// `unused_address` is what to say if the sockets are systemd's.
 fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -> Result<Supervisor, Failure> {
+    signals::ignore_meaningless();
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -59,6 +59,10 @@ pub enum Counter {
     Evicted,
     /// Listening sockets that take no connections any more.
     Deaf,
+    /// Messages of the server's own that the log did not take.
+    MessagesDropped,
+    /// Messages for systemd that it did not take; the supervisor counts them.
+    NotificationsDropped,
 }
 
 /// What a request asked for, as it is counted; bytes that are no request are among the others.
@@ -102,7 +106,7 @@ pub struct Durations {
 pub struct Slab<'m>(&'m [AtomicU64]);
 
 /// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
-const REQUESTS: usize = 24;
+const REQUESTS: usize = 32;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 

@@ -3,8 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::libc::{SIGRTMAX, SIGRTMIN};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::sys;
 
 /// The signals that a process listens to.
 #[derive(Debug)]
@@ -28,10 +31,32 @@ pub const FOR_SUPERVISOR: [Signal; 9] = [
 /// What a worker listens to.
 pub const FOR_WORKER: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
+/// What by default ends or stops a process, and means nothing to this server: timers that it does not set, input and output
+/// that it does not ask to be told of, a terminal's Ctrl-Z, a file that has reached its limit, which write(2) says as well.
+/// Those by which the kernel reports a fault, and that of used-up processor time, keep their effects.
+const MEANINGLESS: [Signal; 8] = [
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGSTKFLT,
+    Signal::SIGTSTP,
+    Signal::SIGXFSZ,
+];
+
+/// Makes what means nothing to a server do nothing, in this process and those that it forks.
+pub fn ignore_meaningless() {
+    let numbers = MEANINGLESS.into_iter().map(|signal| signal as i32).chain(SIGRTMIN()..=SIGRTMAX());
+    numbers.for_each(|number| sys::set_signal(number, true));
+}
+
 /// Blocks every signal that the supervisor listens to, and so keeps it from ending this process. Call it before all else:
 /// one that comes during the start is heard once that is over. Workers and threads inherit it; what a worker does not listen
 /// to has no effect on it. A terminal's INT goes to all of them, and tells each the same: the server stops.
 pub fn block() -> io::Result<()> {
+    // Whoever has started this process may have ignored it; then the kernel reaps children by itself, and nobody hears of it.
+    sys::set_signal(Signal::SIGCHLD as i32, false);
     set(&FOR_SUPERVISOR).thread_block()?;
     Ok(())
 }

@@ -43,6 +43,13 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
+/// What a process does about a signal, by its number: the default, or nothing. Says nothing of a number that is not one.
+pub fn set_signal(number: libc::c_int, is_ignored: bool) {
+    let action = if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither action is a function of this program that could run at a bad moment.
+    unsafe { libc::signal(number, action) };
+}
+
 /// Ends this process without running anything that the rest of it may be in the middle of.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes any status and does not return.

@@ -98,6 +98,15 @@ impl Report<'_> {
         for (outcome, counter) in outcomes {
             page.sample(records, format_args!("{{outcome=\"{outcome}\"}}"), self.board.total(counter));
         }
+        let messages = "otus_messages_dropped_total";
+        page.family(
+            messages,
+            "counter",
+            "Messages that were not taken in time, by for whom they were; not the access log.",
+        );
+        for (receiver, counter) in [("log", Counter::MessagesDropped), ("systemd", Counter::NotificationsDropped)] {
+            page.sample(messages, format_args!("{{to=\"{receiver}\"}}"), self.board.total(counter));
+        }
         page.0
     }
 

@@ -7,7 +7,7 @@
 //! - sendmsg(2) to the journal: has a timeout ([`log`](crate::log)), after which the event goes to stderr;
 //! - write(2) to stderr: only as much as there is room for ([`log`](crate::log)), the rest is dropped and counted;
 //! - accept(2), recv(2) and send(2) of callers for metrics: never wait ([`desk`]);
-//! - waitpid(2): WNOHANG; a child's pid is a zombie's at worst until then, so that no signal goes to a stranger;
+//! - waitpid(2): WNOHANG;
 //! - read(2) of what a check wrote: after poll(2), and the check has ended ([`reload`]);
 //! - fork(2) and execve(2): as long as the kernel takes. The document root's path is looked at by workers alone.
 
@@ -36,7 +36,7 @@ use crate::scoreboard::Counter;
 use crate::signals::{self, Signals};
 use crate::site::RootState;
 use crate::worker::Plan;
-use crate::{catalog, clock, sockets};
+use crate::{catalog, clock, log, sockets};
 
 use desk::Desk;
 use idle::Idle;
@@ -385,6 +385,7 @@ impl Supervisor {
         self.systemd.tell_again();
         self.tell_status(now_ms);
         self.untold.tell(self.team.board());
+        self.count_dropped();
         self.feed_watchdog(now_ms);
         self.reload.end_overdue(now_ms);
         if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
@@ -397,6 +398,13 @@ impl Supervisor {
             Some(_) => self.systemd.extend_timeout(Duration::from_millis(4 * TICK_MS)),
             None => {}
         }
+    }
+
+    /// Counts messages that nobody took.
+    fn count_dropped(&mut self) {
+        let counters = self.team.board().supervisor();
+        counters.add(Counter::MessagesDropped, log::take_dropped());
+        counters.add(Counter::NotificationsDropped, self.systemd.take_dropped());
     }
 
     /// Tells systemd the status line, if it has changed.

@@ -20,6 +20,7 @@ const MOST_WAITING: usize = 4;
 pub struct Systemd {
     /// In the order in which they are to be told.
     waiting: Vec<String>,
+    dropped: u64,
 }
 
 impl Systemd {
@@ -40,18 +41,29 @@ impl Systemd {
     }
 
     /// One line for `systemctl status`. Says whether it was taken.
-    pub fn status(&self, line: &str) -> bool {
-        self.waiting.is_empty() && tell(&message(&[NotifyState::Status(line)]))
+    pub fn status(&mut self, line: &str) -> bool {
+        let is_taken = self.waiting.is_empty() && tell(&message(&[NotifyState::Status(line)]));
+        self.dropped += u64::from(!is_taken);
+        is_taken
     }
 
     /// The server lives, and so do all its workers.
-    pub fn alive(&self) {
-        tell(&message(&[NotifyState::Watchdog]));
+    pub fn alive(&mut self) {
+        self.tell_once(NotifyState::Watchdog);
     }
 
     /// The server needs up to `time` more to stop.
-    pub fn extend_timeout(&self, time: Duration) {
-        tell(&message(&[NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX))]));
+    pub fn extend_timeout(&mut self, time: Duration) {
+        self.tell_once(NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX)));
+    }
+
+    /// How many messages were not taken since the last call, and are not told again.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn tell_once(&mut self, state: NotifyState) {
+        self.dropped += u64::from(!tell(&message(&[state])));
     }
 
     /// Tells again what was not taken.
@@ -64,6 +76,7 @@ impl Systemd {
     fn insist(&mut self, states: &[NotifyState]) {
         if self.waiting.len() == MOST_WAITING {
             self.waiting.remove(0);
+            self.dropped += 1;
         }
         self.waiting.push(message(states));
         self.tell_again();

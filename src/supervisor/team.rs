@@ -221,7 +221,9 @@ impl Team {
         }
     }
 
-    /// Sends `signal` to every worker.
+    /// Sends `signal` to every worker. A pid stays that of a child, at worst as a zombie, until waitpid(2) has returned it; only
+    /// [`reap`](Team::reap) calls that, and forgets the child at once. So no signal goes to a stranger that was given the same
+    /// pid, here and wherever else kill(2) is called, on kernels without pidfd_send_signal(2) as well.
     pub fn signal(&self, signal: Signal) {
         for occupant in self.occupants() {
             // One that has just ended will be reaped.

@@ -19,7 +19,7 @@ use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Counter;
 use crate::signals::{self, Signals};
 use crate::site::RootState;
-use crate::{catalog, clock, sys};
+use crate::{catalog, clock, log, sys};
 
 /// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
 const TICK_MS: u16 = 500;
@@ -87,6 +87,7 @@ pub fn run(worker: &'static Worker, plan: &Plan, lifeline: &WorkerEnd) -> io::Re
             if drain.is_some() || probe.proves_life(worker) {
                 worker.slab.set(Counter::Beat, now_ms);
             }
+            worker.slab.add(Counter::MessagesDropped, log::take_dropped());
             report_saturation(worker);
             let root = worker.site.root_state();
             worker.slab.set(Counter::RootMissing, u64::from(root == RootState::Missing));

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    BINARY, Client, Notifications, Server, Setup, Site, copy_program, get, open_descriptors, wait_until,
+    BINARY, Client, Notifications, Server, Setup, Site, copy_program, get, open_descriptors, stop, wait_until,
 };
 
 const LARGE: usize = 20_000_000;
@@ -263,4 +263,43 @@ fn what_dies_meanwhile_is_replaced() {
         reload(&server);
         wait_until("two workers", || server.workers().len() == 2);
     }
+}
+
+/// Makes the server the parent of orphans, as the first process of a container is (prctl(2), PR_SET_CHILD_SUBREAPER).
+const SUBREAPER: &str = if cfg!(target_arch = "x86_64") { "157" } else { "167" };
+
+#[test]
+fn orphans_that_end_with_the_check_of_the_settings_do_not_hide_its_end() {
+    let site = site();
+    let (program, gate) = (copy(&site), site.outside().join("gate"));
+    let before = format!("exec perl -e 'syscall({SUBREAPER}, 36, 1, 0, 0, 0) == 0 or die; exec @ARGV' \"$0\" \"$@\";");
+    let server = Setup::new(&site, &[]).program(&program).before(&before).listen();
+    server.wait_until_ready();
+    let before = server.workers();
+    // Ten that their parent leaves, and the check itself, all wait for the file.
+    let wait = format!("while ! test -e '{}'; do sleep 0.02; done", gate.display());
+    replace(
+        &program,
+        &format!(
+            "case \"$*\" in *--check*) for n in 0 1 2 3 4 5 6 7 8 9; do ( ({wait}) & ); done; {wait}; exit 0;; esac\n\
+             exec '{BINARY}' \"$@\""
+        ),
+    );
+    let children = || {
+        let pid = server.pid();
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default().split_whitespace().count()
+    };
+    server.signal(Signal::SIGHUP);
+    wait_until("the check and the orphans", || children() == before.len() + 11);
+    stop(server.pid());
+    fs::write(&gate, "").unwrap();
+    let is_zombie = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    wait_until("all of them to have ended", || {
+        let pid = server.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().filter(|pid| is_zombie(pid)).count() == 11
+    });
+    server.signal(Signal::SIGCONT);
+    server.wait_for_log("Reloaded; ");
+    assert_eq!(server.get("/a").text(), "a");
 }

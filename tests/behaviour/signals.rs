@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -64,4 +65,38 @@ fn quit_stops_in_order() {
     server.signal(Signal::SIGQUIT);
     assert_eq!(server.exit_status().code(), Some(0));
     assert!(server.log().contains("Stopping (SIGQUIT)"), "{}", server.log());
+}
+
+/// Those of a terminal, of timers and of input and output, and the real-time ones.
+#[test]
+fn what_means_nothing_to_a_server_neither_ends_nor_stops_it() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::of(&site);
+    server.wait_until_ready();
+    let workers = server.workers();
+    let processes: Vec<String> = workers.iter().chain([&server.pid()]).map(ToString::to_string).collect();
+    for signal in
+        ["ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "XFSZ", "URG", "WINCH", "RTMIN", "RTMIN+7", "RTMAX"]
+    {
+        let kill = format!("kill -s {signal} {}", processes.join(" "));
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success(), "{signal}");
+        assert_eq!(server.get("/a").text(), "a", "{signal}");
+    }
+    assert_eq!(server.workers(), workers);
+    assert!(server.complaints().is_empty(), "{:?}", server.complaints());
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+}
+
+/// Ignored by whoever starts the server, SIGCHLD would make the kernel reap its children.
+#[test]
+fn a_worker_that_ends_is_replaced_though_the_starter_ignored_sigchld() {
+    let site = Site::with(&[("a", b"a")]);
+    let ignored = "exec perl -e '$SIG{CHLD} = \"IGNORE\"; exec @ARGV' \"$0\" \"$@\";";
+    let server = Setup::new(&site, &[]).before(ignored).listen();
+    server.wait_until_ready();
+    let worker = server.workers()[0];
+    kill(worker, Signal::SIGKILL).unwrap();
+    server.wait_for_log("was killed by SIGKILL");
+    wait_until("a replacement", || server.workers().len() == 2 && !server.workers().contains(&worker));
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -11,7 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::{Notifications, Setup, Site, copy_program, wait_until};
+use crate::exposition;
+use crate::support::{Client, Notifications, Setup, Site, copy_program, wait_until};
 
 /// A FIFO that has a reader, who does not read, and is full.
 fn full_fifo(path: &Path) -> File {
@@ -42,7 +44,11 @@ fn a_supervisor_waits_for_nobody_who_does_not_read() {
     let systemd = Notifications::new();
     fill_socket(&systemd);
     let setup = Setup::new(&site, &["--workers=2", "--debug"]).program(&program).env("NOTIFY_SOCKET", systemd.path());
-    let mut server = setup.before(&format!("exec 2>>'{}';", path.display())).listen();
+    let setup = setup.before(&format!("exec 2>>'{}';", path.display())).env("LISTEN_FDNAMES", "http:metrics");
+    let [http, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, metrics_address) = (http.local_addr().unwrap(), metrics.local_addr().unwrap());
+    let mut server = setup.socket(http).socket(metrics).start();
+    server.address = address;
     wait_until("two workers", || server.workers().len() == 2);
     assert_eq!(server.get("/a").text(), "a");
 
@@ -57,6 +63,13 @@ fn a_supervisor_waits_for_nobody_who_does_not_read() {
     });
     assert_eq!(server.get("/a").text(), "a");
 
+    for receiver in ["log", "systemd"] {
+        let name = format!("otus_messages_dropped_total{{to=\"{receiver}\"}}");
+        wait_until(&name, || {
+            exposition::parse(&Client::connect(metrics_address).get("/metrics").text()).get(&name) > 0.0
+        });
+    }
+
     // Once somebody reads, what has to be told is told, and how much was not.
     systemd.find("readiness", |message| message.lines().any(|line| line == "READY=1"));
     systemd.find("the status", |message| message.starts_with("STATUS=Serving"));
@@ -70,4 +83,13 @@ fn a_supervisor_waits_for_nobody_who_does_not_read() {
     fill_socket(&systemd);
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
+}
+
+#[test]
+fn a_start_that_fails_waits_for_nobody_either() {
+    let site = Site::new();
+    let path = site.outside().join("stderr");
+    let _stderr = full_fifo(&path);
+    let mut server = Setup::bare(&["--port=none"]).before(&format!("exec 2>>'{}';", path.display())).start();
+    assert_eq!(server.exit_status().code(), Some(2));
 }
