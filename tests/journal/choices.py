@@ -1,10 +1,16 @@
 """The options of the log: what is left out, and where it goes."""
 
+import contextlib
 import json
+import os
+import socket
 
 from client import Client, request
 from record import own_fields
 from scene import individual
+
+# Where journald reads streams. The one of these checks has no such socket of its own.
+OUTPUT = "/run/systemd/journal/stdout"
 
 SECRET = "token-4711"
 
@@ -128,11 +134,37 @@ def no_journal(check, scene):
         show()
 
 
+def old_systemd(check, scene):
+    """Before 231, systemd sets no JOURNAL_STREAM: that journald reads the output is seen by whom it is connected to."""
+    with journald_output() as output:
+        server = scene.start(log=None, pipe=output)
+        visit(server)
+        server.stop()
+    check.equal("records", len(individual(scene.written())), ALL)
+    own = [one for one in scene.journald.records("SYSLOG_IDENTIFIER=otus-httpd") if one.get("SYSLOG_FACILITY") == "3"]
+    check.expect(own and all("TARGET" in one for one in own), "the server's own events have fields")
+
+
+@contextlib.contextmanager
+def journald_output():
+    """What a service has as its output: connected to journald's socket for streams."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as output:
+        listener.bind(OUTPUT)
+        try:
+            listener.listen()
+            output.connect(OUTPUT)
+            with listener.accept()[0]:
+                yield output
+        finally:
+            os.unlink(OUTPUT)
+
+
 CHECKS = {
     "--log-query": no_query,
     "--log-address": addresses,
     "--access-log=errors": errors,
     "--access-log by default and off": off,
     "--access-log=stderr": lines,
+    "JOURNAL_STREAM unset, as by systemd 229": old_systemd,
     "--access-log=journal without a journal": no_journal,
 }
