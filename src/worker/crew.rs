@@ -123,12 +123,11 @@ impl Crew {
     }
 
     /// A thread begins with work that takes long: it counts as none that serves others, and if no other waits for them, the
-    /// keeper is to start one at once.
+    /// keeper watches, and starts one.
     pub fn begin_long_work(&self) {
         // What is called otherwise does not run as a request thread.
         let _ = prctl::set_name(LONG_WORK_NAME);
-        if !self.waits() {
-            self.is_watched.store(true, SeqCst);
+        if !self.waits() && !self.is_watched.swap(true, SeqCst) {
             let _ = self.alarm.write(1);
         }
     }
