@@ -76,6 +76,29 @@ fn stages_that_are_named_are_there() {
 }
 
 #[test]
+fn sections_of_the_manual_that_are_named_are_there() {
+    let manual = read("packaging/otus-httpd.8");
+    let sections: Vec<_> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix(".SH "))
+        .map(|name| name.trim_matches('"').replace('\\', ""))
+        .collect();
+    let mut count = 0;
+    for document in
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "packaging/debian/postinst", "systemd/otus-httpd.service"]
+    {
+        let text = read(document).replace('`', "");
+        for (_, rest) in text.match_indices("otus-httpd(8), ").map(|(at, found)| text.split_at(at + found.len())) {
+            let name =
+                rest.split(|c: char| !(c.is_ascii_uppercase() || c == ' ' || c == '-')).next().unwrap().trim_end();
+            assert!(sections.iter().any(|section| section == name), "{document} names the section {name}");
+            count += 1;
+        }
+    }
+    assert!(count > 3, "{count}");
+}
+
+#[test]
 fn the_readme_is_short() {
     let lines = read("README.md").lines().count();
     assert!(lines <= 150, "{lines} lines");
