@@ -6,17 +6,17 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
-use otus_httpd::clients::Clients;
-use otus_httpd::confine::Confinement;
+use otus_httpd::client_limit::ClientLimiter;
+use otus_httpd::config::{self, CommandLine, Options, Task};
 use otus_httpd::failure::Failure;
-use otus_httpd::handover::Handover;
-use otus_httpd::identity::Identity;
+use otus_httpd::ipc::handover::Handover;
 use otus_httpd::log::Destination;
-use otus_httpd::options::{self, CommandLine, Options, Task};
+use otus_httpd::os::landlock::Sandbox;
+use otus_httpd::os::run_as::RunAs;
 use otus_httpd::site::Site;
 use otus_httpd::supervisor::{self, Supervisor};
-use otus_httpd::worker::Plan;
-use otus_httpd::{check, descriptors, handover, log, precompress, signals, sockets};
+use otus_httpd::worker::WorkerContext;
+use otus_httpd::{check, ipc::handover, listeners, log, os::rlimit, os::signals, precompress};
 
 /// The server cannot start, or a task is not wholly done.
 const EXIT_FAILURE: u8 = 1;
@@ -27,7 +27,7 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     // A reload may be asked for before the server is ready for it. (This fails for no signal that there is.)
     let _ = signals::block();
-    let command_line = match options::read() {
+    let command_line = match config::read() {
         Ok(command_line) => command_line,
         Err(failure) => {
             log::start(false, false);
@@ -95,36 +95,41 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
     }
     log::check(options.access_destination())?;
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
-    let descriptors = descriptors::raise_limit();
-    let identity = Identity::new(options.user.as_deref())?;
+    let descriptors = rlimit::raise_limit();
+    let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
     let Handover { sockets, memories, workers } = handover.unwrap_or_default();
-    let sockets = sockets::open(sockets, &options.host, options.port)?;
+    let sockets = listeners::open(sockets, &options.host, options.port)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address {
             tracing::warn!("{warning}");
         }
     }
-    if let Some(user) = identity.other() {
+    if let Some(user) = identity.other_user() {
         tracing::info!(user, "Serving as the user {user}, no longer as root.");
     }
     // Whoever starts the server opens the root: root's checkout beneath /root can be served by another user.
     let site = Site::open(&options, descriptors)?;
-    let confinement = Some(Confinement::around(&options.root)?);
-    identity.assume()?;
-    if identity.other().is_some() {
+    let confinement = Some(Sandbox::for_root(&options.root)?);
+    identity.drop_privileges()?;
+    if identity.other_user().is_some() {
         report_out_of_reach(&options);
     }
-    if let Err(failure) = sockets::allow_exit(&sockets, options.idle_exit) {
+    if let Err(failure) = listeners::allow_exit(&sockets, options.idle_exit) {
         if !is_reload {
             return Err(failure);
         }
         tracing::warn!("{failure}");
         options.idle_exit = None;
     }
-    let clients = Clients::of(&options)?;
-    Supervisor::new(Plan { options, sockets, site, descriptors, confinement }, clients, memories, workers)
+    let clients = ClientLimiter::of(&options)?;
+    Supervisor::new(
+        WorkerContext { options, sockets, site, descriptors, sandbox: confinement },
+        clients,
+        memories,
+        workers,
+    )
 }
 
 /// Says what will not work since the user that the server has become cannot reach it.

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use otus_httpd::options::CommandLine;
+use otus_httpd::config::CommandLine;
 use otus_httpd::site::Site;
-use otus_httpd::worker::{Plan, Solo};
+use otus_httpd::worker::{InProcessWorker, WorkerContext};
 
 /// Requests that are answered from memory, and how their answers begin.
 const REQUESTS: [(&str, &str); 5] = [
@@ -56,8 +56,8 @@ fn allocates_nothing(root: &Path, log: &[&str]) {
     let arguments = [&["otus-httpd", "--root", root.to_str().unwrap()], log].concat();
     let options = CommandLine::try_parse_from(arguments).unwrap().options;
     let site = Site::open(&options, 64).unwrap();
-    let plan = Plan { options, sockets: Vec::new(), site, descriptors: 64, confinement: None };
-    let mut solo = Solo::new(Box::leak(Box::new(plan))).unwrap();
+    let context = WorkerContext { options, sockets: Vec::new(), site, descriptors: 64, sandbox: None };
+    let mut solo = InProcessWorker::new(Box::leak(Box::new(context))).unwrap();
     let (mut client, served) = UnixStream::pair().unwrap();
     served.set_nonblocking(true).unwrap();
     solo.accept(served.into());

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
-use otus_httpd::options::CommandLine;
+use otus_httpd::config::CommandLine;
 
 fn script(shell: Shell) -> String {
     let mut script = Vec::new();

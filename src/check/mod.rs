@@ -13,13 +13,13 @@ use std::path::Path;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{User, geteuid};
 
-use crate::clients::Clients;
+use crate::client_limit::ClientLimiter;
+use crate::config::file::SettingsFile;
+use crate::config::service::Service;
+use crate::config::{self, CommandLine, Effective, Options};
 use crate::failure::Failure;
-use crate::identity::Identity;
-use crate::options::{self, CommandLine, Effective, Options};
-use crate::service::Service;
-use crate::settings::File;
-use crate::{descriptors, log, site, sockets};
+use crate::os::run_as::RunAs;
+use crate::{listeners, log, os::rlimit, site};
 
 pub use subject::Subject;
 pub use unit::Unit;
@@ -51,7 +51,7 @@ pub fn report(command_line: &CommandLine, unseen: Option<String>) -> usize {
             value: address.clone(),
             origin: unit.clone(),
         });
-        let settings = command_line.effective.iter().filter(|row| !(is_passed_sockets && options::is_address(row)));
+        let settings = command_line.effective.iter().filter(|row| !(is_passed_sockets && config::is_address(row)));
         print(&table(&addresses.chain(settings.cloned()).collect::<Vec<_>>()));
     }
     let all = || command_line.problems.iter().chain(&problems);
@@ -74,11 +74,11 @@ fn look(options: &Options, service: Option<&Service>) -> Findings {
     findings.warnings.extend(service.iter().flat_map(|service| service.warnings.clone()));
     // What that user may not see, a server would not either. Root may check without naming one, for a service that has its own.
     if let Some(name) = &options.user {
-        match Identity::new(Some(name)).and_then(|identity| identity.assume()) {
+        match RunAs::new(Some(name)).and_then(|identity| identity.drop_privileges()) {
             // Root has read the settings; a service, and a reload, read them as that user.
-            Ok(()) => {
-                findings.problems.extend(options.settings.as_ref().and_then(|path| File::read(path).whole_problem()))
-            }
+            Ok(()) => findings
+                .problems
+                .extend(options.settings.as_ref().and_then(|path| SettingsFile::read(path).whole_problem())),
             Err(failure) => findings.problems.push(failure),
         }
     }
@@ -86,11 +86,11 @@ fn look(options: &Options, service: Option<&Service>) -> Findings {
         Ok(options) => findings.problems.extend(site::problems(&options)),
         Err(failure) => findings.problems.push(failure),
     }
-    findings.problems.extend(Clients::of(options).err());
+    findings.problems.extend(ClientLimiter::of(options).err());
     findings.problems.extend(too_few_descriptors(options));
     findings.problems.extend(log::check(options.access_destination()).err());
     if service.is_none_or(|service| service.addresses.is_empty())
-        && let Err(failure) = sockets::resolve(&options.host, options.port)
+        && let Err(failure) = listeners::resolve(&options.host, options.port)
     {
         match std::env::var_os("INVOCATION_ID") {
             // In a service of systemd, which passes the sockets: not to this process, but to the server.
@@ -126,7 +126,7 @@ fn located(options: &Options, service: &Service) -> Result<Options, Failure> {
 
 /// What keeps the supervisor from holding all workers, and during a reload twice as many.
 fn too_few_descriptors(options: &Options) -> Option<Failure> {
-    let (allowed, needed) = (descriptors::raise_limit(), descriptors::for_supervisor(options.workers));
+    let (allowed, needed) = (rlimit::raise_limit(), rlimit::for_supervisor(options.workers));
     let workers = options.workers;
     (allowed < needed).then(|| {
         Failure::new(format!(
@@ -139,7 +139,7 @@ fn too_few_descriptors(options: &Options) -> Option<Failure> {
 /// What the system allows less of than the settings do.
 fn limits(options: &Options) -> Vec<String> {
     let mut warnings = Vec::new();
-    let descriptors = descriptors::raise_limit();
+    let descriptors = rlimit::raise_limit();
     let (connections, room) = (options.connections_per_worker(), descriptors / 2);
     if connections > room {
         warnings.push(format!(

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Unit;
+use crate::config::CommandLine;
 use crate::failure::Failure;
-use crate::options::CommandLine;
-use crate::{log, service};
+use crate::{config::service, log};
 
 /// sd_booted(3): there if systemd runs the machine.
 const BOOTED: &str = "/run/systemd/system";

@@ -9,9 +9,9 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 use super::show::{self, Properties};
+use crate::config::file::SettingsFile;
+use crate::config::service::{self, Service};
 use crate::failure::Failure;
-use crate::service::{self, Service};
-use crate::settings::File;
 
 /// A service as systemd has read it.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Unit {
         for line in self.properties.all("EnvironmentFiles").chain(self.properties.all("EnvironmentFile")) {
             let path = line.rsplit_once(" (").map_or(line, |(path, _)| path);
             let optional = if line.ends_with("(ignore_errors=yes)") { "-" } else { "" };
-            let file = File::read(Path::new(&format!("{optional}{path}")));
+            let file = SettingsFile::read(Path::new(&format!("{optional}{path}")));
             environment.extend(file.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())));
             if let Some(problem) = file.whole_problem() {
                 return Err(problem);

@@ -1,6 +1,6 @@
 //! The chunked transfer coding (RFC 9112 §7.1), only as far as to find its end: no content is ever used.
 
-use super::{Refusal, head};
+use super::{Refusal, syntax};
 
 /// Where a chunked body that begins with `bytes` ends, behind its trailers and their empty line; `None` says that more bytes
 /// are needed.
@@ -10,7 +10,7 @@ use super::{Refusal, head};
 pub fn end(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut at = 0;
     loop {
-        let Some(line) = head::line(&bytes[at..])? else { return Ok(None) };
+        let Some(line) = syntax::line(&bytes[at..])? else { return Ok(None) };
         at += line.len() + 2;
         let size = size(line)?;
         if size == 0 {
@@ -44,21 +44,21 @@ fn size(line: &[u8]) -> Result<usize, Refusal> {
 fn check_extensions(mut rest: &[u8]) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::Malformed("what follows a chunk's size is no extension");
     while !rest.is_empty() {
-        let [b';', extension @ ..] = head::skip_blanks(rest) else { return Err(BAD) };
-        rest = head::parameter(extension).ok_or(BAD)?.1;
+        let [b';', extension @ ..] = syntax::skip_blanks(rest) else { return Err(BAD) };
+        rest = syntax::parameter(extension).ok_or(BAD)?.1;
     }
     Ok(())
 }
 
 fn trailers(bytes: &[u8], mut at: usize) -> Result<Option<usize>, Refusal> {
     loop {
-        let Some(line) = head::line(&bytes[at..])? else { return Ok(None) };
+        let Some(line) = syntax::line(&bytes[at..])? else { return Ok(None) };
         at += line.len() + 2;
         if line.is_empty() {
             return Ok(Some(at));
         }
         let name = line.split(|&b| b == b':').next().unwrap_or_default();
-        if name.len() == line.len() || name.is_empty() || !name.iter().all(|&b| head::is_token_byte(b)) {
+        if name.len() == line.len() || name.is_empty() || !name.iter().all(|&b| syntax::is_token_byte(b)) {
             return Err(Refusal::Malformed("a trailer is no field"));
         }
     }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::range::Span;
+use super::range::ByteRange;
 
 /// The value of Content-Range. A 206 in parts has it in each part and not in its own head (RFC 9110 §15.3.7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
     /// What a 206 holds; none in a 416.
-    pub span: Option<Span>,
+    pub span: Option<ByteRange>,
     /// The size of the whole in bytes.
     pub size: u64,
 }
@@ -16,7 +16,7 @@ pub struct ContentRange {
 impl fmt::Display for ContentRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.span {
-            Some(Span { start, end }) => write!(f, "bytes {start}-{}/{}", end.saturating_sub(1), self.size),
+            Some(ByteRange { start, end }) => write!(f, "bytes {start}-{}/{}", end.saturating_sub(1), self.size),
             None => write!(f, "bytes */{}", self.size),
         }
     }
@@ -29,9 +29,13 @@ mod tests {
     #[test]
     fn the_last_byte_is_named_and_not_the_one_behind_it() {
         let check = |span, size, expected| assert_eq!(ContentRange { span, size }.to_string(), expected);
-        check(Some(Span { start: 0, end: 10 }), 100, "bytes 0-9/100");
-        check(Some(Span { start: 99, end: 100 }), 100, "bytes 99-99/100");
-        check(Some(Span { start: 0, end: u64::MAX }), u64::MAX, "bytes 0-18446744073709551614/18446744073709551615");
+        check(Some(ByteRange { start: 0, end: 10 }), 100, "bytes 0-9/100");
+        check(Some(ByteRange { start: 99, end: 100 }), 100, "bytes 99-99/100");
+        check(
+            Some(ByteRange { start: 0, end: u64::MAX }),
+            u64::MAX,
+            "bytes 0-18446744073709551614/18446744073709551615",
+        );
         check(None, 100, "bytes */100");
         check(None, 0, "bytes */0");
     }

@@ -17,7 +17,7 @@
 //! RFC 9110 §5.6.1 would overlook it, and so is a list in Content-Length: no client sends them, and what one recipient
 //! overlooks another does not.
 
-use super::{Refusal, head};
+use super::{Refusal, syntax};
 
 /// How the end of the body is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,15 +99,15 @@ impl Framing {
 /// Whether the transfer coding in front is `chunked`, and what follows it: a comma or nothing. None if it is malformed;
 /// chunked has no parameters (RFC 9112 §7.1).
 fn coding(list: &[u8]) -> Option<(bool, &[u8])> {
-    let (name, rest) = head::token(head::skip_blanks(list))?;
+    let (name, rest) = syntax::token(syntax::skip_blanks(list))?;
     let is_chunked = name.eq_ignore_ascii_case(b"chunked");
-    let mut rest = head::skip_blanks(rest);
+    let mut rest = syntax::skip_blanks(rest);
     while let [b';', behind @ ..] = rest {
-        let (has_value, behind) = head::parameter(behind)?;
+        let (has_value, behind) = syntax::parameter(behind)?;
         if is_chunked || !has_value {
             return None;
         }
-        rest = head::skip_blanks(behind);
+        rest = syntax::skip_blanks(behind);
     }
     matches!(rest, [] | [b',', ..]).then_some((is_chunked, rest))
 }

@@ -16,7 +16,7 @@ use super::{quality, timestamp};
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct DirEntry {
     /// Its name, without a slash.
     pub name: Vec<u8>,
     /// Whether it is a directory, or a link to one.
@@ -34,7 +34,7 @@ pub const INCOMPLETE: &str = "Listing-Incomplete: ?1\r\n";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Its entries, in no order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DirEntry>,
     /// Whether there are more, which come later in the order.
     pub is_cut: bool,
 }
@@ -136,13 +136,13 @@ const STYLE: &str = ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-
     :is(th,td):nth-child(n+2){text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}";
 
 /// Directories first, then by the bytes of the name; without the two names that every directory has.
-fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
+fn in_order(mut entries: Vec<DirEntry>) -> Vec<DirEntry> {
     entries.retain(|entry| !matches!(entry.name.as_slice(), b"" | b"." | b".."));
     entries.sort_by(|a, b| b.is_directory.cmp(&a.is_directory).then_with(|| a.name.cmp(&b.name)));
     entries
 }
 
-fn link(entry: &Entry) -> String {
+fn link(entry: &DirEntry) -> String {
     let mut link = String::with_capacity(entry.name.len() + 1);
     for &byte in &entry.name {
         match byte {
@@ -233,12 +233,12 @@ mod tests {
     use crate::http::target;
     use std::time::Duration;
 
-    fn entry(name: &[u8], is_directory: bool) -> Entry {
+    fn entry(name: &[u8], is_directory: bool) -> DirEntry {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        Entry { name: name.to_vec(), is_directory, size: 1536, modified }
+        DirEntry { name: name.to_vec(), is_directory, size: 1536, modified }
     }
 
-    fn of(entries: Vec<Entry>) -> Listing {
+    fn of(entries: Vec<DirEntry>) -> Listing {
         Listing { entries, is_cut: false }
     }
 

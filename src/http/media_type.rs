@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::extensions::CORRECTED;
-use super::{Coding, head};
+use super::{Coding, syntax};
 
 /// What is sent for a name that says nothing: a browser offers to save it.
 const UNKNOWN: &str = "application/octet-stream";
@@ -64,7 +64,7 @@ pub fn parse_mime_types(text: &str) -> impl Iterator<Item = (String, String)> {
 
 /// Whether `text` is a media type without parameters (RFC 9110 §8.3.1).
 pub fn is_media_type(text: &str) -> bool {
-    let is_token = |token: &str| !token.is_empty() && token.bytes().all(head::is_token_byte);
+    let is_token = |token: &str| !token.is_empty() && token.bytes().all(syntax::is_token_byte);
     text.split_once('/').is_some_and(|(of, sub)| is_token(of) && is_token(sub))
 }
 

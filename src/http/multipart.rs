@@ -1,7 +1,7 @@
 //! The content of a 206 in several parts: multipart/byteranges (RFC 9110 §14.6, RFC 2046 §5.1).
 
 use super::content_range::ContentRange;
-use super::range::Span;
+use super::range::ByteRange;
 
 /// A 206 in several parts: all of it but the bytes of the file, whose length is known before anything is read.
 ///
@@ -22,13 +22,13 @@ pub struct Part {
     /// The delimiter, the fields and the empty line.
     pub head: String,
     /// What of the file follows.
-    pub span: Span,
+    pub span: ByteRange,
 }
 
 impl Multipart {
     /// Parts for these spans of a file of `size` bytes. `media_type` is what a 200 has as its Content-Type.
-    pub fn new(spans: &[Span], size: u64, media_type: &str, boundary: &str) -> Multipart {
-        let part = |&span: &Span| {
+    pub fn new(spans: &[ByteRange], size: u64, media_type: &str, boundary: &str) -> Multipart {
+        let part = |&span: &ByteRange| {
             // The line end before a delimiter belongs to it. RFC 2046 §5.1.1 lets the first delimiter stand without one;
             // nginx and Apache send it, and zsync drops the first line of the content whatever it is.
             let range = ContentRange { span: Some(span), size };
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn two_parts() {
-        let spans = [Span { start: 7, end: 10 }, Span { start: 0, end: 1 }];
+        let spans = [ByteRange { start: 7, end: 10 }, ByteRange { start: 0, end: 1 }];
         let multipart = Multipart::new(&spans, 10, "text/html; charset=utf-8", "B");
         let expected = "\r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 7-9/10\r\n\r\nhij\
                         \r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 0-0/10\r\n\r\na\
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_length_of_the_largest_file_does_not_wrap() {
-        let spans = [Span { start: 0, end: u64::MAX - 200 }, Span { start: u64::MAX - 1, end: u64::MAX }];
+        let spans = [ByteRange { start: 0, end: u64::MAX - 200 }, ByteRange { start: u64::MAX - 1, end: u64::MAX }];
         assert_eq!(Multipart::new(&spans, u64::MAX, "a/b", "B").length(), u64::MAX);
     }
 
@@ -159,7 +159,7 @@ mod tests {
             seen[kind] += 1;
 
             assert!(spans.iter().all(|span| span.start < span.end && span.end <= size), "{context}");
-            let apart = |a: &Span, b: &Span| a.end + 80 <= b.start || b.end + 80 <= a.start;
+            let apart = |a: &ByteRange, b: &ByteRange| a.end + 80 <= b.start || b.end + 80 <= a.start;
             assert!(spans.iter().enumerate().all(|(n, a)| spans[..n].iter().all(|b| apart(a, b))), "{context}");
             for (first, end) in asked.into_iter().flatten().filter(|_| kind > 0) {
                 let end = end.min(size);

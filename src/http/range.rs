@@ -12,14 +12,14 @@ const PART_OVERHEAD: u64 = 80;
 
 /// Bytes of a representation that follow each other: at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct ByteRange {
     /// The first byte.
     pub start: u64,
     /// One behind the last byte.
     pub end: u64,
 }
 
-impl Span {
+impl ByteRange {
     /// How many bytes.
     pub fn length(self) -> u64 {
         self.end.saturating_sub(self.start)
@@ -32,9 +32,9 @@ pub enum Selection {
     /// A 200 with everything: nothing else was asked for, or it is ignored.
     Whole,
     /// A 206 with a [`ContentRange`](super::content_range::ContentRange).
-    One(Span),
+    One(ByteRange),
     /// A 206 in parts ([`super::multipart`]): two or more spans, apart from each other, in the client's order.
-    Several(Vec<Span>),
+    Several(Vec<ByteRange>),
     /// A 416 with a [`ContentRange`](super::content_range::ContentRange).
     Unsatisfiable,
 }
@@ -65,7 +65,7 @@ pub fn select(value: Option<&[u8]>, size: u64) -> Selection {
 }
 
 /// The spans that can be had, in order; none if the value is to be ignored.
-fn satisfiable(value: &[u8], size: u64) -> Option<Vec<Span>> {
+fn satisfiable(value: &[u8], size: u64) -> Option<Vec<ByteRange>> {
     let unit = value.iter().position(|&byte| byte == b'=')?;
     if !value[..unit].eq_ignore_ascii_case(b"bytes") {
         return None;
@@ -103,10 +103,10 @@ impl Spec {
     }
 
     /// The bytes that a representation of `size` bytes has of it.
-    fn within(self, size: u64) -> Option<Span> {
+    fn within(self, size: u64) -> Option<ByteRange> {
         let span = match self {
-            Spec::Between { first, last } => Span { start: first, end: last.saturating_add(1).min(size) },
-            Spec::Suffix(length) => Span { start: size.saturating_sub(length), end: size },
+            Spec::Between { first, last } => ByteRange { start: first, end: last.saturating_add(1).min(size) },
+            Spec::Suffix(length) => ByteRange { start: size.saturating_sub(length), end: size },
         };
         (span.start < span.end).then_some(span)
     }
@@ -119,9 +119,9 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// Makes spans that overlap or nearly touch one; none if more than two of them overlap.
-fn coalesce(spans: Vec<Span>) -> Option<Vec<Span>> {
+fn coalesce(spans: Vec<ByteRange>) -> Option<Vec<ByteRange>> {
     let mut overlaps = 0;
-    let mut placed: Vec<(usize, Span)> = spans.into_iter().enumerate().collect();
+    let mut placed: Vec<(usize, ByteRange)> = spans.into_iter().enumerate().collect();
     placed.sort_unstable_by_key(|(_, span)| span.start);
     placed.dedup_by(|(place, next), (first_place, kept)| {
         let near = next.start < kept.end.saturating_add(PART_OVERHEAD);
@@ -137,7 +137,7 @@ fn coalesce(spans: Vec<Span>) -> Option<Vec<Span>> {
 }
 
 /// About how many bytes a multipart answer takes.
-fn in_parts(spans: &[Span]) -> u64 {
+fn in_parts(spans: &[ByteRange]) -> u64 {
     spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length()).saturating_add(PART_OVERHEAD))
 }
 
@@ -157,11 +157,11 @@ mod tests {
     }
 
     fn one(start: u64, end: u64) -> Selection {
-        One(Span { start, end })
+        One(ByteRange { start, end })
     }
 
     fn several(spans: &[(u64, u64)]) -> Selection {
-        Several(spans.iter().map(|&(start, end)| Span { start, end }).collect())
+        Several(spans.iter().map(|&(start, end)| ByteRange { start, end }).collect())
     }
 
     #[test]

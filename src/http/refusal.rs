@@ -5,7 +5,7 @@ use super::Status;
 /// A request that is answered with an error.
 ///
 /// The client learns [`status`](Refusal::status) and nothing else about this machine. The journal gets the
-/// [`Display`](std::fmt::Display) text, at debug level, except where [`is_ours`](Refusal::is_ours) says that the fault
+/// [`Display`](std::fmt::Display) text, at debug level, except where [`is_server_fault`](Refusal::is_server_fault) says that the fault
 /// is on this side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -76,7 +76,7 @@ impl Refusal {
     }
 
     /// Whether the fault is this side's, so that an admin should hear of it.
-    pub fn is_ours(&self) -> bool {
+    pub fn is_server_fault(&self) -> bool {
         matches!(
             self,
             Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull | Refusal::Disk(_) | Refusal::Changed

@@ -6,7 +6,7 @@ use super::Coding;
 use super::condition::{self, Selected, Verdict};
 use super::etag::Validator;
 use super::multipart::{self, Multipart};
-use super::range::{self, Selection, Span};
+use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
 
 /// The metadata of a file, as its answers say it.
@@ -28,11 +28,11 @@ pub struct Representation {
 
 /// What a GET or HEAD gets of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Plan {
+pub enum Outcome {
     /// 200 with everything.
     Whole,
     /// 206 with these bytes.
-    Part(Span),
+    Part(ByteRange),
     /// 206 in several parts.
     Parts(Multipart),
     /// 304.
@@ -80,29 +80,29 @@ impl Representation {
     }
 
     /// What `request`, a GET or HEAD, gets: preconditions first, then ranges (RFC 9110 §13.2.2).
-    pub fn plan(&self, request: &Request) -> Plan {
+    pub fn evaluate(&self, request: &Request) -> Outcome {
         let fields = request.fields;
         let matters = |name: &str| name.len() >= 5 && (name[..3].eq_ignore_ascii_case("if-") || is_range(name));
         if !fields.0.iter().any(|line| matters(line.name)) {
-            return Plan::Whole;
+            return Outcome::Whole;
         }
         let selected = Selected { etag: &self.etag, modified_s: self.modified_s };
         match condition::evaluate(fields, &selected) {
-            Verdict::NotModified => return Plan::NotModified,
-            Verdict::PreconditionFailed => return Plan::PreconditionFailed,
+            Verdict::NotModified => return Outcome::NotModified,
+            Verdict::PreconditionFailed => return Outcome::PreconditionFailed,
             Verdict::Proceed => {}
         }
         if request.method != Method::Get || !condition::range_applies(fields, &selected) {
-            return Plan::Whole;
+            return Outcome::Whole;
         }
         match range::select(fields.only("range"), self.size) {
-            Selection::Whole => Plan::Whole,
-            Selection::One(span) => Plan::Part(span),
+            Selection::Whole => Outcome::Whole,
+            Selection::One(span) => Outcome::Part(span),
             Selection::Several(spans) => {
                 let boundary = multipart::boundary(&self.etag);
-                Plan::Parts(Multipart::new(&spans, self.size, &self.content_type, &boundary))
+                Outcome::Parts(Multipart::new(&spans, self.size, &self.content_type, &boundary))
             }
-            Selection::Unsatisfiable => Plan::Unsatisfiable,
+            Selection::Unsatisfiable => Outcome::Unsatisfiable,
         }
     }
 }
@@ -132,30 +132,30 @@ mod tests {
         )
     }
 
-    fn plan(method: &str, fields: &str) -> Plan {
+    fn plan(method: &str, fields: &str) -> Outcome {
         let head = format!("{method} / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
         let mut storage = request::storage();
         let request = request::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
-        representation().plan(&request)
+        representation().evaluate(&request)
     }
 
     #[test]
     fn preconditions_come_before_ranges() {
         let etag = representation().etag;
-        assert_eq!(plan("GET", ""), Plan::Whole);
-        assert_eq!(plan("GET", "Iffy: 1\r\nRanges: bytes=0-1\r\n"), Plan::Whole);
-        assert_eq!(plan("GET", &format!("If-None-Match: {etag}\r\nRange: bytes=0-1\r\n")), Plan::NotModified);
-        assert_eq!(plan("HEAD", &format!("if-none-match: W/{etag}\r\n")), Plan::NotModified);
-        assert_eq!(plan("GET", "If-Match: \"x\"\r\nRange: bytes=0-1\r\n"), Plan::PreconditionFailed);
-        assert_eq!(plan("GET", "Range: bytes=0-1\r\n"), Plan::Part(Span { start: 0, end: 2 }));
-        assert_eq!(plan("GET", "RANGE: bytes=1000-\r\n"), Plan::Unsatisfiable);
-        assert_eq!(plan("GET", "If-Range: \"x\"\r\nRange: bytes=1000-\r\n"), Plan::Whole);
-        assert!(matches!(plan("GET", "Range: bytes=0-1,900-901\r\n"), Plan::Parts(_)));
+        assert_eq!(plan("GET", ""), Outcome::Whole);
+        assert_eq!(plan("GET", "Iffy: 1\r\nRanges: bytes=0-1\r\n"), Outcome::Whole);
+        assert_eq!(plan("GET", &format!("If-None-Match: {etag}\r\nRange: bytes=0-1\r\n")), Outcome::NotModified);
+        assert_eq!(plan("HEAD", &format!("if-none-match: W/{etag}\r\n")), Outcome::NotModified);
+        assert_eq!(plan("GET", "If-Match: \"x\"\r\nRange: bytes=0-1\r\n"), Outcome::PreconditionFailed);
+        assert_eq!(plan("GET", "Range: bytes=0-1\r\n"), Outcome::Part(ByteRange { start: 0, end: 2 }));
+        assert_eq!(plan("GET", "RANGE: bytes=1000-\r\n"), Outcome::Unsatisfiable);
+        assert_eq!(plan("GET", "If-Range: \"x\"\r\nRange: bytes=1000-\r\n"), Outcome::Whole);
+        assert!(matches!(plan("GET", "Range: bytes=0-1,900-901\r\n"), Outcome::Parts(_)));
     }
 
     #[test]
     fn head_has_no_ranges() {
-        assert_eq!(plan("HEAD", "Range: bytes=0-1\r\n"), Plan::Whole);
+        assert_eq!(plan("HEAD", "Range: bytes=0-1\r\n"), Outcome::Whole);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Status::Complete, Status::Partial};
 
 use super::framing::{End, Framing};
-use super::{Fields, Limits, Refusal, chunked, head, limits};
+use super::{Fields, Limits, Refusal, chunked, limits, syntax};
 
 /// What the client wants done (RFC 9110 §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub fn is_blank(buffer: &[u8]) -> bool {
     buffer.iter().all(|&byte| matches!(byte, b'\r' | b'\n'))
 }
 
-/// Whether every line ends with CR LF. httparse takes a line feed alone for an end; see [`head::line`] for why that is
+/// Whether every line ends with CR LF. httparse takes a line feed alone for an end; see [`syntax::line`] for why that is
 /// refused here. The empty lines before a request are no part of it, and are overlooked.
 fn check_lines(parsed: &httparse::Request, bytes: &[u8]) -> Result<(), Refusal> {
     let offset = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
@@ -160,7 +160,7 @@ fn interpret<'f, 'b>(
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
                 hosts += 1;
-                if !head::is_authority(value) {
+                if !syntax::is_authority(value) {
                     return Err(Refusal::Malformed("the Host field holds no host"));
                 }
             }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::content_range::ContentRange;
 use super::listing::{Form, INCOMPLETE};
-use super::representation::{Plan, Representation};
+use super::representation::{Outcome, Representation};
 use super::request::Method;
 use super::{Coding, Status, page};
 
@@ -30,36 +30,36 @@ pub struct Context<'c> {
 
 /// Begins the answer to a GET or HEAD of a file, as it was planned; [`describe`] ends its head. A 412 or 416 is whole, with
 /// its page.
-pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation, plan: &Plan) {
+pub fn file(out: &mut Vec<u8>, context: Context, representation: &Representation, plan: &Outcome) {
     let (length, content_type) = match plan {
-        Plan::Whole => {
+        Outcome::Whole => {
             ok(out, context);
             describe(out, representation);
             return;
         }
-        Plan::PreconditionFailed => {
+        Outcome::PreconditionFailed => {
             begin(out, Status::PreconditionFailed, context);
             vary(out, representation.varies);
             return end(out, Status::PreconditionFailed, context);
         }
-        Plan::Unsatisfiable => {
+        Outcome::Unsatisfiable => {
             begin(out, Status::RangeNotSatisfiable, context);
             let range = ContentRange { span: None, size: representation.size };
             append(out, format_args!("Content-Range: {range}\r\n"));
             vary(out, representation.varies);
             return end(out, Status::RangeNotSatisfiable, context);
         }
-        Plan::NotModified => {
+        Outcome::NotModified => {
             not_modified(out, context);
             return validators(out, representation);
         }
-        Plan::Part(span) => {
+        Outcome::Part(span) => {
             begin(out, Status::PartialContent, context);
             let range = ContentRange { span: Some(*span), size: representation.size };
             append(out, format_args!("Content-Range: {range}\r\n"));
             (span.length(), &representation.content_type)
         }
-        Plan::Parts(multipart) => {
+        Outcome::Parts(multipart) => {
             begin(out, Status::PartialContent, context);
             (multipart.length(), &multipart.media_type)
         }
@@ -208,7 +208,7 @@ fn append(out: &mut Vec<u8>, text: std::fmt::Arguments) {
 #[cfg(test)]
 mod tests {
     use super::super::multipart::Multipart;
-    use super::super::range::Span;
+    use super::super::range::ByteRange;
     use super::*;
 
     const CONTEXT: Context = Context { date: "Sun, 06 Nov 1994 08:49:37 GMT", keep_alive: true, method: Method::Get };
@@ -219,7 +219,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn planned(plan: &Plan) -> String {
+    fn planned(plan: &Outcome) -> String {
         let representation = Representation {
             size: 97,
             etag: "\"61-1\"".into(),
@@ -237,28 +237,29 @@ mod tests {
     #[test]
     fn a_200() {
         let content = "Content-Length: 97\r\nContent-Type: text/html\r\nAccept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n";
-        assert_eq!(planned(&Plan::Whole), format!("HTTP/1.1 200 OK\r\n{COMMON}{content}{VALIDATORS}"));
+        assert_eq!(planned(&Outcome::Whole), format!("HTTP/1.1 200 OK\r\n{COMMON}{content}{VALIDATORS}"));
     }
 
     #[test]
     fn a_206_and_a_416_say_which_bytes() {
-        let part = planned(&Plan::Part(Span { start: 10, end: 20 }));
+        let part = planned(&Outcome::Part(ByteRange { start: 10, end: 20 }));
         assert!(part.starts_with("HTTP/1.1 206 Partial Content\r\n") && part.ends_with(VALIDATORS), "{part}");
         assert!(part.contains("Content-Range: bytes 10-19/97\r\nContent-Length: 10\r\n"), "{part}");
-        let parts = Multipart::new(&[Span { start: 0, end: 1 }, Span { start: 9, end: 10 }], 97, "text/html", "B");
+        let parts =
+            Multipart::new(&[ByteRange { start: 0, end: 1 }, ByteRange { start: 9, end: 10 }], 97, "text/html", "B");
         let length = parts.length();
-        let parts = planned(&Plan::Parts(parts));
+        let parts = planned(&Outcome::Parts(parts));
         assert!(
             parts.contains(&format!("Content-Length: {length}\r\nContent-Type: multipart/byteranges; boundary=B\r\n"))
         );
         assert!(!parts.contains("Content-Range"), "{parts}");
-        let none = planned(&Plan::Unsatisfiable);
+        let none = planned(&Outcome::Unsatisfiable);
         assert!(none.starts_with("HTTP/1.1 416 ") && none.contains("Content-Range: bytes */97\r\n"), "{none}");
     }
 
     #[test]
     fn a_304_has_the_validators_and_no_content() {
-        assert_eq!(planned(&Plan::NotModified), format!("HTTP/1.1 304 Not Modified\r\n{COMMON}{VALIDATORS}"));
+        assert_eq!(planned(&Outcome::NotModified), format!("HTTP/1.1 304 Not Modified\r\n{COMMON}{VALIDATORS}"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A request target becomes a path beneath the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
 
-use super::{Refusal, head};
+use super::{Refusal, syntax};
 
 /// The path that a request asks for. Guarantees:
 ///
@@ -108,7 +108,7 @@ fn origin_form(target: &str) -> Result<(&str, Option<&str>), Refusal> {
         .or_else(|| strip_prefix_ignore_case(target, "https://"))
         .ok_or(Refusal::Malformed("the target is neither a path nor an http URI"))?;
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if authority == 0 || !head::is_authority(&rest.as_bytes()[..authority]) {
+    if authority == 0 || !syntax::is_authority(&rest.as_bytes()[..authority]) {
         return Err(Refusal::Malformed("the target names no host"));
     }
     match rest.as_bytes().get(authority) {

@@ -30,7 +30,7 @@ use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::http::media_type;
 use crate::log;
-use crate::sys::file_type;
+use crate::os::sys::file_type;
 
 /// The codings that are written, the slowest first.
 const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
@@ -40,7 +40,7 @@ const BAR: &str = "{bar:40} {percent:>3}%, {eta} left";
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct Summary {
     /// Files of a type that is worth compressing.
     pub files: u64,
     /// Their bytes.
@@ -57,8 +57,8 @@ pub struct Report {
     pub bytes_by_coding: [u64; 3],
 }
 
-impl Report {
-    fn add(&mut self, other: &Report) {
+impl Summary {
+    fn add(&mut self, other: &Summary) {
         self.files += other.files;
         self.bytes += other.bytes;
         self.written += other.written;
@@ -71,9 +71,9 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { files, written, current, useless, failed, .. } = self;
+        let Summary { files, written, current, useless, failed, .. } = self;
         write!(f, "{files} files: {written} variants written, {current} up to date, {useless} not worth it, ")?;
         write!(f, "{failed} failures. {} became", HumanBytes(self.bytes))?;
         for (index, (coding, bytes)) in CODINGS.iter().zip(self.bytes_by_coding).enumerate() {
@@ -99,23 +99,23 @@ struct Job {
 /// Writes the variants of everything beneath `directory`, on all processors.
 ///
 /// It fails only if there is no such directory. What fails within is logged, counted, and does not stop the rest.
-pub fn run(directory: &Path) -> Result<Report, Failure> {
+pub fn run(directory: &Path) -> Result<Summary, Failure> {
     let top = Directory::top(directory).map_err(|error| {
         let (directory, why) = (directory.display(), reason(&error));
         Failure::new(format!("Cannot precompress {directory}: {why}. Name a directory that is there."))
     })?;
-    let mut report = Report::default();
+    let mut report = Summary::default();
     let mut jobs = find(&top, &mut report);
     // The large ones first, or the end would be one thread with the largest of them and the others idle.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.size));
     let bar = bar(jobs.iter().map(|job| job.size).sum());
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut report = Report::default();
+        let mut report = Summary::default();
         while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
             match compress(&top, job, &bar) {
                 Ok(done) => report.add(&done),
-                Err(error) => report.failed += complain(&bar, &job.path(directory), &error),
+                Err(error) => report.failed += report_error(&bar, &job.path(directory), &error),
             }
         }
         report
@@ -143,7 +143,7 @@ impl Job {
 
 /// The files worth compressing. Dot files and all beneath dot directories are left out, since they are not served. One
 /// directory is open at a time, however deep the tree is.
-fn find(top: &Directory, report: &mut Report) -> Vec<Job> {
+fn find(top: &Directory, report: &mut Summary) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {
@@ -152,7 +152,7 @@ fn find(top: &Directory, report: &mut Report) -> Vec<Job> {
             Ok(found) => found,
             Err(error) => {
                 let path = top.path_of(c"").join(&relative);
-                report.failed += complain(&ProgressBar::hidden(), &path, &error);
+                report.failed += report_error(&ProgressBar::hidden(), &path, &error);
                 continue;
             }
         };
@@ -162,7 +162,7 @@ fn find(top: &Directory, report: &mut Report) -> Vec<Job> {
                 Ok(Found::Directory(path)) => left.push(path),
                 Ok(Found::File(job)) => jobs.push(job),
                 Err(error) => {
-                    report.failed += complain(&ProgressBar::hidden(), &directory.path_of(&name), &error);
+                    report.failed += report_error(&ProgressBar::hidden(), &directory.path_of(&name), &error);
                 }
             }
         }
@@ -238,7 +238,7 @@ fn is_compressible(name: &[u8]) -> bool {
 }
 
 /// Logs why a file has no variants; returns the count of failures that this is.
-fn complain(bar: &ProgressBar, path: &Path, error: &io::Error) -> u64 {
+fn report_error(bar: &ProgressBar, path: &Path, error: &io::Error) -> u64 {
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => "Run this as a user who may read it and may write beside it",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on its file system and run this again",
@@ -260,14 +260,14 @@ fn bar(bytes: u64) -> ProgressBar {
 }
 
 /// Brings the variants of one file up to date.
-fn compress(top: &Directory, job: &Job, bar: &ProgressBar) -> io::Result<Report> {
+fn compress(top: &Directory, job: &Job, bar: &ProgressBar) -> io::Result<Summary> {
     let directory = top.beneath(&job.directory)?;
     let original = directory.open(&job.name)?;
     let before = original.metadata()?;
     if !before.is_file() || before.len() > LARGEST_BYTES {
         return Err(changed());
     }
-    let mut report = Report { files: 1, bytes: before.len(), ..Report::default() };
+    let mut report = Summary { files: 1, bytes: before.len(), ..Summary::default() };
     for (coding, bytes) in CODINGS.into_iter().zip(&mut report.bytes_by_coding) {
         let variant = with_suffix(&job.name, coding);
         let found = directory.look(&variant)?;
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_report_is_one_sentence_for_what_was_done_and_one_for_what_it_saves() {
         let report =
-            Report { files: 2, bytes: 4096, written: 3, bytes_by_coding: [1000, 1024, 2048], ..Report::default() };
+            Summary { files: 2, bytes: 4096, written: 3, bytes_by_coding: [1000, 1024, 2048], ..Summary::default() };
         let expected = "2 files: 3 variants written, 0 up to date, 0 not worth it, 0 failures. \
                         4.00 KiB became 1000 B (br), 1.00 KiB (zstd), 2.00 KiB (gzip).";
         assert_eq!(report.to_string(), expected);

@@ -12,7 +12,7 @@ use nix::sys::stat::{FileStat, SFlag};
 use super::directory::Directory;
 use super::encode::encode;
 use crate::http::coding::Coding;
-use crate::sys::file_type;
+use crate::os::sys::file_type;
 
 /// Smaller files are left alone: with its head, an answer fits into one packet either way.
 const LEAST_BYTES: u64 = 256;

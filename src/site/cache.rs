@@ -10,29 +10,29 @@ use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
-use super::Asked;
-use super::Held;
-use super::file::{File, Identity};
+use super::Freshness;
+use super::Resource;
+use super::file::{File, FileVersion};
 use super::root::Root;
-use crate::clock;
+use crate::os::clock;
 
 /// The largest file that is kept in memory, in bytes. Beyond it, sendfile(2) costs less than copying.
-const LARGEST_IN_MEMORY: u64 = 32 * 1024;
+const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
 
 /// The largest file that is kept open, in bytes. Beyond it, opening costs little beside sending, and the kernel reads ahead
 /// better for each who has opened it himself.
-const LARGEST_OPEN: u64 = 1024 * 1024;
+const MAX_OPEN_BYTES: u64 = 1024 * 1024;
 
 /// A file that was written to this recently is not kept: a second write within one tick of the file system's clock would
 /// leave its identity as it was. Two seconds is the coarsest clock of a file system in use.
-const SETTLED: Duration = Duration::from_secs(2);
+const MIN_AGE: Duration = Duration::from_secs(2);
 
 /// How long a look at the file's identity is enough, in milliseconds. Then the path is opened again, beneath the root: it
 /// may meanwhile lead to the same file outside.
-const TRUST_MS: u64 = 1_000;
+const TTL_MS: u64 = 1_000;
 
 /// What an entry costs besides its bytes.
-const OVERHEAD: usize = 160;
+const ENTRY_OVERHEAD: usize = 160;
 
 /// The files of one worker that are in memory.
 ///
@@ -45,62 +45,64 @@ const OVERHEAD: usize = 160;
 pub struct Cache {
     half: usize,
     generations: RwLock<Generations>,
-    most_open: usize,
+    max_open: usize,
     /// Closing a file may take as long as its disk does: no entry is dropped while this is locked.
-    open: RwLock<FxHashMap<CString, Arc<Entry>>>,
+    open: RwLock<FxHashMap<CString, Arc<CacheEntry>>>,
 }
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: FxHashMap<CString, Arc<Entry>>,
-    old: FxHashMap<CString, Arc<Entry>>,
+    young: FxHashMap<CString, Arc<CacheEntry>>,
+    old: FxHashMap<CString, Arc<CacheEntry>>,
     young_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
-    held: Arc<Held>,
+struct CacheEntry {
+    resource: Arc<Resource>,
     opened_ms: AtomicU64,
     /// The moment of the last look at the disk.
-    looked: AtomicU64,
+    checked_at: AtomicU64,
 }
 
 impl Cache {
     /// A cache of at most `size` bytes and `most_open` open files.
     pub fn new(size: usize, most_open: usize) -> Self {
-        Cache { half: size / 2, generations: RwLock::default(), most_open, open: RwLock::default() }
+        Cache { half: size / 2, generations: RwLock::default(), max_open: most_open, open: RwLock::default() }
     }
 
     /// The file at `path`, if it is here and the disk still has the same.
-    pub fn get(&self, path: &CStr, root: &Root, asked: Asked) -> Option<Arc<Held>> {
-        let (entry, is_old) = self.look_up(path)?;
-        if !entry.is_current(path, root, asked) {
-            self.forget(path);
+    pub fn get(&self, path: &CStr, root: &Root, freshness: Freshness) -> Option<Arc<Resource>> {
+        let (entry, is_old) = self.lookup(path)?;
+        if !entry.is_current(path, root, freshness) {
+            self.remove(path);
             return None;
         }
         if is_old {
             self.insert(path, entry.clone());
         }
-        Some(entry.held.clone())
+        Some(entry.resource.clone())
     }
 
     /// Whether `file` is one to keep in memory.
-    pub fn has_room_for(&self, file: &File, now: SystemTime) -> bool {
-        let Identity { size, mtime_ns, ctime_ns, .. } = file.identity();
-        let settled = now - SETTLED;
+    pub fn fits_in_memory(&self, file: &File, now: SystemTime) -> bool {
+        let FileVersion { size, mtime_ns, ctime_ns, .. } = file.version();
+        let settled = now - MIN_AGE;
         let settled_ns = settled.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
-        size <= LARGEST_IN_MEMORY && OVERHEAD + size as usize <= self.half / 8 && mtime_ns.max(ctime_ns) < settled_ns
+        size <= MAX_IN_MEMORY_BYTES
+            && ENTRY_OVERHEAD + size as usize <= self.half / 8
+            && mtime_ns.max(ctime_ns) < settled_ns
     }
 
     /// Keeps what was opened just now, if it is worth it.
-    pub fn put(&self, path: &CStr, held: &Arc<Held>) {
+    pub fn put(&self, path: &CStr, resource: &Arc<Resource>) {
         let opened_ms = AtomicU64::new(clock::now_ms());
-        let entry = Arc::new(Entry { held: held.clone(), opened_ms, looked: AtomicU64::new(0) });
-        if held.is_in_memory() {
+        let entry = Arc::new(CacheEntry { resource: resource.clone(), opened_ms, checked_at: AtomicU64::new(0) });
+        if resource.is_in_memory() {
             self.insert(path, entry);
-        } else if held.identity.size <= LARGEST_OPEN && self.most_open > 0 {
+        } else if resource.version.size <= MAX_OPEN_BYTES && self.max_open > 0 {
             let mut open = write(&self.open);
-            let closed = if open.len() >= self.most_open { std::mem::take(&mut *open) } else { FxHashMap::default() };
+            let closed = if open.len() >= self.max_open { std::mem::take(&mut *open) } else { FxHashMap::default() };
             let replaced = open.insert(path.into(), entry);
             drop(open);
             drop((closed, replaced));
@@ -108,22 +110,22 @@ impl Cache {
     }
 
     /// Closes the files that have been open for longer than they are trusted.
-    pub fn close_old(&self) {
+    pub fn close_stale(&self) {
         let now_ms = clock::now_ms();
         if !read(&self.open).is_empty() {
-            let old: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_trusted(now_ms)).collect();
+            let old: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_fresh(now_ms)).collect();
             drop(old);
         }
     }
 
     /// Forgets the file at `path`.
-    pub fn forget(&self, path: &CStr) {
+    pub fn remove(&self, path: &CStr) {
         write(&self.generations).forget(path);
         let closed = write(&self.open).remove(path);
         drop(closed);
     }
 
-    fn insert(&self, path: &CStr, entry: Arc<Entry>) {
+    fn insert(&self, path: &CStr, entry: Arc<CacheEntry>) {
         let mut generations = write(&self.generations);
         generations.forget(path);
         if generations.young_bytes + cost(path, &entry) > self.half {
@@ -134,7 +136,7 @@ impl Cache {
         generations.young.insert(path.into(), entry);
     }
 
-    fn look_up(&self, path: &CStr) -> Option<(Arc<Entry>, bool)> {
+    fn lookup(&self, path: &CStr) -> Option<(Arc<CacheEntry>, bool)> {
         let generations = read(&self.generations);
         let young = generations.young.get(path).map(|entry| (entry.clone(), false));
         let kept = young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)));
@@ -142,29 +144,30 @@ impl Cache {
     }
 }
 
-impl Entry {
-    fn is_trusted(&self, now_ms: u64) -> bool {
-        now_ms < self.opened_ms.load(Relaxed) + TRUST_MS
+impl CacheEntry {
+    fn is_fresh(&self, now_ms: u64) -> bool {
+        now_ms < self.opened_ms.load(Relaxed) + TTL_MS
     }
 
-    fn is_current(&self, path: &CStr, root: &Root, asked: Asked) -> bool {
+    fn is_current(&self, path: &CStr, root: &Root, freshness: Freshness) -> bool {
         let now_ms = clock::now_ms();
-        let is_trusted = self.is_trusted(now_ms);
-        if is_trusted && asked.began <= self.looked.load(Relaxed) {
+        let is_trusted = self.is_fresh(now_ms);
+        if is_trusted && freshness.began <= self.checked_at.load(Relaxed) {
             return true;
         }
         let is_same = if is_trusted {
-            root.stat(path).is_ok_and(|stat| Identity::from(&stat) == self.held.identity)
+            root.stat(path).is_ok_and(|stat| FileVersion::from(&stat) == self.resource.version)
         } else {
             // What is open is opened anew by whoever asks, who then may keep it in memory.
-            self.held.is_in_memory() && File::open(root, path).is_ok_and(|file| file.identity() == self.held.identity)
+            self.resource.is_in_memory()
+                && File::open(root, path).is_ok_and(|file| file.version() == self.resource.version)
         };
         if is_same && !is_trusted {
             self.opened_ms.store(now_ms, Relaxed);
         }
         if is_same {
             // A later look by another thread may be forgotten here, and then there is one more.
-            self.looked.store(asked.now, Relaxed);
+            self.checked_at.store(freshness.now, Relaxed);
         }
         is_same
     }
@@ -188,8 +191,8 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cost(path: &CStr, entry: &Entry) -> usize {
-    OVERHEAD + path.count_bytes() + entry.held.bytes()
+fn cost(path: &CStr, entry: &CacheEntry) -> usize {
+    ENTRY_OVERHEAD + path.count_bytes() + entry.resource.bytes()
 }
 
 #[cfg(test)]
@@ -213,18 +216,18 @@ mod tests {
     }
 
     fn keep(cache: &Cache, root: &Root, path: &CStr) {
-        let held = Held::in_memory(&File::open(root, path).unwrap(), representation()).unwrap();
-        cache.put(path, &Arc::new(held));
+        let resource = Resource::in_memory(&File::open(root, path).unwrap(), representation()).unwrap();
+        cache.put(path, &Arc::new(resource));
     }
 
     #[test]
     fn a_look_is_enough_for_what_was_asked_before_it() {
         with_files(|cache, root, directory| {
             keep(cache, root, c"1");
-            assert!(cache.get(c"1", root, Asked { began: 1, now: 2 }).is_some());
+            assert!(cache.get(c"1", root, Freshness { began: 1, now: 2 }).is_some());
             fs::write(directory.join("1"), "new").unwrap();
-            assert!(cache.get(c"1", root, Asked { began: 2, now: 3 }).is_some());
-            assert!(cache.get(c"1", root, Asked { began: 3, now: 3 }).is_none());
+            assert!(cache.get(c"1", root, Freshness { began: 2, now: 3 }).is_some());
+            assert!(cache.get(c"1", root, Freshness { began: 3, now: 3 }).is_none());
         });
     }
 
@@ -240,13 +243,13 @@ mod tests {
     fn what_was_put_is_found_until_it_changes() {
         with_files(|cache, root, directory| {
             keep(cache, root, c"1");
-            assert!(cache.get(c"1", root, Asked::NOW).is_some());
-            assert!(cache.get(c"2", root, Asked::NOW).is_none());
+            assert!(cache.get(c"1", root, Freshness::NOW).is_some());
+            assert!(cache.get(c"2", root, Freshness::NOW).is_none());
             fs::write(directory.join("1"), "new").unwrap();
-            assert!(cache.get(c"1", root, Asked::NOW).is_none());
+            assert!(cache.get(c"1", root, Freshness::NOW).is_none());
             keep(cache, root, c"2");
             fs::remove_file(directory.join("2")).unwrap();
-            assert!(cache.get(c"2", root, Asked::NOW).is_none());
+            assert!(cache.get(c"2", root, Freshness::NOW).is_none());
         });
     }
 
@@ -259,12 +262,12 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         let cache = Cache::new(2 * HALF, 8);
         keep(&cache, &root, c"d/f");
-        assert!(cache.get(c"d/f", &root, Asked::NOW).is_some());
+        assert!(cache.get(c"d/f", &root, Freshness::NOW).is_some());
         fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("d"), directory.path().join("d")).unwrap();
-        let (entry, _) = cache.look_up(c"d/f").unwrap();
+        let (entry, _) = cache.lookup(c"d/f").unwrap();
         entry.opened_ms.store(0, Relaxed);
-        assert!(cache.get(c"d/f", &root, Asked::NOW).is_none());
+        assert!(cache.get(c"d/f", &root, Freshness::NOW).is_none());
     }
 
     #[test]
@@ -274,37 +277,38 @@ mod tests {
             for name in 1..100 {
                 let name = CString::new(name.to_string()).unwrap();
                 keep(cache, root, &name);
-                assert!(cache.get(c"0", root, Asked::NOW).is_some(), "used all the time, forgotten at {name:?}");
+                assert!(cache.get(c"0", root, Freshness::NOW).is_some(), "used all the time, forgotten at {name:?}");
                 let generations = read(&cache.generations);
                 let entries = generations.young.values().chain(generations.old.values());
-                assert!(entries.map(|entry| entry.held.bytes()).sum::<usize>() <= 2 * HALF);
+                assert!(entries.map(|entry| entry.resource.bytes()).sum::<usize>() <= 2 * HALF);
             }
-            assert!(cache.get(c"1", root, Asked::NOW).is_none());
+            assert!(cache.get(c"1", root, Freshness::NOW).is_none());
         });
     }
 
     #[test]
     fn few_files_stay_open_and_none_for_long() {
         with_files(|cache, root, directory| {
-            let open = |path: &CStr| Arc::new(Held::open(File::open(root, path).unwrap(), representation()).unwrap());
+            let open =
+                |path: &CStr| Arc::new(Resource::open(File::open(root, path).unwrap(), representation()).unwrap());
             for name in 0..100 {
                 let path = CString::new(name.to_string()).unwrap();
-                let held = open(&path);
-                cache.put(&path, &held);
-                assert!(Arc::ptr_eq(&cache.get(&path, root, Asked::NOW).unwrap(), &held));
+                let resource = open(&path);
+                cache.put(&path, &resource);
+                assert!(Arc::ptr_eq(&cache.get(&path, root, Freshness::NOW).unwrap(), &resource));
                 assert!(read(&cache.open).len() <= 8);
             }
-            cache.close_old();
-            let (entry, _) = cache.look_up(c"99").unwrap();
+            cache.close_stale();
+            let (entry, _) = cache.lookup(c"99").unwrap();
             entry.opened_ms.store(0, Relaxed);
-            assert!(cache.get(c"99", root, Asked::NOW).is_none(), "opened anew");
+            assert!(cache.get(c"99", root, Freshness::NOW).is_none(), "opened anew");
             cache.put(c"99", &open(c"99"));
-            cache.look_up(c"99").unwrap().0.opened_ms.store(0, Relaxed);
-            cache.close_old();
-            assert!(cache.look_up(c"99").is_none());
-            fs::write(directory.join("large"), vec![0; LARGEST_OPEN as usize + 1]).unwrap();
+            cache.lookup(c"99").unwrap().0.opened_ms.store(0, Relaxed);
+            cache.close_stale();
+            assert!(cache.lookup(c"99").is_none());
+            fs::write(directory.join("large"), vec![0; MAX_OPEN_BYTES as usize + 1]).unwrap();
             cache.put(c"large", &open(c"large"));
-            assert!(cache.look_up(c"large").is_none());
+            assert!(cache.lookup(c"large").is_none());
         });
     }
 
@@ -313,11 +317,11 @@ mod tests {
         with_files(|cache, root, directory| {
             let later = SystemTime::now() + Duration::from_secs(10);
             let file = File::open(root, c"1").unwrap();
-            assert!(!cache.has_room_for(&file, SystemTime::now()), "written just now");
-            assert!(cache.has_room_for(&file, later));
-            assert!(!Cache::new(0, 8).has_room_for(&file, later), "no room");
-            fs::write(directory.join("large"), vec![0; LARGEST_IN_MEMORY as usize + 1]).unwrap();
-            assert!(!Cache::new(1 << 30, 8).has_room_for(&File::open(root, c"large").unwrap(), later));
+            assert!(!cache.fits_in_memory(&file, SystemTime::now()), "written just now");
+            assert!(cache.fits_in_memory(&file, later));
+            assert!(!Cache::new(0, 8).fits_in_memory(&file, later), "no room");
+            fs::write(directory.join("large"), vec![0; MAX_IN_MEMORY_BYTES as usize + 1]).unwrap();
+            assert!(!Cache::new(1 << 30, 8).fits_in_memory(&File::open(root, c"large").unwrap(), later));
         });
     }
 }

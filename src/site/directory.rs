@@ -10,12 +10,12 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::file::{Identity, refuse};
+use super::file::{FileVersion, refuse};
 use super::listings::Key;
 use super::root::Root;
 use crate::http::Refusal;
-use crate::http::listing::{Entry, Form, Listing};
-use crate::sys::file_type;
+use crate::http::listing::{DirEntry, Form, Listing};
+use crate::os::sys::file_type;
 
 /// The most entries that are listed: a page of more is of use to nobody, and costs memory.
 const MOST: usize = 10_000;
@@ -32,7 +32,7 @@ enum Candidate {
     /// It is to be looked at; whether it is a directory is known.
     Unseen { name: CString, is_directory: bool },
     /// It was looked at.
-    Seen(Entry),
+    Seen(DirEntry),
 }
 
 /// A directory that may be listed, open.
@@ -162,7 +162,7 @@ fn path_of(directory: &[u8], name: &CStr) -> Result<CString, Refusal> {
 
 /// What a name, which may be known to be a link, stands for, if that would be served. The permissions are the kernel's answer: the
 /// mode alone does not know of access control lists.
-fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_link: bool) -> Option<Entry> {
+fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_link: bool) -> Option<DirEntry> {
     let own =
         if is_link { None } else { Some(fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?) };
     let stat = match own.filter(|own| file_type(own) != SFlag::S_IFLNK) {
@@ -180,10 +180,10 @@ fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_lin
         false => may(AccessFlags::R_OK),
         true => may(AccessFlags::R_OK | AccessFlags::X_OK) || (may(AccessFlags::X_OK) && has_index(root, path, &name)),
     };
-    let identity = Identity::from(&stat);
+    let identity = FileVersion::from(&stat);
     let since = u64::try_from(identity.mtime_ns.max(0)).unwrap_or(u64::MAX);
     let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
-    is_served.then(|| Entry { name: name.into_bytes(), is_directory, size: identity.size, modified })
+    is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: identity.size, modified })
 }
 
 /// Whether a directory that may be passed through, and not listed, has a page: a file that may be read.

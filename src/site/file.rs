@@ -14,7 +14,7 @@ use super::listings::Share;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
-use crate::sys::file_type;
+use crate::os::sys::file_type;
 
 /// How often, and after which pause, a file is looked at again whose time has moved while its size has not: whoever appends
 /// to it moves the time first.
@@ -23,7 +23,7 @@ const APPEND_PAUSE: Duration = Duration::from_millis(1);
 
 /// What tells one state of one file from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileVersion {
     device: u64,
     inode: u64,
     /// Bytes.
@@ -54,13 +54,13 @@ enum Change {
     Content,
 }
 
-impl Identity {
+impl FileVersion {
     /// What was done to the file since it was in this state, if it is in the state `now`.
     ///
     /// A write moves the modification time. That can be set back (touch -r), the change time cannot; but the latter moves
     /// with names, permissions and owner as well, and then one of these differs, which explains it.
-    fn change(&self, now: &Identity) -> Change {
-        let outside = |state: &Identity| (state.links, state.mode, state.owner);
+    fn change(&self, now: &FileVersion) -> Change {
+        let outside = |state: &FileVersion| (state.links, state.mode, state.owner);
         match now {
             now if now.size > self.size => Change::Grown,
             now if (now.size, now.mtime_ns) != (self.size, self.mtime_ns) => Change::Content,
@@ -70,15 +70,15 @@ impl Identity {
         }
     }
 
-    fn is_same_file(&self, other: &Identity) -> bool {
+    fn is_same_file(&self, other: &FileVersion) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
-impl From<&FileStat> for Identity {
+impl From<&FileStat> for FileVersion {
     fn from(stat: &FileStat) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Identity {
+        FileVersion {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: stat.st_size.unsigned_abs(),
@@ -98,10 +98,10 @@ pub struct File {
     /// Where its path leads by now.
     root: Root,
     path: CString,
-    identity: Identity,
+    version: FileVersion,
     is_directory: bool,
     /// Its state when it was looked at last: what was done to it is told from that, step by step.
-    seen: Mutex<Identity>,
+    seen: Mutex<FileVersion>,
     /// Where it is in memory: what it takes of that.
     _share: Option<Share>,
 }
@@ -117,24 +117,24 @@ impl File {
             SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),
             _ => return Err(Refusal::NotAFile),
         };
-        let identity = Identity::from(&stat);
-        let seen = Mutex::new(identity);
-        Ok(File { fd, root: root.clone(), path: path.into(), identity, is_directory, seen, _share: None })
+        let version = FileVersion::from(&stat);
+        let seen = Mutex::new(version);
+        Ok(File { fd, root: root.clone(), path: path.into(), version, is_directory, seen, _share: None })
     }
 
     /// A listing of the directory at `path`, in memory.
     pub fn in_memory(fd: OwnedFd, root: &Root, path: &[u8], share: Share) -> Result<File, Refusal> {
-        let identity = Identity::from(&fstat(&fd).map_err(refuse_open)?);
+        let version = FileVersion::from(&fstat(&fd).map_err(refuse_open)?);
         let path = CString::new(path).unwrap_or_default();
-        let seen = Mutex::new(identity);
-        Ok(File { fd, root: root.clone(), path, identity, is_directory: false, seen, _share: Some(share) })
+        let seen = Mutex::new(version);
+        Ok(File { fd, root: root.clone(), path, version, is_directory: false, seen, _share: Some(share) })
     }
 
     /// Whether its content is this.
     pub fn holds(&self, content: &[u8]) -> bool {
         let mut piece = [0; 16 * 1024];
         let mut pieces = content.chunks(piece.len()).zip((0..).step_by(piece.len()));
-        self.identity.size == content.len() as u64
+        self.version.size == content.len() as u64
             && pieces.all(|(expected, offset)| {
                 let piece = &mut piece[..expected.len()];
                 self.read_at(piece, offset).is_ok() && piece == expected
@@ -152,7 +152,7 @@ impl File {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut looks = 0;
         loop {
-            let now = Identity::from(&fstat(&self.fd).map_err(refuse_open)?);
+            let now = FileVersion::from(&fstat(&self.fd).map_err(refuse_open)?);
             match seen.change(&now) {
                 // While something is appended, the time moves first and the size follows.
                 Change::Content if now.size == seen.size && looks < APPEND_LOOKS => {
@@ -170,9 +170,9 @@ impl File {
     }
 
     /// Whether its path still leads to it. Else it was moved away, which moves its change time and nothing else.
-    fn is_at_its_path(&self, now: &Identity) -> Result<bool, Refusal> {
+    fn is_at_its_path(&self, now: &FileVersion) -> Result<bool, Refusal> {
         match self.root.stat(&self.path) {
-            Ok(there) => Ok(Identity::from(&there).is_same_file(now)),
+            Ok(there) => Ok(FileVersion::from(&there).is_same_file(now)),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
             Err(errno) => Err(refuse_open(errno)),
         }
@@ -184,13 +184,13 @@ impl File {
     }
 
     /// Which state of which file it is.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    pub fn version(&self) -> FileVersion {
+        self.version
     }
 
     /// What its entity tag is made from.
     pub fn validator(&self) -> Validator {
-        let Identity { size, mtime_ns, inode, ctime_ns, .. } = self.identity;
+        let FileVersion { size, mtime_ns, inode, ctime_ns, .. } = self.version;
         Validator { size, mtime_ns, inode, ctime_ns }
     }
 
@@ -198,11 +198,11 @@ impl File {
     /// have changed meanwhile, what was read is true, and of no use to whoever compares identities later.
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
         let begin = bytes.len();
-        bytes.resize(begin + self.identity.size as usize, 0);
+        bytes.resize(begin + self.version.size as usize, 0);
         self.read_at(&mut bytes[begin..], 0)?;
         // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
         let now = fstat(&self.fd).map_err(refuse_open)?;
-        if Identity::from(&now) == self.identity {
+        if FileVersion::from(&now) == self.version {
             return Ok(true);
         }
         if self.is_unchanged()? { Ok(false) } else { Err(Refusal::Changed) }

@@ -17,7 +17,7 @@ use super::directory::Directory;
 use super::file::{File, refuse};
 use crate::http::Refusal;
 use crate::http::listing::Form;
-use crate::sys;
+use crate::os::sys;
 
 /// How long a listing is shared after it was made, in milliseconds.
 const SHARED_MS: u64 = 1_000;

@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, eaccess, faccessat};
 
 use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
-use crate::sys::file_type;
+use crate::os::sys::file_type;
 
 /// A rename of a directory above may make openat2 give up although nothing is wrong (openat2(2), EAGAIN).
 const TRIES: usize = 8;
@@ -134,7 +134,7 @@ impl Root {
     }
 
     /// Whether it cannot be read although its permissions allow that: it lies outside of what this process was
-    /// [confined](crate::confine) to, which access(2) does not look at.
+    /// [confined](crate::os::landlock) to, which access(2) does not look at.
     pub fn is_out_of_bounds(&self) -> bool {
         let may = faccessat(&self.directory, c".", AccessFlags::R_OK, AtFlags::AT_EACCESS);
         may.is_ok() && self.open_beneath(c".").err() == Some(Errno::EACCES)

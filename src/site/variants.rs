@@ -6,40 +6,41 @@ use std::sync::{PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 
 use super::root::Root;
-use crate::clock;
 use crate::http::Coding;
+use crate::os::clock;
 
 /// How long what was seen is believed, in milliseconds. A variant that is gone meanwhile costs nothing but a fruitless
 /// attempt; one that is new is used this much later.
-const TRUST_MS: u64 = 1_000;
+const TTL_MS: u64 = 1_000;
 
 /// So many files are remembered; then all are forgotten, and looked for again.
-const MOST: usize = 8 * 1024;
+const MAX_ENTRIES: usize = 8 * 1024;
 
 /// What was seen of variants, by the path of the file that they are variants of.
 #[derive(Debug, Default)]
-pub struct Variants(RwLock<FxHashMap<CString, Seen>>);
+pub struct Variants(RwLock<FxHashMap<CString, AvailableCodings>>);
 
 /// The codings in which a file was there.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub struct AvailableCodings {
     codings: u8,
-    looked_ms: u64,
+    checked_ms: u64,
 }
 
 impl Variants {
     /// What lies beside the file at `path`.
-    pub fn of(&self, path: &CStr, root: &Root) -> Seen {
+    pub fn of(&self, path: &CStr, root: &Root) -> AvailableCodings {
         let now_ms = clock::now_ms();
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(path).copied();
-        if let Some(seen) = known.filter(|seen| now_ms < seen.looked_ms + TRUST_MS) {
+        if let Some(seen) = known.filter(|seen| now_ms < seen.checked_ms + TTL_MS) {
             return seen;
         }
         let is_there = |coding: &Coding| root.stat(&self::path(path, *coding)).is_ok_and(|stat| stat.st_size > 0);
         let codings = Coding::BY_SIZE.into_iter().filter(|coding| *coding != Coding::Identity).filter(is_there);
-        let seen = Seen { codings: codings.fold(0, |codings, coding| codings | bit(coding)), looked_ms: now_ms };
+        let seen =
+            AvailableCodings { codings: codings.fold(0, |codings, coding| codings | bit(coding)), checked_ms: now_ms };
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
+        if all.len() >= MAX_ENTRIES {
             all.clear();
         }
         all.insert(path.into(), seen);
@@ -47,7 +48,7 @@ impl Variants {
     }
 }
 
-impl Seen {
+impl AvailableCodings {
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.codings == 0

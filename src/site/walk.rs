@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use crate::sys::file_type;
+use crate::os::sys::file_type;
 
 /// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
 pub const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
@@ -29,7 +29,7 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
     let mut directories: Vec<OwnedFd> = Vec::new();
     let mut links = 0;
     let mut ahead: Vec<OsString> = Vec::new();
-    put_ahead(&mut ahead, Path::new(OsStr::from_bytes(path.to_bytes())))?;
+    push_components(&mut ahead, Path::new(OsStr::from_bytes(path.to_bytes())))?;
 
     while let Some(name) = ahead.pop() {
         if name == ".." {
@@ -48,9 +48,9 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
                 if target.is_absolute() {
                     let inside = names.iter().find_map(|name| target.strip_prefix(name).ok()).ok_or(Errno::EXDEV)?;
                     directories.clear();
-                    put_ahead(&mut ahead, inside)?;
+                    push_components(&mut ahead, inside)?;
                 } else {
-                    put_ahead(&mut ahead, &target)?;
+                    push_components(&mut ahead, &target)?;
                 }
             }
             SFlag::S_IFDIR => directories.push(there),
@@ -72,7 +72,7 @@ pub fn reopen(place: &OwnedFd) -> Result<OwnedFd, Errno> {
 }
 
 /// Puts the components of a relative path before those that are ahead already; the next one is last in `ahead`.
-fn put_ahead(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
+fn push_components(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
     for component in path.components().rev() {
         match component {
             Component::Normal(name) => ahead.push(name.into()),

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 /// How long nobody was there.
 #[derive(Debug)]
-pub struct Idle {
+pub struct IdleTimer {
     limit_ms: Option<u64>,
     visits: u64,
     since_ms: u64,
 }
 
-impl Idle {
+impl IdleTimer {
     /// Nobody yet; never over without a limit.
     pub fn new(limit: Option<Duration>) -> Self {
-        Idle { limit_ms: limit.map(|limit| limit.as_millis() as u64), visits: 0, since_ms: 0 }
+        IdleTimer { limit_ms: limit.map(|limit| limit.as_millis() as u64), visits: 0, since_ms: 0 }
     }
 
     /// Whether for all of the limit there was no visit, of which there have been `visits` so far, and nobody to be waited
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn it_is_over_when_nobody_was_there_for_long_enough() {
-        let mut idle = Idle::new(Some(Duration::from_secs(3)));
+        let mut idle = IdleTimer::new(Some(Duration::from_secs(3)));
         for (now_ms, visits, is_anybody_there, is_over) in [
             (50_000, 0, false, false),
             (52_999, 0, false, false),
@@ -45,6 +45,6 @@ mod tests {
         ] {
             assert_eq!(idle.is_over(visits, is_anybody_there, now_ms), is_over, "{now_ms}");
         }
-        assert!(!Idle::new(None).is_over(0, false, u64::MAX));
+        assert!(!IdleTimer::new(None).is_over(0, false, u64::MAX));
     }
 }

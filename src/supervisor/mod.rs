@@ -3,22 +3,22 @@
 //! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
 //!
 //! It waits for nobody else, whatever they do. The calls that could:
-//! - sendto(2) to systemd: never waits, is tried again ([`systemd`]);
+//! - sendto(2) to systemd: never waits, is tried again ([`notify`]);
 //! - sendmsg(2) to the journal: has a timeout ([`log`](crate::log)), after which the event goes to stderr;
 //! - write(2) to stderr: only as much as there is room for ([`log`](crate::log)), the rest is dropped and counted;
-//! - accept(2), recv(2) and send(2) of callers for metrics: never wait ([`desk`]);
+//! - accept(2), recv(2) and send(2) of callers for metrics: never wait ([`metrics_server`]);
 //! - waitpid(2): WNOHANG;
 //! - read(2) of what a check wrote: after poll(2), and the check has ended ([`reload`]);
 //! - fork(2) and execve(2): as long as the kernel takes. The document root's path is looked at by workers alone.
 
-mod desk;
-mod elders;
+mod exposition;
 mod idle;
-mod metrics;
+mod metrics_server;
+mod notify;
+mod old_workers;
 mod reload;
 mod status;
-mod systemd;
-mod team;
+mod workers;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,24 +28,26 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use crate::access::Untold;
-use crate::clients::Clients;
+use crate::access_log::OrphanedDrops;
+use crate::client_limit::ClientLimiter;
 use crate::failure::Failure;
-use crate::handover::Heir;
-use crate::scoreboard::Counter;
-use crate::signals::{self, Signals};
+use crate::ipc::handover::InheritedWorker;
+use crate::ipc::scoreboard::Counter;
+use crate::log::catalog;
+use crate::os::clock;
+use crate::os::signals::{self, Signals};
 use crate::site::RootState;
-use crate::worker::Plan;
-use crate::{catalog, clock, log, sockets};
+use crate::worker::WorkerContext;
+use crate::{listeners, log};
 
-use desk::Desk;
-use idle::Idle;
-use metrics::Report;
+use exposition::Snapshot;
+use idle::IdleTimer;
+use metrics_server::MetricsServer;
+use notify::Notify;
 use reload::Reload;
 pub use reload::program;
-use status::Status;
-use systemd::Systemd;
-use team::Team;
+use status::StatusLine;
+use workers::Workers;
 
 /// How often the supervisor looks at the counters, in milliseconds.
 const TICK_MS: u64 = 1_000;
@@ -54,10 +56,10 @@ const TICK_MS: u64 = 1_000;
 const LATE_MS: u64 = 500;
 
 /// How long a worker may go without a proof that it serves where no watchdog of systemd sets a time, in milliseconds.
-const PATIENCE_MS: u64 = 8_000;
+const HANG_TIMEOUT_MS: u64 = 8_000;
 
 /// The shortest that it may be: three times a worker proves it in that time.
-const LEAST_PATIENCE_MS: u64 = 1_500;
+const MIN_HANG_TIMEOUT_MS: u64 = 1_500;
 
 /// How much longer than the workers' own timeout the supervisor waits before it kills them, in milliseconds.
 const DRAIN_GRACE_MS: u64 = 2_000;
@@ -67,121 +69,121 @@ const DRAIN_GRACE_MS: u64 = 2_000;
 const KILL_GRACE_MS: u64 = 3_000;
 
 /// How long it is not said again that a signal has no effect, in milliseconds.
-const HINT_PAUSE_MS: u64 = 60_000;
+const HINT_INTERVAL_MS: u64 = 60_000;
 
 /// The shortest time between two reloads for the document root's sake, in milliseconds.
-const ROOT_PAUSE_MS: u64 = 5_000;
+const ROOT_RELOAD_INTERVAL_MS: u64 = 5_000;
 
 /// The process that systemd knows.
 #[derive(Debug)]
 pub struct Supervisor {
-    plan: &'static Plan,
-    team: Team,
+    context: &'static WorkerContext,
+    workers: Workers,
     /// None in a worker that was just forked.
     signals: Option<Signals>,
-    desk: Desk,
-    idle: Idle,
+    metrics: MetricsServer,
+    idle: IdleTimer,
     started: SystemTime,
-    status: Status,
-    untold: Untold,
-    last_line: String,
-    systemd: Systemd,
+    status: StatusLine,
+    unreported: OrphanedDrops,
+    last_status: String,
+    notify: Notify,
     watchdog: Option<Duration>,
     is_ready: bool,
-    vacancy: Option<usize>,
+    unfillable: Option<usize>,
     next_tick_ms: u64,
     /// What came before does not count against a worker: this process may have stood still as well.
     awake_since_ms: u64,
     kill_at_ms: Option<u64>,
     reload: Reload,
     /// Whether it is told to reload and has not yet begun to.
-    is_to_reload: bool,
+    reload_requested: bool,
     /// Whether the settings are found right, and it has only to answer those who have come to the desk.
-    is_to_become: bool,
+    exec_pending: bool,
     /// Why the last reload was refused.
-    refusal: Option<String>,
+    reload_error: Option<String>,
     /// From when on it may be said again that a signal has no effect.
     next_hint_ms: u64,
     /// When the next reload for the document root's sake may be.
     next_root_reload_ms: u64,
     /// When the workers of images before are ended.
-    end_elders_at_ms: Option<u64>,
+    kill_old_at_ms: Option<u64>,
 }
 
 impl Supervisor {
     /// A supervisor that has not yet started a worker, but may have some of images before, with the memories that they count
     /// in. Signals are blocked from here on.
     pub fn new(
-        plan: Plan,
-        clients: Option<Clients>,
+        context: WorkerContext,
+        clients: Option<ClientLimiter>,
         memories: Vec<OwnedFd>,
-        elders: Vec<Heir>,
+        old_workers: Vec<InheritedWorker>,
     ) -> Result<Self, Failure> {
-        let plan: &'static Plan = Box::leak(Box::new(plan));
+        let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
             signals::block()?;
-            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Team::new(plan, clients)?))
+            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Workers::new(context, clients)?))
         };
-        let (signals, mut team) = prepare().map_err(|error: io::Error| {
+        let (signals, mut workers) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
         })?;
-        team.take_over(memories, elders);
+        workers.take_over(memories, old_workers);
         Ok(Supervisor {
-            plan,
-            team,
+            context,
+            workers,
             signals: Some(signals),
-            desk: Desk::new(&plan.sockets, clock::now_ms()),
-            idle: Idle::new(plan.options.idle_exit),
+            metrics: MetricsServer::new(&context.sockets, clock::now_ms()),
+            idle: IdleTimer::new(context.options.idle_exit),
             started: SystemTime::now(),
-            status: Status::new(clock::now_ms()),
-            untold: Untold::new(&plan.options),
-            last_line: String::new(),
-            systemd: Systemd::default(),
-            watchdog: systemd::watchdog(),
+            status: StatusLine::new(clock::now_ms()),
+            unreported: OrphanedDrops::new(&context.options),
+            last_status: String::new(),
+            notify: Notify::default(),
+            watchdog: notify::watchdog(),
             is_ready: false,
-            vacancy: None,
+            unfillable: None,
             next_tick_ms: 0,
             awake_since_ms: 0,
             kill_at_ms: None,
             reload: Reload::new(),
-            is_to_reload: false,
-            is_to_become: false,
-            refusal: None,
+            reload_requested: false,
+            exec_pending: false,
+            reload_error: None,
             next_hint_ms: 0,
-            next_root_reload_ms: match plan.site.root_state() {
+            next_root_reload_ms: match context.site.root_state() {
                 RootState::Missing => 0,
-                _ => clock::now_ms() + ROOT_PAUSE_MS,
+                _ => clock::now_ms() + ROOT_RELOAD_INTERVAL_MS,
             },
-            end_elders_at_ms: None,
+            kill_old_at_ms: None,
         })
     }
 
     /// Serves until a signal ends it.
     pub fn run(mut self) {
-        sockets::report(&self.plan.sockets);
+        listeners::report(&self.context.sockets);
         loop {
             let now_ms = clock::now_ms();
             if self.kill_at_ms.is_none() {
-                self.team.spawn_missing(now_ms, &mut || {
+                self.workers.spawn_missing(now_ms, &mut || {
                     self.signals = None;
-                    self.desk.forget();
+                    self.metrics.close_inherited();
                     self.reload.forget();
-                    self.untold.forget();
+                    self.unreported.forget();
                 });
             }
             self.wait(now_ms);
             while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
-                self.hear(signal);
+                self.handle_signal(signal);
             }
-            self.team.hear();
-            if !self.is_ready && self.team.ready() == self.team.size() {
+            self.workers.poll_ready();
+            if !self.is_ready && self.workers.ready() == self.workers.size() {
                 self.is_ready = true;
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
-            for end in self.team.reap(self.is_stopping()) {
+            for end in self.workers.reap(self.is_stopping()) {
                 if let Some(verdict) = self.reload.verdict(end) {
                     self.end_check(verdict);
                 }
@@ -189,7 +191,7 @@ impl Supervisor {
             if !self.is_stopping() {
                 self.reload();
             }
-            self.answer();
+            self.serve_metrics();
             if self.is_over() {
                 break;
             }
@@ -198,19 +200,23 @@ impl Supervisor {
             }
         }
         // Nobody else is left to tell it.
-        self.untold.tell(self.team.board());
-        self.untold.tell(self.team.board());
-        let requests = self.team.board().requests();
+        self.unreported.report(self.workers.board());
+        self.unreported.report(self.workers.board());
+        let requests = self.workers.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
     }
 
     /// Answers those who ask how the server is.
-    fn answer(&mut self) {
-        let team = &self.team;
-        let (board, ready, workers) = (team.board(), team.ready(), team.size());
-        let elders = team.elders().count();
-        let report = Report { board, ready, workers, elders, is_stopping: self.is_stopping(), started: self.started };
-        self.desk.serve(&report, clock::now_ms());
+    fn serve_metrics(&mut self) {
+        let snapshot = Snapshot {
+            board: self.workers.board(),
+            ready: self.workers.ready(),
+            workers: self.workers.size(),
+            old_workers: self.workers.old_workers().count(),
+            is_stopping: self.is_stopping(),
+            started: self.started,
+        };
+        self.metrics.serve(&snapshot, clock::now_ms());
     }
 
     fn is_stopping(&self) -> bool {
@@ -221,19 +227,19 @@ impl Supervisor {
     fn is_over(&self) -> bool {
         let Some(kill_at_ms) = self.kill_at_ms else { return false };
         let is_hopeless = clock::now_ms() >= kill_at_ms + KILL_GRACE_MS;
-        if is_hopeless && !self.team.is_gone() {
+        if is_hopeless && !self.workers.is_gone() {
             tracing::error!("A worker survives SIGKILL, which a disk that hangs can cause; leaving it to systemd.");
         }
-        is_hopeless || self.team.is_gone()
+        is_hopeless || self.workers.is_gone()
     }
 
     fn wait(&self, now_ms: u64) {
-        let due_ms = self.team.next_due_ms().filter(|_| !self.is_stopping());
+        let due_ms = self.workers.next_due_ms().filter(|_| !self.is_stopping());
         let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX));
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
-            self.team.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
-        let sources = sources.chain(self.desk.sources(now_ms));
+            self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
+        let sources = sources.chain(self.metrics.poll_sources(now_ms));
         let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -241,10 +247,10 @@ impl Supervisor {
         }
     }
 
-    fn hear(&mut self, signal: Signal) {
+    fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::SIGCHLD => {}
-            Signal::SIGHUP => self.is_to_reload = true,
+            Signal::SIGHUP => self.reload_requested = true,
             Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGTTIN | Signal::SIGTTOU => self.report_ignored(signal),
             _ if self.is_stopping() => {
                 tracing::warn!("Told a second time to stop ({signal}): ending at once.");
@@ -262,7 +268,7 @@ impl Supervisor {
     fn report_ignored(&mut self, signal: Signal) {
         let now_ms = clock::now_ms();
         if now_ms >= self.next_hint_ms {
-            self.next_hint_ms = now_ms + HINT_PAUSE_MS;
+            self.next_hint_ms = now_ms + HINT_INTERVAL_MS;
             tracing::warn!(
                 "{signal} has no effect. HUP reloads and starts a new version (systemctl reload); logs go to the journal and \
                  need not be reopened; the number of workers is OTUS_WORKERS."
@@ -271,23 +277,23 @@ impl Supervisor {
     }
 
     fn stop(&mut self) {
-        self.systemd.stopping();
-        self.kill_at_ms = Some(drained_by_ms(self.plan.stop_timeout()));
+        self.notify.stopping();
+        self.kill_at_ms = Some(drained_by_ms(self.context.stop_timeout()));
         self.next_tick_ms = 0;
         // Workers of a version before this know TERM alone.
-        self.team.signal(Signal::SIGTERM);
-        self.team.signal(Signal::SIGINT);
+        self.workers.signal(Signal::SIGTERM);
+        self.workers.signal(Signal::SIGINT);
     }
 
     /// Leaves when nobody has come for `--idle-exit`. Whoever comes from now on is served while it drains, or waits in the
     /// socket, and so starts the server again.
-    fn leave_when_idle(&mut self, now_ms: u64) {
-        let (team, desk) = (&self.team, &self.desk);
-        let visits = team.board().total(Counter::Accepted).wrapping_add(desk.accepted());
-        let is_whole = self.is_ready && team.ready() == team.size();
-        let is_anybody_there = !is_whole || desk.is_busy() || team.board().total(Counter::Connections) > 0;
+    fn stop_when_idle(&mut self, now_ms: u64) {
+        let (workers, server) = (&self.workers, &self.metrics);
+        let visits = workers.board().total(Counter::Accepted).wrapping_add(server.accepted());
+        let is_whole = self.is_ready && workers.ready() == workers.size();
+        let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
         if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.is_stopping() {
-            let seconds = self.plan.options.idle_exit.unwrap_or_default().as_secs();
+            let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
             tracing::info!(seconds, "Nobody has come for {seconds} s (--idle-exit): leaving until somebody does.");
             self.stop();
         }
@@ -296,38 +302,38 @@ impl Supervisor {
     /// Reloads if the document root's path leads to a place that the workers may not read: new ones are confined to that. A
     /// root that stays out of their reach, or a worker that says so for no reason, causes no more than one reload in
     /// `ROOT_PAUSE_MS`.
-    fn reload_for_the_root(&mut self, now_ms: u64) {
-        let is_outside = self.team.board().total(Counter::RootOutside) > 0;
+    fn reload_for_new_root(&mut self, now_ms: u64) {
+        let is_outside = self.workers.board().total(Counter::RootOutside) > 0;
         if is_outside && self.is_ready && !self.is_stopping() && now_ms >= self.next_root_reload_ms {
-            self.next_root_reload_ms = now_ms + ROOT_PAUSE_MS;
+            self.next_root_reload_ms = now_ms + ROOT_RELOAD_INTERVAL_MS;
             tracing::info!("Starting new workers: the document root is a place that these may not read.");
-            self.is_to_reload = true;
+            self.reload_requested = true;
         }
     }
 
     /// Takes the next step of a reload, if it is time for one.
     fn reload(&mut self) {
-        if self.is_to_become && !self.desk.is_busy() {
-            self.is_to_become = false;
-            self.become_anew();
+        if self.exec_pending && !self.metrics.is_busy() {
+            self.exec_pending = false;
+            self.exec_new_image();
         }
-        if self.is_to_reload && self.is_ready && !self.is_reloading() {
-            self.is_to_reload = false;
+        if self.reload_requested && self.is_ready && !self.is_reloading() {
+            self.reload_requested = false;
             self.begin_reload();
         }
     }
 
     fn is_reloading(&self) -> bool {
-        self.reload.is_under_way() || self.is_to_become
+        self.reload.is_under_way() || self.exec_pending
     }
 
     /// Has the settings checked. Meanwhile, everything goes on.
     fn begin_reload(&mut self) {
-        self.systemd.reloading();
-        self.refusal = None;
+        self.notify.reloading();
+        self.reload_error = None;
         self.next_tick_ms = 0;
         if let Err(why) = self.reload.begin(clock::now_ms()) {
-            self.refuse(why);
+            self.fail_reload(why);
         }
     }
 
@@ -336,42 +342,42 @@ impl Supervisor {
         match verdict {
             _ if self.is_stopping() => {}
             Ok(()) => {
-                self.desk.close();
-                self.is_to_become = true;
+                self.metrics.close();
+                self.exec_pending = true;
             }
-            Err(why) => self.refuse(why),
+            Err(why) => self.fail_reload(why),
         }
     }
 
     /// Becomes a new image of the program; returns only if that fails.
-    fn become_anew(&mut self) {
+    fn exec_new_image(&mut self) {
         let program = &self.reload.program;
-        let error = self.team.leave().leave_to(program);
+        let error = self.workers.handover().exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
-        self.desk.open(clock::now_ms());
-        self.refuse(why);
+        self.metrics.open(clock::now_ms());
+        self.fail_reload(why);
     }
 
-    fn refuse(&mut self, why: String) {
+    fn fail_reload(&mut self, why: String) {
         tracing::error!(message_id = catalog::RELOAD_REFUSED, why, "Reload refused; all goes on as it was. {why}");
-        self.refusal = Some(why);
+        self.reload_error = Some(why);
         self.next_tick_ms = 0;
-        self.systemd.ready();
+        self.notify.ready();
     }
 
     fn report_ready(&mut self) {
-        let workers = self.team.size();
-        let root = self.plan.options.root.display();
+        let workers = self.workers.size();
+        let root = self.context.options.root.display();
         let version = crate::VERSION;
-        let elders = self.team.elders();
-        if elders.count() > 0 {
+        let old_workers = self.workers.old_workers();
+        if old_workers.count() > 0 {
             tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}, version {version}");
-            elders.signal(Signal::SIGTERM);
-            self.end_elders_at_ms = Some(drained_by_ms(self.plan.options.drain_timeout));
+            old_workers.signal(Signal::SIGTERM);
+            self.kill_old_at_ms = Some(drained_by_ms(self.context.options.drain_timeout));
         } else {
             tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
         }
-        self.systemd.ready();
+        self.notify.ready();
     }
 
     fn tick(&mut self, now_ms: u64) {
@@ -380,56 +386,56 @@ impl Supervisor {
         }
         self.next_tick_ms = now_ms + self.tick_ms();
         if !self.is_stopping() {
-            self.team.end_hung(self.awake_since_ms, now_ms, self.patience_ms());
+            self.workers.end_hung(self.awake_since_ms, now_ms, self.hang_timeout_ms());
         }
-        self.systemd.tell_again();
-        self.tell_status(now_ms);
-        self.untold.tell(self.team.board());
+        self.notify.resend_queued();
+        self.send_status(now_ms);
+        self.unreported.report(self.workers.board());
         self.count_dropped();
         self.feed_watchdog(now_ms);
         self.reload.end_overdue(now_ms);
-        if self.end_elders_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
-            self.team.elders().signal(Signal::SIGKILL);
+        if self.kill_old_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+            self.workers.old_workers().signal(Signal::SIGKILL);
         }
-        self.leave_when_idle(now_ms);
-        self.reload_for_the_root(now_ms);
+        self.stop_when_idle(now_ms);
+        self.reload_for_new_root(now_ms);
         match self.kill_at_ms {
-            Some(kill_at_ms) if now_ms >= kill_at_ms => self.team.signal(Signal::SIGKILL),
-            Some(_) => self.systemd.extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            Some(kill_at_ms) if now_ms >= kill_at_ms => self.workers.signal(Signal::SIGKILL),
+            Some(_) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
             None => {}
         }
     }
 
     /// Counts messages that nobody took.
     fn count_dropped(&mut self) {
-        let counters = self.team.board().supervisor();
+        let counters = self.workers.board().supervisor();
         counters.add(Counter::MessagesDropped, log::take_dropped());
-        counters.add(Counter::NotificationsDropped, self.systemd.take_dropped());
+        counters.add(Counter::NotificationsDropped, self.notify.take_dropped());
     }
 
     /// Tells systemd the status line, if it has changed.
-    fn tell_status(&mut self, now_ms: u64) {
+    fn send_status(&mut self, now_ms: u64) {
         let state = match (self.is_stopping(), self.is_ready) {
             (true, _) => "Draining",
             (false, _) if self.is_reloading() => "Reloading",
             (false, true) => "Serving",
-            (false, false) if self.team.elders().count() > 0 => "Reloading",
+            (false, false) if self.workers.old_workers().count() > 0 => "Reloading",
             (false, false) => "Starting",
         };
-        let workers = (self.team.ready(), self.team.size());
-        let mut line = self.status.line(state, self.team.board(), workers, now_ms);
-        match self.team.elders().count() {
+        let workers = (self.workers.ready(), self.workers.size());
+        let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
+        match self.workers.old_workers().count() {
             0 => {}
             count => line += &format!(", old workers {count}"),
         }
         line += &format!(", version {}", crate::VERSION);
-        if let Some(why) = &self.refusal {
+        if let Some(why) = &self.reload_error {
             line += &format!("; reload refused: {why}");
         }
-        if line != self.last_line {
+        if line != self.last_status {
             // One that is not taken is told on the next tick, as it is then.
-            if self.systemd.status(&line) {
-                self.last_line = line;
+            if self.notify.status(&line) {
+                self.last_status = line;
             }
         }
     }
@@ -440,29 +446,29 @@ impl Supervisor {
     }
 
     /// How long a worker may go without a proof that it serves: it is found out within half of the watchdog's time.
-    fn patience_ms(&self) -> u64 {
+    fn hang_timeout_ms(&self) -> u64 {
         let half = self.watchdog.map(|watchdog| watchdog.as_millis() as u64 / 2);
-        half.map_or(PATIENCE_MS, |half| half.saturating_sub(TICK_MS + LATE_MS).max(LEAST_PATIENCE_MS))
+        half.map_or(HANG_TIMEOUT_MS, |half| half.saturating_sub(TICK_MS + LATE_MS).max(MIN_HANG_TIMEOUT_MS))
     }
 
     /// Says that the server lives, unless a worker is missing that cannot be started.
     fn feed_watchdog(&mut self, now_ms: u64) {
         let Some(watchdog) = self.watchdog else { return };
-        let vacancy = self.team.vacancy(now_ms, (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS));
-        if vacancy.is_none() {
-            self.systemd.alive();
+        let unfillable = self.workers.first_unfillable(now_ms, (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS));
+        if unfillable.is_none() {
+            self.notify.watchdog_ping();
         }
-        if vacancy == self.vacancy {
+        if unfillable == self.unfillable {
             return;
         }
-        match vacancy {
+        match unfillable {
             None => tracing::info!("All workers could be started again."),
             Some(number) => tracing::error!(
                 worker = number,
                 "Worker {number} cannot be started for so long that systemd's watchdog restarts the server, unless it can soon."
             ),
         }
-        self.vacancy = vacancy;
+        self.unfillable = unfillable;
     }
 }
 

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::service;
+use crate::config::service;
 
 /// How long the check of the settings may take, in milliseconds.
 const CHECK_MS: u64 = 20_000;

@@ -2,21 +2,21 @@
 
 use std::collections::VecDeque;
 
-use crate::scoreboard::{Counter, Scoreboard};
+use crate::ipc::scoreboard::{Counter, Scoreboard};
 
 /// The rate is that of the last so many seconds.
 const WINDOW_MS: u64 = 10_000;
 
 /// Remembers the request counts of the last seconds, for the rate.
 #[derive(Debug)]
-pub struct Status {
+pub struct StatusLine {
     samples: VecDeque<(u64, u64)>,
 }
 
-impl Status {
+impl StatusLine {
     /// Begins at `now_ms`, before the first request.
     pub fn new(now_ms: u64) -> Self {
-        Status { samples: VecDeque::from([(now_ms, 0)]) }
+        StatusLine { samples: VecDeque::from([(now_ms, 0)]) }
     }
 
     /// The line at `now_ms`; `state` is one word, and `ready` of `workers` workers serve.
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_ten_seconds() {
-        let mut status = Status::new(0);
+        let mut status = StatusLine::new(0);
         assert_eq!(status.rate(4, 1), 1.0);
         assert_eq!(status.rate(500, 100), 100.0);
         assert_eq!(status.rate(1_000, 100), 100.0);

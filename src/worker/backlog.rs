@@ -9,8 +9,8 @@
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 
-use super::{Worker, room, thread};
-use crate::scoreboard::Counter;
+use super::{Worker, evict, thread};
+use crate::ipc::scoreboard::Counter;
 
 /// How long a connection gets to be taken by whomever the kernel has woken for it, in milliseconds.
 const PAUSE_MS: u64 = 20;
@@ -27,50 +27,50 @@ pub struct Backlog {
 
 impl Backlog {
     /// The listening sockets that the keeper is to wait for.
-    pub fn awaited<'w>(&self, worker: &'w Worker) -> Vec<PollFd<'w>> {
-        if self.look_ms.is_some() || worker.is_draining() { Vec::new() } else { polled(worker) }
+    pub fn poll_fds<'w>(&self, worker: &'w Worker) -> Vec<PollFd<'w>> {
+        if self.look_ms.is_some() || worker.is_draining() { Vec::new() } else { listening_fds(worker) }
     }
 
     /// In how many milliseconds to look, if then.
-    pub fn pause_ms(&self, now_ms: u64) -> Option<u64> {
+    pub fn next_check_ms(&self, now_ms: u64) -> Option<u64> {
         Some(self.look_ms?.saturating_sub(now_ms))
     }
 
     /// A connection has come.
-    pub fn has_come(&mut self, worker: &Worker, now_ms: u64) {
-        let is_for_us = worker.door.is_closed() && are_all_full(worker);
+    pub fn on_pending(&mut self, worker: &Worker, now_ms: u64) {
+        let is_for_us = worker.gate.is_paused() && are_all_full(worker);
         self.look_ms = Some(if is_for_us { now_ms } else { now_ms + PAUSE_MS });
     }
 
     /// Looks, if it is time to.
-    pub fn look(&mut self, worker: &Worker, now_ms: u64) {
+    pub fn check(&mut self, worker: &Worker, now_ms: u64) {
         if self.look_ms.is_none_or(|look_ms| now_ms < look_ms) || worker.is_draining() {
             return;
         }
-        let mut sockets = polled(worker);
+        let mut sockets = listening_fds(worker);
         let does_wait = poll(&mut sockets, PollTimeout::ZERO).is_ok_and(|count| count > 0);
         self.look_ms = if !does_wait {
             None
-        } else if !worker.door.is_closed() {
-            thread::listen_again(worker);
+        } else if !worker.gate.is_paused() {
+            thread::requeue_listeners(worker);
             Some(now_ms + PAUSE_MS)
-        } else if worker.is_full() && room::make(worker, now_ms) == 0 {
+        } else if worker.is_full() && evict::evict_idle(worker, now_ms) == 0 {
             Some(now_ms + FULL_PAUSE_MS)
         } else {
             // One that is closed for want of descriptors is opened by the keeper's tick.
-            if worker.door.is_full() {
-                thread::open_door(worker);
+            if worker.gate.is_full() {
+                thread::resume_accepting(worker);
             }
             Some(now_ms + PAUSE_MS)
         };
     }
 }
 
-fn polled(worker: &Worker) -> Vec<PollFd<'_>> {
-    worker.door.audible().into_iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect()
+fn listening_fds(worker: &Worker) -> Vec<PollFd<'_>> {
+    worker.gate.active_sockets().into_iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect()
 }
 
 /// Whether no worker has room for another connection, as far as this one knows.
 fn are_all_full(worker: &Worker) -> bool {
-    worker.board.total(Counter::Connections) >= worker.most_connections * worker.board.workers() as u64
+    worker.board.total(Counter::Connections) >= worker.max_connections * worker.board.workers() as u64
 }

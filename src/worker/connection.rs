@@ -8,15 +8,15 @@ use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Worker;
-use super::blocked::Subject;
-use super::input::Input;
-use super::notes::{Answer, Notes, Question};
-use super::outgoing::{Outgoing, Progress};
-use crate::catalog;
-use crate::clients::Seat;
-use crate::clock;
-use crate::scoreboard::{Counter, Slab};
-use crate::sys;
+use super::blocking::BlockingKey;
+use super::pending_records::{Answer, PendingRecords, ReceivedMessage};
+use super::read_buffer::ReadBuffer;
+use super::send_queue::{Progress, SendQueue};
+use crate::client_limit::Permit;
+use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::log::catalog;
+use crate::os::clock;
+use crate::os::sys;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,13 @@ pub enum Phase {
 
 /// What follows when everything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterResponse {
     /// The next request.
-    Continue,
+    KeepAlive,
     /// The end, at once: the client asked for it and has sent nothing more.
     Close,
     /// The end, once the client has ended too.
-    Linger,
+    LingeringClose,
 }
 
 /// What an attempt to read brought.
@@ -62,32 +62,32 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Connection {
     /// Dropped first: a client that has seen the end may come again at once.
-    _seat: Option<Seat<'static>>,
+    _permit: Option<Permit<'static>>,
     socket: OwnedFd,
     /// What it is doing.
     pub phase: Phase,
     /// What follows the answer that is on its way.
-    pub then: Then,
-    /// When its patience ends, in milliseconds of [`clock::now_ms`](crate::clock::now_ms).
+    pub after_response: AfterResponse,
+    /// When its patience ends, in milliseconds of [`clock::now_ms`](crate::os::clock::now_ms).
     pub deadline_ms: u64,
     /// What epoll reports of it; nothing as long as it does not know it.
-    pub watched: EpollFlags,
+    pub interest: EpollFlags,
     /// Whether a read that leaves room may not have taken all: the client's end or urgent data came once.
-    pub reads_on: bool,
+    pub may_have_more: bool,
     /// Whether it is the worker's own, and counted nowhere.
     pub is_probe: bool,
     /// What its last request was for.
-    pub subject: Subject,
+    pub subject: BlockingKey,
     /// Whether what is still to be sent of a file waits until fewer threads are blocked by it.
-    pub is_held: bool,
+    pub waits_for_disk: bool,
     /// The moment after the last reading.
-    pub received: u64,
+    pub last_read_at: u64,
     /// While it is parked: what was read and not yet parsed.
     pub input: Vec<u8>,
     /// While it is parked: what is not yet sent.
     pub output: Vec<u8>,
     /// How much of the output is sent, and what follows it.
-    pub outgoing: Outgoing,
+    pub send_queue: SendQueue,
     /// Requests that were answered on this connection.
     pub requests: u64,
     /// Requests that are answered and not yet wholly sent.
@@ -95,79 +95,79 @@ pub struct Connection {
     /// Whether the first of these is not answered yet: it waits until a listing was made.
     is_begun: bool,
     /// When the first of these had arrived, or the last answer was sent, in nanoseconds of [`clock::now_ns`].
-    since_ns: u64,
+    started_ns: u64,
     /// Whether the answer that is on its way has had to wait for the client.
     pub has_waited: bool,
     /// Bytes handed to the kernel since it was opened.
-    handed: u64,
+    bytes_sent: u64,
     /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
-    taken: u64,
+    bytes_acked: u64,
     /// Bytes that were handed to it before the first answer that is on its way.
-    handed_before: u64,
+    bytes_sent_before: u64,
     /// What the access log is to be told.
-    pub notes: Notes,
-    slab: Slab<'static>,
+    pub records: PendingRecords,
+    counters: WorkerCounters<'static>,
 }
 
 impl Connection {
     /// A connection that was just accepted, with its seat if its client's are counted.
     pub fn new(
         socket: OwnedFd,
-        seat: Option<Seat<'static>>,
+        permit: Option<Permit<'static>>,
         deadline_ms: u64,
-        notes: Notes,
-        slab: Slab<'static>,
+        records: PendingRecords,
+        counters: WorkerCounters<'static>,
     ) -> Self {
-        slab.add(Counter::Connections, 1);
-        slab.add(Counter::Accepted, 1);
+        counters.add(Counter::Connections, 1);
+        counters.add(Counter::Accepted, 1);
         Connection {
             socket,
             phase: Phase::Idle,
-            then: Then::Continue,
+            after_response: AfterResponse::KeepAlive,
             deadline_ms,
-            watched: EpollFlags::empty(),
-            reads_on: false,
+            interest: EpollFlags::empty(),
+            may_have_more: false,
             is_probe: false,
-            subject: Subject::default(),
-            is_held: false,
-            received: 0,
+            subject: BlockingKey::default(),
+            waits_for_disk: false,
+            last_read_at: 0,
             input: Vec::new(),
             output: Vec::new(),
-            outgoing: Outgoing::default(),
+            send_queue: SendQueue::default(),
             requests: 0,
             in_flight: 0,
             is_begun: false,
-            since_ns: 0,
+            started_ns: 0,
             has_waited: false,
-            handed: 0,
-            taken: 0,
-            handed_before: 0,
-            notes,
-            slab,
-            _seat: seat,
+            bytes_sent: 0,
+            bytes_acked: 0,
+            bytes_sent_before: 0,
+            records,
+            counters,
+            _permit: permit,
         }
     }
 
     /// It waits for its client, and no thread has it.
     pub fn count_parked(&self) {
-        self.slab.add(Counter::Parked, 1);
+        self.counters.add(Counter::Parked, 1);
     }
 
     /// A thread has it again.
     pub fn count_unparked(&self) {
-        self.slab.subtract(Counter::Parked, 1);
+        self.counters.subtract(Counter::Parked, 1);
     }
 
     /// Reads what is there.
-    pub fn read(&self, input: &mut Input) -> Reading {
-        let room = input.room();
+    pub fn read(&self, input: &mut ReadBuffer) -> Reading {
+        let room = input.spare();
         let size = room.len();
         match recv(self.as_raw_fd(), room, MsgFlags::empty()) {
             Ok(0) => Reading::End("the client ended"),
             Ok(length) => {
                 input.filled(length);
                 // A read that left room has, but for that, taken all there was.
-                if length == size || self.reads_on { Reading::Part } else { Reading::All }
+                if length == size || self.may_have_more { Reading::Part } else { Reading::All }
             }
             Err(Errno::EAGAIN) => Reading::Nothing,
             Err(Errno::EINTR) => Reading::Part,
@@ -177,29 +177,29 @@ impl Connection {
 
     /// Sends what is left of `output`, then what follows it, and makes the next part the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
-        let is_last = self.then != Then::Continue;
-        let (sent, progress) = self.outgoing.send(&self.socket, output, is_last, self.has_waited);
-        self.handed += sent as u64;
-        self.slab.add(Counter::BytesSent, sent as u64);
+        let is_last = self.after_response != AfterResponse::KeepAlive;
+        let (sent, progress) = self.send_queue.send(&self.socket, output, is_last, self.has_waited);
+        self.bytes_sent += sent as u64;
+        self.counters.add(Counter::BytesSent, sent as u64);
         if progress == Progress::Done {
-            self.end_answers(true);
+            self.end_responses(true);
         }
         progress
     }
 
     /// Begins with a request that has arrived, or goes on with one that has waited; says whether it has. Requests that came
     /// together begin together.
-    pub fn begin_answer(&mut self) -> bool {
+    pub fn begin_response(&mut self) -> bool {
         if std::mem::take(&mut self.is_begun) {
             return true;
         }
         if self.in_flight == 0 {
-            self.since_ns = clock::now_ns();
-            self.handed_before = self.handed;
+            self.started_ns = clock::now_ns();
+            self.bytes_sent_before = self.bytes_sent;
         }
         self.requests += 1;
         self.in_flight += 1;
-        self.slab.add(Counter::InFlight, 1);
+        self.counters.add(Counter::InFlight, 1);
         false
     }
 
@@ -208,34 +208,34 @@ impl Connection {
         if behind {
             self.requests -= 1;
             self.in_flight -= 1;
-            self.slab.subtract(Counter::InFlight, 1);
+            self.counters.subtract(Counter::InFlight, 1);
         } else {
             self.is_begun = true;
         }
     }
 
     /// Counts and notes an answer that is now to be sent.
-    pub fn count_answer(&mut self, question: Question, answer: &Answer) {
-        self.slab.count_request(question.method(), answer.status);
-        self.notes.add(question, self.requests, self.since_ns, answer);
+    pub fn count_response(&mut self, question: ReceivedMessage, answer: &Answer) {
+        self.counters.count_request(question.method(), answer.status);
+        self.records.add(question, self.requests, self.started_ns, answer);
     }
 
     /// Counts the answers that are now wholly sent, or whose client is gone.
-    fn end_answers(&mut self, is_whole: bool) {
+    fn end_responses(&mut self, is_whole: bool) {
         let answers = std::mem::take(&mut self.in_flight);
         if answers > 0 {
             let now_ns = clock::now_ns();
-            let duration_ns = now_ns.saturating_sub(self.since_ns);
-            self.slab.subtract(Counter::InFlight, answers);
-            self.slab.count_answers(answers, duration_ns);
-            self.notes.end_answers(self.handed - self.handed_before, is_whole, now_ns, duration_ns);
-            self.since_ns = now_ns;
+            let duration_ns = now_ns.saturating_sub(self.started_ns);
+            self.counters.subtract(Counter::InFlight, answers);
+            self.counters.count_answers(answers, duration_ns);
+            self.records.end_answers(self.bytes_sent - self.bytes_sent_before, is_whole, now_ns, duration_ns);
+            self.started_ns = now_ns;
         }
     }
 
     /// When the last answer was sent, in milliseconds of [`clock::now_ms`].
-    pub fn answered_ms(&self) -> u64 {
-        self.since_ns / 1_000_000
+    pub fn last_response_ms(&self) -> u64 {
+        self.started_ns / 1_000_000
     }
 
     /// Begins to wait for a client that has not taken all that was sent. Its time, until `deadline_ms`, runs on from when
@@ -244,22 +244,22 @@ impl Connection {
         if !self.has_waited {
             self.has_waited = true;
             self.deadline_ms = deadline_ms;
-            self.taken = self.taken_so_far();
+            self.bytes_acked = self.acked_bytes();
         }
     }
 
     /// Gives a client that is waited for another span of time, if it has taken at least `bytes` in the last one, or all
     /// that there was: then it is this side that is slow.
-    pub fn renew_patience(&mut self, bytes: u64, deadline_ms: u64) {
-        let taken = self.taken_so_far();
-        if taken >= self.taken + bytes || taken == self.handed {
-            self.taken = taken;
+    pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
+        let taken = self.acked_bytes();
+        if taken >= self.bytes_acked + bytes || taken == self.bytes_sent {
+            self.bytes_acked = taken;
             self.deadline_ms = deadline_ms;
         }
     }
 
-    fn taken_so_far(&self) -> u64 {
-        self.handed.saturating_sub(sys::bytes_in_flight(self).unwrap_or(0) as u64)
+    fn acked_bytes(&self) -> u64 {
+        self.bytes_sent.saturating_sub(sys::bytes_in_flight(self).unwrap_or(0) as u64)
     }
 
     /// Whether the client has sent something that is not yet read, or has ended.
@@ -276,7 +276,7 @@ impl Connection {
     }
 
     /// Ends it from this side: whoever has its next turn finds it over.
-    pub fn hang_up(&mut self) {
+    pub fn shutdown(&mut self) {
         let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
         self.phase = Phase::Lingering;
         self.deadline_ms = u64::MAX;
@@ -284,8 +284,8 @@ impl Connection {
 
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
     pub fn report_failure(&mut self, worker: &Worker, why: String) {
-        let Some(span) = self.outgoing.span.as_ref().filter(|_| worker.complaints.files.is_due()) else {
-            return self.report_cut(why);
+        let Some(span) = self.send_queue.slice.as_ref().filter(|_| worker.warnings.file_failed.is_due()) else {
+            return self.report_aborted(why);
         };
         let (path, offset) = (span.file.path(), span.offset);
         let path = path.escape_debug();
@@ -295,41 +295,41 @@ impl Connection {
             offset,
             "Cannot send \"{path}\" to its end, from byte {offset} on: {why}. Said once a minute."
         );
-        self.notes.explain(why);
+        self.records.set_cause(why);
     }
 
     /// Says why an answer did not arrive whole.
-    pub fn report_cut(&mut self, why: impl Into<Cow<'static, str>>) {
+    pub fn report_aborted(&mut self, why: impl Into<Cow<'static, str>>) {
         let why = why.into();
-        match &self.outgoing.span {
+        match &self.send_queue.slice {
             Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
             None => tracing::debug!("answer cut: {why}"),
         }
-        self.notes.explain(why);
+        self.records.set_cause(why);
     }
 
     /// Sends a last answer as far as it goes without waiting.
     pub fn send_last(&mut self, answer: &[u8]) {
         let sent = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0);
-        self.handed += sent as u64;
-        self.slab.add(Counter::BytesSent, sent as u64);
-        self.end_answers(sent == answer.len());
+        self.bytes_sent += sent as u64;
+        self.counters.add(Counter::BytesSent, sent as u64);
+        self.end_responses(sent == answer.len());
     }
 
     /// Leaves it to the end of the process, which closes it: the file that it sends may hang in closing.
-    pub fn abandon(mut self: Box<Self>, why: &'static str) {
-        self.notes.explain(why);
+    pub fn leak_until_exit(mut self: Box<Self>, why: &'static str) {
+        self.records.set_cause(why);
         self.end();
         std::mem::forget(self);
     }
 
     /// Counts and notes its end.
     fn end(&mut self) {
-        self.slab.subtract(Counter::Connections, 1);
-        self.end_answers(false);
+        self.counters.subtract(Counter::Connections, 1);
+        self.end_responses(false);
         if self.requests == 0 {
-            self.slab.add(Counter::Unused, 1);
-            self.notes.end_unused();
+            self.counters.add(Counter::Unused, 1);
+            self.records.end_without_request();
         }
     }
 }

@@ -8,7 +8,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::connection::{Connection, Phase};
 use super::{Worker, thread};
 use crate::http::request;
-use crate::scoreboard::Counter;
+use crate::ipc::scoreboard::Counter;
 
 /// A worker's end, under way.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl Drain {
     /// From now on there are no new connections, and every answer is its connection's last.
     pub fn begin(worker: &Worker) -> Self {
         worker.is_draining.store(true, Relaxed);
-        worker.door.lock(&worker.epoll);
-        thread::take_in(worker);
+        worker.gate.shut(&worker.epoll);
+        thread::drain_accept_queue(worker);
         Drain { until_ms: u64::MAX, option: "", exit: None }
     }
 
@@ -40,16 +40,16 @@ impl Drain {
     /// Goes on with it; says whether the worker can exit.
     pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
         if now_ms >= self.until_ms {
-            report_cut(worker, self.option);
-            worker.lot.sweep(|_| true, |connection| connection.abandon("the server stopped"));
+            report_aborted(worker, self.option);
+            worker.parked.sweep(|_| true, |connection| connection.leak_until_exit("the server stopped"));
             return true;
         }
         let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);
-        worker.lot.sweep(is_due, |mut connection| {
-            connection.notes.explain("the server stops");
-            thread::park_lingering(worker, connection, worker.patience.farewell(now_ms));
+        worker.parked.sweep(is_due, |mut connection| {
+            connection.records.set_cause("the server stops");
+            thread::park_lingering(worker, connection, worker.timeouts.drain_linger(now_ms));
         });
-        if worker.slab.get(Counter::Connections) > 0 {
+        if worker.counters.get(Counter::Connections) > 0 {
             return false;
         }
         self.are_threads_gone(worker)
@@ -60,15 +60,15 @@ impl Drain {
     fn are_threads_gone(&mut self, worker: &'static Worker) -> bool {
         if self.exit.is_none() {
             self.exit = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC).ok();
-            let dismissed = self.exit.as_ref().is_some_and(|exit| thread::dismiss(worker, exit).is_ok());
+            let dismissed = self.exit.as_ref().is_some_and(|exit| thread::wake_all_to_exit(worker, exit).is_ok());
             return !dismissed;
         }
-        if worker.crew.threads() > 0 {
+        if worker.pool.threads() > 0 {
             return false;
         }
         // Closed, it is out of epoll as well.
         self.exit = None;
-        let is_over = worker.slab.get(Counter::Connections) == 0;
+        let is_over = worker.counters.get(Counter::Connections) == 0;
         if !is_over {
             thread::start(worker);
         }
@@ -80,12 +80,12 @@ impl Drain {
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     connection.phase == Phase::Idle
         && request::is_blank(&connection.input)
-        && worker.patience.is_quiet(connection.deadline_ms, now_ms)
+        && worker.timeouts.is_quiet(connection.deadline_ms, now_ms)
         && !connection.has_unread()
 }
 
-fn report_cut(worker: &Worker, option: &str) {
-    let in_flight = worker.slab.get(Counter::InFlight);
+fn report_aborted(worker: &Worker, option: &str) {
+    let in_flight = worker.counters.get(Counter::InFlight);
     if in_flight > 0 {
         tracing::warn!(in_flight, "Requests in flight took longer than {option}; {in_flight} are cut.");
     }

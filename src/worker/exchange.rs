@@ -3,17 +3,17 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::connection::{Connection, Then};
-use super::notes::{Answer, Notes, Question};
-use super::outgoing::{Part, Span};
+use super::connection::{AfterResponse, Connection};
+use super::pending_records::{Answer, PendingRecords, ReceivedMessage};
+use super::send_queue::{FileSlice, QueuedPart};
 use super::{Worker, listings};
-use crate::catalog;
-use crate::clock::{self, Date};
 use crate::http::listing::Form;
 use crate::http::request::{self, Body, Method};
 use crate::http::response::{self, Context};
-use crate::http::{Coding, Plan, Refusal, Request, Status, coding, range, target};
-use crate::site::{Asked, Content, File, Found};
+use crate::http::{Coding, Outcome, Refusal, Request, Status, coding, range, target};
+use crate::log::catalog;
+use crate::os::clock::{self, Date};
+use crate::site::{Content, File, Found, Freshness};
 
 /// What a thread needs to answer and keeps from one request to the next.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Scratch {
     date: Date,
     target: Vec<u8>,
     path: Vec<u8>,
-    /// The thread's place in [`Blocked`](super::blocked::Blocked).
+    /// The thread's place in [`BlockingLimits`](super::blocking::BlockingLimits).
     pub place: Option<usize>,
 }
 
@@ -34,26 +34,26 @@ impl Scratch {
 
 /// Appends the answer to `output`, or sets the connection's span where the content is to come from the file. Says whether it has:
 /// a request for a listing that is being made is to come again.
-pub fn answer(
+pub fn respond(
     worker: &Worker,
     request: &Request,
-    asked: Asked,
+    freshness: Freshness,
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
 ) -> bool {
-    let may_wait = !connection.begin_answer() || clock::now_ms() < connection.deadline_ms;
+    let may_wait = !connection.begin_response() || clock::now_ms() < connection.deadline_ms;
     let is_read = request.body == Body::Dropped;
-    let is_last = worker.is_draining() || connection.requests >= worker.most_requests;
+    let is_last = worker.is_draining() || connection.requests >= worker.max_requests;
     let keep_alive = request.keep_alive && is_read && !is_last;
-    connection.then = match keep_alive {
-        true => Then::Continue,
+    connection.after_response = match keep_alive {
+        true => AfterResponse::KeepAlive,
         // The client expects that something follows, or has sent something that nobody reads.
-        false if request.keep_alive || !is_read => Then::Linger,
-        false => Then::Close,
+        false if request.keep_alive || !is_read => AfterResponse::LingeringClose,
+        false => AfterResponse::Close,
     };
     let begin = output.len();
-    let result = match content(worker, request, asked, connection, output, scratch, may_wait) {
+    let result = match content(worker, request, freshness, connection, output, scratch, may_wait) {
         Ok(None) => {
             connection.put_answer_off(begin > 0);
             return false;
@@ -76,7 +76,7 @@ pub fn answer(
             _ => response::error(output, context, status),
         }
     });
-    let Sent { content, coding, cause } = *result.as_ref().unwrap_or(&Sent::PAGE);
+    let ResponseInfo { content, coding, cause } = *result.as_ref().unwrap_or(&ResponseInfo::PAGE);
     let status = response::status(&output[begin..]);
     if result.is_ok() {
         let path = path(request).escape_debug();
@@ -84,7 +84,8 @@ pub fn answer(
     }
     let refusal = result.as_ref().err().map(|refusal| refusal as &dyn Display);
     let cause = refusal.or(cause.as_ref().map(|cause| cause as _));
-    connection.count_answer(Question::Request(request), &Answer { status, output, begin, content, coding, cause });
+    connection
+        .count_response(ReceivedMessage::Request(request), &Answer { status, output, begin, content, coding, cause });
     true
 }
 
@@ -97,14 +98,14 @@ pub fn refuse(
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
 ) {
-    connection.begin_answer();
-    connection.then = Then::Linger;
+    connection.begin_response();
+    connection.after_response = AfterResponse::LingeringClose;
     report(worker, refusal, "?", "?");
     let method = request::method_of_refused(bytes);
     let context = Context { date: scratch.date.now(), keep_alive: false, method };
     let begin = output.len();
     response::error(output, context, refusal.status());
-    connection.count_answer(Question::Garbage(bytes), &page(refusal.status(), output, begin, refusal));
+    connection.count_response(ReceivedMessage::Malformed(bytes), &page(refusal.status(), output, begin, refusal));
 }
 
 /// Answers a head that has not come in time, as far as that goes without waiting.
@@ -116,9 +117,9 @@ pub fn refuse_slow_head(worker: &Worker, connection: &mut Connection) {
 }
 
 /// Answers a connection that there may not be, with whatever came on it; `send` says how much of the answer it could send.
-pub fn turn_away(
+pub fn reject(
     bytes: &[u8],
-    mut notes: Notes,
+    mut records: PendingRecords,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
     send: impl FnOnce(&[u8]) -> usize,
@@ -128,10 +129,10 @@ pub fn turn_away(
     let method = request::method_of_refused(bytes);
     response::error(output, Context { date: scratch.date.now(), keep_alive: false, method }, status);
     let cause = "its client has as many connections as it may";
-    notes.add(Question::Garbage(bytes), 1, since_ns, &page(status, output, 0, &cause));
+    records.add(ReceivedMessage::Malformed(bytes), 1, since_ns, &page(status, output, 0, &cause));
     let sent = send(output);
     let now_ns = clock::now_ns();
-    notes.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - since_ns);
+    records.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - since_ns);
 }
 
 /// An answer that is a page of this server's own.
@@ -141,7 +142,7 @@ fn page<'a>(status: Status, output: &'a [u8], begin: usize, cause: &'a dyn Displ
 
 /// What was said, for the access log.
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct ResponseInfo {
     /// Where in the output the content begins; none if that is only to be seen there.
     content: Option<usize>,
     coding: Coding,
@@ -149,22 +150,22 @@ struct Sent {
     cause: Option<&'static str>,
 }
 
-impl Sent {
+impl ResponseInfo {
     /// A page of this server's own.
-    const PAGE: Sent = Sent { content: None, coding: Coding::Identity, cause: None };
+    const PAGE: ResponseInfo = ResponseInfo { content: None, coding: Coding::Identity, cause: None };
 }
 
 /// Appends what a request gets; none if it is to wait.
 fn content(
     worker: &Worker,
     request: &Request,
-    asked: Asked,
+    freshness: Freshness,
     connection: &mut Connection,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
     may_wait: bool,
-) -> Result<Option<Sent>, Refusal> {
-    let keep_alive = connection.then == Then::Continue;
+) -> Result<Option<ResponseInfo>, Refusal> {
+    let keep_alive = connection.after_response == AfterResponse::KeepAlive;
     let context = Context { date: scratch.date.now(), keep_alive, method: request.method };
     match request.method {
         Method::Other => return Err(Refusal::MethodNotAllowed),
@@ -177,112 +178,120 @@ fn content(
                 target::decode(request.target, &mut scratch.target)?;
             }
             response::options(output, context);
-            return Ok(Some(Sent::PAGE));
+            return Ok(Some(ResponseInfo::PAGE));
         }
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    enter(worker, connection, target.path, scratch.place)?;
-    let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path, asked)?;
-    let held = match found {
+    begin_blocking(worker, connection, target.path, scratch.place)?;
+    let found = worker.site.find(&target, || coding::acceptable(request.fields), &mut scratch.path, freshness)?;
+    let resource = match found {
         Found::Directory => {
             response::moved(output, context, &target.with_slash());
-            return Ok(Some(Sent::PAGE));
+            return Ok(Some(ResponseInfo::PAGE));
         }
         Found::Listing(directory) => {
             let form = Form::of(request.fields);
             let Some(listed) = listings::get(worker, &directory, form, connection, may_wait)? else {
                 return Ok(None);
             };
-            let size = listed.file.identity().size;
+            let size = listed.file.version().size;
             response::listing(output, context, form, size, listed.is_cut);
-            let sent = Sent { content: Some(output.len()), ..Sent::PAGE };
+            let sent = ResponseInfo { content: Some(output.len()), ..ResponseInfo::PAGE };
             if request.method == Method::Get {
-                send_from_disk(connection, &listed.file, Plan::Whole)?;
+                send_from_disk(connection, &listed.file, Outcome::Whole)?;
             }
             return Ok(Some(sent));
         }
-        Found::File(held) => held,
+        Found::File(resource) => resource,
     };
-    let plan = held.representation.plan(request);
-    match plan {
-        Plan::Whole => {
+    let outcome = resource.representation.evaluate(request);
+    match outcome {
+        Outcome::Whole => {
             response::ok(output, context);
-            output.extend_from_slice(held.head());
+            output.extend_from_slice(resource.head());
         }
-        Plan::NotModified => {
+        Outcome::NotModified => {
             response::not_modified(output, context);
-            output.extend_from_slice(held.validators());
+            output.extend_from_slice(resource.validators());
         }
-        _ => response::file(output, context, &held.representation, &plan),
+        _ => response::file(output, context, &resource.representation, &outcome),
     }
-    let sent = match plan {
-        Plan::PreconditionFailed => Sent { cause: Some("a precondition does not hold"), ..Sent::PAGE },
-        Plan::Unsatisfiable => Sent { cause: Some("the file has none of the ranges"), ..Sent::PAGE },
-        Plan::NotModified => Sent { content: Some(output.len()), ..Sent::PAGE },
-        _ => Sent { content: Some(output.len()), coding: held.representation.coding, cause: None },
+    let sent = match outcome {
+        Outcome::PreconditionFailed => {
+            ResponseInfo { cause: Some("a precondition does not hold"), ..ResponseInfo::PAGE }
+        }
+        Outcome::Unsatisfiable => ResponseInfo { cause: Some("the file has none of the ranges"), ..ResponseInfo::PAGE },
+        Outcome::NotModified => ResponseInfo { content: Some(output.len()), ..ResponseInfo::PAGE },
+        _ => ResponseInfo { content: Some(output.len()), coding: resource.representation.coding, cause: None },
     };
-    match held.content() {
+    match resource.content() {
         _ if request.method == Method::Head => {}
-        Content::Memory(content) => append_from_memory(output, content, &plan),
-        Content::Disk(file) => send_from_disk(connection, file, plan)?,
+        Content::Memory(content) => append_from_memory(output, content, &outcome),
+        Content::Disk(file) => send_from_disk(connection, file, outcome)?,
     }
     Ok(Some(sent))
 }
 
 /// Notes what the disk may block this thread for, unless too many threads are blocked by it already.
-fn enter(worker: &Worker, connection: &mut Connection, path: &[u8], place: Option<usize>) -> Result<(), Refusal> {
+fn begin_blocking(
+    worker: &Worker,
+    connection: &mut Connection,
+    path: &[u8],
+    place: Option<usize>,
+) -> Result<(), Refusal> {
     let now_ms = clock::now_ms();
-    let subject = worker.blocked.subject(path, connection.subject);
+    let subject = worker.blocking.subject_of_path(path, connection.subject);
     connection.subject = subject;
-    worker.blocked.enter(place, subject, now_ms);
-    if worker.crew.is_strained()
-        && let Some(why) = worker.blocked.is_too_much(subject, now_ms)
+    worker.blocking.begin(place, subject, now_ms);
+    if worker.pool.is_over_half()
+        && let Some(why) = worker.blocking.exceeded(subject, now_ms)
     {
-        worker.blocked.leave(place);
+        worker.blocking.end(place);
         return Err(Refusal::Blocked(why));
     }
     Ok(())
 }
 
 /// Appends what a plan, of a GET, sends of a file that is in memory.
-fn append_from_memory(output: &mut Vec<u8>, content: &[u8], plan: &Plan) {
-    let of = |span: &range::Span| &content[span.start as usize..span.end as usize];
-    match plan {
-        Plan::Whole => output.extend_from_slice(content),
-        Plan::Part(span) => output.extend_from_slice(of(span)),
-        Plan::Parts(multipart) => {
+fn append_from_memory(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
+    let of = |span: &range::ByteRange| &content[span.start as usize..span.end as usize];
+    match outcome {
+        Outcome::Whole => output.extend_from_slice(content),
+        Outcome::Part(span) => output.extend_from_slice(of(span)),
+        Outcome::Parts(multipart) => {
             for part in &multipart.parts {
                 output.extend_from_slice(part.head.as_bytes());
                 output.extend_from_slice(of(&part.span));
             }
             output.extend_from_slice(multipart.end.as_bytes());
         }
-        Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
+        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
     }
 }
 
 /// Leaves what a plan, of a GET, sends of a file to be sent after the head. That the file can be read at its beginning was
 /// seen when it was opened.
-fn send_from_disk(connection: &mut Connection, file: &Arc<File>, plan: Plan) -> Result<(), Refusal> {
-    let size = file.identity().size;
-    let is_several = matches!(plan, Plan::Parts(_));
+fn send_from_disk(connection: &mut Connection, file: &Arc<File>, outcome: Outcome) -> Result<(), Refusal> {
+    let size = file.version().size;
+    let is_several = matches!(outcome, Outcome::Parts(_));
     let span =
-        |start, end| (start < end).then(|| Span { file: file.clone(), offset: start, end, has_begun: is_several });
-    match plan {
-        Plan::Whole => connection.outgoing.span = span(0, size),
-        Plan::Part(part) => {
+        |start, end| (start < end).then(|| FileSlice { file: file.clone(), offset: start, end, has_begun: is_several });
+    match outcome {
+        Outcome::Whole => connection.send_queue.slice = span(0, size),
+        Outcome::Part(part) => {
             file.probe(part.start)?;
-            connection.outgoing.span = span(part.start, part.end);
+            connection.send_queue.slice = span(part.start, part.end);
         }
-        Plan::Parts(multipart) => {
+        Outcome::Parts(multipart) => {
             multipart.parts.first().map_or(Ok(()), |part| file.probe(part.span.start))?;
             let parts = multipart.parts.into_iter();
-            let parts = parts.map(|part| Part { head: part.head.into(), span: span(part.span.start, part.span.end) });
-            let end = Part { head: multipart.end.into(), span: None };
-            connection.outgoing.parts.extend(parts.chain([end]));
+            let parts =
+                parts.map(|part| QueuedPart { head: part.head.into(), slice: span(part.span.start, part.span.end) });
+            let end = QueuedPart { head: multipart.end.into(), slice: None };
+            connection.send_queue.parts.extend(parts.chain([end]));
         }
-        Plan::NotModified | Plan::PreconditionFailed | Plan::Unsatisfiable => {}
+        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
     }
     Ok(())
 }
@@ -296,7 +305,7 @@ fn path<'a>(request: &Request<'_, 'a>) -> &'a str {
 fn report(worker: &Worker, refusal: &Refusal, method: &str, path: &str) {
     let status = refusal.status().code();
     let path = path.escape_debug();
-    if refusal.is_ours() && worker.complaints.files.is_due() {
+    if refusal.is_server_fault() && worker.warnings.file_failed.is_due() {
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
             %path,

@@ -4,9 +4,9 @@ use std::os::fd::AsRawFd;
 
 use super::connection::Connection;
 use super::{Worker, thread};
-use crate::clock;
 use crate::http::Refusal;
 use crate::http::listing::Form;
+use crate::os::clock;
 use crate::site::Directory;
 use crate::site::listings::{Key, Listed, Turn};
 
@@ -29,7 +29,7 @@ pub fn get(
         Turn::Wait if may_wait => Ok(None),
         Turn::Wait => Err(Refusal::Blocked("a directory has been read for long, and is not at its end")),
         Turn::Make => {
-            worker.crew.begin_long_work();
+            worker.pool.begin_long_work();
             let mut making = Making { worker, key: &key, result: None };
             let result = making.make(directory, form);
             making.result = Some(result.clone());
@@ -45,8 +45,8 @@ pub fn look_after(worker: &Worker) {
 
 fn wake(worker: &Worker, waiter: i32) {
     // If a thread has it, the lot tells that thread.
-    if let Some(connection) = worker.lot.take(waiter as usize, false) {
-        thread::remind(worker, connection);
+    if let Some(connection) = worker.parked.take(waiter as usize, false) {
+        thread::rearm(worker, connection);
     }
 }
 
@@ -69,8 +69,8 @@ impl Making<'_> {
 /// Also if it panics: others wait for it.
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        self.worker.crew.end_long_work();
-        let woken = self.worker.listings.end(self.key, self.result.take(), clock::now_ms());
-        woken.into_iter().for_each(|waiter| wake(self.worker, waiter));
+        self.worker.pool.end_long_work();
+        let wakeup = self.worker.listings.end(self.key, self.result.take(), clock::now_ms());
+        wakeup.into_iter().for_each(|waiter| wake(self.worker, waiter));
     }
 }

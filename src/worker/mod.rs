@@ -1,61 +1,61 @@
 //! One worker process: a keeper (its main thread), request threads, connections that are parked between them, and one thread
 //! that writes the access log.
 //!
-//! The way of a request: a thread waits in epoll ([`crew`]), takes a connection from the listening socket ([`door`]) or
-//! out of the [`lot`], has a turn with it ([`turn`]: read, parse, find, answer, send), and parks it again or ends it.
+//! The way of a request: a thread waits in epoll ([`pool`]), takes a connection from the listening socket ([`gate`]) or
+//! out of the [parked connections](parked), has a turn with it ([`drive`]: read, parse, find, answer, send), and parks it again or ends it.
 
 mod backlog;
-mod blocked;
-mod complaints;
+mod blocking;
 mod connection;
-mod crew;
-mod door;
 mod drain;
+mod drive;
+mod events;
+mod evict;
 mod exchange;
-mod input;
-mod keeper;
+mod gate;
+mod harness;
 mod listings;
-mod lot;
-mod notes;
-mod outgoing;
-mod patience;
+mod main_loop;
+mod parked;
+mod pending_records;
+mod pool;
 mod probe;
-mod ready;
-mod room;
-mod solo;
+mod read_buffer;
+mod send_queue;
 mod thread;
-mod turn;
+mod timeouts;
+mod warnings;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
-use crate::access::Access;
-use crate::clients::Clients;
-use crate::clock::Moments;
-use crate::confine::Confinement;
+use crate::access_log::AccessLog;
+use crate::client_limit::ClientLimiter;
+use crate::config::{LogAddress, Options};
 use crate::http::Limits;
-use crate::lifeline::WorkerEnd;
-use crate::options::{Address, Options};
-use crate::scoreboard::{Counter, Scoreboard, Slab};
+use crate::ipc::lifeline::WorkerEnd;
+use crate::ipc::scoreboard::{Counter, Scoreboard, WorkerCounters};
+use crate::listeners::Socket;
+use crate::os::clock::LogicalClock;
+use crate::os::landlock::Sandbox;
 use crate::site::Site;
 use crate::site::listings::Listings;
-use crate::sockets::Socket;
 
-use blocked::Blocked;
-use complaints::Complaints;
-use crew::Crew;
-use door::Door;
-use lot::Lot;
-use patience::Patience;
-use ready::Ready;
+use blocking::BlockingLimits;
+use events::EventQueue;
+use gate::AcceptGate;
+use parked::ParkedConnections;
+use pool::ThreadPool;
+use timeouts::Timeouts;
+use warnings::RateLimitedWarnings;
 
-pub use solo::Solo;
+pub use harness::InProcessWorker;
 
 /// What the supervisor hands to every worker that it forks.
 #[derive(Debug)]
-pub struct Plan {
+pub struct WorkerContext {
     /// The settings.
     pub options: Options,
     /// The listening sockets, which all workers share.
@@ -65,7 +65,7 @@ pub struct Plan {
     /// How many descriptors a worker may have.
     pub descriptors: usize,
     /// What its process is left with; none where it is the caller's.
-    pub confinement: Option<Confinement>,
+    pub sandbox: Option<Sandbox>,
 }
 
 /// What each worker writes and all read.
@@ -74,14 +74,14 @@ pub struct Shared {
     /// What they count.
     pub board: Scoreboard,
     /// How many connections each client has, if that is limited.
-    pub clients: Option<Clients>,
+    pub client_limit: Option<ClientLimiter>,
 }
 
 impl Shared {
     /// Leaves this process, which was forked for worker number `number`, nothing to write but what is that one's own.
     pub fn keep_only(&mut self, number: usize) {
         self.board.keep_only(number);
-        self.clients.iter_mut().for_each(|clients| clients.keep_only(number));
+        self.client_limit.iter_mut().for_each(|clients| clients.keep_only(number));
     }
 }
 
@@ -89,7 +89,7 @@ impl Shared {
 /// the next server takes them.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
-impl Plan {
+impl WorkerContext {
     /// How long requests in flight get when the server is stopped.
     pub fn stop_timeout(&self) -> Duration {
         let is_held = self.sockets.iter().any(|socket| socket.name.is_some());
@@ -99,7 +99,7 @@ impl Plan {
 }
 
 /// So many connections more than the others have are no reason to let them go first.
-const SLACK: u64 = 4;
+const BALANCE_SLACK: u64 = 4;
 
 /// What the threads of a worker share.
 #[derive(Debug)]
@@ -107,35 +107,41 @@ struct Worker {
     number: usize,
     site: &'static Site,
     limits: Limits,
-    most_requests: u64,
-    patience: Patience,
+    max_requests: u64,
+    timeouts: Timeouts,
     epoll: Epoll,
-    door: Door,
-    lot: Lot,
-    ready: Ready,
-    moments: Moments,
-    crew: Crew,
-    blocked: Blocked,
+    gate: AcceptGate,
+    parked: ParkedConnections,
+    events: EventQueue,
+    clock: LogicalClock,
+    pool: ThreadPool,
+    blocking: BlockingLimits,
     listings: Listings,
-    access: Option<&'static Access>,
-    log_address: Address,
-    slab: Slab<'static>,
+    access_log: Option<&'static AccessLog>,
+    log_address: LogAddress,
+    counters: WorkerCounters<'static>,
     board: &'static Scoreboard,
-    most_connections: u64,
-    clients: Option<&'static Clients>,
+    max_connections: u64,
+    client_limit: Option<&'static ClientLimiter>,
     is_draining: AtomicBool,
-    complaints: Complaints,
+    warnings: RateLimitedWarnings,
 }
 
 /// Runs worker number `number` in the process that was forked for it, and returns its exit status. The first one says what
 /// holds for all.
-pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, mut shared: Shared, is_first: bool) -> i32 {
+pub fn run(
+    context: &'static WorkerContext,
+    number: usize,
+    lifeline: &WorkerEnd,
+    mut shared: Shared,
+    is_first: bool,
+) -> i32 {
     shared.keep_only(number);
     // Before the first request thread: each inherits it.
-    plan.confinement.iter().for_each(|confinement| confinement.enter(is_first));
+    context.sandbox.iter().for_each(|confinement| confinement.restrict_self(is_first));
     let shared = &*Box::leak(Box::new(shared));
-    let result =
-        Worker::new(plan, number, shared).and_then(|worker| keeper::run(Box::leak(Box::new(worker)), plan, lifeline));
+    let result = Worker::new(context, number, shared)
+        .and_then(|worker| main_loop::run(Box::leak(Box::new(worker)), context, lifeline));
     match result {
         Ok(()) => 0,
         Err(error) => {
@@ -146,34 +152,34 @@ pub fn run(plan: &'static Plan, number: usize, lifeline: &WorkerEnd, mut shared:
 }
 
 impl Worker {
-    fn new(plan: &'static Plan, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
-        let options = &plan.options;
+    fn new(context: &'static WorkerContext, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
+        let options = &context.options;
         let board = &shared.board;
-        let slab = board.slab(number);
+        let counters = board.counters(number);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
-            site: &plan.site,
+            site: &context.site,
             limits: options.limits(),
-            most_requests: options.max_requests as u64,
-            patience: Patience::new(options),
-            ready: Ready::new(&epoll)?,
+            max_requests: options.max_requests as u64,
+            timeouts: Timeouts::new(options),
+            events: EventQueue::new(&epoll)?,
             epoll,
-            moments: Moments::default(),
-            door: Door::new(&plan.sockets),
-            lot: Lot::new(plan.descriptors),
-            crew: Crew::new(options.max_threads, slab)?,
-            blocked: Blocked::new(options.max_threads),
+            clock: LogicalClock::default(),
+            gate: AcceptGate::new(&context.sockets),
+            parked: ParkedConnections::new(context.descriptors),
+            pool: ThreadPool::new(options.max_threads, counters)?,
+            blocking: BlockingLimits::new(options.max_threads),
             listings: Listings::default(),
-            access: Access::of(options, number, board).map(|access| &*Box::leak(Box::new(access))),
+            access_log: AccessLog::of(options, number, board).map(|access| &*Box::leak(Box::new(access))),
             log_address: options.log_address,
-            slab,
+            counters,
             board,
             // Half of the descriptors stay free for files.
-            most_connections: options.connections_per_worker().min(plan.descriptors / 2) as u64,
-            clients: shared.clients.as_ref(),
+            max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
+            client_limit: shared.client_limit.as_ref(),
             is_draining: AtomicBool::new(false),
-            complaints: Complaints::default(),
+            warnings: RateLimitedWarnings::default(),
         })
     }
 
@@ -185,11 +191,11 @@ impl Worker {
     /// Whether this worker has clearly more connections than the others have on average.
     fn has_more_than_its_share(&self) -> bool {
         let others = self.board.workers().saturating_sub(1) as u64;
-        let own = self.slab.get(Counter::Connections);
-        own * others > self.board.total(Counter::Connections).saturating_sub(own).saturating_add(SLACK * others)
+        let own = self.counters.get(Counter::Connections);
+        own * others > self.board.total(Counter::Connections).saturating_sub(own).saturating_add(BALANCE_SLACK * others)
     }
 
     fn is_full(&self) -> bool {
-        self.slab.get(Counter::Connections) >= self.most_connections
+        self.counters.get(Counter::Connections) >= self.max_connections
     }
 }

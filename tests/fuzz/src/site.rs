@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use otus_httpd::http::Limits;
-use otus_httpd::options::CommandLine;
-use otus_httpd::worker::{Plan, Solo};
+use otus_httpd::config::CommandLine;
+use otus_httpd::worker::{WorkerContext, InProcessWorker};
 use tempfile::TempDir;
 
 use crate::answer::Answer;
@@ -34,7 +34,7 @@ const FILES: [(&str, usize); 13] = [
 /// A worker, and what it serves.
 #[derive(Debug)]
 pub struct Site {
-    pub solo: Solo,
+    pub solo: InProcessWorker,
     pub limits: Limits,
     pub most_requests: usize,
     directory: TempDir,
@@ -60,8 +60,8 @@ impl Site {
         let options = CommandLine::try_parse_from(command_line).unwrap().options;
         let site = otus_httpd::site::Site::open(&options, 1024).unwrap();
         let (limits, most_requests) = (options.limits(), options.max_requests);
-        let plan = Plan { options, sockets: Vec::new(), site, descriptors: 1024, confinement: None };
-        Site { solo: Solo::new(Box::leak(Box::new(plan))).unwrap(), limits, most_requests, directory }
+        let context = WorkerContext { options, sockets: Vec::new(), site, descriptors: 1024, sandbox: None };
+        Site { solo: InProcessWorker::new(Box::leak(Box::new(context))).unwrap(), limits, most_requests, directory }
     }
 
     /// Checks that what an answer says is in a file is in the file.

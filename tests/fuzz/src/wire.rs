@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{setsockopt, sockopt::SndBuf};
-use otus_httpd::worker::Solo;
+use otus_httpd::worker::InProcessWorker;
 
 /// So many pieces a stream is cut into at most, so that a long one does not take long.
 const PIECES: usize = 500;
@@ -25,7 +25,7 @@ impl Cuts {
 
 /// Sends `stream` over a connection of its own, cut as `cuts` say, and returns everything that comes back. The client
 /// ends when it has sent everything. `is_small` gives the worker's side the least room to send into.
-pub fn exchange(solo: &mut Solo, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
+pub fn exchange(solo: &mut InProcessWorker, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
     let (client, server) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
     server.set_nonblocking(true).unwrap();
@@ -40,7 +40,7 @@ pub fn exchange(solo: &mut Solo, stream: &[u8], cuts: Cuts, is_small: bool) -> V
 }
 
 struct Exchange<'s> {
-    solo: &'s mut Solo,
+    solo: &'s mut InProcessWorker,
     client: UnixStream,
     answers: Vec<u8>,
     has_ended: bool,

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use otus_httpd::http::multipart::{Multipart, boundary};
-use otus_httpd::http::range::{Selection, Span, select};
+use otus_httpd::http::range::{ByteRange, Selection, select};
 
 /// The most that an answer in parts may be longer than the whole: fifty heads of parts, less what the parts leave out.
 const MOST_OVERHEAD: u64 = 50 * 160;
@@ -43,7 +43,7 @@ fuzz_target!(|input: &[u8]| {
         Selection::Several(spans) => &spans[..],
     };
     assert!(spans.iter().all(|span| span.start < span.end && span.end <= size));
-    let apart = |a: &Span, b: &Span| a.end < b.start || b.end < a.start;
+    let apart = |a: &ByteRange, b: &ByteRange| a.end < b.start || b.end < a.start;
     assert!(spans.iter().enumerate().all(|(n, a)| spans[..n].iter().all(|b| apart(a, b))));
 
     let text = std::str::from_utf8(value).ok();

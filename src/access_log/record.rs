@@ -1,0 +1,273 @@
+//! One record: what was asked and what was answered, in memory of a fixed size.
+
+use std::fmt::{Display, Write};
+use std::net::SocketAddr;
+
+use crate::http::request::Method;
+use crate::http::{Coding, Request};
+
+/// A text of a record. They are put in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// The method as it was sent.
+    Method,
+    /// The target as it was sent; where no request could be read, its first line.
+    Target,
+    /// The Host field.
+    Host,
+    /// The Referer field.
+    Referer,
+    /// The User-Agent field.
+    UserAgent,
+    /// The Range field.
+    Range,
+    /// Why a request was refused, an answer was cut, or a connection ended without a request.
+    Cause,
+}
+
+impl Text {
+    /// How much of it there is room for, in bytes.
+    pub fn capacity(self) -> usize {
+        CAPACITY[self as usize]
+    }
+}
+
+const TEXTS: usize = 7;
+
+/// How much of each text there is room for, in bytes.
+const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 96];
+
+const BYTES: usize = {
+    let (mut sum, mut n) = (0, 0);
+    while n < TEXTS {
+        sum += CAPACITY[n];
+        n += 1;
+    }
+    sum
+};
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A request.
+    Request(Method),
+    /// Bytes that are no request.
+    Malformed,
+    /// Nothing: a connection that ended without a request.
+    NoRequest,
+}
+
+/// A record of the access log.
+#[derive(Debug)]
+pub struct Record {
+    /// What it is about.
+    pub subject: Subject,
+    /// The minor version of the protocol.
+    pub minor: u8,
+    /// The status of the answer; 0 if there was none.
+    pub status: u16,
+    /// How the content of the answer was coded.
+    pub coding: Coding,
+    /// Whether the answer did not arrive whole.
+    pub is_aborted: bool,
+    /// Whether all its texts are there, and not only method and target.
+    pub is_full: bool,
+    /// Who asked, as far as that is to be told.
+    pub client: Option<SocketAddr>,
+    /// The connection's number, of its worker's.
+    pub connection: u64,
+    /// The request's number, of its connection's.
+    pub request: u64,
+    /// How many bytes of content were sent.
+    pub bytes: u64,
+    /// From the request's arrival to its answer's last byte given to the kernel, in microseconds.
+    pub duration_us: u64,
+    /// When it ended, in seconds since the epoch.
+    pub ended_s: u64,
+    /// Where each text ends; it begins where the one before ends.
+    ends: [u16; TEXTS],
+    /// Which texts are longer than their room, a bit for each.
+    truncated: u8,
+    text: [u8; BYTES],
+}
+
+impl Record {
+    /// An empty one.
+    pub fn new() -> Self {
+        Record {
+            subject: Subject::NoRequest,
+            minor: 1,
+            status: 0,
+            coding: Coding::Identity,
+            is_aborted: false,
+            is_full: false,
+            client: None,
+            connection: 0,
+            request: 0,
+            bytes: 0,
+            duration_us: 0,
+            ended_s: 0,
+            ends: [0; TEXTS],
+            truncated: 0,
+            text: [0; BYTES],
+        }
+    }
+
+    /// Takes away what was said, for something else to be said.
+    pub fn clear(&mut self) {
+        (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding) =
+            ([0; TEXTS], 0, false, 0, Coding::Identity);
+    }
+
+    /// Notes what a request says. What stands behind a `?` only with `query`.
+    pub fn describe(&mut self, request: &Request, query: bool) {
+        self.subject = Subject::Request(request.method);
+        self.minor = request.minor;
+        self.put(Text::Method, request.method_name.as_bytes());
+        self.put(Text::Target, without_query(request.target.as_bytes(), query));
+        if !self.is_full {
+            return;
+        }
+        let [mut host, mut referer, mut user_agent, mut range] = [&b""[..]; 4];
+        for line in request.fields.0 {
+            let (text, name) = match line.name.len() {
+                4 => (&mut host, "host"),
+                5 => (&mut range, "range"),
+                7 => (&mut referer, "referer"),
+                10 => (&mut user_agent, "user-agent"),
+                _ => continue,
+            };
+            if line.name.eq_ignore_ascii_case(name) {
+                *text = line.value;
+            }
+        }
+        self.put(Text::Host, host);
+        self.put(Text::Referer, without_query(referer, query));
+        self.put(Text::UserAgent, user_agent);
+        self.put(Text::Range, range);
+    }
+
+    /// Notes bytes that are no request, as far as their first line.
+    pub fn describe_malformed(&mut self, bytes: &[u8], query: bool) {
+        self.subject = Subject::Malformed;
+        let bytes = bytes.trim_ascii_start();
+        let line = bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        self.put(Text::Target, without_query(line, query));
+    }
+
+    /// Notes why it came as it came, unless that is known already.
+    pub fn set_cause(&mut self, cause: impl Display) {
+        if self.text(Text::Cause).is_empty() {
+            let mut room = BoundedText { record: self };
+            // What does not fit is left out.
+            let _ = write!(room, "{cause}");
+        }
+    }
+
+    /// A text, as far as there was room for it; empty if there is none.
+    pub fn text(&self, text: Text) -> &[u8] {
+        let at = text as usize;
+        let begin = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[usize::from(begin)..usize::from(self.ends[at].max(begin))]
+    }
+
+    /// Whether there was more of a text than there is.
+    pub fn is_truncated(&self, text: Text) -> bool {
+        self.truncated & 1 << text as u8 != 0
+    }
+
+    /// Whether it is about something that went wrong.
+    pub fn is_error(&self) -> bool {
+        self.status >= 400 || self.is_aborted
+    }
+
+    /// Adds bytes to a text; those behind it must be empty.
+    fn put(&mut self, text: Text, bytes: &[u8]) {
+        let at = text as usize;
+        let begin = usize::from(self.ends[at]);
+        let used = self.text(text).len();
+        let length = bytes.len().min(CAPACITY[at] - used);
+        if length < bytes.len() {
+            self.truncated |= 1 << at;
+        }
+        self.text[begin..begin + length].copy_from_slice(&bytes[..length]);
+        self.ends[at..].fill((begin + length) as u16);
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Record::new()
+    }
+}
+
+/// Writes into the last text.
+struct BoundedText<'r> {
+    record: &'r mut Record,
+}
+
+impl Write for BoundedText<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.record.put(Text::Cause, text.as_bytes());
+        Ok(())
+    }
+}
+
+fn without_query(bytes: &[u8], query: bool) -> &[u8] {
+    if query { bytes } else { bytes.split(|&byte| byte == b'?').next().unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Limits, request};
+
+    fn record(head: &str, is_full: bool, query: bool) -> Record {
+        let mut storage = request::storage();
+        let request = request::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        let mut record = Record { is_full, ..Record::new() };
+        record.describe(&request, query);
+        record
+    }
+
+    #[test]
+    fn it_has_what_a_request_says() {
+        let head = "GET /a?b HTTP/1.0\r\nhost: h\r\nREFERER: http://r/?q\r\nUser-Agent: u\r\nRange: bytes=1-\r\n\r\n";
+        let mut full = record(head, true, true);
+        let texts = |record: &Record| {
+            let all =
+                [Text::Method, Text::Target, Text::Host, Text::Referer, Text::UserAgent, Text::Range, Text::Cause];
+            all.map(|text| String::from_utf8(record.text(text).to_vec()).unwrap())
+        };
+        assert_eq!(texts(&full), ["GET", "/a?b", "h", "http://r/?q", "u", "bytes=1-", ""]);
+        full.set_cause("why");
+        full.set_cause("not this");
+        assert_eq!(texts(&full), ["GET", "/a?b", "h", "http://r/?q", "u", "bytes=1-", "why"]);
+        assert_eq!((full.minor, full.truncated), (0, 0));
+        assert_eq!(texts(&record(head, true, false)), ["GET", "/a", "h", "http://r/", "u", "bytes=1-", ""]);
+        assert_eq!(texts(&record(head, false, true)), ["GET", "/a?b", "", "", "", "", ""]);
+        full.clear();
+        assert_eq!(texts(&full), [""; 7]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        let long = "x".repeat(2_000);
+        let mut record = record(&format!("GET /{long} HTTP/1.1\r\nHost: h\r\nUser-Agent: {long}\r\n\r\n"), true, true);
+        record.set_cause(&long);
+        assert!(record.text(Text::Target).len() == 512 && record.is_truncated(Text::Target));
+        assert!(record.text(Text::Host) == b"h" && !record.is_truncated(Text::Host));
+        assert!(record.text(Text::UserAgent).len() == 256 && record.is_truncated(Text::UserAgent));
+        assert!(record.text(Text::Cause).len() == 96 && record.is_truncated(Text::Cause));
+    }
+
+    #[test]
+    fn of_garbage_it_has_the_first_line() {
+        let mut record = Record::new();
+        record.describe_malformed(b"\r\n\x16\x03 secret?no\nmore", false);
+        assert_eq!(record.text(Text::Target), b"\x16\x03 secret");
+        record.clear();
+        record.describe_malformed(b"", true);
+        assert_eq!(record.text(Text::Target), b"");
+    }
+}

@@ -1,0 +1,170 @@
+//! What is summed instead of recorded one by one, counted without a lock.
+
+use std::fmt::{self, Display, Formatter};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::record::{Record, Subject};
+use crate::http::Status;
+use crate::http::request::Method;
+
+/// What may have been asked for.
+const KINDS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "other", "-", "-/-"];
+
+/// Counts by what was asked for and the status that it got; the last status is none.
+type Counts<T> = [[T; Status::ALL.len() + 1]; KINDS.len()];
+
+/// Candidates for the slowest: each is slower than the one before, so that the last are enough.
+const CANDIDATES: usize = 4;
+
+/// What is summed and not yet told.
+#[derive(Debug)]
+pub struct Sums {
+    is_open: AtomicBool,
+    counts: Counts<AtomicU64>,
+    bytes: AtomicU64,
+    slowest_us: AtomicU64,
+    slowest: ArrayQueue<Box<Record>>,
+}
+
+/// A sum, to be told.
+#[derive(Debug, Default, Clone)]
+pub struct Sum {
+    counts: Counts<u64>,
+    /// Bytes of content that were sent.
+    pub bytes: u64,
+}
+
+impl Sums {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Sums {
+            is_open: AtomicBool::new(false),
+            counts: Default::default(),
+            bytes: AtomicU64::new(0),
+            slowest_us: AtomicU64::new(0),
+            slowest: ArrayQueue::new(CANDIDATES),
+        }
+    }
+
+    /// Adds what a record is about; says whether it is the first since the last sum. Returns the record, or another one, if
+    /// nobody needs it any more.
+    pub fn add(&self, record: Box<Record>) -> (bool, Option<Box<Record>>) {
+        self.counts[kind(record.subject)][place(record.status)].fetch_add(1, Relaxed);
+        self.bytes.fetch_add(record.bytes, Relaxed);
+        // How long a connection was open without a request says nothing about the server.
+        let is_request = record.subject != Subject::NoRequest;
+        let is_slowest = is_request && record.duration_us >= self.slowest_us.load(Relaxed).max(1);
+        let rest = if is_slowest {
+            self.slowest_us.store(record.duration_us, Relaxed);
+            self.slowest.force_push(record)
+        } else {
+            Some(record)
+        };
+        let is_first = !self.is_open.load(Relaxed) && !self.is_open.swap(true, Relaxed);
+        (is_first, rest)
+    }
+
+    /// Whether there is something to tell, or soon will be.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Relaxed)
+    }
+
+    /// Takes all that there is. What is added meanwhile is either in it or in the next.
+    pub fn take(&self) -> Sum {
+        self.is_open.store(false, Relaxed);
+        self.slowest_us.store(0, Relaxed);
+        let mut sum = Sum { bytes: self.bytes.swap(0, Relaxed), ..Sum::default() };
+        for (count, shared) in sum.counts.iter_mut().flatten().zip(self.counts.iter().flatten()) {
+            *count = shared.swap(0, Relaxed);
+        }
+        sum
+    }
+
+    /// One of those that may have been the slowest.
+    pub fn slow(&self) -> Option<Box<Record>> {
+        self.slowest.pop()
+    }
+
+    /// Adds a sum that could not be told.
+    pub fn give_back(&self, sum: &Sum) {
+        self.bytes.fetch_add(sum.bytes, Relaxed);
+        for (count, shared) in sum.counts.iter().flatten().zip(self.counts.iter().flatten()) {
+            shared.fetch_add(*count, Relaxed);
+        }
+        self.is_open.store(true, Relaxed);
+    }
+}
+
+impl Sum {
+    /// How many records it stands for.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+}
+
+/// Every count that is not zero: `GET/200=5120 GET/304=3`.
+impl Display for Sum {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut gap = "";
+        for (kind, counts) in KINDS.iter().zip(&self.counts) {
+            for (place, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                match Status::ALL.get(place) {
+                    Some(status) => write!(f, "{gap}{kind}/{}={count}", status.code())?,
+                    None => write!(f, "{gap}{kind}={count}")?,
+                }
+                gap = " ";
+            }
+        }
+        Ok(())
+    }
+}
+
+fn kind(asked: Subject) -> usize {
+    match asked {
+        Subject::Request(Method::Get) => 0,
+        Subject::Request(Method::Head) => 1,
+        Subject::Request(Method::Options) => 2,
+        Subject::Request(Method::Other | Method::Unknown) => 3,
+        Subject::Malformed => 4,
+        Subject::NoRequest => 5,
+    }
+}
+
+fn place(status: u16) -> usize {
+    Status::ALL.iter().position(|known| known.code() == status).unwrap_or(Status::ALL.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(asked: Subject, status: u16, bytes: u64, duration_us: u64) -> Box<Record> {
+        let mut record = Box::new(Record::new());
+        (record.subject, record.status, record.bytes, record.duration_us) = (asked, status, bytes, duration_us);
+        record
+    }
+
+    #[test]
+    fn they_are_exact() {
+        let sums = Sums::new();
+        let get = Subject::Request(Method::Get);
+        assert!(sums.add(record(get, 200, 10, 5)).0);
+        assert!(!sums.add(record(get, 200, 10, 7)).0);
+        for (asked, status) in [(get, 304), (Subject::Malformed, 400), (Subject::NoRequest, 0)] {
+            assert!(sums.add(record(asked, status, 0, 6)).1.is_some());
+        }
+        let sum = sums.take();
+        assert_eq!((sum.to_string().as_str(), sum.bytes), ("GET/200=2 GET/304=1 -/400=1 -/-=1", 20));
+        assert_eq!(sum.count(), 5);
+        let slow: Vec<_> = std::iter::from_fn(|| sums.slow()).map(|record| record.duration_us).collect();
+        assert_eq!(slow, [5, 7]);
+        assert!(!sums.is_open() && sums.take().count() == 0);
+
+        sums.give_back(&sum);
+        sums.add(record(get, 200, 1, 1));
+        assert!(sums.is_open());
+        assert_eq!((sums.take().to_string().as_str(), sum.bytes), ("GET/200=3 GET/304=1 -/400=1 -/-=1", 20));
+    }
+}

@@ -1,0 +1,157 @@
+//! How many connections each client has, over all workers, for `--max-per-client`.
+//!
+//! A client is an IPv4 address, or a /64 of IPv6, which is what one host or home gets. A unix socket has no addresses and
+//! no such limit. Its count has a place that a hash with a secret key gives, so that nobody can choose another's place:
+//! of two clients, one pair in some ten thousand shares a place and counts as one. Each worker counts in a table of its own
+//! that the others read, so that what a worker had open is forgotten when it dies. Whatever the others say, each worker lets a
+//! client have its [reserve](reserve).
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
+
+use crate::config::Options;
+use crate::failure::{self, Failure};
+use crate::ipc::worker_memory::{Memories, reserve};
+
+/// Places for each connection that there may be, and the fewest and the most of them. Until a worker dies, the kernel gives
+/// memory only for those that are used.
+const BUCKETS_PER_CONNECTION: usize = 4;
+const MIN_BUCKETS: usize = 1 << 14;
+const MAX_BUCKETS: usize = 1 << 20;
+
+/// The clients of all workers, and how many connections each may have.
+#[derive(Debug)]
+pub struct ClientLimiter {
+    max_per_client: u64,
+    /// How many each worker allows by itself.
+    reserve: u64,
+    key: RandomState,
+    tables: Memories,
+    places: usize,
+}
+
+/// A connection's place in its client's count, free again when dropped.
+#[derive(Debug)]
+pub struct Permit<'m>(&'m AtomicU64);
+
+impl ClientLimiter {
+    /// Those that `--max-per-client` asks for.
+    pub fn of(options: &Options) -> Result<Option<Self>, Failure> {
+        let clients =
+            options.max_per_client.map(|most| ClientLimiter::new(most, options.max_connections, options.workers));
+        clients.transpose().map_err(|error| {
+            let why = failure::reason(&error);
+            Failure::new(format!("Cannot get memory for --max-per-client ({why}): raise the limit on memory."))
+        })
+    }
+
+    /// None yet; each may have `most` of the `connections` of all workers.
+    fn new(most: usize, connections: usize, workers: usize) -> io::Result<Self> {
+        let places = connections.saturating_mul(BUCKETS_PER_CONNECTION).clamp(MIN_BUCKETS, MAX_BUCKETS);
+        let mut tables = Memories::new(workers, places)?;
+        tables.close_descriptors();
+        let most = most as u64;
+        Ok(ClientLimiter {
+            max_per_client: most,
+            reserve: reserve(most, workers),
+            key: RandomState::new(),
+            tables,
+            places,
+        })
+    }
+
+    /// How many connections a client may have.
+    pub fn max_per_client(&self) -> u64 {
+        self.max_per_client
+    }
+
+    /// A seat for another connection from `address`, accepted by worker number `worker`; none if it has as many as it may.
+    pub fn acquire(&self, worker: usize, address: IpAddr) -> Option<Permit<'_>> {
+        let place = self.key.hash_one(of_address(address)) as usize % self.places;
+        let count = &self.tables.writable(worker)[place];
+        let before = count.fetch_add(1, SeqCst);
+        // Dropped, and so counted off again, if it is one too many.
+        let seat = Permit(count);
+        // Of two workers that accept at the same time, one at least sees what the other has counted.
+        fence(SeqCst);
+        let connections = self.tables.read(place).fold(0, u64::saturating_add);
+        (before < self.reserve || connections <= self.max_per_client).then_some(seat)
+    }
+
+    /// Leaves this process, which was forked for worker number `worker`, nothing to write but that one's counts.
+    pub fn keep_only(&mut self, worker: usize) {
+        self.tables.keep_only(worker);
+    }
+
+    /// Forgets the connections of a worker that has ended.
+    pub fn forget(&self, worker: usize) {
+        for count in self.tables.writable(worker).iter().filter(|count| count.load(SeqCst) != 0) {
+            count.store(0, SeqCst);
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The client that an address belongs to, as an address.
+pub fn of_address(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_counted_over_all_workers() {
+        let clients = ClientLimiter::new(2, 100, 2).unwrap();
+        let address = [192, 0, 2, 1].into();
+        let first = clients.acquire(0, address).unwrap();
+        let _second = clients.acquire(1, address).unwrap();
+        assert!(clients.acquire(0, address).is_none());
+        assert!(clients.acquire(1, address).is_none(), "a refusal takes no seat, and gives none");
+        drop(first);
+        assert!(clients.acquire(1, address).is_some());
+    }
+
+    #[test]
+    fn a_worker_that_does_not_tell_the_truth_shuts_nobody_out_of_the_others() {
+        let clients = ClientLimiter::new(32, 100, 2).unwrap();
+        clients.tables.writable(0).iter().for_each(|count| count.store(u64::MAX, SeqCst));
+        let address = [192, 0, 2, 1].into();
+        let seats: Vec<_> = (0..3).map(|_| clients.acquire(1, address)).collect();
+        assert_eq!(seats.iter().flatten().count(), 2);
+    }
+
+    #[test]
+    fn what_a_dead_worker_had_is_forgotten() {
+        let clients = ClientLimiter::new(1, 100, 2).unwrap();
+        let address = [192, 0, 2, 1].into();
+        std::mem::forget(clients.acquire(1, address).unwrap());
+        assert!(clients.acquire(0, address).is_none());
+        clients.forget(1);
+        assert!(clients.acquire(0, address).is_some());
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_for_its_64() {
+        for (one, other, is_same) in [
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let client = |address: &str| of_address(address.parse().unwrap());
+            assert_eq!(client(one) == client(other), is_same, "{one} {other}");
+        }
+    }
+}

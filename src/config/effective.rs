@@ -1,0 +1,75 @@
+//! The settings in effect, for `--check`.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+
+use crate::config::file::SettingsFile;
+
+/// A setting in effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effective {
+    /// Its option, as it is written on a command line.
+    pub option: String,
+    /// Its value, with the unit that it has.
+    pub value: String,
+    /// Who set it.
+    pub origin: String,
+}
+
+/// The origin of what nobody set.
+const DEFAULT: &str = "default";
+
+/// The origin of what whoever starts the server says right then.
+pub(super) const COMMAND_LINE: &str = "command line";
+
+impl Effective {
+    /// Whether anybody set it.
+    pub fn is_set(&self) -> bool {
+        self.origin != DEFAULT
+    }
+}
+
+/// All settings, in the order of the help.
+pub(super) fn settings(command: &Command, matches: &ArgMatches, file: &SettingsFile) -> Vec<Effective> {
+    let settings = command.get_arguments().filter(|argument| argument.get_env().is_some());
+    let settings = settings.map(|argument| Effective {
+        option: format!("--{}", argument.get_long().unwrap_or_default()),
+        value: value(argument, matches),
+        origin: origin(argument, matches, file),
+    });
+    settings.collect()
+}
+
+fn value(argument: &Arg, matches: &ArgMatches) -> String {
+    let id = argument.get_id().as_str();
+    if !argument.get_action().takes_values() {
+        return if matches.get_flag(id) { "yes" } else { "no" }.into();
+    }
+    let Some(values) = matches.get_raw(id) else {
+        return if id == "stop_timeout" { "4 seconds, or as --drain-timeout" } else { "none" }.into();
+    };
+    let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
+    match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
+        Some("SECONDS") => value + " seconds",
+        Some("BYTES") => match matches.get_one::<usize>(id).map(usize::to_string) {
+            Some(bytes) if bytes != value => format!("{value} ({bytes} bytes)"),
+            _ => value + " bytes",
+        },
+        _ => value,
+    }
+}
+
+fn origin(argument: &Arg, matches: &ArgMatches, file: &SettingsFile) -> String {
+    let variable = argument.get_env().unwrap_or_default();
+    match matches.value_source(argument.get_id().as_str()) {
+        Some(ValueSource::CommandLine) => COMMAND_LINE.into(),
+        Some(ValueSource::EnvVariable) => format!("environment ({})", variable.display()),
+        _ => match file.settings.iter().rfind(|setting| *setting.name == *variable) {
+            // What a file sets became the default before all was read.
+            Some(setting) if argument.get_id() != "settings" => {
+                format!("{}:{} ({})", file.path.display(), setting.line, setting.name)
+            }
+            _ => DEFAULT.into(),
+        },
+    }
+}

@@ -1,0 +1,224 @@
+//! The settings file: lines of NAME=value, in the format that systemd.exec(5) has for `EnvironmentFile=`.
+
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::Chars;
+
+use crate::failure::{self, Failure};
+
+/// What ends a line. systemd takes a lone CR for an end as well.
+const NEWLINE: [char; 2] = ['\n', '\r'];
+
+/// In place of a line's number.
+const ALL: usize = 0;
+
+/// What a settings file says, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct SettingsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its settings, in their order.
+    pub settings: Vec<Setting>,
+    /// What is wrong with which of its lines, or with all of it.
+    pub problems: Vec<(usize, Failure)>,
+}
+
+/// One line, or several that belong together.
+#[derive(Debug, PartialEq)]
+pub struct Setting {
+    /// What stands before the `=`.
+    pub name: String,
+    /// What stands after it, without quotes and escapes.
+    pub value: String,
+    /// The number of its first line.
+    pub line: usize,
+}
+
+impl SettingsFile {
+    /// Reads the file at `path`. With a `-` before it, as in a unit, the file may be missing.
+    pub fn read(path: &Path) -> Self {
+        let optional = path.as_os_str().as_bytes().strip_prefix(b"-").map(std::ffi::OsStr::from_bytes);
+        let mut file = SettingsFile { path: optional.map_or(path, Path::new).to_path_buf(), ..SettingsFile::default() };
+        match std::fs::read(&file.path) {
+            Ok(bytes) => file.parse(&bytes),
+            Err(error) if optional.is_some() && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let (path, why) = (file.path.display(), failure::reason(&error));
+                let remedy = match error.kind() {
+                    ErrorKind::PermissionDenied => "let this server's user read it",
+                    _ => "name another with --settings or OTUS_SETTINGS",
+                };
+                let sentence = format!("The settings file {path} cannot be read ({why}): {remedy}.");
+                file.problems.push((ALL, Failure::new(sentence)));
+            }
+        }
+        file
+    }
+
+    /// Why the file cannot be read at all.
+    pub fn whole_problem(self) -> Option<Failure> {
+        self.problems.into_iter().find_map(|(line, problem)| (line == ALL).then_some(problem))
+    }
+
+    /// Takes note of what is wrong with a line, in a sentence that names it.
+    pub fn add_problem(&mut self, line: usize, what: impl std::fmt::Display) {
+        self.problems.push((line, Failure::new(format!("{} line {line}: {what}.", self.path.display()))));
+    }
+
+    fn parse(&mut self, bytes: &[u8]) {
+        let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        if valid.len() < bytes.len() {
+            let line = 1 + valid.matches('\n').count();
+            return self.add_problem(line, "this is not UTF-8; write it anew");
+        }
+        for (line, result) in parse(valid) {
+            match result {
+                Ok(setting) => self.settings.push(setting),
+                Err(what) => self.add_problem(line, what),
+            }
+        }
+    }
+}
+
+/// The settings in `text`, or what is wrong, each with the number of its line.
+fn parse(text: &str) -> Vec<(usize, Result<Setting, &'static str>)> {
+    let mut reader = Reader { rest: text.chars(), line: 1 };
+    let mut found = Vec::new();
+    while let Some(first) = reader.next() {
+        let line = reader.line;
+        match first {
+            '#' | ';' => drop(reader.find(|c| NEWLINE.contains(c))),
+            ' ' | '\t' | '\n' | '\r' => {}
+            _ => found.push((line, reader.setting(first, line))),
+        }
+    }
+    found
+}
+
+struct Reader<'a> {
+    rest: Chars<'a>,
+    line: usize,
+}
+
+impl Iterator for Reader<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        self.line += usize::from(next == Some('\n'));
+        next
+    }
+}
+
+impl Reader<'_> {
+    fn setting(&mut self, first: char, line: usize) -> Result<Setting, &'static str> {
+        let mut name = String::from(first);
+        loop {
+            match self.next() {
+                None | Some('\n' | '\r') => return Err("there is no \"=\"; write NAME=value, or # before a comment"),
+                Some('=') => break,
+                Some(c) => name.push(c),
+            }
+        }
+        Ok(Setting { name: name.trim_end().into(), value: self.value()?, line })
+    }
+
+    /// Any number of quoted parts, and then one without quotes, or either.
+    fn value(&mut self) -> Result<String, &'static str> {
+        const OPEN: &str = "a quote is not closed";
+        let mut value = String::new();
+        loop {
+            match self.next() {
+                None | Some('\n' | '\r') => return Ok(value),
+                Some(' ' | '\t') => {}
+                Some('\'') => loop {
+                    match self.next().ok_or(OPEN)? {
+                        '\'' => break,
+                        c => value.push(c),
+                    }
+                },
+                Some('"') => loop {
+                    match self.next().ok_or(OPEN)? {
+                        '"' => break,
+                        '\\' => match self.next().ok_or(OPEN)? {
+                            '\n' => {}
+                            c @ ('"' | '\\' | '`' | '$') => value.push(c),
+                            c => value.extend(['\\', c]),
+                        },
+                        c => value.push(c),
+                    }
+                },
+                Some(c) => return Ok(self.plain(value, c)),
+            }
+        }
+    }
+
+    /// Up to the end of the line; blanks before that are dropped. A backslash takes the meaning from what follows it.
+    fn plain(&mut self, mut value: String, first: char) -> String {
+        let (mut next, mut kept) = (Some(first), value.len());
+        while let Some(c) = next.filter(|c| !NEWLINE.contains(c)) {
+            match c {
+                '\\' => value.extend(self.next().filter(|c| !NEWLINE.contains(c))),
+                c => value.push(c),
+            }
+            if !matches!(c, ' ' | '\t') {
+                kept = value.len();
+            }
+            next = self.next();
+        }
+        value.truncate(kept);
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str, &str)]) {
+        let found = parse(text).into_iter().map(|(_, setting)| setting.unwrap());
+        let setting =
+            |&(line, name, value): &(usize, &str, &str)| Setting { name: name.into(), value: value.into(), line };
+        assert_eq!(found.collect::<Vec<_>>(), expected.iter().map(setting).collect::<Vec<_>>(), "{text:?}");
+    }
+
+    fn value(text: &str, expected: &str) {
+        check(&format!("A={text}\nB=b\n"), &[(1, "A", expected), (2 + text.matches('\n').count(), "B", "b")]);
+    }
+
+    #[test]
+    fn lines() {
+        check("", &[]);
+        check("# comment\n; comment\n\n \t\n", &[]);
+        check("A=1", &[(1, "A", "1")]);
+        check("#A=0\n\n A = 1 # 2 \nB=\nC=x=y\n", &[(3, "A", "1 # 2"), (4, "B", ""), (5, "C", "x=y")]);
+        check("A=1\r\nB=2\r\n", &[(1, "A", "1"), (2, "B", "2")]);
+        check("# a comment ends with its line \\\nA=1\n", &[(2, "A", "1")]);
+    }
+
+    #[test]
+    fn quotes_and_escapes() {
+        value("a b", "a b");
+        value(" a \t", "a");
+        value(r"a\ \ ", "a  ");
+        value(r"a\nb\\", r"anb\");
+        value("a \\\nb", "a b");
+        value("a\"b'c", "a\"b'c");
+        value("\"a  b \"", "a  b ");
+        value("\"a\nb\"", "a\nb");
+        value("\"a\\\nb\"", "ab");
+        value(r#""\"\\\$\`\n""#, r#""\$`\n"#);
+        value(r"'a\b$ '", r"a\b$ ");
+        value("'a' \"b\" c ", "abc");
+        value("''", "");
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, line) in [("A", 1), ("\n\nexport\n", 3), ("A='b\n\n", 1), ("\nA=\"b\\\"\n", 2), ("A=\"\\", 1)] {
+            let found = parse(text);
+            assert!(matches!(found[..], [(at, Err(_))] if at == line), "{text:?}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading the settings: the command line counts before the environment, and that before the settings file.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+use super::{CommandLine, INSTANCE, effective};
+use crate::config::file::{Setting, SettingsFile};
+use crate::failure::Failure;
+
+/// Reads the command line, the environment and the settings file. Help and version are printed, and end the program; a
+/// wrong setting is one sentence. With `--check`, all that is wrong with the file is told, and the rest of it read.
+pub fn read() -> Result<CommandLine, Failure> {
+    let command = CommandLine::command();
+    let mut matches = match command.clone().try_get_matches() {
+        Err(error) if !error.use_stderr() => error.exit(),
+        result => result.map_err(|error| Failure::new(sentence(&error)))?,
+    };
+    // A task has no settings.
+    let path = matches.get_one::<PathBuf>("settings").filter(|_| matches.subcommand().is_none());
+    let mut file = path.map(|path| SettingsFile::read(path)).unwrap_or_default();
+    let mut warnings = unknown_variables(&command);
+    for Setting { name, line, .. } in file.settings.iter().filter(|setting| argument(&command, &setting.name).is_none())
+    {
+        warnings.push(unknown_setting(&command, name, &format!("{} line {line}", file.path.display())));
+    }
+    if !file.settings.is_empty() {
+        matches = read_with(&mut file, &command)?;
+    }
+    let command_line = CommandLine::from_arg_matches(&matches).map_err(|error| Failure::new(sentence(&error)))?;
+    let effective = effective::settings(&command, &matches, &file);
+    file.problems.sort_by_key(|(line, _)| *line);
+    let mut problems: Vec<_> = file.problems.into_iter().map(|(_, problem)| problem).collect();
+    if !command_line.check && !problems.is_empty() {
+        return Err(problems.remove(0));
+    }
+    let mut command_line = CommandLine { warnings, problems, effective, ..command_line };
+    command_line.pass_over_user();
+    Ok(command_line)
+}
+
+/// Reads all again, with the values of the file for defaults. One that is wrong is a problem of the file, and left out.
+fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, Failure> {
+    loop {
+        let with_defaults = file.settings.iter().fold(command.clone(), |command, Setting { name, value, .. }| {
+            match argument(&command, name).map(|argument| argument.get_id().clone()) {
+                Some(id) => command.mut_arg(id, |argument| argument.default_value(value.clone())),
+                None => command,
+            }
+        });
+        let error = match with_defaults.try_get_matches() {
+            Ok(matches) => return Ok(matches),
+            Err(error) => error,
+        };
+        // Without the file all was well, so that a line of it is to blame: the last with this name.
+        let name = culprit(&error, command).and_then(|argument| argument.get_env()).unwrap_or_default();
+        let Some(at) = file.settings.iter().rposition(|setting| *setting.name == *name) else {
+            return Err(Failure::new(sentence(&error)));
+        };
+        let Setting { name, line, .. } = file.settings.remove(at);
+        file.settings.retain(|setting| setting.name != name);
+        let value = error.get(ContextKind::InvalidValue).map(ToString::to_string).unwrap_or_default();
+        let rule = rule(&error).unwrap_or("give a value".into());
+        file.add_problem(line, format_args!("{name} cannot be \"{value}\": {rule}"));
+    }
+}
+
+/// The argument that the variable `name` sets. Which file to read cannot be said in that file, and is no setting there.
+fn argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+    let mut settings = command.get_arguments().filter(|argument| argument.get_id() != "settings");
+    settings.find(|argument| argument.get_env().is_some_and(|variable| variable == name))
+}
+
+/// The argument that an error is about.
+fn culprit<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
+    let option = error.get(ContextKind::InvalidArg)?.to_string();
+    let long = option.split(' ').next()?.strip_prefix("--")?;
+    command.get_arguments().find(|argument| argument.get_long() == Some(long))
+}
+
+/// Variables of the environment that are no settings.
+fn unknown_variables(command: &Command) -> Vec<String> {
+    let is_setting = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
+    let is_known = |name: &OsStr| name == INSTANCE || is_setting(name);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let unknown = names.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_") && !is_known(name));
+    unknown.map(|name| unknown_setting(command, &name.to_string_lossy(), "the environment")).collect()
+}
+
+fn unknown_setting(command: &Command, name: &str, place: &str) -> String {
+    match similar(command, name) {
+        Some(other) => format!("{name} in {place} is no setting of otus-httpd; did you mean {other}?"),
+        None => format!("{name} in {place} is no setting of otus-httpd; see otus-httpd --help."),
+    }
+}
+
+/// The variable that may have been meant by `name`. What is similar, clap decides: about options.
+fn similar(command: &Command, name: &str) -> Option<String> {
+    let option = format!("--{}", name.strip_prefix("OTUS_")?.to_lowercase().replace('_', "-"));
+    let error = command.clone().try_get_matches_from(["otus-httpd", &option]).err()?;
+    let option = error.get(ContextKind::SuggestedArg)?.to_string();
+    let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"))?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
+}
+
+/// What a value must be, where it is not.
+fn rule(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(values))) => {
+            let (last, others) = values.split_last()?;
+            Some(format!("give {} or {last}", others.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// clap's error as one sentence: the journal has a record for each line.
+pub(super) fn sentence(error: &clap::Error) -> String {
+    let text = |kind| error.get(kind).map(ToString::to_string);
+    if let (Some(option), Some(value), Some(rule)) =
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), rule(error))
+    {
+        let option = option.split(' ').next().unwrap_or_default();
+        let command = CommandLine::command();
+        let variable = culprit(error, &command).and_then(|argument| argument.get_env()).unwrap_or_default().display();
+        return format!("{option} ({variable} in the environment) cannot be \"{value}\": {rule}.");
+    }
+    if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), text(ContextKind::InvalidArg)) {
+        return format!("{name} is missing; see otus-httpd --help.");
+    }
+    let rendered = error.to_string();
+    let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    match text(ContextKind::SuggestedArg) {
+        Some(option) => format!("{first}; did you mean {option}?"),
+        None => format!("{first}; see otus-httpd --help."),
+    }
+}

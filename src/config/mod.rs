@@ -1,0 +1,389 @@
+//! The command line, the environment and the settings file: every setting, its unit and its default.
+
+mod effective;
+pub mod file;
+mod load;
+mod parsers;
+pub mod service;
+mod unused;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::config::service::Service;
+use crate::failure::Failure;
+use crate::http::Limits;
+use crate::log::{self, Destination};
+
+pub use effective::Effective;
+pub use load::read;
+pub use unused::is_address;
+
+/// The command line: a task of its own, or else the server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "otus-httpd",
+    version = crate::VERSION,
+    args_override_self = true,
+    allow_negative_numbers = true,
+    // The server's options say nothing to a task, and the server needs no word to be the server.
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "TASK",
+    subcommand_help_heading = "Tasks",
+    about = "Static-file web server: worker processes, a thread for each request, socket activation by systemd",
+    after_help = "Every setting can also be an environment variable or a line in the settings file, such as OTUS_WORKERS=2. \
+                  Precedence: command line, then environment, then settings file. The packaged service reads \
+                  /etc/default/otus-httpd.\n\
+                  See otus-httpd(5) for the settings, and otus-httpd(8) for socket activation, signals and exit status."
+)]
+pub struct CommandLine {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
+    /// Validate the configuration, print every setting with its origin, and exit
+    #[arg(long)]
+    pub check: bool,
+
+    /// With --check: systemd service to check, such as otus-httpd@shop [default: otus-httpd, if root gives no other
+    /// option]
+    #[arg(long, value_name = "NAME", requires = "check")]
+    pub unit: Option<String>,
+
+    /// What the server was told.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// What looks like a setting and is none: a misspelt one would otherwise be overlooked for ever.
+    #[arg(skip)]
+    pub warnings: Vec<String>,
+
+    /// What is wrong with the settings file; without `--check`, nothing is, or there would be no options.
+    #[arg(skip)]
+    pub problems: Vec<Failure>,
+
+    /// The settings, and who set them.
+    #[arg(skip)]
+    pub effective: Vec<Effective>,
+}
+
+/// What this program does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller
+    Precompress {
+        /// The directory, such as the document root
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
+
+/// What the server was told.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Settings file, with lines such as OTUS_WORKERS=2; with a - before its name, it may be missing [default: none]
+    #[arg(long, env = "OTUS_SETTINGS", value_name = "FILE", help_heading = "Settings")]
+    pub settings: Option<PathBuf>,
+
+    /// Address or host name to listen on; not used if systemd passes the sockets
+    #[arg(short = 's', long, env = "OTUS_HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname,
+          help_heading = "Address")]
+    pub host: String,
+
+    /// TCP port to listen on; 0 selects a free port and prints it
+    #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = parsers::port, help_heading = "Address")]
+    pub port: u16,
+
+    /// Document root: the directory whose files are served
+    #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value_os_t = default_root(),
+          value_hint = ValueHint::DirPath, help_heading = "Site")]
+    pub root: PathBuf,
+
+    /// User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the
+    /// current user]
+    #[arg(long, env = "OTUS_USER", value_name = "NAME", value_hint = ValueHint::Username, help_heading = "Site")]
+    pub user: Option<String>,
+
+    /// Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas
+    #[arg(long, env = "OTUS_MIME", value_name = "EXT=TYPE", value_delimiter = ',', value_parser = parsers::mime, help_heading = "Site")]
+    pub mime: Vec<(String, String)>,
+
+    /// File of media types and their extensions, such as /etc/mime.types [default: none]
+    #[arg(long, env = "OTUS_MIME_TYPES", value_name = "FILE", help_heading = "Site")]
+    pub mime_types: Option<PathBuf>,
+
+    /// List directories without an index.html, as an HTML page or, by Accept, as JSON
+    #[arg(long, env = "OTUS_LISTING", value_parser = parsers::yes_or_no, help_heading = "Site")]
+    pub listing: bool,
+
+    /// Serve files and directories whose names begin with a dot; otherwise only .well-known
+    #[arg(long, env = "OTUS_DOTFILES", value_parser = parsers::yes_or_no, help_heading = "Site")]
+    pub dotfiles: bool,
+
+    /// Send name.br, name.zst or name.gz instead of name to clients that accept it: on or off
+    #[arg(long, env = "OTUS_PRECOMPRESSED", value_name = "ON", default_value = "on", action = clap::ArgAction::Set,
+          value_parser = parsers::yes_or_no, help_heading = "Site")]
+    pub precompressed: bool,
+
+    /// Character encoding in the Content-Type of text, such as utf-8 [default: none]
+    #[arg(long, env = "OTUS_CHARSET", value_name = "NAME", value_parser = parsers::charset, help_heading = "Site")]
+    pub charset: Option<String>,
+
+    /// Number of worker processes [default: number of available processors]
+    #[arg(short, long, env = "OTUS_WORKERS", value_name = "N", default_value_t = processors(),
+          hide_default_value = true, value_parser = parsers::workers, help_heading = "Capacity")]
+    pub workers: usize,
+
+    /// Maximum number of request threads per worker
+    #[arg(long, env = "OTUS_MAX_THREADS", value_name = "N", default_value_t = 256, value_parser = parsers::threads,
+          help_heading = "Capacity")]
+    pub max_threads: usize,
+
+    /// Maximum number of open connections; beyond it, idle ones are closed, or new ones wait in the listen queue
+    #[arg(long, env = "OTUS_MAX_CONNECTIONS", value_name = "N", default_value_t = 16384, value_parser = parsers::connections,
+          help_heading = "Capacity")]
+    pub max_connections: usize,
+
+    /// Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 [default: no limit]
+    #[arg(long, env = "OTUS_MAX_PER_CLIENT", value_name = "N", value_parser = parsers::connections, help_heading = "Capacity")]
+    pub max_per_client: Option<usize>,
+
+    /// Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache
+    #[arg(long, env = "OTUS_CACHE_SIZE", value_name = "BYTES", default_value = "8m", value_parser = parsers::bytes,
+          help_heading = "Capacity")]
+    pub cache_size: usize,
+
+    /// Maximum length of a request line, in bytes or with k; longer ones get 414
+    #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = parsers::head_bytes,
+          help_heading = "Requests")]
+    pub max_request_line: usize,
+
+    /// Maximum length of a request head, in bytes or with k; longer ones get 431
+    #[arg(long, env = "OTUS_MAX_HEAD", value_name = "BYTES", default_value = "16k", value_parser = parsers::head_bytes,
+          help_heading = "Requests")]
+    pub max_head: usize,
+
+    /// Maximum number of header fields in a request; more get 431
+    #[arg(long, env = "OTUS_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = parsers::fields,
+          help_heading = "Requests")]
+    pub max_fields: usize,
+
+    /// Number of requests after which a connection is closed
+    #[arg(long, env = "OTUS_MAX_REQUESTS", value_name = "N", default_value_t = 1_000_000, value_parser = parsers::requests,
+          help_heading = "Requests")]
+    pub max_requests: usize,
+
+    /// Seconds within which a complete request head must arrive; otherwise 408
+    #[arg(long, env = "OTUS_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = parsers::seconds,
+          help_heading = "Timeouts")]
+    pub head_timeout: Duration,
+
+    /// Seconds that an idle connection is kept open for its next request
+    #[arg(long, env = "OTUS_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = parsers::seconds,
+          help_heading = "Timeouts")]
+    pub idle_timeout: Duration,
+
+    /// Period in seconds over which a client must receive at least --min-rate; otherwise the connection is closed
+    #[arg(long, env = "OTUS_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = parsers::seconds,
+          help_heading = "Timeouts")]
+    pub send_timeout: Duration,
+
+    /// Minimum rate of a slow client in bytes per second over --send-timeout, or with k
+    #[arg(long, env = "OTUS_MIN_RATE", value_name = "BYTES", default_value = "100", value_parser = parsers::bytes,
+          help_heading = "Timeouts")]
+    pub min_rate: usize,
+
+    /// Seconds that old workers have to finish requests in flight after a reload
+    #[arg(long, env = "OTUS_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = parsers::seconds,
+          help_heading = "Timeouts")]
+    pub drain_timeout: Duration,
+
+    /// Seconds that requests in flight have to finish when the server is stopped
+    /// [default: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout]
+    #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = parsers::seconds, help_heading = "Timeouts")]
+    pub stop_timeout: Option<Duration>,
+
+    /// Seconds without a connection after which the server exits; its socket unit starts it again
+    /// [default: never]
+    #[arg(long, env = "OTUS_IDLE_EXIT", value_name = "SECONDS", value_parser = parsers::idle_exit, help_heading = "Timeouts")]
+    pub idle_exit: Option<Duration>,
+
+    /// Access log destination: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off
+    /// [default: journal under systemd, otherwise off]
+    #[arg(long, env = "OTUS_ACCESS_LOG", value_name = "WHERE", default_value = default_access_log(),
+          hide_default_value = true, help_heading = "Log")]
+    pub access_log: AccessLogMode,
+
+    /// Maximum number of access-log records per second; further requests are summarized, errors have a separate limit
+    #[arg(long, env = "OTUS_LOG_RATE", value_name = "N", default_value_t = 1000, value_parser = parsers::rate,
+          help_heading = "Log")]
+    pub log_rate: u64,
+
+    /// Record the query string of targets and referers: yes or no
+    #[arg(long, env = "OTUS_LOG_QUERY", value_name = "YES", default_value = "yes", action = clap::ArgAction::Set,
+          value_parser = parsers::yes_or_no, help_heading = "Log")]
+    pub log_query: bool,
+
+    /// Recorded part of client addresses: full, net (IPv4 /24, IPv6 /48) or none
+    #[arg(long, env = "OTUS_LOG_ADDRESS", value_name = "HOW", default_value = "full", help_heading = "Log")]
+    pub log_address: LogAddress,
+
+    /// Log every request and every connection that ends early
+    #[arg(short, long, env = "OTUS_DEBUG", value_parser = parsers::yes_or_no,
+          help_heading = "Log")]
+    pub debug: bool,
+}
+
+/// Which requests are recorded, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessLogMode {
+    /// All requests, in the journal.
+    Journal,
+    /// All requests, as JSON lines on stderr.
+    Stderr,
+    /// No access log.
+    Off,
+    /// Only 4xx, 5xx and aborted responses, with the server log.
+    Errors,
+}
+
+/// How much of a client's address is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogAddress {
+    /// Address and port.
+    Full,
+    /// Network only: IPv4 /24 or IPv6 /48.
+    Net,
+    /// Nothing.
+    None,
+}
+
+impl Options {
+    /// Where the access log goes, if there is one.
+    pub fn access_destination(&self) -> Option<Destination> {
+        match self.access_log {
+            AccessLogMode::Journal => Some(Destination::Journal),
+            AccessLogMode::Stderr => Some(Destination::Stderr),
+            AccessLogMode::Off => None,
+            AccessLogMode::Errors if log::is_journal(io::stderr()) => Some(Destination::Journal),
+            AccessLogMode::Errors => Some(Destination::Stderr),
+        }
+    }
+
+    /// How many connections each worker may have.
+    pub fn connections_per_worker(&self) -> usize {
+        self.max_connections.div_ceil(self.workers)
+    }
+
+    /// The bounds of a request.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            request_line_bytes: self.max_request_line,
+            head_bytes: self.max_head,
+            fields: self.max_fields,
+            ..Limits::default()
+        }
+    }
+}
+
+/// The name of an instance, which its unit sets: no setting of an administrator.
+pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
+
+/// Where an instance's site is, or the one site's. A name that could lead elsewhere is none of systemd's.
+fn default_root() -> PathBuf {
+    let name = std::env::var(INSTANCE).ok().filter(|name| !name.is_empty() && !name.contains('/'));
+    name.map_or("/var/www/html".into(), |name| Path::new("/srv").join(name))
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+fn default_access_log() -> &'static str {
+    // The journal that the service has, where it is the service that is checked.
+    let is_journal = log::is_journal(io::stderr()) || Service::checked().is_some_and(|service| service.is_in_journal);
+    if is_journal { "journal" } else { "off" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::load::sentence;
+    use super::*;
+    use clap::CommandFactory;
+
+    fn options(arguments: &[&str]) -> Options {
+        CommandLine::try_parse_from([&["otus-httpd"], arguments].concat()).unwrap().options
+    }
+
+    #[test]
+    fn clap_finds_nothing_wrong() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_forms_of_the_old_server() {
+        for arguments in [["-s", "::1", "-p", "81", "-w", "3"].as_slice(), &["-s=::1", "-p=81", "-w=3"]] {
+            let options = options(arguments);
+            assert_eq!((options.host.as_str(), options.port, options.workers), ("::1", 81, 3));
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        assert_eq!(options(&["-p=81", "--port=82"]).port, 82);
+    }
+
+    #[test]
+    fn a_usage_error_is_one_sentence_that_names_option_and_variable() {
+        let sentence = |argument| sentence(&CommandLine::try_parse_from(["otus-httpd", argument]).unwrap_err());
+        assert_eq!(
+            sentence("-w=none"),
+            "--workers (OTUS_WORKERS in the environment) cannot be \"none\": give a number from 1 to 1024."
+        );
+        assert_eq!(sentence("--wokers=2"), "unexpected argument '--wokers' found; did you mean --workers?");
+        assert_eq!(
+            sentence("-w"),
+            "a value is required for '--workers <N>' but none was supplied; see otus-httpd --help."
+        );
+    }
+
+    #[test]
+    fn a_task_stands_alone() {
+        let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["otus-httpd"], arguments].concat());
+        let Some(Task::Precompress { directory }) = parse(&["precompress", "/srv/www"]).unwrap().task else {
+            panic!("no task");
+        };
+        assert_eq!(directory, PathBuf::from("/srv/www"));
+        assert!(parse(&["-p", "80"]).unwrap().task.is_none());
+        assert_eq!(options(&["-r", "precompress"]).root, PathBuf::from("precompress"));
+        for wrong in
+            [&["-p", "80", "precompress", "/srv"][..], &["precompress", "-p", "80", "/srv"], &["compress", "/srv"]]
+        {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(sentence(&parse(&["precompress"]).unwrap_err()), "<DIR> is missing; see otus-httpd --help.");
+    }
+
+    #[test]
+    fn values_out_of_range_are_usage_errors() {
+        for wrong in [
+            "-p=65536",
+            "-p=x",
+            "-w=0",
+            "-w=-1",
+            "--head-timeout=0",
+            "--idle-exit=2",
+            "--charset=a b",
+            "--mime=x",
+            "--mime=x=y",
+            "--max-threads=0",
+        ] {
+            assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the values of settings may be. An error says what to give instead.
+
+use std::time::Duration;
+
+use crate::http::{limits, media_type};
+use crate::ipc::scoreboard;
+
+pub fn rate(text: &str) -> Result<u64, String> {
+    count(text, 0, 1_000_000).map(|number| number as u64)
+}
+
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Ok(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Ok(false),
+        _ => Err("give yes or no".into()),
+    }
+}
+
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".into())
+}
+
+pub fn workers(text: &str) -> Result<usize, String> {
+    count(text, 1, scoreboard::MAX_WORKERS)
+}
+
+pub fn threads(text: &str) -> Result<usize, String> {
+    count(text, 1, 32_768)
+}
+
+pub fn connections(text: &str) -> Result<usize, String> {
+    count(text, 1, 10_000_000)
+}
+
+pub fn fields(text: &str) -> Result<usize, String> {
+    count(text, 1, limits::FIELDS)
+}
+
+pub fn requests(text: &str) -> Result<usize, String> {
+    count(text, 1, usize::MAX)
+}
+
+pub fn head_bytes(text: &str) -> Result<usize, String> {
+    let range = 512..=1 << 20;
+    bytes(text).ok().filter(|number| range.contains(number)).ok_or_else(|| "give a size from 512 to 1024k".into())
+}
+
+pub fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("give a number from {least} to {most}"))
+}
+
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
+}
+
+/// systemd.unit(5), StartLimitBurst=: five starts within ten seconds, and neither service nor socket are started again.
+pub fn idle_exit(text: &str) -> Result<Duration, String> {
+    let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
+    long_enough.ok_or_else(|| {
+        "give whole seconds, from 3 to 86400; after less, systemd would find that it starts too often".into()
+    })
+}
+
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "give a number of bytes, such as 65536, 64k or 8m".into())
+}
+
+pub fn mime(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').map(|(extension, of)| (extension.trim_start_matches('.'), of));
+    let pair = pair.filter(|(extension, of)| !extension.is_empty() && media_type::is_media_type(of));
+    let pair = pair.map(|(extension, of)| (extension.to_string(), of.to_string()));
+    pair.ok_or_else(|| "give an extension and its media type, such as wasm=application/wasm".into())
+}
+
+pub fn charset(text: &str) -> Result<String, String> {
+    let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
+    is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(bytes("65536"), Ok(65536));
+        assert_eq!(bytes("64k"), Ok(65536));
+        assert_eq!(bytes("8M"), Ok(8 << 20));
+        for wrong in ["", "k", "-1", "8mb", "99999999999g"] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

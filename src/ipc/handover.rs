@@ -1,0 +1,133 @@
+//! What one image of the supervisor leaves to the next, which it becomes by execve(2): its listening sockets, and the
+//! workers that go on until the new ones serve. Descriptors stay open under their numbers; what they are is told in a
+//! variable of the environment.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::{Pid, execve, getpid};
+
+use crate::os::sys;
+
+const VARIABLE: &str = "_OTUS_HANDOVER";
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub descriptor: OwnedFd,
+    /// Its name, if systemd gave it.
+    pub name: Option<String>,
+}
+
+/// A worker.
+#[derive(Debug)]
+pub struct InheritedWorker {
+    /// Its process, a child of this one.
+    pub pid: Pid,
+    /// The supervisor's end of its lifeline.
+    pub lifeline: OwnedFd,
+    /// Which of the memories it counts in, counted from 0.
+    pub memory: usize,
+}
+
+/// All that the image before left.
+#[derive(Debug, Default)]
+pub struct Handover {
+    /// The listening sockets.
+    pub sockets: Vec<Listener>,
+    /// Memory in which workers, or a supervisor, have counted.
+    pub memories: Vec<OwnedFd>,
+    /// The workers.
+    pub workers: Vec<InheritedWorker>,
+}
+
+/// What is to be left, descriptor by descriptor.
+#[derive(Debug, Default)]
+pub struct HandoverBuilder<'a> {
+    text: String,
+    descriptors: Vec<BorrowedFd<'a>>,
+}
+
+impl<'a> HandoverBuilder<'a> {
+    /// Adds a listening socket.
+    pub fn socket(&mut self, descriptor: BorrowedFd<'a>, name: Option<&str>) {
+        self.line("socket", descriptor, &[name.unwrap_or_default()]);
+    }
+
+    /// Adds memory in which somebody has counted.
+    pub fn memory(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("board", descriptor, &[]);
+    }
+
+    /// Adds a worker, and which of the memories it counts in.
+    pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
+        // Versions that had one memory for many workers have its number there.
+        self.line("worker", lifeline, &[&pid.to_string(), "0", &memory.to_string()]);
+    }
+
+    fn line(&mut self, kind: &str, descriptor: BorrowedFd<'a>, words: &[&str]) {
+        let number = descriptor.as_raw_fd().to_string();
+        self.text += &[&[kind, &number], words].concat().join(" ");
+        self.text.push('\n');
+        self.descriptors.push(descriptor);
+    }
+
+    /// Replaces this process's image by that at `path`, with the same arguments and environment. Returns only if that fails;
+    /// then all is as it was.
+    pub fn exec(self, path: &Path) -> nix::Error {
+        let text = format!("process {}\n{}", getpid(), self.text);
+        let own = [(OsString::from(VARIABLE), OsString::from(text))];
+        let variables = std::env::vars_os().filter(|(name, _)| name != VARIABLE).chain(own);
+        let variables = variables.filter_map(|(name, value)| c_string([name, value].join("=".as_ref())));
+        let arguments: Vec<_> = std::env::args_os().filter_map(c_string).collect();
+        let Some(path) = c_string(path.into()) else { return nix::Error::EINVAL };
+        let set_inherited = |flag| {
+            self.descriptors.iter().try_for_each(|descriptor| fcntl(descriptor, FcntlArg::F_SETFD(flag)).map(drop))
+        };
+        let result = set_inherited(FdFlag::empty())
+            .and_then(|()| execve(&path, &arguments, &variables.collect::<Vec<_>>()).map(|never| match never {}));
+        let _ = set_inherited(FdFlag::FD_CLOEXEC);
+        result.err().unwrap_or(nix::Error::UnknownErrno)
+    }
+}
+
+fn c_string(text: OsString) -> Option<CString> {
+    CString::new(text.into_vec()).ok()
+}
+
+/// Takes what the image before left to this process, if there was one. To be called once.
+pub fn take() -> Option<Handover> {
+    let text = std::env::var(VARIABLE).ok()?;
+    let mut lines = text.lines();
+    // Not what an ancestor left to itself.
+    let pid = lines.next()?.strip_prefix("process ")?;
+    if pid != getpid().to_string() {
+        return None;
+    }
+    let mut handover = Handover::default();
+    for line in lines {
+        let mut words = line.splitn(3, ' ');
+        let (kind, descriptor, rest) = (words.next()?, words.next()?, words.next().unwrap_or_default());
+        let descriptor = sys::take_descriptor(descriptor.parse().ok()?).ok()?;
+        match kind {
+            "socket" => {
+                let name = (!rest.is_empty()).then(|| rest.to_string());
+                handover.sockets.push(Listener { descriptor, name });
+            }
+            "board" => handover.memories.push(descriptor),
+            "worker" => {
+                let numbers: Vec<usize> = rest.split(' ').map_while(|word| word.parse().ok()).collect();
+                let &[pid, _, memory] = numbers.as_slice() else { return None };
+                let pid = Pid::from_raw(pid.try_into().ok()?);
+                handover.workers.push(InheritedWorker { pid, lifeline: descriptor, memory });
+            }
+            // A later version may leave more; this one closes it.
+            _ => {}
+        }
+    }
+    Some(handover)
+}

@@ -1,0 +1,427 @@
+//! What every worker counts, in memory that the supervisor reads and that survives a worker.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use nix::unistd::Pid;
+
+use crate::http::request::Method;
+use crate::ipc::worker_memory::Memories;
+use crate::os::sys::ReadableCounters;
+
+/// One count or level of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// Connections that were accepted.
+    Accepted,
+    /// Connections that were answered with a 503 at once, since their client has as many as it may.
+    RejectedPerClient,
+    /// Connections that ended without a request.
+    Unused,
+    /// Requests, and connections without one, that the access log is to account for.
+    LogDue,
+    /// Those that have a record of their own.
+    LogWritten,
+    /// Those that were summed.
+    LogSummed,
+    /// Those that the journal did not take in time.
+    LogDropped,
+    /// Those of the dropped whose number was told.
+    LogReported,
+    /// Those of the dropped that the worker has yet to tell.
+    LogUnreported,
+    /// Bytes handed to the kernel for clients.
+    BytesSent,
+    /// Requests whose answer is not yet wholly handed to the kernel.
+    InFlight,
+    /// Connections that are open.
+    Connections,
+    /// Connections that wait and hold no thread.
+    Parked,
+    /// Request threads.
+    Threads,
+    /// When the worker last proved that it serves: milliseconds of CLOCK_MONOTONIC.
+    Heartbeat,
+    /// 1 while every request thread that there may be is busy.
+    Saturated,
+    /// 1 while the document root is not there.
+    RootMissing,
+    /// 1 while the document root's path leads to a place that the worker may not read.
+    RootOutside,
+    /// Workers that ended by a signal; their supervisor counts them.
+    Killed,
+    /// Workers that ended by themselves, and should not have; their supervisor counts them.
+    Exited,
+    /// Workers that were ended since they hung; their supervisor counts them.
+    Hung,
+    /// Connections that were ended to make room for others.
+    Evicted,
+    /// Listening sockets that take no connections any more.
+    FailedListeners,
+    /// Messages of the server's own that the log did not take.
+    MessagesDropped,
+    /// Messages for systemd that it did not take; the supervisor counts them.
+    NotificationsDropped,
+}
+
+/// What a request asked for, as it is counted; bytes that are no request are among the others.
+pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
+
+/// The classes of statuses that there are, by their first digit.
+pub const CLASSES: [u8; 4] = [2, 3, 4, 5];
+
+/// The upper bounds of the classes of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten from 100 microseconds to
+/// 10 seconds. What takes longer has a class of its own.
+pub const BOUNDS_NS: [u64; 16] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// How long answers took.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Durations {
+    /// How many took at most as long as each of [`BOUNDS_NS`], and longer than the bound before; the last are the others.
+    pub counts: [u64; BOUNDS_NS.len() + 1],
+    /// How long they took together, in nanoseconds.
+    pub sum_ns: u64,
+}
+
+/// Counters of one worker.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerCounters<'m>(&'m [AtomicU64]);
+
+/// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
+const REQUESTS: usize = 32;
+const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
+const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
+
+const COUNTERS_PER_WORKER: usize = DURATION_SUM + 1;
+
+/// What is there of a worker only as long as it runs.
+const LEVELS: [Counter; 10] = [
+    Counter::InFlight,
+    Counter::Connections,
+    Counter::Parked,
+    Counter::Threads,
+    Counter::Heartbeat,
+    Counter::Saturated,
+    Counter::LogUnreported,
+    Counter::FailedListeners,
+    Counter::RootMissing,
+    Counter::RootOutside,
+];
+
+impl WorkerCounters<'_> {
+    /// Counters that nobody reads.
+    pub fn discard() -> WorkerCounters<'static> {
+        static UNSEEN: [AtomicU64; COUNTERS_PER_WORKER] = [const { AtomicU64::new(0) }; COUNTERS_PER_WORKER];
+        WorkerCounters(&UNSEEN)
+    }
+
+    /// Raises a counter.
+    pub fn add(&self, counter: Counter, by: u64) {
+        self.0[counter as usize].fetch_add(by, Relaxed);
+    }
+
+    /// Lowers a level.
+    pub fn subtract(&self, counter: Counter, by: u64) {
+        self.0[counter as usize].fetch_sub(by, Relaxed);
+    }
+
+    /// Sets a level.
+    pub fn set(&self, counter: Counter, value: u64) {
+        self.0[counter as usize].store(value, Relaxed);
+    }
+
+    /// Reads a counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize].load(Relaxed)
+    }
+
+    /// Adds the counts, but not the levels, of a worker that has ended.
+    fn absorb(&self, other: &ReadableCounters) {
+        let is_level = |index: usize| LEVELS.iter().any(|level| *level as usize == index);
+        for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_level(*index)) {
+            own.fetch_add(other.get(FRONT + index), Relaxed);
+        }
+    }
+
+    /// Counts a request by what it asked for and the status that it gets.
+    pub fn count_request(&self, method: Method, status: u16) {
+        let method = match method {
+            Method::Get => 0,
+            Method::Head => 1,
+            Method::Options => 2,
+            Method::Other | Method::Unknown => 3,
+        };
+        let class = (usize::from(status) / 100).clamp(2, 5) - 2;
+        self.0[REQUESTS + method * CLASSES.len() + class].fetch_add(1, Relaxed);
+    }
+
+    /// Counts answers that took so long each.
+    pub fn count_answers(&self, count: u64, each_ns: u64) {
+        let class = BOUNDS_NS.iter().position(|&bound| each_ns <= bound).unwrap_or(BOUNDS_NS.len());
+        self.0[DURATIONS + class].fetch_add(count, Relaxed);
+        self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
+    }
+
+    /// Counts as dropped what a worker that has ended has not accounted for.
+    pub fn count_lost_records(&self) {
+        self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
+    }
+
+    /// Forgets the levels of a worker that ended; what it counted stays.
+    pub fn clear_levels(&self) {
+        LEVELS.iter().for_each(|level| self.set(*level, 0));
+    }
+}
+
+/// What is due and has become nothing, by the counters that `get` reads.
+fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
+    let accounted = [Counter::LogWritten, Counter::LogSummed, Counter::LogDropped].map(&get);
+    let accounted = accounted.into_iter().fold(0, u64::saturating_add);
+    get(Counter::LogDue).saturating_sub(accounted)
+}
+
+/// The counters of all workers, and what was counted by the workers of images before (see [`handover`](crate::ipc::handover)).
+/// Each worker has a memory of its own, and so has the supervisor.
+#[derive(Debug, Default)]
+pub struct Scoreboard {
+    /// The workers', and last the supervisor's.
+    memories: Memories,
+    workers: usize,
+    /// Of workers of images before that have not ended.
+    retired: Vec<RetiredBoard>,
+}
+
+/// The counters of a worker of an image before.
+#[derive(Debug)]
+struct RetiredBoard {
+    worker: Pid,
+    memory: OwnedFd,
+    counters: ReadableCounters,
+}
+
+/// Changes with the meaning of the counters: memory of another layout is not read.
+const LAYOUT: u64 = 5;
+
+/// As many workers as there may be, by their option.
+pub const MAX_WORKERS: usize = 1024;
+
+/// Before the counters: the layout, and how much the worker has used of its budgets.
+const FRONT: usize = 8;
+const BUDGETS: usize = 1;
+
+impl Scoreboard {
+    /// A scoreboard for `workers` workers, all zero.
+    pub fn new(workers: usize) -> io::Result<Self> {
+        let memories = Memories::new(workers + 1, FRONT + COUNTERS_PER_WORKER)?;
+        (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
+        Ok(Scoreboard { memories, workers, retired: Vec::new() })
+    }
+
+    /// Goes on reading what a worker of an image before counts, if `memory` can be read.
+    pub fn keep_past(&mut self, worker: Pid, memory: OwnedFd) {
+        if let Some(counters) = read_memory(&memory) {
+            self.retired.push(RetiredBoard { worker, memory, counters });
+        }
+    }
+
+    /// Takes over what was counted in `memory`, which nobody writes any more. If it cannot be read, counting begins anew.
+    pub fn take_over(&self, memory: &OwnedFd) {
+        if let Some(counters) = read_memory(memory) {
+            self.supervisor().absorb(&counters);
+        }
+    }
+
+    /// Takes over what a worker of an image before has counted, which has ended.
+    pub fn end_past(&mut self, worker: Pid) {
+        if let Some(index) = self.past_place(worker) {
+            let counters = self.retired.swap_remove(index).counters;
+            self.supervisor().absorb(&counters);
+            let dropped = unaccounted(|counter| counters.get(FRONT + counter as usize));
+            self.supervisor().add(Counter::LogDropped, dropped);
+        }
+    }
+
+    /// Leaves this process, which was forked for worker number `worker`, nothing but what that needs.
+    pub fn keep_only(&mut self, worker: usize) {
+        self.retired.clear();
+        self.memories.keep_only(worker);
+    }
+
+    /// The memories, each worker's at its number, then the supervisor's, then those of images before.
+    pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.memories
+            .descriptors()
+            .iter()
+            .chain(self.retired.iter().map(|past| &past.memory))
+            .map(|memory| memory.as_fd())
+    }
+
+    /// Where the memory of a worker of an image before stands among all memories.
+    pub fn place(&self, worker: Pid) -> Option<usize> {
+        self.past_place(worker).map(|index| self.workers + 1 + index)
+    }
+
+    fn past_place(&self, worker: Pid) -> Option<usize> {
+        self.retired.iter().position(|past| past.worker == worker)
+    }
+
+    /// The counters of worker number `worker`, from 0; for the worker itself and the supervisor.
+    pub fn counters(&self, worker: usize) -> WorkerCounters<'_> {
+        WorkerCounters(&self.memories.writable(worker)[FRONT..])
+    }
+
+    /// The counters of the supervisor.
+    pub fn supervisor(&self) -> WorkerCounters<'_> {
+        self.counters(self.workers)
+    }
+
+    /// How much worker number `worker` has used of what there may be each second, of one of two kinds.
+    pub fn budget(&self, worker: usize, kind: usize) -> &AtomicU64 {
+        &self.memories.writable(worker)[BUDGETS + kind]
+    }
+
+    /// The same of each worker, as they say.
+    pub fn budgets(&self, kind: usize) -> impl Iterator<Item = u64> {
+        self.memories.read(BUDGETS + kind)
+    }
+
+    /// How many workers it is for.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The sum over all workers.
+    pub fn total(&self, counter: Counter) -> u64 {
+        self.sum(counter as usize)
+    }
+
+    /// How many records were dropped of which no living worker will tell.
+    pub fn unreported(&self) -> u64 {
+        // In this order: a worker counts what it drops here first, and what it has told here last.
+        let dropped = self.total(Counter::LogDropped);
+        let untold = self.total(Counter::LogUnreported);
+        dropped.saturating_sub(untold.saturating_add(self.total(Counter::LogReported)))
+    }
+
+    /// How many requests all workers have answered.
+    pub fn requests(&self) -> u64 {
+        (REQUESTS..DURATIONS).map(|index| self.sum(index)).fold(0, u64::wrapping_add)
+    }
+
+    /// How many there were of one of [`METHODS`] and one of [`CLASSES`], both by their index.
+    pub fn requests_of(&self, method: usize, class: usize) -> u64 {
+        self.sum(REQUESTS + method * CLASSES.len() + class)
+    }
+
+    /// How long the answers of all workers took.
+    pub fn durations(&self) -> Durations {
+        let counts = std::array::from_fn(|index| self.sum(DURATIONS + index));
+        Durations { counts, sum_ns: self.sum(DURATION_SUM) }
+    }
+
+    fn sum(&self, index: usize) -> u64 {
+        let past = self.retired.iter().map(|past| past.counters.get(FRONT + index));
+        self.memories.read(FRONT + index).chain(past).fold(0, u64::wrapping_add)
+    }
+}
+
+/// Memory of an image before, if it means what this one's does.
+fn read_memory(memory: &OwnedFd) -> Option<ReadableCounters> {
+    ReadableCounters::map(memory, FRONT + COUNTERS_PER_WORKER).ok().filter(|counters| counters.get(0) == LAYOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_and_levels_are_forgotten() {
+        let board = Scoreboard::new(2).unwrap();
+        board.counters(0).add(Counter::Accepted, 2);
+        board.counters(1).add(Counter::Accepted, 3);
+        board.counters(1).add(Counter::InFlight, 1);
+        assert_eq!(board.total(Counter::Accepted), 5);
+        board.counters(1).clear_levels();
+        assert_eq!(board.total(Counter::InFlight), 0);
+        assert_eq!(board.total(Counter::Accepted), 5);
+    }
+
+    #[test]
+    fn requests_are_counted_by_method_and_class() {
+        let board = Scoreboard::new(2).unwrap();
+        for (method, status) in [(Method::Get, 200), (Method::Get, 206), (Method::Unknown, 501), (Method::Head, 304)] {
+            board.counters(0).count_request(method, status);
+            board.counters(1).count_request(method, status);
+        }
+        assert_eq!((board.requests(), board.requests_of(0, 0)), (8, 4));
+        assert_eq!((board.requests_of(1, 1), board.requests_of(3, 3), board.requests_of(0, 1)), (2, 2, 0));
+    }
+
+    #[test]
+    fn a_bound_belongs_to_the_durations_below_it() {
+        let board = Scoreboard::new(1).unwrap();
+        for (count, each_ns) in [(1, 0), (2, 100_000), (3, 100_001), (4, u64::MAX >> 8)] {
+            board.counters(0).count_answers(count, each_ns);
+        }
+        let durations = board.durations();
+        assert_eq!((durations.counts[0], durations.counts[1], durations.counts[16]), (3, 3, 4));
+        assert_eq!(durations.counts.iter().sum::<u64>(), 10);
+    }
+
+    #[test]
+    fn what_was_counted_before_is_taken_over() {
+        let memories =
+            |board: &Scoreboard| -> Vec<_> { board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect() };
+        let first = Scoreboard::new(2).unwrap();
+        first.counters(0).add(Counter::Accepted, 2);
+        first.counters(1).add(Counter::InFlight, 1);
+        // Its second worker goes on,
+        let mut second = Scoreboard::new(1).unwrap();
+        let (worker, mut left) = (Pid::from_raw(7), memories(&first));
+        second.keep_past(worker, left.remove(1));
+        left.iter().for_each(|memory| second.take_over(memory));
+        second.counters(0).add(Counter::Accepted, 10);
+        first.counters(1).add(Counter::Accepted, 1);
+        first.counters(1).add(Counter::LogDue, 5);
+        assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
+        assert_eq!((second.place(worker), second.memories().count()), (Some(2), 3));
+        // and then is gone,
+        second.end_past(worker);
+        assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 0));
+        assert_eq!((second.total(Counter::LogDropped), second.place(worker)), (5, None));
+        // as is that of the second.
+        let third = Scoreboard::new(1).unwrap();
+        second.counters(0).add(Counter::InFlight, 1);
+        memories(&second).iter().for_each(|memory| third.take_over(memory));
+        assert_eq!((third.total(Counter::Accepted), third.total(Counter::InFlight)), (13, 0));
+    }
+
+    #[test]
+    fn memory_of_another_layout_is_not_read() {
+        let board = Scoreboard::new(1).unwrap();
+        let memory = crate::os::sys::counters_memory(1_000).unwrap();
+        let counters = crate::os::sys::WritableCounters::map(&memory, 1_000).unwrap();
+        counters.iter().for_each(|counter| counter.store(LAYOUT - 1, Relaxed));
+        board.take_over(&memory);
+        assert_eq!(board.total(Counter::Accepted), 0);
+        board.take_over(&crate::os::sys::counters_memory(1).unwrap());
+    }
+}

@@ -1,0 +1,251 @@
+//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that we bind.
+//!
+//! FileDescriptorName= in the .socket unit says what a socket is for: `metrics` is for whoever watches over the server, every
+//! other name for the visitors of the site, and so is none. A further unit without that line has its own name, such as
+//! `otus-httpd-extra.socket`.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, listen, setsockopt,
+    socket, sockopt,
+};
+
+use crate::failure::{self, Failure};
+use crate::ipc::handover::Listener;
+use crate::os::sys;
+
+/// How long a connection without a byte may stay unseen. Long enough that a request's first packet has come even over a
+/// poor line, short enough that a slow client falls under the head timeout soon.
+const DEFER_ACCEPT_SECONDS: i32 = 5;
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The site: workers serve its files.
+    Http,
+    /// Counters and health: the supervisor tells them.
+    Metrics,
+}
+
+/// Names that sound as if they meant something, and do not (yet).
+const MISLEADING: [&str; 12] =
+    ["https", "tls", "ssl", "http2", "http3", "h2", "h3", "quic", "health", "status", "admin", "prometheus"];
+
+impl Purpose {
+    /// What a socket of that name is for.
+    fn of(name: &str) -> Purpose {
+        if name == "metrics" { Purpose::Metrics } else { Purpose::Http }
+    }
+
+    /// Whether whoever chose `name` may have expected something else of it.
+    fn is_misleading(name: &str) -> bool {
+        let lower = name.to_ascii_lowercase();
+        name != "metrics" && (MISLEADING.contains(&lower.as_str()) || is_near(lower.as_bytes(), b"metrics"))
+    }
+}
+
+/// Whether two edits at most lie between two words: a letter more, a letter less, another letter.
+fn is_near(word: &[u8], other: &[u8]) -> bool {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in word.iter().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], index + 1);
+        for (column, wanted) in other.iter().enumerate() {
+            let edits = (corner + usize::from(letter != wanted)).min(row[column] + 1).min(row[column + 1] + 1);
+            corner = std::mem::replace(&mut row[column + 1], edits);
+        }
+    }
+    row[other.len()] <= 2
+}
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub struct Socket {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What FileDescriptorName= in the .socket unit calls it, or the unit's name; none if it is our own.
+    pub name: Option<String>,
+    /// Where clients find it, for the log.
+    pub address: String,
+    listener: OwnedFd,
+}
+
+impl Socket {
+    fn new(name: Option<String>, listener: OwnedFd) -> Self {
+        let address: Option<SockaddrStorage> = getsockname(listener.as_raw_fd()).ok();
+        let address = address.map(|address| match address.as_unix_addr().map(|unix| unix.path()) {
+            Some(path) => format!("unix:{}", path.map_or("(no path)".into(), |path| path.display().to_string())),
+            None => format!("http://{address}/"),
+        });
+        let role = name.as_deref().map_or(Purpose::Http, Purpose::of);
+        Socket { name, purpose: role, address: address.unwrap_or_default(), listener }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// The address of a connection's client; a unix socket has none.
+pub type Client = Option<SocketAddr>;
+
+/// The client that an address of accept(2) belongs to.
+pub fn client(address: &SockaddrStorage) -> Client {
+    let v4 = address.as_sockaddr_in().map(|address| SocketAddrV4::from(*address).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddrV6::from(*address).into()))
+}
+
+/// The sockets that the image before left, or those that systemd passed; and where none of them is for the site, one bound
+/// to `host` and `port`.
+pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
+    let mut sockets = if left.is_empty() {
+        from_systemd()?
+    } else {
+        left.into_iter().map(|left| Socket::new(left.name, left.descriptor)).collect()
+    };
+    if sockets.iter().all(|socket| socket.purpose != Purpose::Http) {
+        sockets.push(bound(host, port)?);
+    }
+    Ok(sockets)
+}
+
+/// Whether the server may leave after `idle_exit`, if that is set: only where its socket starts it again.
+pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(), Failure> {
+    if idle_exit.is_some() && sockets.iter().any(|socket| socket.name.is_none()) {
+        return Err(Failure::usage(
+            "--idle-exit (OTUS_IDLE_EXIT in the environment) is for a server that a .socket unit starts: nobody would \
+             start this one again. Leave it out.",
+        ));
+    }
+    Ok(())
+}
+
+/// Says where the server listens, and for what.
+pub fn report(sockets: &[Socket]) {
+    for Socket { name, purpose: role, address, .. } in sockets {
+        match (name.as_deref(), role) {
+            (Some(name), Purpose::Metrics) => {
+                tracing::info!(socket = name, address, "Metrics and health on {address} (socket \"{name}\").");
+            }
+            (Some(name), Purpose::Http) => {
+                tracing::info!(socket = name, address, "Listening on {address} (socket \"{name}\").");
+            }
+            (None, _) => tracing::info!(address, "Listening on {address}"),
+        }
+        if let Some(name) = name.as_deref().filter(|name| Purpose::is_misleading(name)) {
+            tracing::warn!(
+                socket = name,
+                address,
+                "The socket \"{name}\" serves the site's files over plain HTTP: \"metrics\" is the one name that means something else. See FileDescriptorName= in its .socket unit."
+            );
+        }
+    }
+}
+
+fn from_systemd() -> Result<Vec<Socket>, Failure> {
+    // Before listenfd, which knows nothing of names.
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').map(|name| if name.is_empty() { "unknown" } else { name });
+    let mut passed = ListenFd::from_env();
+    (0..passed.len())
+        .map(|index| {
+            let name = names.next().unwrap_or("unknown").to_string();
+            let problem = |what: &str| {
+                Failure::new(format!(
+                    "Socket number {index} (\"{name}\") from systemd {what}; check ListenStream= and Accept=no in the .socket unit."
+                ))
+            };
+            if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+                adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
+            } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+                // Answers leave at once even if the unit does not say NoDelay=yes; connections inherit it.
+                let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
+                adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
+            } else {
+                Err(problem("is neither a TCP nor a unix stream socket"))
+            }
+        })
+        .collect()
+}
+
+fn adopt(name: String, listener: OwnedFd) -> io::Result<Socket> {
+    if !getsockopt(&listener, sockopt::AcceptConn)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let listener = TcpListener::from(listener);
+    listener.set_nonblocking(true)?;
+    Ok(Socket::new(Some(name), listener.into()))
+}
+
+/// The address to listen on where systemd passes no socket.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
+        Failure::new(format!(
+            "There is no address for host \"{host}\"; give --host an IP address or a name that resolves, and --port the port."
+        ))
+    })
+}
+
+fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
+    let address = resolve(host, port)?;
+    let listener = listener_at(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --port",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for root or for a .socket unit of systemd; choose a --port from 1024 up"
+            }
+            // The packaged unit allows no sockets of our own: PrivateNetwork=, RestrictAddressFamilies=.
+            _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
+                "the service's sandbox forbids it, and systemd passed no socket; if otus-httpd.socket was changed, run \
+                 systemctl restart otus-httpd.socket"
+            }
+            io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose another --host",
+            _ => "choose another --host or --port",
+        };
+        Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
+    })?;
+    Ok(Socket::new(None, listener.into()))
+}
+
+fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
+    sys::set_defer_accept(&fd, DEFER_ACCEPT_SECONDS)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::MAXCONN)?;
+    Ok(fd.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Purpose;
+
+    #[test]
+    fn a_name_is_a_role() {
+        for (name, role, is_misleading) in [
+            ("http", Purpose::Http, false),
+            ("metrics", Purpose::Metrics, false),
+            ("otus-httpd-extra.socket", Purpose::Http, false),
+            ("unknown", Purpose::Http, false),
+            ("public", Purpose::Http, false),
+            ("metric", Purpose::Http, true),
+            ("Metrics", Purpose::Http, true),
+            ("mertics", Purpose::Http, true),
+            ("https", Purpose::Http, true),
+            ("matrix", Purpose::Http, false),
+        ] {
+            assert_eq!((Purpose::of(name), Purpose::is_misleading(name)), (role, is_misleading), "{name}");
+        }
+    }
+}

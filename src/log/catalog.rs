@@ -1,0 +1,96 @@
+//! What the journal calls the events that an administrator may want explained: their `MESSAGE_ID`, 128 random bits each.
+//!
+//! `packaging/otus-httpd.catalog` has the explanations, and `journalctl -x` shows them. An identifier never changes its
+//! meaning: scripts may look for it.
+
+/// A worker was ended by a signal.
+pub const WORKER_KILLED: &str = "45433acbf8c749f793c552da82f38f6b";
+
+/// A worker ended by itself.
+pub const WORKER_EXITED: &str = "b72049678157406192f3f850926917d1";
+
+/// A worker answers nothing any more, and is being ended.
+pub const WORKER_HUNG: &str = "193b1dac606b431c84632d027a436f6c";
+
+/// A worker that hung is still there after SIGKILL.
+pub const WORKER_SURVIVED: &str = "952f2e1e5a2948fb9e68a08befbf3d20";
+
+/// A reload changed nothing.
+pub const RELOAD_REFUSED: &str = "60ce72beeba9411690c340d88d9fc953";
+
+/// Records of the access log were dropped.
+pub const RECORDS_DROPPED: &str = "d7ec30a6a2a6477686898785eb1e496f";
+
+/// No descriptor or memory for another connection.
+pub const DESCRIPTORS_EXHAUSTED: &str = "d14acc4409d54c47a48c4a9167326047";
+
+/// Every request thread that a worker may have is busy.
+pub const THREADS_BUSY: &str = "1af0cc88fec44f83b26878c262cbef6f";
+
+/// A worker has as many connections as it may.
+pub const CONNECTIONS_FULL: &str = "959e720c2c2944fa83f4c4b7967a743f";
+
+/// A client has as many connections as it may.
+pub const CLIENT_FULL: &str = "97c1a62bf90547bcbd57e73a408f5fd5";
+
+/// A file cannot be served, or not to its end, for a fault on this side.
+pub const FILE_FAILED: &str = "7ac8a38f6f874ff59614ef07b18583a6";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every event, with the fields of its record.
+    const EVENTS: [(&str, &str); 11] = [
+        (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
+        (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
+        (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
+        (WORKER_SURVIVED, "WORKER WORKER_PID"),
+        (RELOAD_REFUSED, "WHY"),
+        (RECORDS_DROPPED, "DROPPED WORKER SINCE_US UNTIL_US"),
+        (DESCRIPTORS_EXHAUSTED, ""),
+        (THREADS_BUSY, "THREADS"),
+        (CONNECTIONS_FULL, ""),
+        (CLIENT_FULL, "CLIENT_ADDRESS"),
+        (FILE_FAILED, ""),
+    ];
+
+    /// The entries of the catalog: identifier and text.
+    fn entries() -> Vec<(&'static str, &'static str)> {
+        let catalog = include_str!("../../packaging/otus-httpd.catalog");
+        catalog.split("\n-- ").skip(1).map(|entry| entry.split_once('\n').unwrap()).collect()
+    }
+
+    #[test]
+    fn the_catalog_explains_every_event_and_nothing_else() {
+        let explained: Vec<_> = entries().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(explained, EVENTS.map(|(id, _)| id));
+        let constants = include_str!("catalog.rs").lines().filter(|line| line.starts_with("pub const "));
+        let constants: Vec<_> = constants.map(|line| line.split('"').nth(1).unwrap()).collect();
+        assert_eq!(constants, explained);
+        for id in explained {
+            assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_catalog_names_only_fields_that_the_event_has() {
+        for ((_, text), (_, fields)) in entries().into_iter().zip(EVENTS) {
+            // Every second piece stands between two of them; an address in Support: has one alone.
+            let text = text.replace("otus-httpd@example.org", "");
+            for field in text.split('@').skip(1).step_by(2) {
+                assert!(fields.split(' ').any(|name| name == field), "@{field}@ in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_has_what_journalctl_shows() {
+        for (_, text) in entries() {
+            let (head, body) = text.split_once("\n\n").unwrap();
+            let names: Vec<_> = head.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+            assert_eq!(names, ["Subject", "Defined-By", "Support", "Documentation"], "{text}");
+            assert!(body.lines().all(|line| line.len() <= 80), "{text}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What is left to a worker once it serves: to read what lies around the document root, and to use the sockets that it has.
+//! By Landlock (landlock(7)) and no_new_privs, as far as the kernel has them, so that whoever gets hold of a worker has no
+//! more than that, be there a sandbox of systemd's around it or none.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::failure::{self, Failure};
+
+/// The version whose rights are taken away, as far as the kernel knows them. A later one may have rights that a worker
+/// needs, such as that to reach the journal's socket.
+const VERSION: ABI = ABI::V6;
+
+/// The threads of this process, of whom the keeper wants to know which run.
+const TASKS: &str = "/proc/self/task";
+
+/// What workers are left with.
+#[derive(Debug)]
+pub struct Sandbox {
+    places: Vec<(OwnedFd, PathBuf)>,
+}
+
+impl Sandbox {
+    /// For workers that serve `root`.
+    pub fn for_root(root: &Path) -> Result<Self, Failure> {
+        Sandbox::open(root).map_err(|error| {
+            let (root, why) = (root.display(), failure::reason(&error));
+            Failure::new(format!(
+                "What is around the document root {root} cannot be opened ({why}): name another with --root."
+            ))
+        })
+    }
+
+    fn open(root: &Path) -> io::Result<Self> {
+        // The kernel's rules are for directories, not for names, and a root may be made anew, or be a link that is swapped
+        // for another release: so it is the directory that holds the root, and the one that holds what it links to, that
+        // may be read. What holds a root directly beneath / is all that there is: then it is the root alone.
+        let holder = |name: PathBuf| match name.parent() {
+            Some(parent) if parent != Path::new("/") => parent.to_path_buf(),
+            _ => name,
+        };
+        let mut holders: Vec<_> =
+            [std::path::absolute(root), root.canonicalize()].into_iter().flatten().map(holder).collect();
+        holders.dedup();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let place = |path: PathBuf| match open(&path, flags, Mode::empty()) {
+            Ok(place) => Some(Ok((place, path))),
+            // Once it is there, new workers are started for it.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => None,
+            Err(errno) => Some(Err(io::Error::from(errno))),
+        };
+        let places = holders.into_iter().filter_map(place).collect::<io::Result<_>>()?;
+        Ok(Sandbox { places })
+    }
+
+    /// Confines this thread and all that it starts, for good. Says how far that went if `is_to_say`.
+    pub fn restrict_self(&self, is_to_say: bool) {
+        let result = self.restrict();
+        if !is_to_say {
+            return;
+        }
+        let places: Vec<_> = self.places.iter().map(|(_, path)| path.display().to_string()).collect();
+        let places = if places.is_empty() { "no directory yet".into() } else { places.join(" and ") };
+        match result {
+            Ok(status) if version(&status) > 0 => tracing::info!(
+                landlock = version(&status),
+                "Workers are confined: they can read beneath {places}, and neither write nor execute{} (Landlock {}{}).",
+                beyond_files(version(&status)),
+                version(&status),
+                if status.no_new_privs { ", no new privileges" } else { "" },
+            ),
+            Ok(_) => tracing::info!(
+                landlock = 0,
+                "Workers get no new privileges, and are not confined further: Landlock is not to be had here."
+            ),
+            Err(error) => tracing::warn!("Workers are not confined: {error}."),
+        }
+    }
+
+    fn restrict(&self) -> Result<RestrictionStatus, RulesetError> {
+        let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+        let mut ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(VERSION))?
+            .handle_access(AccessNet::from_all(VERSION))?
+            .scope(Scope::from_all(VERSION))?
+            .create()?;
+        for (place, _) in &self.places {
+            ruleset = ruleset.add_rule(PathBeneath::new(place.as_fd(), reading))?;
+        }
+        if let Ok(tasks) = PathFd::new(TASKS) {
+            ruleset = ruleset.add_rule(PathBeneath::new(&tasks, reading))?;
+            // While it is open the kernel does not forget the directory, nor the rule with it.
+            std::mem::forget(tasks);
+        }
+        ruleset.restrict_self()
+    }
+}
+
+/// The version of Landlock that is in force; 0 for none.
+fn version(status: &RestrictionStatus) -> u32 {
+    match status.landlock {
+        LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
+        _ => 0,
+    }
+}
+
+/// What else the kernel refuses, from the versions on that brought it.
+fn beyond_files(version: u32) -> &'static str {
+    match version {
+        0..4 => "",
+        4..6 => ", nor bind or connect TCP sockets",
+        _ => ", nor bind or connect TCP sockets, nor signal other processes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::process::{Command, Stdio};
+
+    use nix::errno::Errno;
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+    use tempfile::TempDir;
+
+    /// Two sites with a release each, and a link to the first one's.
+    fn sites() -> TempDir {
+        let top = tempfile::tempdir().unwrap();
+        for release in ["one/releases/1", "one/releases/2", "other/releases/1"] {
+            fs::create_dir_all(top.path().join(release)).unwrap();
+            fs::write(top.path().join(release).join("file"), release).unwrap();
+        }
+        symlink("releases/1", top.path().join("one/current")).unwrap();
+        top
+    }
+
+    /// Runs `what` in a thread that is confined as a worker for `root` is; gives it the version of Landlock, too.
+    fn confined<T: Send>(root: &Path, what: impl FnOnce(u32) -> T + Send) -> T {
+        let confinement = Sandbox::for_root(root).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| what(version(&confinement.restrict().unwrap())));
+            thread.join().unwrap()
+        })
+    }
+
+    /// From version `since` on it is refused; before, it works.
+    fn check<T>(what: &str, since: u32, version: u32, result: io::Result<T>) {
+        let refused = result.err().map(|error| error.kind());
+        assert_eq!(refused, (version >= since).then_some(ErrorKind::PermissionDenied), "{what}, Landlock {version}");
+    }
+
+    #[test]
+    fn it_reads_around_the_root_and_nowhere_else() {
+        let top = sites();
+        let path = |name: &str| top.path().join(name);
+        confined(&path("one/releases/1"), |version| {
+            assert_eq!(fs::read_to_string(path("one/releases/1/file")).unwrap(), "one/releases/1");
+            assert_eq!(fs::read_to_string(path("one/current/file")).unwrap(), "one/releases/1");
+            assert_eq!(fs::read_dir(path("one/releases")).unwrap().count(), 2);
+            check("another site", 1, version, fs::read(path("other/releases/1/file")));
+            check("a list of what is above", 1, version, fs::read_dir(path("one")));
+            check("a file of the system", 1, version, fs::read("/etc/passwd"));
+            let tasks = fs::read_dir(TASKS).unwrap().flatten();
+            assert!(tasks.filter(|task| fs::read(task.path().join("stat")).is_ok()).count() > 1);
+        });
+    }
+
+    #[test]
+    fn a_link_reads_around_what_it_links_to_as_well() {
+        let top = sites();
+        let path = |name: &str| top.path().join(name);
+        symlink(path("other/releases/1"), path("one/away")).unwrap();
+        confined(&path("one/away"), |version| {
+            for name in ["one/away/file", "one/current/file", "other/releases/1/file"] {
+                assert!(fs::read(path(name)).is_ok(), "{name}");
+            }
+            check("a list of what is above", 1, version, fs::read_dir(path("other")));
+        });
+    }
+
+    #[test]
+    fn a_root_that_is_made_anew_or_swapped_can_be_read() {
+        let top = sites();
+        let path = |name: &str| top.path().join(name);
+        let confinement = Sandbox::for_root(&path("one/current")).unwrap();
+        fs::remove_file(path("one/current")).unwrap();
+        symlink("releases/3", path("one/current")).unwrap();
+        fs::remove_dir_all(path("one/releases/1")).unwrap();
+        for release in ["one/releases/1", "one/releases/3"] {
+            fs::create_dir_all(path(release)).unwrap();
+            fs::write(path(release).join("file"), "new").unwrap();
+        }
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                confinement.restrict().unwrap();
+                for name in ["one/current/file", "one/releases/1/file"] {
+                    assert_eq!(fs::read_to_string(path(name)).unwrap(), "new");
+                }
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn it_writes_and_executes_nothing() {
+        let top = sites();
+        let root = top.path().join("one/releases/1");
+        confined(&root, |version| {
+            check("writing", 1, version, File::options().write(true).open(root.join("file")));
+            check("a new file", 1, version, File::create(root.join("new")));
+            check("a new directory", 1, version, fs::create_dir(root.join("directory")));
+            check("a new link", 1, version, symlink("file", root.join("link")));
+            check("a removal", 1, version, fs::remove_file(root.join("file")));
+            check("a program", 1, version, Command::new("/bin/true").status());
+            assert_eq!(nix::sys::prctl::get_no_new_privs(), Ok(true));
+        });
+    }
+
+    #[test]
+    fn it_uses_the_sockets_that_it_has_and_makes_none() {
+        let top = sites();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let name = SocketAddr::from_abstract_name(format!("otus-httpd-test-{}", address.port())).unwrap();
+        let _outside = UnixListener::bind_addr(&name).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        confined(&top.path().join("one/current"), |version| {
+            let (mut connection, _) = listener.accept().unwrap();
+            connection.write_all(b"served").unwrap();
+            check("a connection", 4, version, TcpStream::connect(address));
+            check("a listening socket", 4, version, TcpListener::bind("127.0.0.1:0"));
+            check("an abstract unix socket", 6, version, UnixStream::connect_addr(&name));
+        });
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "served");
+    }
+
+    #[test]
+    fn it_signals_nobody() {
+        let top = sites();
+        let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(other.id() as i32);
+        confined(&top.path().join("one/current"), |version| {
+            check("a signal", 6, version, kill(pid, None).map_err(|errno: Errno| errno.into()));
+            assert_eq!(kill(Pid::this(), None), Ok(()));
+        });
+        drop(other.stdin.take());
+        assert!(other.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,212 @@
+//! What the server says of itself: `/metrics` in Prometheus' text format 0.0.4, `/health` in a word.
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::http::request::Method;
+use crate::http::response::{self, Context};
+use crate::http::{Refusal, Request, Status, request, target};
+use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, METHODS, Scoreboard};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How the server is.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'b> {
+    /// What the workers count.
+    pub board: &'b Scoreboard,
+    /// How many workers serve.
+    pub ready: usize,
+    /// How many there are to be.
+    pub workers: usize,
+    /// How many of an image before have not yet ended; they serve as long as none else does.
+    pub old_workers: usize,
+    /// Whether it ends.
+    pub is_stopping: bool,
+    /// When it started.
+    pub started: SystemTime,
+}
+
+/// Appends the answer to whoever asks; it is the connection's last.
+pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec<u8>) {
+    let mut path = Vec::new();
+    let target = target::decode(request.target, &mut path);
+    let status_page = |status: Status| (status, TEXT, format!("{}\n", status.line()));
+    let (status, content_type, content) = match (request.method, target.as_ref().map(|target| target.path)) {
+        (Method::Get | Method::Head, Ok(b"metrics")) => (Status::Ok, EXPOSITION, snapshot.metrics()),
+        (Method::Get | Method::Head, Ok(b"health")) => {
+            let (status, word) = snapshot.health();
+            (status, TEXT, format!("{word}\n"))
+        }
+        (Method::Get | Method::Head, Ok(_)) => status_page(Status::NotFound),
+        (Method::Get | Method::Head, Err(refusal)) => status_page(refusal.status()),
+        _ => status_page(Status::MethodNotAllowed),
+    };
+    let context = Context { date, keep_alive: false, method: request.method };
+    response::report(out, context, status, content_type, &content);
+}
+
+/// Appends the answer to bytes that are no request.
+pub fn refuse(refusal: &Refusal, input: &[u8], date: &str, out: &mut Vec<u8>) {
+    let context = Context { date, keep_alive: false, method: request::method_of_refused(input) };
+    response::error(out, context, refusal.status());
+}
+
+impl Snapshot<'_> {
+    /// Whether the server can be sent visitors.
+    fn health(&self) -> (Status, &'static str) {
+        match (self.is_stopping, self.ready + self.old_workers) {
+            (true, _) => (Status::ServiceUnavailable, "draining"),
+            (false, 0) => (Status::ServiceUnavailable, "no worker serves"),
+            (false, _) if self.board.total(Counter::FailedListeners) > 0 => {
+                (Status::ServiceUnavailable, "a listening socket was shut down")
+            }
+            (false, _) if self.board.total(Counter::RootMissing) > 0 => {
+                (Status::ServiceUnavailable, "the document root is missing")
+            }
+            (false, _) => (Status::Ok, "ready"),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut exposition = Exposition::default();
+        exposition.family("otus_build_info", "gauge", "The version that runs.");
+        exposition.sample("otus_build_info", format_args!("{{version=\"{}\"}}", crate::VERSION), 1);
+        exposition.family(
+            "process_start_time_seconds",
+            "gauge",
+            "When the server started or was reloaded, in seconds since 1970.",
+        );
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        exposition.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));
+        self.requests(&mut exposition);
+        self.durations(&mut exposition);
+        for (name, kind, help, value) in self.unlabelled() {
+            exposition.family(name, kind, help);
+            exposition.sample(name, "", value);
+        }
+        let restarts = "otus_worker_restarts_total";
+        exposition.family(restarts, "counter", "Workers that ended unasked and were replaced, by what ended them.");
+        for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {
+            exposition.sample(restarts, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
+        }
+        let records = "otus_log_records_total";
+        exposition.family(records, "counter", "Requests and unused connections, by what the access log has of them.");
+        let outcomes =
+            [("written", Counter::LogWritten), ("summed", Counter::LogSummed), ("dropped", Counter::LogDropped)];
+        for (outcome, counter) in outcomes {
+            exposition.sample(records, format_args!("{{outcome=\"{outcome}\"}}"), self.board.total(counter));
+        }
+        let messages = "otus_messages_dropped_total";
+        exposition.family(
+            messages,
+            "counter",
+            "Messages that were not taken in time, by for whom they were; not the access log.",
+        );
+        for (receiver, counter) in [("log", Counter::MessagesDropped), ("systemd", Counter::NotificationsDropped)] {
+            exposition.sample(messages, format_args!("{{to=\"{receiver}\"}}"), self.board.total(counter));
+        }
+        exposition.0
+    }
+
+    fn requests(&self, exposition: &mut Exposition) {
+        let name = "otus_http_requests_total";
+        exposition.family(name, "counter", "Requests answered, by method and class of status.");
+        for (row, method) in METHODS.iter().enumerate() {
+            for (column, class) in CLASSES.iter().enumerate() {
+                let labels = format_args!("{{method=\"{method}\",code=\"{class}xx\"}}");
+                exposition.sample(name, labels, self.board.requests_of(row, column));
+            }
+        }
+    }
+
+    fn durations(&self, exposition: &mut Exposition) {
+        let name = "otus_http_request_duration_seconds";
+        exposition.family(name, "histogram", "From a request's arrival to its answer's last byte given to the kernel.");
+        let durations = self.board.durations();
+        let mut count = 0u64;
+        for (&bound_ns, among) in BOUNDS_NS.iter().zip(durations.counts) {
+            // What workers say may be anything.
+            count = count.wrapping_add(among);
+            exposition.sample(
+                "otus_http_request_duration_seconds_bucket",
+                format_args!("{{le=\"{}\"}}", seconds(bound_ns)),
+                count,
+            );
+        }
+        count = count.wrapping_add(durations.counts[BOUNDS_NS.len()]);
+        exposition.sample("otus_http_request_duration_seconds_bucket", "{le=\"+Inf\"}", count);
+        exposition.sample("otus_http_request_duration_seconds_sum", "", seconds(durations.sum_ns));
+        exposition.sample("otus_http_request_duration_seconds_count", "", count);
+    }
+
+    /// What has neither labels nor buckets: name, kind, help, value.
+    fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 11] {
+        let total = |counter| self.board.total(counter);
+        [
+            (
+                "otus_http_sent_bytes_total",
+                "counter",
+                "Bytes sent to clients, heads included.",
+                total(Counter::BytesSent),
+            ),
+            (
+                "otus_http_requests_in_flight",
+                "gauge",
+                "Requests whose answer is not yet wholly sent.",
+                total(Counter::InFlight),
+            ),
+            ("otus_http_connections_accepted_total", "counter", "Connections accepted.", total(Counter::Accepted)),
+            (
+                "otus_http_connections_refused_total",
+                "counter",
+                "Connections beyond --max-per-client, answered with a 503 that is no request's.",
+                total(Counter::RejectedPerClient),
+            ),
+            (
+                "otus_http_connections_unused_total",
+                "counter",
+                "Connections that ended without a request.",
+                total(Counter::Unused),
+            ),
+            (
+                "otus_http_connections_evicted_total",
+                "counter",
+                "Idle connections that were closed at --max-connections, to make room for new ones.",
+                total(Counter::Evicted),
+            ),
+            ("otus_http_connections", "gauge", "Connections that are open.", total(Counter::Connections)),
+            (
+                "otus_http_connections_parked",
+                "gauge",
+                "Connections that wait and hold no thread.",
+                total(Counter::Parked),
+            ),
+            ("otus_request_threads", "gauge", "Request threads of all workers.", total(Counter::Threads)),
+            ("otus_workers", "gauge", "Workers that there are to be.", self.workers as u64),
+            ("otus_workers_ready", "gauge", "Workers that serve.", self.ready as u64),
+        ]
+    }
+}
+
+/// Nanoseconds as seconds, to the last digit that is not zero.
+fn seconds(ns: u64) -> String {
+    let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// Lines of the text format.
+#[derive(Debug, Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail, here and below.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: impl std::fmt::Display, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}

@@ -1,0 +1,233 @@
+//! The desk: answers those who ask on the sockets named `metrics` how the server is. It waits for nobody, has a bounded
+//! number of callers, and each of them has little time: whatever they do, the supervisor goes on with its work.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+use super::exposition::{self, Snapshot};
+use crate::http::{Limits, request};
+use crate::listeners::{Purpose, Socket};
+use crate::os::clock::Date;
+use crate::os::sys;
+
+/// Callers that are waited for. For a further one, whoever has been silent longest has to leave.
+const MAX_CLIENTS: usize = 16;
+
+/// The most callers that are accepted before everything else is looked after.
+const MAX_ACCEPTS: usize = 64;
+
+/// From being accepted to having left, in milliseconds; it is looked at once a second.
+const CLIENT_TIMEOUT_MS: u64 = 5_000;
+
+/// How long nobody is accepted when that has failed, for want of descriptors, in milliseconds.
+const PAUSE_MS: u64 = 1_000;
+
+/// How often the desk reads or sends for one caller before it looks after everything else.
+const MAX_STEPS: usize = 8;
+
+/// The sockets for metrics, and who has come to them.
+#[derive(Debug)]
+pub struct MetricsServer {
+    sockets: Vec<&'static Socket>,
+    clients: Vec<Client>,
+    accepted: u64,
+    closed_until_ms: u64,
+    /// Whether no worker has served yet: whoever's coming has started the server need not hear that.
+    is_new: bool,
+    date: Date,
+}
+
+/// One who asks: first read from, then sent to, then waited for until it ends too, lest a reset destroy the answer.
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    input: Vec<u8>,
+    answer: Vec<u8>,
+    sent: usize,
+    until_ms: u64,
+}
+
+/// What follows an attempt to go on with a caller.
+enum Step {
+    Next,
+    Wait,
+    Over,
+}
+
+impl MetricsServer {
+    /// A desk for those of `sockets` that are for metrics. It opens when a worker serves, or when that takes too long.
+    pub fn new(sockets: &'static [Socket], now_ms: u64) -> Self {
+        let sockets = sockets.iter().filter(|socket| socket.purpose == Purpose::Metrics).collect();
+        MetricsServer {
+            sockets,
+            clients: Vec::new(),
+            accepted: 0,
+            closed_until_ms: now_ms + CLIENT_TIMEOUT_MS,
+            is_new: true,
+            date: Date::default(),
+        }
+    }
+
+    /// What the desk waits for.
+    pub fn poll_sources(&self, now_ms: u64) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let sockets = self.sockets.iter().filter(move |_| self.is_open(now_ms));
+        let sockets = sockets.map(|socket| (socket.as_fd(), PollFlags::POLLIN));
+        sockets.chain(self.clients.iter().map(|client| (client.socket.as_fd(), client.flags())))
+    }
+
+    /// Does for every caller what can be done without waiting.
+    pub fn serve(&mut self, snapshot: &Snapshot, now_ms: u64) {
+        if snapshot.ready > 0 && std::mem::take(&mut self.is_new) {
+            self.closed_until_ms = now_ms;
+        }
+        self.accept(snapshot, now_ms);
+        let date = &mut self.date;
+        self.clients.retain_mut(|client| client.until_ms > now_ms && client.advance(snapshot, date));
+    }
+
+    /// How many callers there have been.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Whether a caller is there.
+    pub fn is_busy(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// Lets nobody come any more, until it is opened again; who has come is still answered.
+    pub fn close(&mut self) {
+        self.closed_until_ms = u64::MAX;
+    }
+
+    /// Lets callers come again.
+    pub fn open(&mut self, now_ms: u64) {
+        self.closed_until_ms = now_ms;
+    }
+
+    /// Closes what a worker has inherited and has no part in.
+    pub fn close_inherited(&mut self) {
+        self.clients.clear();
+        for socket in self.sockets.drain(..) {
+            // A worker that is not itself any more could answer here. One that keeps it does no harm yet.
+            let _ = sys::blank(socket);
+        }
+    }
+
+    fn is_open(&self, now_ms: u64) -> bool {
+        now_ms >= self.closed_until_ms
+    }
+
+    fn accept(&mut self, snapshot: &Snapshot, now_ms: u64) {
+        for index in 0..self.sockets.len() {
+            for _ in 0..MAX_ACCEPTS {
+                if !self.is_open(now_ms) {
+                    return;
+                }
+                match sys::accept(self.sockets[index]) {
+                    Ok((socket, _)) => {
+                        self.accepted += 1;
+                        self.admit(Client::new(socket, now_ms + CLIENT_TIMEOUT_MS), snapshot);
+                    }
+                    // Nobody is there, or whoever was there has left.
+                    Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
+                    Err(errno) => {
+                        tracing::debug!("Cannot accept a connection for metrics ({errno}).");
+                        self.closed_until_ms = now_ms + PAUSE_MS;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a caller whose question is there already; others are waited for, the latest of them.
+    fn admit(&mut self, mut client: Client, snapshot: &Snapshot) {
+        if !client.advance(snapshot, &mut self.date) {
+            return;
+        }
+        if self.clients.len() == MAX_CLIENTS {
+            // They stand in the order in which they came.
+            let silent = self.clients.iter().position(|client| client.answer.is_empty());
+            self.clients.remove(silent.unwrap_or(0));
+        }
+        self.clients.push(client);
+    }
+}
+
+impl Client {
+    fn new(socket: OwnedFd, until_ms: u64) -> Self {
+        Client { socket, input: Vec::new(), answer: Vec::new(), sent: 0, until_ms }
+    }
+
+    fn flags(&self) -> PollFlags {
+        if self.sent < self.answer.len() { PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Goes on until it has to wait, and says whether there is something to wait for.
+    fn advance(&mut self, snapshot: &Snapshot, date: &mut Date) -> bool {
+        for _ in 0..MAX_STEPS {
+            let step = match self.answer.len() {
+                0 => self.read(snapshot, date),
+                length if self.sent < length => self.write(),
+                _ => self.drain(),
+            };
+            match step {
+                Step::Next => {}
+                Step::Wait => return true,
+                Step::Over => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads, and has the answer ready once the request is whole.
+    fn read(&mut self, snapshot: &Snapshot, date: &mut Date) -> Step {
+        let mut bytes = [0; 4096];
+        match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
+            Ok(0) => return Step::Over,
+            Ok(length) => self.input.extend_from_slice(&bytes[..length]),
+            Err(errno) => return Step::after(errno),
+        }
+        let mut storage = request::storage();
+        match request::parse(&self.input, &mut storage, &Limits::default()) {
+            Ok(None) => {}
+            Ok(Some(request)) => exposition::respond(snapshot, &request, date.now(), &mut self.answer),
+            Err(refusal) => exposition::refuse(&refusal, &self.input, date.now(), &mut self.answer),
+        }
+        Step::Next
+    }
+
+    fn write(&mut self) -> Step {
+        match send(self.socket.as_raw_fd(), &self.answer[self.sent..], MsgFlags::MSG_NOSIGNAL) {
+            Ok(length) => self.sent += length,
+            Err(errno) => return Step::after(errno),
+        }
+        if self.sent == self.answer.len() {
+            // A caller that is gone needs no telling.
+            let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+        }
+        Step::Next
+    }
+
+    /// Drops what still comes, until the caller has ended.
+    fn drain(&mut self) -> Step {
+        match recv(self.socket.as_raw_fd(), &mut [0; 4096], MsgFlags::empty()) {
+            Ok(0) => Step::Over,
+            Ok(_) => Step::Next,
+            Err(errno) => Step::after(errno),
+        }
+    }
+}
+
+impl Step {
+    fn after(errno: Errno) -> Self {
+        match errno {
+            Errno::EAGAIN => Step::Wait,
+            Errno::EINTR => Step::Next,
+            _ => Step::Over,
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The workers: who runs, who is to be started, and when.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::client_limit::ClientLimiter;
+use crate::ipc::handover::{HandoverBuilder, InheritedWorker};
+use crate::ipc::lifeline::{self, SupervisorEnd};
+use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::worker::{self, Shared, WorkerContext};
+use crate::{log::catalog, os::clock, os::sys};
+
+use super::old_workers::OldWorkers;
+
+/// How long the first replacement of a worker waits; each further one twice as long, in milliseconds.
+const FIRST_BACKOFF_MS: u64 = 100;
+
+/// The longest that a replacement waits, in milliseconds.
+const MAX_BACKOFF_MS: u64 = 5_000;
+
+/// How long a worker that hangs has for each way of ending: SIGABRT, then SIGKILL, then it is left alone, in milliseconds.
+const KILL_STEP_MS: u64 = 1_000;
+
+/// A worker that lived so long died of something new: its replacement waits the first pause again, in milliseconds.
+const STABLE_AFTER_MS: u64 = 30_000;
+
+/// The workers of the supervisor.
+#[derive(Debug)]
+pub struct Workers {
+    slots: Vec<Slot>,
+    /// Workers of images before, which go on until those of this one serve.
+    old_workers: OldWorkers,
+    context: &'static WorkerContext,
+    shared: Shared,
+    /// Whether a worker was started.
+    has_spawned: bool,
+}
+
+/// A place for a worker: occupied, or to be filled when its time comes.
+#[derive(Debug)]
+struct Slot {
+    child: Option<Child>,
+    backoff_ms: u64,
+    due_ms: u64,
+}
+
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    lifeline: SupervisorEnd,
+    is_ready: bool,
+    started_ms: u64,
+    /// When it was told to end because it hangs.
+    ending_ms: Option<u64>,
+}
+
+impl Workers {
+    /// A team whose posts are all to be filled now.
+    pub fn new(context: &'static WorkerContext, clients: Option<ClientLimiter>) -> io::Result<Self> {
+        let workers = context.options.workers;
+        let vacant = || Slot { child: None, backoff_ms: FIRST_BACKOFF_MS, due_ms: 0 };
+        let slots = (0..workers).map(|_| vacant()).collect();
+        let shared = Shared { board: Scoreboard::new(workers)?, client_limit: clients };
+        Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
+    }
+
+    /// Takes over the workers of images before, and what these and others have counted.
+    pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<InheritedWorker>) {
+        let mut memories: Vec<_> = memories.into_iter().map(Some).collect();
+        for worker in &workers {
+            if let Some(memory) = memories.get_mut(worker.memory).and_then(Option::take) {
+                self.shared.board.keep_past(worker.pid, memory);
+            }
+        }
+        // The supervisor's, and those of workers that have ended.
+        memories.iter().flatten().for_each(|memory| self.shared.board.take_over(memory));
+        self.old_workers = OldWorkers::new(workers);
+    }
+
+    /// Leaves the sockets and the workers to the next image.
+    pub fn handover(&self) -> HandoverBuilder<'_> {
+        let mut builder = HandoverBuilder::default();
+        for socket in &self.context.sockets {
+            builder.socket(socket.as_fd(), socket.name.as_deref());
+        }
+        self.shared.board.memories().for_each(|memory| builder.memory(memory));
+        for (number, slot) in self.slots.iter().enumerate() {
+            if let Some(child) = &slot.child {
+                builder.worker(child.lifeline.as_fd(), child.pid, number);
+            }
+        }
+        self.old_workers.add_to(&mut builder, &self.shared.board);
+        builder
+    }
+
+    /// The workers of images before.
+    pub fn old_workers(&self) -> &OldWorkers {
+        &self.old_workers
+    }
+
+    /// What all workers count.
+    pub fn board(&self) -> &Scoreboard {
+        &self.shared.board
+    }
+
+    /// How many workers there are to be.
+    pub fn size(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many workers serve.
+    pub fn ready(&self) -> usize {
+        self.children().filter(|child| child.is_ready && child.ending_ms.is_none()).count()
+    }
+
+    /// Whether no worker is left.
+    pub fn is_gone(&self) -> bool {
+        self.children().next().is_none() && self.old_workers.count() == 0
+    }
+
+    /// What becomes readable when a worker has news.
+    pub fn lifelines(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.children().filter(|child| !child.is_ready).map(|child| child.lifeline.as_fd())
+    }
+
+    /// When the next vacant post is to be filled.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.due_ms).min()
+    }
+
+    /// Fills every vacant post whose time has come. Each worker first lets go of what is the supervisor's alone: `let_go` does.
+    pub fn spawn_missing(&mut self, now_ms: u64, let_go: &mut dyn FnMut()) {
+        for number in 0..self.slots.len() {
+            if self.slots[number].child.is_some() || self.slots[number].due_ms > now_ms {
+                continue;
+            }
+            if let Err(error) = self.spawn(number, let_go) {
+                tracing::error!(worker = number, "Cannot start worker {number} ({error}); trying again.");
+                self.slots[number].back_off(now_ms);
+            }
+        }
+    }
+
+    fn spawn(&mut self, number: usize, let_go: &mut dyn FnMut()) -> io::Result<()> {
+        let (own, theirs) = lifeline::pair()?;
+        let mut own = Some(own);
+        self.shared.board.counters(number).clear_levels();
+        let (context, is_first) = (self.context, !self.has_spawned);
+        let pid = sys::fork(|| {
+            // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
+            own.take();
+            self.slots.clear();
+            self.old_workers = OldWorkers::default();
+            let_go();
+            worker::run(context, number, &theirs, std::mem::take(&mut self.shared), is_first)
+        })?;
+        self.has_spawned = true;
+        tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
+        let since_ms = clock::now_ms();
+        let child = |lifeline| Child { pid, lifeline, is_ready: false, started_ms: since_ms, ending_ms: None };
+        self.slots[number].child = own.map(child);
+        Ok(())
+    }
+
+    /// Hears which workers have become ready.
+    pub fn poll_ready(&mut self) {
+        for child in self.slots.iter_mut().filter_map(|slot| slot.child.as_mut()) {
+            child.is_ready |= child.lifeline.poll_ready();
+        }
+    }
+
+    /// Takes note of every worker that has ended. Unless the server is stopping, that was not asked for, and the journal
+    /// says how it came about. Returns the ends of other children: of a check, or, for the first process of a container, of strangers.
+    pub fn reap(&mut self, is_stopping: bool) -> Vec<WaitStatus> {
+        let mut others = Vec::new();
+        loop {
+            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return others,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => {
+                    tracing::error!("Cannot learn which worker ended ({errno}).");
+                    return others;
+                }
+                Ok(status) => status,
+            };
+            let Some(pid) = status.pid().filter(|pid| !self.old_workers.forget(*pid, &mut self.shared.board)) else {
+                continue;
+            };
+            let Some(number) = self.number(pid) else {
+                others.push(status);
+                continue;
+            };
+            let now_ms = clock::now_ms();
+            self.shared.board.counters(number).clear_levels();
+            self.shared.board.counters(number).count_lost_records();
+            if let Some(clients) = &self.shared.client_limit {
+                clients.forget(number);
+            }
+            let slot = &mut self.slots[number];
+            let child = slot.child.take();
+            let has_hung = child.as_ref().is_some_and(|child| child.ending_ms.is_some());
+            let lived_ms = child.map_or(0, |child| now_ms - child.started_ms);
+            if lived_ms >= STABLE_AFTER_MS {
+                slot.backoff_ms = FIRST_BACKOFF_MS;
+            }
+            let pause_ms = slot.back_off(now_ms);
+            if !is_stopping {
+                let reason = match status {
+                    _ if has_hung => Counter::Hung,
+                    WaitStatus::Signaled(..) => Counter::Killed,
+                    _ => Counter::Exited,
+                };
+                self.shared.board.supervisor().add(reason, 1);
+                report_death(number, status, lived_ms, pause_ms);
+            }
+        }
+    }
+
+    /// Sends `signal` to every worker. A pid stays that of a child, at worst as a zombie, until waitpid(2) has returned it; only
+    /// [`reap`](Workers::reap) calls that, and forgets the child at once. So no signal goes to a stranger that was given the same
+    /// pid, here and wherever else kill(2) is called, on kernels without pidfd_send_signal(2) as well.
+    pub fn signal(&self, signal: Signal) {
+        for child in self.children() {
+            // One that has just ended will be reaped.
+            let _ = kill(child.pid, signal);
+        }
+        self.old_workers.signal(signal);
+    }
+
+    /// Ends every worker that has not proved for `limit_ms`, since `begin_ms`, that it serves: by SIGABRT, then SIGKILL. One
+    /// that survives both, as a disk that hangs can make it, is left alone, and its post filled anew.
+    pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            let Some(child) = &mut slot.child else { continue };
+            // A worker that is not itself any more may have written anything there, and nobody is alive in the future.
+            let (pid, beat_ms) = (child.pid, self.shared.board.counters(number).get(Counter::Heartbeat).min(now_ms));
+            let signal = match child.ending_ms.map(|since_ms| (now_ms - since_ms) / KILL_STEP_MS) {
+                None if beat_ms.max(child.started_ms).max(begin_ms) + limit_ms >= now_ms => continue,
+                None => {
+                    report_hung(number, pid, (now_ms - beat_ms.max(child.started_ms)) / 1_000);
+                    child.ending_ms = Some(now_ms);
+                    Signal::SIGABRT
+                }
+                Some(0) => continue,
+                Some(1) => Signal::SIGKILL,
+                Some(_) => {
+                    tracing::error!(
+                        message_id = catalog::WORKER_SURVIVED,
+                        worker = number,
+                        worker_pid = pid.as_raw(),
+                        "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
+                    );
+                    self.shared.board.supervisor().add(Counter::Hung, 1);
+                    slot.child = None;
+                    slot.back_off(now_ms);
+                    continue;
+                }
+            };
+            // One that has just ended will be reaped.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// The number of a post that could not be filled for `limit_ms`. One that waits out its pause is in order.
+    pub fn first_unfillable(&self, now_ms: u64, limit_ms: u64) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.child.is_none() && slot.due_ms + limit_ms < now_ms)
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Child> {
+        self.slots.iter().filter_map(|slot| slot.child.as_ref())
+    }
+
+    fn number(&self, pid: Pid) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.child.as_ref().is_some_and(|child| child.pid == pid))
+    }
+}
+
+impl Slot {
+    /// Lets the post be filled after its pause, which is then longer the next time. Returns the pause.
+    fn back_off(&mut self, now_ms: u64) -> u64 {
+        let pause_ms = self.backoff_ms;
+        self.due_ms = now_ms + pause_ms;
+        self.backoff_ms = (pause_ms * 2).min(MAX_BACKOFF_MS);
+        pause_ms
+    }
+}
+
+fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {
+    tracing::error!(
+        message_id = catalog::WORKER_HUNG,
+        worker,
+        worker_pid = pid.as_raw(),
+        hung_seconds,
+        "Worker {worker} (pid {pid}) hangs: it has answered nothing, not even itself, for {hung_seconds} s. Ending it with SIGABRT; the others go on."
+    );
+}
+
+fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64) {
+    match status {
+        WaitStatus::Signaled(pid, signal, _) => tracing::error!(
+            message_id = catalog::WORKER_KILLED,
+            worker,
+            worker_pid = pid.as_raw(),
+            signal = signal.as_str(),
+            lived_ms,
+            pause_ms,
+            "Worker {worker} (pid {pid}) was killed by {signal}; starting another in {pause_ms} ms."
+        ),
+        WaitStatus::Exited(pid, exit_code) => tracing::error!(
+            message_id = catalog::WORKER_EXITED,
+            worker,
+            worker_pid = pid.as_raw(),
+            exit_code,
+            lived_ms,
+            pause_ms,
+            "Worker {worker} (pid {pid}) ended with exit code {exit_code}; starting another in {pause_ms} ms."
+        ),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_seconds_and_never_end() {
+        let mut slot = Slot { child: None, backoff_ms: FIRST_BACKOFF_MS, due_ms: 0 };
+        let pauses: Vec<_> = (0..9).map(|_| slot.back_off(0)).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+        assert_eq!(slot.due_ms, 5_000);
+    }
+}

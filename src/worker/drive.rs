@@ -1,0 +1,251 @@
+//! A thread's turn with a connection: everything that can be done for it without waiting.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::Worker;
+use super::connection::{AfterResponse, Connection, Phase, Reading};
+use super::exchange::{self, Scratch};
+use super::pending_records::PendingRecords;
+use super::read_buffer::ReadBuffer;
+use super::send_queue::Progress;
+use crate::http::{Refusal, request};
+use crate::os::clock;
+use crate::site::Freshness;
+
+/// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
+/// keeps a thread for itself.
+const MAX_STEPS: usize = 32;
+
+/// Answers to pipelined requests are sent together up to so many bytes.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// What a thread keeps from one turn to the next.
+#[derive(Debug)]
+pub struct ConnectionDriver {
+    input: ReadBuffer,
+    output: Vec<u8>,
+    scratch: Scratch,
+    /// By this moment the next request had begun to arrive.
+    arrival_began: u64,
+    /// By this moment all that was read had arrived; 0 as long as nothing was read in this turn.
+    arrival_ended: u64,
+}
+
+/// What a connection waits for after a turn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Bytes of the client.
+    Readable,
+    /// Room for bytes to the client.
+    Writable,
+    /// Nothing but its next turn: others come first.
+    Yield,
+    /// That the listing was made which it has asked for.
+    Listing,
+    /// That the keeper has its file tried again: too many threads are blocked by it.
+    Disk,
+    /// Nothing any more.
+    Close,
+}
+
+impl ConnectionDriver {
+    /// A desk for reading requests of up to `request_bytes`, of the thread at `place` in [`BlockingLimits`](super::blocking::BlockingLimits).
+    pub fn new(request_bytes: usize, place: Option<usize>) -> Self {
+        ConnectionDriver {
+            input: ReadBuffer::new(request_bytes),
+            output: Vec::new(),
+            scratch: Scratch::of(place),
+            arrival_began: 0,
+            arrival_ended: 0,
+        }
+    }
+
+    /// Goes on with `connection` where it stopped, until it has to wait. What it waited for had happened by `moment`.
+    pub fn drive(&mut self, worker: &Worker, connection: &mut Connection, moment: u64) -> Next {
+        (self.arrival_began, self.arrival_ended) = (moment, 0);
+        connection.waits_for_disk = false;
+        self.input.load(&connection.input);
+        self.output.clear();
+        if !connection.output.is_empty() {
+            self.output = std::mem::take(&mut connection.output);
+        }
+        let wait = match connection.phase {
+            Phase::Sending
+                if connection.send_queue.has_file_part() && self.exceeds_blocking_limit(worker, connection) =>
+            {
+                connection.waits_for_disk = true;
+                connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+                Next::Disk
+            }
+            _ => self.advance(worker, connection),
+        };
+        connection.last_read_at = connection.last_read_at.max(self.arrival_ended);
+        if wait != Next::Close {
+            connection.input = self.input.unread().to_vec();
+            if connection.phase == Phase::Sending {
+                connection.output = std::mem::take(&mut self.output);
+            }
+        }
+        wait
+    }
+
+    /// Answers a client that may have no further connection, as far as that goes without waiting.
+    pub fn reject(&mut self, socket: &OwnedFd, records: PendingRecords) {
+        self.input.clear();
+        // What has come is read, lest a reset destroy the answer.
+        let length = recv(socket.as_raw_fd(), self.input.spare(), MsgFlags::empty()).unwrap_or(0);
+        self.input.filled(length);
+        self.output.clear();
+        exchange::reject(self.input.unread(), records, &mut self.output, &mut self.scratch, |answer| {
+            send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0)
+        });
+    }
+
+    /// Whether going on with a file would be one thread too many that it blocks; if not, it may block this one.
+    fn exceeds_blocking_limit(&self, worker: &Worker, connection: &Connection) -> bool {
+        let now_ms = clock::now_ms();
+        let (place, subject) = (self.scratch.place, connection.subject);
+        worker.blocking.begin(place, subject, now_ms);
+        let is_blocked = worker.pool.is_over_half() && worker.blocking.exceeded(subject, now_ms).is_some();
+        if is_blocked {
+            worker.blocking.end(place);
+        }
+        is_blocked
+    }
+
+    fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Next {
+        let mut is_readable = true;
+        for _ in 0..MAX_STEPS {
+            match connection.phase {
+                Phase::Sending => match connection.send(&mut self.output) {
+                    Progress::More => {}
+                    Progress::Yield => break,
+                    Progress::Blocked => {
+                        connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+                        return Next::Writable;
+                    }
+                    Progress::PeerGone(why) => {
+                        connection.report_aborted(why);
+                        return Next::Close;
+                    }
+                    Progress::SourceFailed(why) => {
+                        connection.report_failure(worker, why);
+                        return Next::Close;
+                    }
+                    Progress::Done => {
+                        self.output.clear();
+                        match connection.after_response {
+                            AfterResponse::KeepAlive => {
+                                connection.phase = Phase::Idle;
+                                connection.deadline_ms = worker.timeouts.idle(connection.last_response_ms());
+                            }
+                            AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
+                                return Next::Close;
+                            }
+                            AfterResponse::Close | AfterResponse::LingeringClose => {
+                                connection.linger(worker.timeouts.linger(clock::now_ms()));
+                            }
+                        }
+                    }
+                },
+                Phase::Lingering => {
+                    self.input.clear();
+                    match connection.read(&mut self.input) {
+                        Reading::End(_) => return Next::Close,
+                        Reading::Nothing => return Next::Readable,
+                        Reading::All | Reading::Part => {}
+                    }
+                }
+                Phase::Idle | Phase::Head | Phase::Waiting => {
+                    self.respond(worker, connection);
+                    if connection.phase == Phase::Waiting {
+                        return Next::Listing;
+                    }
+                    if connection.phase == Phase::Sending {
+                        continue;
+                    }
+                    if !is_readable {
+                        return Next::Readable;
+                    }
+                    let reading = connection.read(&mut self.input);
+                    self.record_arrival(worker);
+                    match reading {
+                        Reading::Part => {}
+                        Reading::All => is_readable = false,
+                        Reading::Nothing => return Next::Readable,
+                        Reading::End(why) => {
+                            tracing::debug!("closed: {why}");
+                            connection.records.set_cause(why);
+                            return Next::Close;
+                        }
+                    }
+                }
+            }
+        }
+        if connection.phase == Phase::Sending {
+            connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+        }
+        Next::Yield
+    }
+
+    /// Of what the first reading of a turn brought, the beginning had arrived before; of further ones, nothing.
+    fn record_arrival(&mut self, worker: &Worker) {
+        let now = worker.clock.tick();
+        self.arrival_began = if self.arrival_ended == 0 { self.arrival_began.min(now) } else { now };
+        self.arrival_ended = now;
+    }
+
+    /// Answers the requests that have arrived whole, and says what the connection now does.
+    fn respond(&mut self, worker: &Worker, connection: &mut Connection) {
+        connection.after_response = AfterResponse::KeepAlive;
+        connection.has_waited = false;
+        let mut waits = false;
+        while connection.after_response == AfterResponse::KeepAlive
+            && !connection.send_queue.has_file_part()
+            && self.output.len() < MAX_OUTPUT_BYTES
+            && connection.records.has_room()
+        {
+            let mut storage = request::storage();
+            match request::parse(self.input.unread(), &mut storage, &worker.limits) {
+                Ok(None) => break,
+                Ok(Some(request)) => {
+                    let length = request.length;
+                    let freshness = Freshness { began: self.arrival_began, now: worker.clock.latest() };
+                    let output = &mut self.output;
+                    if !exchange::respond(worker, &request, freshness, connection, output, &mut self.scratch) {
+                        waits = true;
+                        break;
+                    }
+                    self.input.consume(length);
+                    self.arrival_began = self.arrival_began.max(self.arrival_ended);
+                }
+                Err(refusal) => {
+                    if refusal == Refusal::UnknownVersion && request::lower_version(self.input.unread_mut()) {
+                        continue;
+                    }
+                    let bytes = self.input.unread();
+                    exchange::refuse(worker, &refusal, bytes, connection, &mut self.output, &mut self.scratch);
+                }
+            }
+        }
+        let phase = if !self.output.is_empty() {
+            Phase::Sending
+        } else if waits {
+            Phase::Waiting
+        } else if request::is_blank(self.input.unread()) {
+            Phase::Idle
+        } else {
+            Phase::Head
+        };
+        if phase == Phase::Head && connection.phase == Phase::Idle {
+            // A head's time runs from its first bytes and is not renewed by those that follow.
+            connection.deadline_ms = worker.timeouts.head(clock::now_ms());
+        }
+        if phase == Phase::Waiting && connection.phase != Phase::Waiting {
+            connection.deadline_ms = worker.timeouts.send(clock::now_ms());
+        }
+        connection.phase = phase;
+    }
+}

@@ -1,0 +1,153 @@
+//! Events that one thread got from the kernel together and that wait for any thread.
+//!
+//! One call for many events costs a good deal less than one for each. None of them is stuck behind another: a thread
+//! takes one at a time, and when it blocks, the others are there for the next thread. A thread that waits in epoll does
+//! not see them, so whoever takes one rings for those behind it.
+//!
+//! Requests come before what is still to be sent of large files, of which each takes a while: whenever the kernel is asked, one
+//! of these follows what it reported. So a request waits for one of them at most, however many there are, and they for as
+//! many requests as came together.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::pool::ThreadPool;
+
+/// The bell's datum in epoll; no descriptor and no listening socket has it.
+pub const WAKEUP_TOKEN: u64 = u64::MAX - 1;
+
+/// What epoll reported, and the moment by which it had happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    /// Its flags and its datum.
+    pub epoll_event: EpollEvent,
+    /// A moment of the worker's.
+    pub happened_by: u64,
+    /// A moment before epoll was asked.
+    pub polled_after: u64,
+}
+
+/// The events of a worker that wait for a thread.
+#[derive(Debug)]
+pub struct EventQueue {
+    queues: Mutex<Queues>,
+    wakeup: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    next: VecDeque<Event>,
+    /// Connections that have no more than room for what is still to be sent.
+    deferred: VecDeque<Event>,
+}
+
+impl EventQueue {
+    /// None, with a bell that `epoll` hears.
+    pub fn new(epoll: &Epoll) -> nix::Result<Self> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        // Nobody reads it: every write is an edge, which wakes one thread.
+        epoll.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKEUP_TOKEN))?;
+        Ok(EventQueue { queues: Mutex::default(), wakeup: bell })
+    }
+
+    /// Takes the event that is next, and rings for those behind it: whoever has taken one may block.
+    pub fn pop(&self, pool: &ThreadPool) -> Option<Event> {
+        let mut queues = self.queues();
+        let event = queues.next.pop_front()?;
+        let are_more = !queues.is_empty();
+        drop(queues);
+        // A thread that is about to wait says so before it looks here: one of the two sees the other.
+        if are_more && pool.has_idle_thread() {
+            // It cannot overflow in the life of a machine.
+            let _ = self.wakeup.write(1);
+        }
+        Some(event)
+    }
+
+    /// Whether no event waits.
+    pub fn is_empty(&self) -> bool {
+        self.queues().is_empty()
+    }
+
+    /// Leaves what the kernel reported here; whoever does then takes one.
+    pub fn push_all(&self, events: impl Iterator<Item = Event>) {
+        let mut queues = self.queues();
+        for event in events {
+            let has_only_room = event.epoll_event.events() == EpollFlags::EPOLLOUT;
+            if has_only_room { queues.deferred.push_back(event) } else { queues.next.push_back(event) }
+        }
+        let first = queues.deferred.pop_front();
+        queues.next.extend(first);
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.deferred.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::epoll::{EpollCreateFlags, EpollTimeout};
+
+    use super::*;
+    use crate::ipc::scoreboard::WorkerCounters;
+
+    const REQUEST: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT);
+    const ROOM: EpollFlags = EpollFlags::EPOLLOUT;
+
+    fn ready() -> (EventQueue, Epoll, ThreadPool) {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+        (EventQueue::new(&epoll).unwrap(), epoll, ThreadPool::new(8, WorkerCounters::discard()).unwrap())
+    }
+
+    fn leave(ready: &EventQueue, events: &[(EpollFlags, u64)]) {
+        let report =
+            |&(flags, datum)| Event { epoll_event: EpollEvent::new(flags, datum), happened_by: 0, polled_after: 0 };
+        ready.push_all(events.iter().map(report));
+    }
+
+    fn taken(ready: &EventQueue, pool: &ThreadPool) -> Vec<u64> {
+        std::iter::from_fn(|| ready.pop(pool)).map(|event| event.epoll_event.data()).collect()
+    }
+
+    #[test]
+    fn one_that_has_only_room_follows_the_requests_of_each_report() {
+        let (ready, _epoll, pool) = ready();
+        leave(&ready, &[(ROOM, 1), (ROOM, 2), (REQUEST, 10), (ROOM, 3), (REQUEST, 11)]);
+        assert_eq!(taken(&ready, &pool), [10, 11, 1]);
+        leave(&ready, &[(ROOM, 1), (REQUEST, 12)]);
+        assert_eq!(taken(&ready, &pool), [12, 2]);
+        leave(&ready, &[]);
+        assert_eq!(taken(&ready, &pool), [3]);
+        assert!(!ready.is_empty());
+        leave(&ready, &[]);
+        assert_eq!(taken(&ready, &pool), [1]);
+        assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn whoever_takes_one_rings_for_those_behind_it_and_for_those_put_off() {
+        let (ready, epoll, pool) = ready();
+        let rings = || epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO).unwrap() == 1;
+        pool.begin_waiting();
+        leave(&ready, &[(ROOM, 1), (ROOM, 2)]);
+        ready.pop(&pool).unwrap();
+        assert!(rings());
+        leave(&ready, &[]);
+        ready.pop(&pool).unwrap();
+        assert!(!rings(), "nothing is left");
+        pool.end_waiting();
+        leave(&ready, &[(REQUEST, 10), (REQUEST, 11)]);
+        ready.pop(&pool).unwrap();
+        assert!(!rings(), "nobody waits");
+    }
+}

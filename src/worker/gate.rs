@@ -1,0 +1,195 @@
+//! The door: the listening sockets, watched while there is room for another connection.
+//!
+//! One that fails, since somebody has shut it down, is left alone until the keeper tries it again. While the door is closed, clients wait in the kernel's listen queue, where another worker takes them.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use crate::listeners::{Purpose, Socket};
+
+/// Sets an event of a listening socket apart from those of connections, whose datum is their descriptor.
+const LISTENER_TOKEN: u64 = 1 << 32;
+
+/// The listening sockets of a worker.
+#[derive(Debug)]
+pub struct AcceptGate {
+    sockets: Vec<&'static Socket>,
+    inner: Mutex<Inner>,
+    /// For each of them, whether it takes no connections any more.
+    has_failed: Vec<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// For each socket, whether it is left alone for a while.
+    is_suspended: Vec<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Accepting,
+    Paused,
+    /// Closed since there is no room for another connection.
+    Full,
+    /// Closed for good: the worker is to end.
+    Shut,
+}
+
+impl AcceptGate {
+    /// A closed door of those of `sockets` that are for a worker.
+    pub fn new(sockets: &'static [Socket]) -> Self {
+        let sockets: Vec<_> = sockets.iter().filter(|socket| socket.purpose == Purpose::Http).collect();
+        let inner = Inner { state: State::Paused, is_suspended: vec![false; sockets.len()] };
+        let has_failed = sockets.iter().map(|_| AtomicBool::new(false)).collect();
+        AcceptGate { sockets, inner: Mutex::new(inner), has_failed }
+    }
+
+    /// Which listening socket an event is for, if it is for one.
+    pub fn socket(&self, event: u64) -> Option<&'static Socket> {
+        self.sockets.get(event.checked_sub(LISTENER_TOKEN)? as usize).copied()
+    }
+
+    /// The listening sockets.
+    pub fn sockets(&self) -> &[&'static Socket] {
+        &self.sockets
+    }
+
+    /// The listening sockets that are not left alone.
+    pub fn active_sockets(&self) -> Vec<&'static Socket> {
+        let inner = self.inner();
+        if inner.state == State::Shut {
+            return Vec::new();
+        }
+        self.sockets.iter().zip(&inner.is_suspended).filter(|(_, rests)| !**rests).map(|(socket, _)| *socket).collect()
+    }
+
+    /// Watches the listening sockets, unless the door is locked.
+    pub fn resume(&self, epoll: &Epoll) -> nix::Result<()> {
+        let mut inner = self.inner();
+        if matches!(inner.state, State::Paused | State::Full) {
+            self.watch(epoll, &inner)?;
+            inner.state = State::Accepting;
+        }
+        Ok(())
+    }
+
+    /// Leaves a socket that fails alone for a while, and says whether it did not fail before.
+    pub fn suspend(&self, epoll: &Epoll, socket: &Socket) -> bool {
+        let Some(index) = self.index(socket) else { return false };
+        let mut inner = self.inner();
+        if !std::mem::replace(&mut inner.is_suspended[index], true) && inner.state == State::Accepting {
+            let _ = epoll.delete(socket);
+        }
+        !self.has_failed[index].swap(true, Relaxed)
+    }
+
+    /// A socket has given a connection; says whether it had failed.
+    pub fn clear_failure(&self, socket: &Socket) -> bool {
+        self.has_failed.iter().any(|has_failed| has_failed.load(Relaxed))
+            && self.index(socket).is_some_and(|index| self.has_failed[index].swap(false, Relaxed))
+    }
+
+    /// How many of the sockets take no connections any more.
+    pub fn failed_sockets(&self) -> usize {
+        self.has_failed.iter().filter(|has_failed| has_failed.load(Relaxed)).count()
+    }
+
+    /// Watches those again that were left alone.
+    pub fn retry_suspended(&self, epoll: &Epoll) -> nix::Result<()> {
+        let mut inner = self.inner();
+        if !inner.is_suspended.contains(&true) {
+            return Ok(());
+        }
+        inner.is_suspended.fill(false);
+        if inner.state != State::Accepting {
+            return Ok(());
+        }
+        self.unwatch(epoll);
+        inner.state = State::Paused;
+        self.watch(epoll, &inner)?;
+        inner.state = State::Accepting;
+        Ok(())
+    }
+
+    /// Lets the other workers go first: the kernel wakes the first of those who wait, in the order in which they came.
+    pub fn requeue_behind_other_workers(&self, epoll: &Epoll) -> nix::Result<()> {
+        let mut inner = self.inner();
+        if inner.state == State::Accepting {
+            self.unwatch(epoll);
+            // If it fails, the keeper opens it again.
+            inner.state = State::Paused;
+            self.watch(epoll, &inner)?;
+            inner.state = State::Accepting;
+        }
+        Ok(())
+    }
+
+    /// Watches all of them, or none if that fails.
+    fn watch(&self, epoll: &Epoll, inner: &Inner) -> nix::Result<()> {
+        // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+        let result =
+            self.sockets.iter().enumerate().filter(|(index, _)| !inner.is_suspended[*index]).try_for_each(
+                |(index, socket)| epoll.add(socket, EpollEvent::new(flags, LISTENER_TOKEN + index as u64)),
+            );
+        if result.is_err() {
+            self.unwatch(epoll);
+        }
+        result
+    }
+
+    fn unwatch(&self, epoll: &Epoll) {
+        for socket in &self.sockets {
+            // What `watch` could not add is not there to be deleted.
+            let _ = epoll.delete(socket);
+        }
+    }
+
+    /// Leaves the listening sockets alone, and says whether it did not before.
+    pub fn pause(&self, epoll: &Epoll) -> bool {
+        self.set(epoll, State::Paused)
+    }
+
+    /// Leaves the listening sockets alone since there is no room for another connection.
+    pub fn pause_full(&self, epoll: &Epoll) {
+        self.set(epoll, State::Full);
+    }
+
+    /// Leaves the listening sockets alone for good.
+    pub fn shut(&self, epoll: &Epoll) {
+        self.set(epoll, State::Shut);
+    }
+
+    /// Whether the door could be opened.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.inner().state, State::Paused | State::Full)
+    }
+
+    /// Whether it was closed since there was no room.
+    pub fn is_full(&self) -> bool {
+        self.inner().state == State::Full
+    }
+
+    fn set(&self, epoll: &Epoll, to: State) -> bool {
+        let mut inner = self.inner();
+        let was_open = inner.state == State::Accepting;
+        if was_open {
+            self.unwatch(epoll);
+        }
+        if inner.state != State::Shut {
+            inner.state = to;
+        }
+        was_open
+    }
+
+    fn index(&self, socket: &Socket) -> Option<usize> {
+        self.sockets.iter().position(|own| std::ptr::eq(*own, socket))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,74 @@
+//! A thread's read buffer: bytes come in behind, requests are taken off in front.
+
+/// Bytes that were read and not yet parsed.
+#[derive(Debug)]
+pub struct ReadBuffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl ReadBuffer {
+    /// An empty buffer of `size` bytes.
+    pub fn new(size: usize) -> Self {
+        ReadBuffer { bytes: vec![0; size].into(), start: 0, end: 0 }
+    }
+
+    /// What is there.
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What is there, to be changed.
+    pub fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// Replaces what is there; `bytes` came out of a buffer of the same size.
+    pub fn load(&mut self, bytes: &[u8]) {
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+        (self.start, self.end) = (0, bytes.len());
+    }
+
+    /// Takes off the first `length` bytes.
+    pub fn consume(&mut self, length: usize) {
+        self.start += length;
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// The room behind what is there.
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.bytes.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        &mut self.bytes[self.end..]
+    }
+
+    /// Counts bytes that were written to the beginning of [`spare`](ReadBuffer::spare).
+    pub fn filled(&mut self, length: usize) {
+        self.end += length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReadBuffer;
+
+    #[test]
+    fn bytes_come_in_behind_and_leave_in_front() {
+        let mut input = ReadBuffer::new(8);
+        input.load(b"abcdef");
+        input.consume(4);
+        assert_eq!(input.unread(), b"ef");
+        assert_eq!(input.spare().len(), 6);
+        input.spare()[..2].copy_from_slice(b"gh");
+        input.filled(2);
+        assert_eq!(input.unread(), b"efgh");
+        input.clear();
+        assert_eq!(input.unread(), b"");
+        assert_eq!(input.spare().len(), 8);
+    }
+}

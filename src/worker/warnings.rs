@@ -1,0 +1,54 @@
+//! Warnings that a client could cause at will: each kind is said once a minute at most, so that it drowns nothing else in
+//! the journal and costs nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::os::clock;
+
+const INTERVAL_MS: u64 = 60_000;
+
+/// The kinds of warnings of a worker.
+#[derive(Debug, Default)]
+pub struct RateLimitedWarnings {
+    /// No room for another connection.
+    pub connections_full: OncePerMinute,
+    /// A client with as many connections as it may have.
+    pub client_full: OncePerMinute,
+    /// No descriptor for another connection.
+    pub descriptors_exhausted: OncePerMinute,
+    /// No further thread to be had.
+    pub thread_start: OncePerMinute,
+    /// Every thread that there may be is busy.
+    pub threads_busy: OncePerMinute,
+    /// A file that cannot be served for a fault on this side.
+    pub file_failed: OncePerMinute,
+}
+
+/// Remembers when something was last said, in milliseconds of [`clock::now_ms`]; 0 is never.
+#[derive(Debug, Default)]
+pub struct OncePerMinute(AtomicU64);
+
+impl OncePerMinute {
+    /// Whether it is time to say it, or to say it again.
+    pub fn is_due(&self) -> bool {
+        self.is_due_at(clock::now_ms())
+    }
+
+    fn is_due_at(&self, now_ms: u64) -> bool {
+        let due = |last| (last == 0 || last + INTERVAL_MS <= now_ms).then_some(now_ms.max(1));
+        self.0.fetch_update(Relaxed, Relaxed, due).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_due_at_first_and_once_a_minute() {
+        let seldom = OncePerMinute::default();
+        let due: Vec<_> =
+            [0, 1, 59_999, 60_001, 60_002, 130_000].into_iter().filter(|&now| seldom.is_due_at(now)).collect();
+        assert_eq!(due, [0, 60_001, 130_000]);
+    }
+}
