@@ -97,7 +97,7 @@ power_off() {
         [ ! -d "/sys/fs/cgroup/$hierarchy/${machine##*/}" ] ||
             find "/sys/fs/cgroup/$hierarchy/${machine##*/}" -depth -type d -exec rmdir {} + 2> /dev/null || true
     done
-    rm -rf "$machine"
+    rm -rf --one-file-system "$machine"
 }
 
 gone() {

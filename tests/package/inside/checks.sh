@@ -76,6 +76,44 @@ check_ab() {
     echo "INFO $(grep 'Requests per second' /tmp/ab.log)"
 }
 
+quietly() {
+    "$@" > /tmp/output 2>&1 || {
+        local status=$?
+        cat /tmp/output
+        return $status
+    }
+}
+
+silent() {
+    local output
+    if ! output=$("$@" 2>&1) || [ -n "$output" ]; then
+        echo "$output"
+        return 1
+    fi
+}
+
+# drop_in KIND SECTION LINE...
+drop_in() {
+    local directory=/etc/systemd/system/otus-httpd.$1.d
+    mkdir -p "$directory"
+    { echo "[$2]" && printf '%s\n' "${@:3}"; } > "$directory/override.conf"
+    systemctl daemon-reload
+    forget_starts
+}
+
+without_drop_ins() {
+    forget_starts
+    systemctl stop otus-httpd.service otus-httpd.socket
+    rm -rf /etc/systemd/system/otus-httpd.{socket,service}.d
+    systemctl daemon-reload
+    systemctl start otus-httpd.socket
+}
+
+# systemd counts the starts of the last ten seconds, of sockets as well since 257, and this test makes many.
+forget_starts() {
+    systemctl reset-failed
+}
+
 finish() {
     if [ $failures -gt 0 ]; then
         echo "--- the journal's last lines:"
