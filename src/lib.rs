@@ -16,7 +16,10 @@
 //! | [`precompress`] | the subcommand of that name, which the server does not use |
 //! | [`check`] | `--check`: everything that a start does, short of serving; for a service, as its units say |
 //! | [`supervisor`] | keeps N workers alive, notifies systemd, reloads, stops everything in order |
-//! | [`worker`] | one process: main loop, request threads, parked connections, one connection's life |
+//! | [`worker`] | one process: main loop, request threads, accepted and parked connections |
+//! | [`connection`] | one client: reads requests, encodes responses, sends them |
+//! | [`handler`] | from a request to its answer, as values |
+//! | [`service`] | what all requests of a worker share: site, limits, timeouts, thread pool |
 //! | [`site`] | the document root: a target becomes an open file, or one from memory |
 //! | [`access_log`] | the access log: records, sums, and the thread that writes them |
 //! | [`listeners`], [`client_limit`], [`ipc`], [`config`], [`log`] | listening sockets; connections per client; what processes share; options and settings; the journal |
@@ -72,7 +75,9 @@ pub mod access_log;
 pub mod check;
 pub mod client_limit;
 pub mod config;
+pub mod connection;
 pub mod failure;
+pub mod handler;
 pub mod http;
 pub mod ipc;
 pub mod listeners;
@@ -80,6 +85,7 @@ pub mod log;
 pub mod os;
 pub mod precompress;
 pub mod printable;
+pub mod service;
 pub mod site;
 pub mod supervisor;
 pub mod worker;

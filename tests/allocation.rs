@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use otus_httpd::config::CommandLine;
+use otus_httpd::connection::harness::InProcessServer;
 use otus_httpd::site::Site;
-use otus_httpd::worker::{InProcessWorker, WorkerContext};
 
 /// Requests that are answered from memory, and how their answers begin.
 const REQUESTS: [(&str, &str); 5] = [
@@ -55,17 +55,16 @@ fn a_request_for_what_is_in_memory_allocates_nothing() {
 fn allocates_nothing(root: &Path, log: &[&str]) {
     let arguments = [&["otus-httpd", "--root", root.to_str().unwrap()], log].concat();
     let options = CommandLine::try_parse_from(arguments).unwrap().options;
-    let site = Site::open(&options, 64).unwrap();
-    let context = WorkerContext { options, sockets: Vec::new(), site, descriptors: 64, sandbox: None };
-    let mut solo = InProcessWorker::new(Box::leak(Box::new(context))).unwrap();
+    let site = Box::leak(Box::new(Site::open(&options, 64).unwrap()));
+    let mut server = InProcessServer::new(&options, site).unwrap();
     let (mut client, served) = UnixStream::pair().unwrap();
     served.set_nonblocking(true).unwrap();
-    solo.accept(served.into());
+    server.accept(served.into());
 
     let mut answer = [0; 65_536];
     let mut ask = |request: &str| {
         client.write_all(request.as_bytes()).unwrap();
-        let allocated = allocation_counter::measure(|| assert!(solo.turn()));
+        let allocated = allocation_counter::measure(|| assert!(server.turn()));
         let length = client.read(&mut answer).unwrap();
         (allocated, String::from_utf8_lossy(&answer[..length]).into_owned())
     };

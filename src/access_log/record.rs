@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::net::SocketAddr;
 
-use crate::http::request::Method;
+use crate::http::request::{Method, Version};
 use crate::http::{Coding, Request};
 
 /// A text of a record. They are put in this order.
@@ -62,8 +62,8 @@ pub enum Subject {
 pub struct Record {
     /// What it is about.
     pub subject: Subject,
-    /// The minor version of the protocol.
-    pub minor: u8,
+    /// The version of the protocol.
+    pub version: Version,
     /// The status of the answer; 0 if there was none.
     pub status: u16,
     /// How the content of the answer was coded.
@@ -96,7 +96,7 @@ impl Record {
     pub fn new() -> Self {
         Record {
             subject: Subject::NoRequest,
-            minor: 1,
+            version: Version::Http11,
             status: 0,
             coding: Coding::Identity,
             is_aborted: false,
@@ -122,7 +122,7 @@ impl Record {
     /// Notes what a request says. What stands behind a `?` only with `query`.
     pub fn describe(&mut self, request: &Request, query: bool) {
         self.subject = Subject::Request(request.method);
-        self.minor = request.minor;
+        self.version = request.version;
         self.put(Text::Method, request.method_name.as_bytes());
         self.put(Text::Target, without_query(request.target.as_bytes(), query));
         if !self.is_full {
@@ -220,11 +220,12 @@ fn without_query(bytes: &[u8], query: bool) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Limits, request};
+    use crate::http::Limits;
+    use crate::http::h1::parse;
 
     fn record(head: &str, is_full: bool, query: bool) -> Record {
-        let mut storage = request::storage();
-        let request = request::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        let mut storage = parse::storage();
+        let request = parse::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap().request;
         let mut record = Record { is_full, ..Record::new() };
         record.describe(&request, query);
         record
@@ -243,7 +244,7 @@ mod tests {
         full.set_cause("why");
         full.set_cause("not this");
         assert_eq!(texts(&full), ["GET", "/a?b", "h", "http://r/?q", "u", "bytes=1-", "why"]);
-        assert_eq!((full.minor, full.truncated), (0, 0));
+        assert_eq!((full.version, full.truncated), (Version::Http10, 0));
         assert_eq!(texts(&record(head, true, false)), ["GET", "/a", "h", "http://r/", "u", "bytes=1-", ""]);
         assert_eq!(texts(&record(head, false, true)), ["GET", "/a?b", "", "", "", "", ""]);
         full.clear();

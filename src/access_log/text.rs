@@ -82,7 +82,7 @@ pub fn combined(out: &mut String, record: &Record, stamp: &mut Stamp) {
     }
     quote(out, record, Text::Target);
     if !record.text(Text::Method).is_empty() {
-        _ = write!(out, " HTTP/1.{}", record.minor);
+        _ = write!(out, " {}", record.version);
     }
     match record.status {
         0 => out.push_str("\" -"),
@@ -98,15 +98,16 @@ pub fn combined(out: &mut String, record: &Record, stamp: &mut Stamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Limits, request};
+    use crate::http::Limits;
+    use crate::http::h1::parse;
 
     fn record(head: &[u8]) -> Record {
         let mut record = Record::new();
         (record.is_full, record.status, record.bytes, record.ended_s) = (true, 200, 97, 784_111_777);
         record.client = Some("[2001:db8::1]:1234".parse().unwrap());
-        let mut storage = request::storage();
-        match request::parse(head, &mut storage, &Limits::default()) {
-            Ok(Some(request)) => record.describe(&request, true),
+        let mut storage = parse::storage();
+        match parse::parse(head, &mut storage, &Limits::default()) {
+            Ok(Some(message)) => record.describe(&message.request, true),
             _ => record.describe_malformed(head, true),
         }
         record

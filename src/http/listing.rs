@@ -27,9 +27,6 @@ pub struct DirEntry {
     pub modified: SystemTime,
 }
 
-/// The field that the answer has if the directory holds more than is listed: a Boolean (RFC 9651 §3.3.6).
-pub const INCOMPLETE: &str = "Listing-Incomplete: ?1\r\n";
-
 /// What a directory holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -108,7 +105,7 @@ fn html(path: &[u8], listing: Listing) -> String {
 
 /// An array of an object for each entry. `href` is there for every one, so that a program never has to encode a name,
 /// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use. That there
-/// are more than are listed is said by [`INCOMPLETE`]: an object that is no entry would be taken for one.
+/// are more than are listed is said by [`ListingIncomplete`](super::Field::ListingIncomplete): an object that is no entry would be taken for one.
 fn json(listing: Listing) -> String {
     let mut array = String::from("[");
     for (index, entry) in in_order(listing.entries).iter().enumerate() {

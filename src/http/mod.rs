@@ -7,14 +7,14 @@
 //! - no panic on any input, and no allocation that the client's bytes can size;
 //! - a [`request::Request`] borrows from the buffer that it was read into.
 
-pub mod chunked;
 pub mod coding;
 pub mod condition;
 pub mod content_range;
 pub mod etag;
 mod extensions;
+pub mod field;
 pub mod fields;
-pub mod framing;
+pub mod h1;
 pub mod limits;
 pub mod listing;
 pub mod media_type;
@@ -34,10 +34,12 @@ pub mod target;
 pub mod timestamp;
 
 pub use coding::Coding;
+pub use field::Field;
 pub use fields::Fields;
 pub use limits::Limits;
 pub use refusal::Refusal;
 pub use representation::{Outcome, Representation};
 pub use request::Request;
+pub use response::Response;
 pub use status::Status;
 pub use target::Target;

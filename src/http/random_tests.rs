@@ -1,7 +1,8 @@
 //! Random bytes against every parser of this room: no panic, and every promise kept. The seed is fixed; `cargo test` runs
 //! 200,000 inputs of each kind.
 
-use super::request::{self, Body};
+use super::h1::parse::{self, Message};
+use super::request::Body;
 use super::{Limits, coding, condition, listing, range, target};
 
 const INPUTS: usize = 200_000;
@@ -69,15 +70,15 @@ fn requests() {
         if random.below(2) == 0 {
             bytes.splice(..0, *b"GET / HTTP/1.1\r\nHost: x\r\n");
         }
-        let mut storage = request::storage();
-        let Ok(Some(request)) = request::parse(&bytes, &mut storage, &limits) else { continue };
+        let mut storage = parse::storage();
+        let Ok(Some(Message { request, length, .. })) = parse::parse(&bytes, &mut storage, &limits) else { continue };
         whole += 1;
-        assert!(0 < request.length && request.length <= bytes.len());
+        assert!(0 < length && length <= bytes.len());
         // What was taken for a request is one by itself, too, and no beginning of it is: nothing behind it was needed.
         if request.body == Body::Dropped {
-            for (length, is_whole) in [(request.length, true), (request.length - 1, false)] {
-                let mut storage = request::storage();
-                let again = request::parse(&bytes[..length], &mut storage, &limits);
+            for (length, is_whole) in [(length, true), (length - 1, false)] {
+                let mut storage = parse::storage();
+                let again = parse::parse(&bytes[..length], &mut storage, &limits);
                 assert_eq!(matches!(again, Ok(Some(_))), is_whole, "{}", bytes.escape_ascii());
             }
         }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Coding;
 use super::condition::{self, Selected, Verdict};
+use super::content_range::ContentRange;
 use super::etag::Validator;
 use super::multipart::{self, Multipart};
 use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
+use super::{Coding, Field, Status};
 
 /// The metadata of a file, as its answers say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,33 @@ pub enum Outcome {
     PreconditionFailed,
     /// 416.
     Unsatisfiable,
+}
+
+impl Outcome {
+    /// The status code.
+    pub fn status(&self) -> Status {
+        match self {
+            Outcome::Whole => Status::Ok,
+            Outcome::Part(_) | Outcome::Parts(_) => Status::PartialContent,
+            Outcome::NotModified => Status::NotModified,
+            Outcome::PreconditionFailed => Status::PreconditionFailed,
+            Outcome::Unsatisfiable => Status::RangeNotSatisfiable,
+        }
+    }
+
+    /// The field lines of a 206 from `representation`; none for another status.
+    pub fn partial_fields<'r>(&'r self, representation: &'r Representation) -> Vec<Field<'r>> {
+        let (range, length, content_type) = match self {
+            Outcome::Part(range) => {
+                let content_range = ContentRange { span: Some(*range), size: representation.size };
+                (Some(Field::ContentRange(content_range)), range.length(), representation.content_type.as_str())
+            }
+            Outcome::Parts(multipart) => (None, multipart.length(), multipart.media_type.as_str()),
+            _ => return Vec::new(),
+        };
+        let content = representation.fields_of_content(length, content_type);
+        range.into_iter().chain(content).chain(representation.validator_fields()).collect()
+    }
 }
 
 impl Representation {
@@ -77,6 +105,33 @@ impl Representation {
     /// Last-Modified as a time.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified_s.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// The field lines of a 200 with all of it.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.content_fields().chain(self.validator_fields())
+    }
+
+    /// The field lines that a 304 has as well (RFC 9110 §15.4.5).
+    pub fn validator_fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let modified = self.modified().map(Field::LastModified);
+        self.vary().into_iter().chain(modified).chain([Field::ETag(&self.etag)])
+    }
+
+    /// The field lines that describe the content of a 200.
+    pub fn content_fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.fields_of_content(self.size, &self.content_type)
+    }
+
+    fn fields_of_content<'r>(&self, length: u64, content_type: &'r str) -> impl Iterator<Item = Field<'r>> + use<'r> {
+        let coding = (self.coding != Coding::Identity).then_some(Field::ContentEncoding(self.coding));
+        let fields = [Field::ContentLength(length), Field::ContentType(content_type.into()), Field::AcceptRanges];
+        fields.into_iter().chain(coding).chain([Field::NoSniff])
+    }
+
+    /// The field by which the choice of the representation is known to caches (RFC 9110 §12.5.5).
+    pub fn vary(&self) -> Option<Field<'static>> {
+        self.varies.then_some(Field::Vary("Accept-Encoding"))
     }
 
     /// What `request`, a GET or HEAD, gets: preconditions first, then ranges (RFC 9110 §13.2.2).
@@ -120,7 +175,8 @@ fn http_seconds(mtime_ns: i128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Limits, request};
+    use crate::http::Limits;
+    use crate::http::h1::parse;
 
     fn representation() -> Representation {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -134,8 +190,8 @@ mod tests {
 
     fn plan(method: &str, fields: &str) -> Outcome {
         let head = format!("{method} / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
-        let mut storage = request::storage();
-        let request = request::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        let mut storage = parse::storage();
+        let request = parse::parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap().request;
         representation().evaluate(&request)
     }
 

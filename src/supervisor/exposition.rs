@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::http::h1::encode::{self, Context};
+use crate::http::h1::parse;
 use crate::http::request::Method;
-use crate::http::response::{self, Context};
-use crate::http::{Refusal, Request, Status, request, target};
+use crate::http::{Refusal, Request, Response, Status, target};
 use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, METHODS, Scoreboard};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -43,14 +44,19 @@ pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec
         (Method::Get | Method::Head, Err(refusal)) => status_page(refusal.status()),
         _ => status_page(Status::MethodNotAllowed),
     };
-    let context = Context { date, keep_alive: false, method: request.method };
-    response::report(out, context, status, content_type, &content);
+    encode(&Response::report(status, content_type, content), request.method, date, out);
 }
 
 /// Appends the answer to bytes that are no request.
 pub fn refuse(refusal: &Refusal, input: &[u8], date: &str, out: &mut Vec<u8>) {
-    let context = Context { date, keep_alive: false, method: request::method_of_refused(input) };
-    response::error(out, context, refusal.status());
+    encode(&Response::error(refusal.status()), parse::method_of_refused(input), date, out);
+}
+
+fn encode(response: &Response, method: Method, date: &str, out: &mut Vec<u8>) {
+    encode::head(out, response.status, Context { date, keep_alive: false }, &response.fields);
+    if method != Method::Head {
+        out.extend_from_slice(&response.content);
+    }
 }
 
 impl Snapshot<'_> {

@@ -8,7 +8,8 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::exposition::{self, Snapshot};
-use crate::http::{Limits, request};
+use crate::http::Limits;
+use crate::http::h1::parse;
 use crate::listeners::{Purpose, Socket};
 use crate::os::clock::Date;
 use crate::os::sys;
@@ -191,10 +192,10 @@ impl Client {
             Ok(length) => self.input.extend_from_slice(&bytes[..length]),
             Err(errno) => return Step::after(errno),
         }
-        let mut storage = request::storage();
-        match request::parse(&self.input, &mut storage, &Limits::default()) {
+        let mut storage = parse::storage();
+        match parse::parse(&self.input, &mut storage, &Limits::default()) {
             Ok(None) => {}
-            Ok(Some(request)) => exposition::respond(snapshot, &request, date.now(), &mut self.answer),
+            Ok(Some(message)) => exposition::respond(snapshot, &message.request, date.now(), &mut self.answer),
             Err(refusal) => exposition::refuse(&refusal, &self.input, date.now(), &mut self.answer),
         }
         Step::Next

@@ -9,7 +9,7 @@
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 
-use super::{Worker, evict, thread};
+use super::{Worker, accept, evict};
 use crate::ipc::scoreboard::Counter;
 
 /// How long a connection gets to be taken by whomever the kernel has woken for it, in milliseconds.
@@ -28,7 +28,7 @@ pub struct Backlog {
 impl Backlog {
     /// The listening sockets that the keeper is to wait for.
     pub fn poll_fds<'w>(&self, worker: &'w Worker) -> Vec<PollFd<'w>> {
-        if self.look_ms.is_some() || worker.is_draining() { Vec::new() } else { listening_fds(worker) }
+        if self.look_ms.is_some() || worker.service.is_draining() { Vec::new() } else { listening_fds(worker) }
     }
 
     /// In how many milliseconds to look, if then.
@@ -44,7 +44,7 @@ impl Backlog {
 
     /// Looks, if it is time to.
     pub fn check(&mut self, worker: &Worker, now_ms: u64) {
-        if self.look_ms.is_none_or(|look_ms| now_ms < look_ms) || worker.is_draining() {
+        if self.look_ms.is_none_or(|look_ms| now_ms < look_ms) || worker.service.is_draining() {
             return;
         }
         let mut sockets = listening_fds(worker);
@@ -52,14 +52,14 @@ impl Backlog {
         self.look_ms = if !does_wait {
             None
         } else if !worker.gate.is_paused() {
-            thread::requeue_listeners(worker);
+            accept::requeue_listeners(worker);
             Some(now_ms + PAUSE_MS)
         } else if worker.is_full() && evict::evict_idle(worker, now_ms) == 0 {
             Some(now_ms + FULL_PAUSE_MS)
         } else {
             // One that is closed for want of descriptors is opened by the keeper's tick.
             if worker.gate.is_full() {
-                thread::resume_accepting(worker);
+                accept::resume_accepting(worker);
             }
             Some(now_ms + PAUSE_MS)
         };

@@ -1,13 +1,12 @@
 //! The end of a worker: it takes no more connections, lets each that it has come to its end, and loses none on the way.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::connection::{Connection, Phase};
-use super::{Worker, thread};
-use crate::http::request;
+use super::{Worker, accept, park, thread};
+use crate::connection::{Connection, Phase};
+use crate::http::h1::parse;
 use crate::ipc::scoreboard::Counter;
 
 /// A worker's end, under way.
@@ -23,9 +22,9 @@ pub struct Drain {
 impl Drain {
     /// From now on there are no new connections, and every answer is its connection's last.
     pub fn begin(worker: &Worker) -> Self {
-        worker.is_draining.store(true, Relaxed);
+        worker.service.start_draining();
         worker.gate.shut(&worker.epoll);
-        thread::drain_accept_queue(worker);
+        accept::drain_accept_queue(worker);
         Drain { until_ms: u64::MAX, option: "", exit: None }
     }
 
@@ -47,9 +46,9 @@ impl Drain {
         let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);
         worker.parked.sweep(is_due, |mut connection| {
             connection.records.set_cause("the server stops");
-            thread::park_lingering(worker, connection, worker.timeouts.drain_linger(now_ms));
+            park::park_lingering(worker, connection, worker.service.timeouts.drain_linger(now_ms));
         });
-        if worker.counters.get(Counter::Connections) > 0 {
+        if worker.service.counters.get(Counter::Connections) > 0 {
             return false;
         }
         self.are_threads_gone(worker)
@@ -63,12 +62,12 @@ impl Drain {
             let dismissed = self.exit.as_ref().is_some_and(|exit| thread::wake_all_to_exit(worker, exit).is_ok());
             return !dismissed;
         }
-        if worker.pool.threads() > 0 {
+        if worker.service.pool.threads() > 0 {
             return false;
         }
         // Closed, it is out of epoll as well.
         self.exit = None;
-        let is_over = worker.counters.get(Counter::Connections) == 0;
+        let is_over = worker.service.counters.get(Counter::Connections) == 0;
         if !is_over {
             thread::start(worker);
         }
@@ -79,13 +78,13 @@ impl Drain {
 /// Whether nothing of a request has come or is to be expected. One that has arrived, even if unread, is answered first.
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     connection.phase == Phase::Idle
-        && request::is_blank(&connection.input)
-        && worker.timeouts.is_quiet(connection.deadline_ms, now_ms)
+        && parse::is_blank(&connection.input)
+        && worker.service.timeouts.is_quiet(connection.deadline_ms, now_ms)
         && !connection.has_unread()
 }
 
 fn report_aborted(worker: &Worker, option: &str) {
-    let in_flight = worker.counters.get(Counter::InFlight);
+    let in_flight = worker.service.counters.get(Counter::InFlight);
     if in_flight > 0 {
         tracing::warn!(in_flight, "Requests in flight took longer than {option}; {in_flight} are cut.");
     }

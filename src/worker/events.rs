@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::pool::ThreadPool;
+use crate::service::pool::ThreadPool;
 
 /// The bell's datum in epoll; no descriptor and no listening socket has it.
 pub const WAKEUP_TOKEN: u64 = u64::MAX - 1;

@@ -4,9 +4,10 @@
 //! answered with a 408, for whoever sends them slowly would else shut everybody out until the head timeout. Many are ended at
 //! a time: to find them, every connection is looked at.
 
-use super::connection::{Connection, Phase};
-use super::{Worker, exchange, thread};
-use crate::http::request;
+use super::{Worker, park};
+use crate::connection;
+use crate::connection::{Connection, Phase};
+use crate::http::h1::parse;
 use crate::ipc::scoreboard::Counter;
 use crate::log::catalog;
 
@@ -16,7 +17,7 @@ const EVICT_FRACTION: u64 = 16;
 /// Ends some connections, if any may be; returns how many.
 pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
     let count = (worker.max_connections / EVICT_FRACTION).max(1) as usize;
-    let timeouts = &worker.timeouts;
+    let timeouts = &worker.service.timeouts;
     let is_quiet = |connection: &Connection| timeouts.is_quiet(connection.deadline_ms, now_ms);
     // One that was opened or answered just now is likely to ask next: it goes only if all are so.
     let mut found =
@@ -31,8 +32,8 @@ pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
         });
     }
     let ended = found.into_iter().filter_map(|connection| end(worker, connection)).count();
-    worker.counters.add(Counter::Evicted, ended as u64);
-    if worker.warnings.connections_full.is_due() {
+    worker.service.counters.add(Counter::Evicted, ended as u64);
+    if worker.service.warnings.connections_full.is_due() {
         let remedy = if ended > 0 {
             "those that were idle for longest are closed for new ones"
         } else {
@@ -48,18 +49,18 @@ pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
 
 /// Until when a connection may be idle, if it is.
 fn idle_until(connection: &Connection) -> Option<u64> {
-    let is_idle = connection.phase == Phase::Idle && request::is_blank(&connection.input) && !connection.is_probe;
+    let is_idle = connection.phase == Phase::Idle && parse::is_blank(&connection.input) && !connection.is_probe;
     is_idle.then_some(connection.deadline_ms)
 }
 
 /// Ends a connection, unless something has come on it.
 fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
     if connection.has_unread() {
-        thread::rearm(worker, connection);
+        park::rearm(worker, connection);
         return None;
     }
     if connection.phase == Phase::Head {
-        exchange::refuse_slow_head(worker, &mut connection);
+        connection::reject_slow_head(&worker.service, &mut connection);
     }
     connection.records.set_cause("closed to make room for others");
     Some(())

@@ -9,15 +9,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::backlog::Backlog;
-use super::connection::{Connection, Phase};
 use super::drain::Drain;
-use super::pool::{self, StallDetector, Verdict};
 use super::probe::Probe;
-use super::{Worker, WorkerContext, exchange, listings, thread};
+use super::stall::{StallDetector, Verdict};
+use super::{Worker, WorkerContext, accept, park, thread};
 use crate::access_log::Writer;
+use crate::connection;
+use crate::connection::{Connection, Phase};
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::Counter;
 use crate::os::signals::{self, Signals};
+use crate::service::pool;
 use crate::site::RootState;
 use crate::{log, log::catalog, os::clock, os::sys};
 
@@ -37,12 +39,12 @@ const START_PAUSE_MS: u64 = 1_000;
 /// Runs the worker until it is told to end and has answered what was in flight.
 pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEnd) -> io::Result<()> {
     let signals = Signals::listen(&signals::FOR_WORKER)?;
-    let mut writer = worker.access_log.map(Writer::start).transpose()?;
+    let mut writer = worker.service.access_log.map(Writer::start).transpose()?;
     if !(0..pool::CORE_THREADS).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));
     }
     worker.gate.resume(&worker.epoll)?;
-    worker.counters.set(Counter::Heartbeat, clock::now_ms());
+    worker.service.counters.set(Counter::Heartbeat, clock::now_ms());
     let mut probe = Probe::begin(worker);
     lifeline.notify_ready();
 
@@ -71,10 +73,10 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
             return Ok(());
         }
         if wakeup.pool_exhausted {
-            watch.begin(&worker.pool);
+            watch.begin(&worker.service.pool);
         }
         if watch.interval_ms().is_some()
-            && let Verdict::Grow(count) = watch.check(&worker.pool)
+            && let Verdict::Grow(count) = watch.check(&worker.service.pool)
             && now_ms >= next_start_ms
             && !(0..count).all(|_| thread::start(worker))
         {
@@ -85,21 +87,22 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
             next_tick_ms = now_ms + u64::from(TICK_MS);
             // Draining has a deadline of its own.
             if drain.is_some() || probe.is_alive(worker) {
-                worker.counters.set(Counter::Heartbeat, now_ms);
+                worker.service.counters.set(Counter::Heartbeat, now_ms);
             }
-            worker.counters.add(Counter::MessagesDropped, log::take_dropped());
+            worker.service.counters.add(Counter::MessagesDropped, log::take_dropped());
             report_saturation(worker);
-            let root = worker.site.root_state();
-            worker.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
-            worker.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
+            let root = worker.service.site.root_state();
+            worker.service.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
+            worker.service.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
             worker
                 .parked
                 .sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
             if worker.gate.is_paused() && !worker.is_full() {
-                thread::resume_accepting(worker);
+                accept::resume_accepting(worker);
             }
-            thread::retry_listeners(worker);
-            listings::look_after(worker);
+            accept::retry_listeners(worker);
+            let waiting = worker.service.listings.look_after(now_ms);
+            waiting.into_iter().for_each(|descriptor| park::wake(worker, descriptor));
         }
         if now_ms >= next_trim_ms {
             next_trim_ms = now_ms + TRIM_MS;
@@ -110,10 +113,10 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
 
 /// A worker of which every thread is busy is slow, and no reason to worry; but its admin may want more threads.
 fn report_saturation(worker: &Worker) {
-    let is_saturated = worker.pool.is_saturated();
-    worker.counters.set(Counter::Saturated, u64::from(is_saturated));
-    if is_saturated && worker.warnings.threads_busy.is_due() {
-        let threads = worker.pool.threads();
+    let is_saturated = worker.service.pool.is_saturated();
+    worker.service.counters.set(Counter::Saturated, u64::from(is_saturated));
+    if is_saturated && worker.service.warnings.threads_busy.is_due() {
+        let threads = worker.service.pool.threads();
         tracing::warn!(
             message_id = catalog::THREADS_BUSY,
             threads,
@@ -152,7 +155,7 @@ fn wait(
     let timeout = look_ms.min(timeout.into()) as u16;
     let mut events = vec![
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        PollFd::new(worker.pool.no_idle_thread().as_fd(), PollFlags::POLLIN),
+        PollFd::new(worker.service.pool.no_idle_thread().as_fd(), PollFlags::POLLIN),
     ];
     events.extend(supervisor.map(|lifeline| PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)));
     let own = events.len();
@@ -178,7 +181,7 @@ fn wait(
 /// Whether the client has used up this server's patience.
 fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
-        connection.check_min_rate(worker.timeouts.min_bytes_per_window(), worker.timeouts.send(now_ms));
+        connection.check_min_rate(worker.service.timeouts.min_bytes_per_window(), worker.service.timeouts.send(now_ms));
     }
     connection.waits_for_disk || connection.deadline_ms <= now_ms
 }
@@ -188,18 +191,18 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
     let was_held = std::mem::take(&mut connection.waits_for_disk);
     match connection.phase {
         // Its file may be tried again.
-        _ if was_held && connection.deadline_ms > clock::now_ms() => thread::rearm(worker, connection),
+        _ if was_held && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
         // What the client has sent in time and no thread has read yet is not its fault.
-        Phase::Idle | Phase::Head if connection.has_unread() => thread::rearm(worker, connection),
+        Phase::Idle | Phase::Head if connection.has_unread() => park::rearm(worker, connection),
         Phase::Head => {
-            exchange::refuse_slow_head(worker, &mut connection);
-            thread::park_lingering(worker, connection, worker.timeouts.linger(clock::now_ms()));
+            connection::reject_slow_head(&worker.service, &mut connection);
+            park::park_lingering(worker, connection, worker.service.timeouts.linger(clock::now_ms()));
         }
         // There is an end to its waiting.
-        Phase::Waiting => thread::rearm(worker, connection),
+        Phase::Waiting => park::rearm(worker, connection),
         Phase::Sending => {
             connection.report_aborted("the client takes too little");
-            thread::close_on_pool(worker, connection);
+            park::close_on_pool(worker, connection);
         }
         Phase::Idle => connection.records.set_cause("no request came in time"),
         Phase::Lingering => {}

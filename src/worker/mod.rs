@@ -1,57 +1,40 @@
-//! One worker process: a keeper (its main thread), request threads, connections that are parked between them, and one thread
-//! that writes the access log.
+//! One worker process: a main loop, request threads, connections that are parked between their turns, and one thread that writes
+//! the access log.
 //!
-//! The way of a request: a thread waits in epoll ([`pool`]), takes a connection from the listening socket ([`gate`]) or
-//! out of the [parked connections](parked), has a turn with it ([`drive`]: read, parse, find, answer, send), and parks it again or ends it.
+//! The path of a connection: a [`thread`] waits in epoll and queues what it is told ([`events`]), accepts a connection from a
+//! listening socket ([`accept`], while the [`gate`] is open) or takes a [parked](parked) one, drives it
+//! ([`ConnectionDriver`](crate::connection::ConnectionDriver)) until it has to wait, and parks ([`park`]) or closes it. The
+//! [main loop](main_loop) handles signals and deadlines, and starts threads where all are blocked ([`stall`]).
 
+mod accept;
 mod backlog;
-mod blocking;
-mod connection;
 mod drain;
-mod drive;
 mod events;
 mod evict;
-mod exchange;
 mod gate;
-mod harness;
-mod listings;
 mod main_loop;
+mod park;
 mod parked;
-mod pending_records;
-mod pool;
 mod probe;
-mod read_buffer;
-mod send_queue;
+mod stall;
 mod thread;
-mod timeouts;
-mod warnings;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
-use crate::access_log::AccessLog;
 use crate::client_limit::ClientLimiter;
-use crate::config::{LogAddress, Options};
-use crate::http::Limits;
+use crate::config::Options;
 use crate::ipc::lifeline::WorkerEnd;
-use crate::ipc::scoreboard::{Counter, Scoreboard, WorkerCounters};
+use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::listeners::Socket;
-use crate::os::clock::LogicalClock;
 use crate::os::landlock::Sandbox;
+use crate::service::Service;
 use crate::site::Site;
-use crate::site::listings::Listings;
 
-use blocking::BlockingLimits;
 use events::EventQueue;
 use gate::AcceptGate;
 use parked::ParkedConnections;
-use pool::ThreadPool;
-use timeouts::Timeouts;
-use warnings::RateLimitedWarnings;
-
-pub use harness::InProcessWorker;
 
 /// What the supervisor hands to every worker that it forks.
 #[derive(Debug)]
@@ -101,30 +84,18 @@ impl WorkerContext {
 /// So many connections more than the others have are no reason to let them go first.
 const BALANCE_SLACK: u64 = 4;
 
-/// What the threads of a worker share.
+/// What the threads of a worker share: the service for requests, and what schedules connections.
 #[derive(Debug)]
 struct Worker {
     number: usize,
-    site: &'static Site,
-    limits: Limits,
-    max_requests: u64,
-    timeouts: Timeouts,
+    service: Service,
     epoll: Epoll,
     gate: AcceptGate,
     parked: ParkedConnections,
     events: EventQueue,
-    clock: LogicalClock,
-    pool: ThreadPool,
-    blocking: BlockingLimits,
-    listings: Listings,
-    access_log: Option<&'static AccessLog>,
-    log_address: LogAddress,
-    counters: WorkerCounters<'static>,
     board: &'static Scoreboard,
     max_connections: u64,
     client_limit: Option<&'static ClientLimiter>,
-    is_draining: AtomicBool,
-    warnings: RateLimitedWarnings,
 }
 
 /// Runs worker number `number` in the process that was forked for it, and returns its exit status. The first one says what
@@ -154,48 +125,29 @@ pub fn run(
 impl Worker {
     fn new(context: &'static WorkerContext, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
         let options = &context.options;
-        let board = &shared.board;
-        let counters = board.counters(number);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
-            site: &context.site,
-            limits: options.limits(),
-            max_requests: options.max_requests as u64,
-            timeouts: Timeouts::new(options),
+            service: Service::new(options, &context.site, number, &shared.board)?,
             events: EventQueue::new(&epoll)?,
             epoll,
-            clock: LogicalClock::default(),
             gate: AcceptGate::new(&context.sockets),
             parked: ParkedConnections::new(context.descriptors),
-            pool: ThreadPool::new(options.max_threads, counters)?,
-            blocking: BlockingLimits::new(options.max_threads),
-            listings: Listings::default(),
-            access_log: AccessLog::of(options, number, board).map(|access| &*Box::leak(Box::new(access))),
-            log_address: options.log_address,
-            counters,
-            board,
+            board: &shared.board,
             // Half of the descriptors stay free for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
-            is_draining: AtomicBool::new(false),
-            warnings: RateLimitedWarnings::default(),
         })
-    }
-
-    /// Whether this worker is to end when its requests in flight are answered.
-    fn is_draining(&self) -> bool {
-        self.is_draining.load(Relaxed)
     }
 
     /// Whether this worker has clearly more connections than the others have on average.
     fn has_more_than_its_share(&self) -> bool {
         let others = self.board.workers().saturating_sub(1) as u64;
-        let own = self.counters.get(Counter::Connections);
+        let own = self.service.counters.get(Counter::Connections);
         own * others > self.board.total(Counter::Connections).saturating_sub(own).saturating_add(BALANCE_SLACK * others)
     }
 
     fn is_full(&self) -> bool {
-        self.counters.get(Counter::Connections) >= self.max_connections
+        self.service.counters.get(Counter::Connections) >= self.max_connections
     }
 }

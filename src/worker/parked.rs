@@ -8,7 +8,7 @@
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::connection::Connection;
+use crate::connection::Connection;
 
 type Slot = Mutex<SlotState>;
 

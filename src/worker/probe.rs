@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
-use super::connection::Connection;
-use super::pending_records::PendingRecords;
-use super::{Worker, thread};
+use super::{Worker, park};
+use crate::connection::Connection;
+use crate::connection::pending_records::PendingRecords;
 use crate::ipc::scoreboard::WorkerCounters;
 use crate::os::clock;
 
@@ -45,7 +45,7 @@ impl Probe {
     /// Asks, or asks again if the last request was answered. Says whether the worker lives: it has answered, or has ended
     /// some turn since the last time, or it is the site that the probe waits for while there is a thread for others.
     pub fn is_alive(&mut self, worker: &Worker) -> bool {
-        let turns = worker.pool.turns_ended();
+        let turns = worker.service.pool.turns_ended();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
         let echo = self.channel.as_ref().map_or(Reply::Closed, Channel::receive);
         let is_in_hand = self.channel.as_ref().is_none_or(|line| !worker.parked.contains(line.place));
@@ -54,10 +54,10 @@ impl Probe {
                 self.channel = self.channel.take().filter(Channel::send_request);
                 true
             }
-            Reply::Pending => has_moved || (is_in_hand && worker.pool.has_idle_thread()),
+            Reply::Pending => has_moved || (is_in_hand && worker.service.pool.has_idle_thread()),
             Reply::Closed => {
                 self.channel = Channel::open(worker);
-                has_moved || (self.channel.is_none() && worker.pool.has_idle_thread())
+                has_moved || (self.channel.is_none() && worker.service.pool.has_idle_thread())
             }
         }
     }
@@ -69,11 +69,11 @@ impl Channel {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
         let place = theirs.as_raw_fd() as usize;
-        let deadline_ms = worker.timeouts.idle(clock::now_ms());
+        let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
         let mut connection =
             Connection::new(theirs, None, deadline_ms, PendingRecords::none(), WorkerCounters::discard());
         connection.is_probe = true;
-        thread::register(worker, Box::new(connection));
+        park::register(worker, Box::new(connection));
         Some(Channel { own, place }).filter(Channel::send_request)
     }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use otus_httpd::http::Limits;
 use otus_httpd::config::CommandLine;
-use otus_httpd::worker::{WorkerContext, InProcessWorker};
+use otus_httpd::connection::harness::InProcessServer;
+use otus_httpd::http::Limits;
 use tempfile::TempDir;
 
 use crate::answer::Answer;
@@ -34,7 +34,7 @@ const FILES: [(&str, usize); 13] = [
 /// A worker, and what it serves.
 #[derive(Debug)]
 pub struct Site {
-    pub solo: InProcessWorker,
+    pub server: InProcessServer,
     pub limits: Limits,
     pub most_requests: usize,
     directory: TempDir,
@@ -58,10 +58,10 @@ impl Site {
         let root = directory.path().to_str().unwrap();
         let command_line = [&["otus-httpd", "--workers=1", "--root", root], arguments].concat();
         let options = CommandLine::try_parse_from(command_line).unwrap().options;
-        let site = otus_httpd::site::Site::open(&options, 1024).unwrap();
+        let site = Box::leak(Box::new(otus_httpd::site::Site::open(&options, 1024).unwrap()));
         let (limits, most_requests) = (options.limits(), options.max_requests);
-        let context = WorkerContext { options, sockets: Vec::new(), site, descriptors: 1024, sandbox: None };
-        Site { solo: InProcessWorker::new(Box::leak(Box::new(context))).unwrap(), limits, most_requests, directory }
+        let server = InProcessServer::new(&options, site).unwrap();
+        Site { server, limits, most_requests, directory }
     }
 
     /// Checks that what an answer says is in a file is in the file.

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{setsockopt, sockopt::SndBuf};
-use otus_httpd::worker::InProcessWorker;
+use otus_httpd::connection::harness::InProcessServer;
 
 /// So many pieces a stream is cut into at most, so that a long one does not take long.
 const PIECES: usize = 500;
@@ -25,22 +25,22 @@ impl Cuts {
 
 /// Sends `stream` over a connection of its own, cut as `cuts` say, and returns everything that comes back. The client
 /// ends when it has sent everything. `is_small` gives the worker's side the least room to send into.
-pub fn exchange(solo: &mut InProcessWorker, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
-    let (client, server) = UnixStream::pair().unwrap();
+pub fn exchange(server: &mut InProcessServer, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
+    let (client, served) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
-    server.set_nonblocking(true).unwrap();
+    served.set_nonblocking(true).unwrap();
     if is_small {
-        setsockopt(&server, SndBuf, &1).unwrap();
+        setsockopt(&served, SndBuf, &1).unwrap();
     }
-    solo.accept(server.into());
-    let mut exchange = Exchange { solo, client, answers: Vec::new(), has_ended: false };
+    server.accept(served.into());
+    let mut exchange = Exchange { server, client, answers: Vec::new(), has_ended: false };
     exchange.send(stream, cuts);
     exchange.finish();
     exchange.answers
 }
 
 struct Exchange<'s> {
-    solo: &'s mut InProcessWorker,
+    server: &'s mut InProcessServer,
     client: UnixStream,
     answers: Vec<u8>,
     has_ended: bool,
@@ -60,14 +60,14 @@ impl Exchange<'_> {
             match self.client.write(&rest[..length]) {
                 Ok(length) => rest = &rest[length..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.solo.turn();
+                    self.server.turn();
                     self.receive();
                 }
                 // The server has ended it.
                 Err(_) => return,
             }
             for _ in 0..cut >> 12 & 3 {
-                self.solo.turn();
+                self.server.turn();
             }
             if cut >> 14 & 1 == 1 {
                 self.receive();
@@ -96,7 +96,7 @@ impl Exchange<'_> {
         let mut idle = 0;
         while !self.has_ended {
             let before = self.answers.len();
-            self.solo.turn();
+            self.server.turn();
             self.receive();
             idle = if self.answers.len() > before { 0 } else { idle + 1 };
             assert!(idle < 100, "the connection does not end");

@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((cuts, stream)) = Cuts::from_front(rest) else { return };
     SITES.with(|sites| {
         let site = &mut sites[usize::from(choice & 1)].borrow_mut();
-        let answers = wire::exchange(&mut site.solo, stream, cuts, choice & 2 != 0);
+        let answers = wire::exchange(&mut site.server, stream, cuts, choice & 2 != 0);
         let (due, may_err) = reading::read(stream, &site.limits, site.most_requests);
         for (answer, due) in answer::read(&answers, &due, may_err).iter().zip(&due) {
             site.check(answer, due.method);

@@ -104,7 +104,7 @@ fuzz_target!(|pipeline: Pipeline| {
         return;
     }
     SITE.with_borrow_mut(|site| {
-        let answers = wire::exchange(&mut site.solo, &stream, Cuts(pipeline.cuts), pipeline.is_small);
+        let answers = wire::exchange(&mut site.server, &stream, Cuts(pipeline.cuts), pipeline.is_small);
         let (due, _) = reading::read(&stream, &site.limits, site.most_requests);
         assert_eq!(due.len(), pipeline.requests.len(), "the second reading");
         let mut rest = answers.as_slice();

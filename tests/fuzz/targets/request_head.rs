@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use otus_httpd::http::{Limits, request};
+use otus_httpd::http::Limits;
+use otus_httpd::http::h1::parse;
+use otus_httpd::http::request::Body;
 use otus_httpd_fuzz::reading::{self, Front};
 
 fn limits(choice: u8) -> Limits {
@@ -17,15 +19,15 @@ fn limits(choice: u8) -> Limits {
 /// The length of the request in front, whether the connection goes on behind it, and whether its body is too large; an
 /// error is the end of everything.
 fn read(bytes: &[u8], limits: &Limits) -> Option<Result<(usize, bool, bool), ()>> {
-    let mut storage = request::storage();
+    let mut storage = parse::storage();
     let mut bytes = bytes.to_vec();
-    request::lower_version(&mut bytes);
-    let request = match request::parse(&bytes, &mut storage, limits) {
-        Ok(request) => request?,
+    parse::lower_version(&mut bytes);
+    let message = match parse::parse(&bytes, &mut storage, limits) {
+        Ok(message) => message?,
         Err(_) => return Some(Err(())),
     };
-    let is_last = !request.keep_alive || request.body != request::Body::Dropped;
-    Some(Ok((request.length, is_last, request.body == request::Body::TooLarge)))
+    let is_last = !message.keep_alive || message.request.body != Body::Dropped;
+    Some(Ok((message.length, is_last, message.request.body == Body::TooLarge)))
 }
 
 // One byte chooses the limits; the rest is what has come.

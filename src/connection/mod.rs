@@ -1,5 +1,12 @@
 //! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
 
+mod drive;
+pub mod harness;
+pub mod pending_records;
+mod read_buffer;
+mod respond;
+mod send_queue;
+
 use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -7,16 +14,20 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
-use super::Worker;
-use super::blocking::BlockingKey;
-use super::pending_records::{Answer, PendingRecords, ReceivedMessage};
-use super::read_buffer::ReadBuffer;
-use super::send_queue::{Progress, SendQueue};
 use crate::client_limit::Permit;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::log::catalog;
 use crate::os::clock;
 use crate::os::sys;
+use crate::service::Service;
+use crate::service::blocking::BlockingKey;
+
+use pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
+use read_buffer::ReadBuffer;
+use send_queue::{Progress, SendQueue};
+
+pub use drive::{ConnectionDriver, Next};
+pub use respond::reject_slow_head;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +215,7 @@ impl Connection {
     }
 
     /// Leaves a request for later: it waits, or if it is `behind` others that were answered, it is as if it had not arrived.
-    pub fn put_answer_off(&mut self, behind: bool) {
+    pub fn defer_response(&mut self, behind: bool) {
         if behind {
             self.requests -= 1;
             self.in_flight -= 1;
@@ -215,9 +226,9 @@ impl Connection {
     }
 
     /// Counts and notes an answer that is now to be sent.
-    pub fn count_response(&mut self, question: ReceivedMessage, answer: &Answer) {
-        self.counters.count_request(question.method(), answer.status);
-        self.records.add(question, self.requests, self.started_ns, answer);
+    pub fn count_response(&mut self, question: ReceivedMessage, response: &ResponseSummary) {
+        self.counters.count_request(question.method(), response.status);
+        self.records.add(question, self.requests, self.started_ns, response);
     }
 
     /// Counts the answers that are now wholly sent, or whose client is gone.
@@ -283,8 +294,8 @@ impl Connection {
     }
 
     /// Says why an answer could not be ended, once a minute: the fault is on this side.
-    pub fn report_failure(&mut self, worker: &Worker, why: String) {
-        let Some(span) = self.send_queue.slice.as_ref().filter(|_| worker.warnings.file_failed.is_due()) else {
+    pub fn report_failure(&mut self, service: &Service, why: String) {
+        let Some(span) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
             return self.report_aborted(why);
         };
         let (path, offset) = (span.file.path(), span.offset);

@@ -1,6 +1,6 @@
 //! The chunked transfer coding (RFC 9112 §7.1), only as far as to find its end: no content is ever used.
 
-use super::{Refusal, syntax};
+use crate::http::{Refusal, syntax};
 
 /// Where a chunked body that begins with `bytes` ends, behind its trailers and their empty line; `None` says that more bytes
 /// are needed.

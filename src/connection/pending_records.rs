@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::access_log::{AccessLog, Record, Subject};
+use crate::handler::Answer;
 use crate::http::request::Method;
-use crate::http::{Coding, Request, response};
+use crate::http::{Coding, Request};
 use crate::listeners::Client;
 use crate::os::clock;
 
@@ -53,20 +54,26 @@ impl ReceivedMessage<'_> {
     }
 }
 
-/// What is to be noted of an answer.
-pub struct Answer<'a> {
-    /// Its status.
+/// What a record holds of a response.
+pub struct ResponseSummary<'a> {
+    /// The status code.
     pub status: u16,
-    /// What is sent, as far as it is in memory.
-    pub output: &'a [u8],
-    /// Where in it the answer begins.
+    /// Where in the output the response begins.
     pub begin: usize,
-    /// Where its content begins; none if that is only to be seen there.
-    pub content: Option<usize>,
+    /// Where in the output its content begins.
+    pub content: usize,
     /// How its content is coded.
     pub coding: Coding,
-    /// Why it is not what was asked for.
+    /// Why it is an error.
     pub cause: Option<&'a dyn Display>,
+}
+
+impl<'a> ResponseSummary<'a> {
+    /// Summarizes `answer`, whose head is in the output from `begin` to `content`.
+    pub fn new(answer: &'a Answer, begin: usize, content: usize) -> Self {
+        let cause = answer.cause().map(|cause| cause as &dyn Display);
+        ResponseSummary { status: answer.status().code(), begin, content, coding: answer.coding(), cause }
+    }
 }
 
 impl PendingRecords {
@@ -95,17 +102,16 @@ impl PendingRecords {
     }
 
     /// Notes an answer to request number `number` of the connection, which came at `since_ns` of the monotonic clock.
-    pub fn add(&mut self, question: ReceivedMessage, number: u64, since_ns: u64, answer: &Answer) {
-        let Some((access, mut record)) = self.begin(answer.status, number, since_ns) else { return };
+    pub fn add(&mut self, question: ReceivedMessage, number: u64, since_ns: u64, response: &ResponseSummary) {
+        let Some((access, mut record)) = self.begin(response.status, number, since_ns) else { return };
         match question {
             ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
             ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
         }
-        record.coding = answer.coding;
-        answer.cause.iter().for_each(|cause| record.set_cause(cause));
-        let begin = answer.begin;
-        let content = answer.content.unwrap_or_else(|| begin + response::head_length(&answer.output[begin..]));
-        self.pending.push(PendingRecord { record, begin: begin as u64, content: content as u64 });
+        record.coding = response.coding;
+        response.cause.iter().for_each(|cause| record.set_cause(cause));
+        let (begin, content) = (response.begin as u64, response.content as u64);
+        self.pending.push(PendingRecord { record, begin, content });
     }
 
     /// Tells the access log of all answers that were on their way: since the first began, `sent` bytes were sent. They came

@@ -4,14 +4,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::Worker;
-use super::connection::{AfterResponse, Connection, Phase, Reading};
-use super::exchange::{self, Scratch};
 use super::pending_records::PendingRecords;
 use super::read_buffer::ReadBuffer;
+use super::respond::{self, Scratch};
 use super::send_queue::Progress;
-use crate::http::{Refusal, request};
+use super::{AfterResponse, Connection, Phase, Reading};
+use crate::http::Refusal;
+use crate::http::h1::parse;
 use crate::os::clock;
+use crate::service::Service;
 use crate::site::Freshness;
 
 /// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
@@ -51,19 +52,19 @@ pub enum Next {
 }
 
 impl ConnectionDriver {
-    /// A desk for reading requests of up to `request_bytes`, of the thread at `place` in [`BlockingLimits`](super::blocking::BlockingLimits).
+    /// A desk for reading requests of up to `request_bytes`, of the thread at `place` in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
     pub fn new(request_bytes: usize, place: Option<usize>) -> Self {
         ConnectionDriver {
             input: ReadBuffer::new(request_bytes),
             output: Vec::new(),
-            scratch: Scratch::of(place),
+            scratch: Scratch::new(place),
             arrival_began: 0,
             arrival_ended: 0,
         }
     }
 
     /// Goes on with `connection` where it stopped, until it has to wait. What it waited for had happened by `moment`.
-    pub fn drive(&mut self, worker: &Worker, connection: &mut Connection, moment: u64) -> Next {
+    pub fn drive(&mut self, service: &Service, connection: &mut Connection, moment: u64) -> Next {
         (self.arrival_began, self.arrival_ended) = (moment, 0);
         connection.waits_for_disk = false;
         self.input.load(&connection.input);
@@ -73,13 +74,13 @@ impl ConnectionDriver {
         }
         let wait = match connection.phase {
             Phase::Sending
-                if connection.send_queue.has_file_part() && self.exceeds_blocking_limit(worker, connection) =>
+                if connection.send_queue.has_file_part() && self.exceeds_blocking_limit(service, connection) =>
             {
                 connection.waits_for_disk = true;
-                connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+                connection.wait_for_client(service.timeouts.send(clock::now_ms()));
                 Next::Disk
             }
-            _ => self.advance(worker, connection),
+            _ => self.advance(service, connection),
         };
         connection.last_read_at = connection.last_read_at.max(self.arrival_ended);
         if wait != Next::Close {
@@ -98,24 +99,24 @@ impl ConnectionDriver {
         let length = recv(socket.as_raw_fd(), self.input.spare(), MsgFlags::empty()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
-        exchange::reject(self.input.unread(), records, &mut self.output, &mut self.scratch, |answer| {
+        respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |answer| {
             send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0)
         });
     }
 
     /// Whether going on with a file would be one thread too many that it blocks; if not, it may block this one.
-    fn exceeds_blocking_limit(&self, worker: &Worker, connection: &Connection) -> bool {
+    fn exceeds_blocking_limit(&self, service: &Service, connection: &Connection) -> bool {
         let now_ms = clock::now_ms();
-        let (place, subject) = (self.scratch.place, connection.subject);
-        worker.blocking.begin(place, subject, now_ms);
-        let is_blocked = worker.pool.is_over_half() && worker.blocking.exceeded(subject, now_ms).is_some();
+        let (place, subject) = (self.scratch.handler.slot, connection.subject);
+        service.blocking.begin(place, subject, now_ms);
+        let is_blocked = service.pool.is_over_half() && service.blocking.exceeded(subject, now_ms).is_some();
         if is_blocked {
-            worker.blocking.end(place);
+            service.blocking.end(place);
         }
         is_blocked
     }
 
-    fn advance(&mut self, worker: &Worker, connection: &mut Connection) -> Next {
+    fn advance(&mut self, service: &Service, connection: &mut Connection) -> Next {
         let mut is_readable = true;
         for _ in 0..MAX_STEPS {
             match connection.phase {
@@ -123,7 +124,7 @@ impl ConnectionDriver {
                     Progress::More => {}
                     Progress::Yield => break,
                     Progress::Blocked => {
-                        connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+                        connection.wait_for_client(service.timeouts.send(clock::now_ms()));
                         return Next::Writable;
                     }
                     Progress::PeerGone(why) => {
@@ -131,7 +132,7 @@ impl ConnectionDriver {
                         return Next::Close;
                     }
                     Progress::SourceFailed(why) => {
-                        connection.report_failure(worker, why);
+                        connection.report_failure(service, why);
                         return Next::Close;
                     }
                     Progress::Done => {
@@ -139,13 +140,13 @@ impl ConnectionDriver {
                         match connection.after_response {
                             AfterResponse::KeepAlive => {
                                 connection.phase = Phase::Idle;
-                                connection.deadline_ms = worker.timeouts.idle(connection.last_response_ms());
+                                connection.deadline_ms = service.timeouts.idle(connection.last_response_ms());
                             }
                             AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
                                 return Next::Close;
                             }
                             AfterResponse::Close | AfterResponse::LingeringClose => {
-                                connection.linger(worker.timeouts.linger(clock::now_ms()));
+                                connection.linger(service.timeouts.linger(clock::now_ms()));
                             }
                         }
                     }
@@ -159,7 +160,7 @@ impl ConnectionDriver {
                     }
                 }
                 Phase::Idle | Phase::Head | Phase::Waiting => {
-                    self.respond(worker, connection);
+                    self.respond(service, connection);
                     if connection.phase == Phase::Waiting {
                         return Next::Listing;
                     }
@@ -170,7 +171,7 @@ impl ConnectionDriver {
                         return Next::Readable;
                     }
                     let reading = connection.read(&mut self.input);
-                    self.record_arrival(worker);
+                    self.record_arrival(service);
                     match reading {
                         Reading::Part => {}
                         Reading::All => is_readable = false,
@@ -185,20 +186,20 @@ impl ConnectionDriver {
             }
         }
         if connection.phase == Phase::Sending {
-            connection.wait_for_client(worker.timeouts.send(clock::now_ms()));
+            connection.wait_for_client(service.timeouts.send(clock::now_ms()));
         }
         Next::Yield
     }
 
     /// Of what the first reading of a turn brought, the beginning had arrived before; of further ones, nothing.
-    fn record_arrival(&mut self, worker: &Worker) {
-        let now = worker.clock.tick();
+    fn record_arrival(&mut self, service: &Service) {
+        let now = service.clock.tick();
         self.arrival_began = if self.arrival_ended == 0 { self.arrival_began.min(now) } else { now };
         self.arrival_ended = now;
     }
 
     /// Answers the requests that have arrived whole, and says what the connection now does.
-    fn respond(&mut self, worker: &Worker, connection: &mut Connection) {
+    fn respond(&mut self, service: &Service, connection: &mut Connection) {
         connection.after_response = AfterResponse::KeepAlive;
         connection.has_waited = false;
         let mut waits = false;
@@ -207,14 +208,14 @@ impl ConnectionDriver {
             && self.output.len() < MAX_OUTPUT_BYTES
             && connection.records.has_room()
         {
-            let mut storage = request::storage();
-            match request::parse(self.input.unread(), &mut storage, &worker.limits) {
+            let mut storage = parse::storage();
+            match parse::parse(self.input.unread(), &mut storage, &service.limits) {
                 Ok(None) => break,
-                Ok(Some(request)) => {
-                    let length = request.length;
-                    let freshness = Freshness { began: self.arrival_began, now: worker.clock.latest() };
+                Ok(Some(message)) => {
+                    let length = message.length;
+                    let freshness = Freshness { began: self.arrival_began, now: service.clock.latest() };
                     let output = &mut self.output;
-                    if !exchange::respond(worker, &request, freshness, connection, output, &mut self.scratch) {
+                    if !respond::respond(service, &message, freshness, connection, output, &mut self.scratch) {
                         waits = true;
                         break;
                     }
@@ -222,11 +223,11 @@ impl ConnectionDriver {
                     self.arrival_began = self.arrival_began.max(self.arrival_ended);
                 }
                 Err(refusal) => {
-                    if refusal == Refusal::UnknownVersion && request::lower_version(self.input.unread_mut()) {
+                    if refusal == Refusal::UnknownVersion && parse::lower_version(self.input.unread_mut()) {
                         continue;
                     }
                     let bytes = self.input.unread();
-                    exchange::refuse(worker, &refusal, bytes, connection, &mut self.output, &mut self.scratch);
+                    respond::reject(service, refusal, bytes, connection, &mut self.output, &mut self.scratch);
                 }
             }
         }
@@ -234,17 +235,17 @@ impl ConnectionDriver {
             Phase::Sending
         } else if waits {
             Phase::Waiting
-        } else if request::is_blank(self.input.unread()) {
+        } else if parse::is_blank(self.input.unread()) {
             Phase::Idle
         } else {
             Phase::Head
         };
         if phase == Phase::Head && connection.phase == Phase::Idle {
             // A head's time runs from its first bytes and is not renewed by those that follow.
-            connection.deadline_ms = worker.timeouts.head(clock::now_ms());
+            connection.deadline_ms = service.timeouts.head(clock::now_ms());
         }
         if phase == Phase::Waiting && connection.phase != Phase::Waiting {
-            connection.deadline_ms = worker.timeouts.send(clock::now_ms());
+            connection.deadline_ms = service.timeouts.send(clock::now_ms());
         }
         connection.phase = phase;
     }

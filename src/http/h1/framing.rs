@@ -17,7 +17,7 @@
 //! RFC 9110 §5.6.1 would overlook it, and so is a list in Content-Length: no client sends them, and what one recipient
 //! overlooks another does not.
 
-use super::{Refusal, syntax};
+use crate::http::{Refusal, syntax};
 
 /// How the end of the body is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

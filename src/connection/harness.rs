@@ -1,0 +1,48 @@
+//! A connection that is served in the caller's process, turn by turn. Fuzz targets and the allocation test use it; the server
+//! does not.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::pending_records::PendingRecords;
+use super::{Connection, ConnectionDriver, Next};
+use crate::config::Options;
+use crate::ipc::scoreboard::Scoreboard;
+use crate::os::clock;
+use crate::service::Service;
+use crate::site::Site;
+
+/// A service and one connection, without worker, threads, listening socket or deadlines.
+#[derive(Debug)]
+pub struct InProcessServer {
+    service: Service,
+    driver: ConnectionDriver,
+    connection: Option<Connection>,
+}
+
+impl InProcessServer {
+    /// Creates a server of `site` without a connection.
+    pub fn new(options: &Options, site: &'static Site) -> io::Result<Self> {
+        let board = Box::leak(Box::new(Scoreboard::new(1)?));
+        let service = Service::new(options, site, 0, board)?;
+        let driver = ConnectionDriver::new(service.limits.request_bytes(), service.blocking.add_thread());
+        Ok(InProcessServer { service, driver, connection: None })
+    }
+
+    /// Replaces the connection by one on `socket`, which must be non-blocking.
+    pub fn accept(&mut self, socket: OwnedFd) {
+        let deadline_ms = self.service.timeouts.idle(clock::now_ms());
+        let records = PendingRecords::new(self.service.access_log, None);
+        self.connection = Some(Connection::new(socket, None, deadline_ms, records, self.service.counters));
+    }
+
+    /// Drives the connection as far as that is possible without waiting. Says whether it is still open.
+    pub fn turn(&mut self) -> bool {
+        if let Some(connection) = &mut self.connection
+            && self.driver.drive(&self.service, connection, self.service.clock.tick()) == Next::Close
+        {
+            self.connection = None;
+        }
+        self.connection.is_some()
+    }
+}

@@ -1,0 +1,184 @@
+//! One request of a connection: its answer is encoded, its content queued, and its record begun.
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
+use super::send_queue::{FileSlice, QueuedPart};
+use super::{AfterResponse, Connection};
+use crate::handler::{self, Answer, Origin, Waiter};
+use crate::http::h1::encode::{self, Context};
+use crate::http::h1::parse::{self, Message};
+use crate::http::range::ByteRange;
+use crate::http::request::{Body, Method};
+use crate::http::{Coding, Outcome, Refusal, Response, Status};
+use crate::os::clock::{self, Date};
+use crate::service::Service;
+use crate::site::{Content, File, Freshness};
+
+/// What a thread keeps from one request to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    date: Date,
+    /// The part of it that the handler uses.
+    pub handler: handler::Scratch,
+}
+
+impl Scratch {
+    /// Creates the scratch space of the thread at `slot` of [`BlockingLimits`](crate::service::blocking::BlockingLimits).
+    pub fn new(slot: Option<usize>) -> Self {
+        Scratch { date: Date::default(), handler: handler::Scratch::new(slot) }
+    }
+}
+
+/// Appends the response to `output` and queues content that comes from a file. Returns false if the request has to wait for a
+/// listing: it is then to be parsed again.
+pub fn respond(
+    service: &Service,
+    message: &Message,
+    freshness: Freshness,
+    connection: &mut Connection,
+    output: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> bool {
+    let request = &message.request;
+    let has_waited = connection.begin_response();
+    let waiter = (!connection.is_probe).then(|| Waiter {
+        descriptor: connection.as_raw_fd(),
+        may_wait: !has_waited || clock::now_ms() < connection.deadline_ms,
+    });
+    let origin = Origin { freshness, subject: &mut connection.subject, waiter };
+    let Some(answer) = handler::respond(service, request, origin, &mut scratch.handler) else {
+        connection.defer_response(!output.is_empty());
+        return false;
+    };
+    let is_read = request.body == Body::Dropped;
+    let is_last = service.is_draining() || connection.requests >= service.max_requests;
+    let keep_alive = message.keep_alive && is_read && !is_last;
+    connection.after_response = match keep_alive {
+        true => AfterResponse::KeepAlive,
+        // The client expects to send more, or has sent a body that is not read.
+        false if message.keep_alive || !is_read => AfterResponse::LingeringClose,
+        false => AfterResponse::Close,
+    };
+    let begin = output.len();
+    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive });
+    let summary = ResponseSummary::new(&answer, begin, output.len());
+    connection.count_response(ReceivedMessage::Request(request), &summary);
+    if request.method != Method::Head {
+        match answer {
+            Answer::File { resource, outcome } => match resource.content() {
+                Content::Memory(content) => append_ranges(output, content, &outcome),
+                Content::Disk(file) => queue_ranges(connection, file, outcome),
+            },
+            Answer::Listing { listed, .. } => queue_ranges(connection, &listed.file, Outcome::Whole),
+            Answer::Response { response, .. } => output.extend_from_slice(&response.content),
+        }
+    }
+    true
+}
+
+/// Appends the response to `bytes`, which are no request. The connection ends after it.
+pub fn reject(
+    service: &Service,
+    refusal: Refusal,
+    bytes: &[u8],
+    connection: &mut Connection,
+    output: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) {
+    connection.begin_response();
+    connection.after_response = AfterResponse::LingeringClose;
+    let answer = handler::reject(service, refusal);
+    let begin = output.len();
+    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive: false });
+    let summary = ResponseSummary::new(&answer, begin, output.len());
+    connection.count_response(ReceivedMessage::Malformed(bytes), &summary);
+    if let Answer::Response { response, .. } = &answer
+        && parse::method_of_refused(bytes) != Method::Head
+    {
+        output.extend_from_slice(&response.content);
+    }
+}
+
+/// Responds to a head that did not arrive in time, as far as that is possible without waiting.
+pub fn reject_slow_head(service: &Service, connection: &mut Connection) {
+    let input = std::mem::take(&mut connection.input);
+    let (mut output, mut scratch) = (Vec::new(), Scratch::default());
+    reject(service, Refusal::SlowHead, &input, connection, &mut output, &mut scratch);
+    connection.send_last(&output);
+}
+
+/// Responds to a connection beyond the limit of its client; `send` returns how many bytes it could send.
+pub fn reject_connection(
+    bytes: &[u8],
+    mut records: PendingRecords,
+    output: &mut Vec<u8>,
+    scratch: &mut Scratch,
+    send: impl FnOnce(&[u8]) -> usize,
+) {
+    let started_ns = clock::now_ns();
+    let response = Response::error(Status::ServiceUnavailable);
+    encode::head(output, response.status, Context { date: scratch.date.now(), keep_alive: false }, &response.fields);
+    let cause = "its client has as many connections as it may";
+    let summary = ResponseSummary {
+        status: response.status.code(),
+        begin: 0,
+        content: output.len(),
+        coding: Coding::Identity,
+        cause: Some(&cause),
+    };
+    records.add(ReceivedMessage::Malformed(bytes), 1, started_ns, &summary);
+    if parse::method_of_refused(bytes) != Method::Head {
+        output.extend_from_slice(&response.content);
+    }
+    let sent = send(output);
+    let now_ns = clock::now_ns();
+    records.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);
+}
+
+/// Appends the head. Those of a whole file and of a 304 are encoded once for all requests.
+fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
+    let encoded = match answer {
+        Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
+        Answer::File { resource, outcome: Outcome::NotModified } => resource.validators(),
+        _ => return encode::head(output, answer.status(), context, &answer.fields()),
+    };
+    encode::begin_head(output, answer.status(), context);
+    output.extend_from_slice(encoded);
+}
+
+/// Appends the content of a GET from a file that is in memory.
+fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
+    let range = |range: &ByteRange| &content[range.start as usize..range.end as usize];
+    match outcome {
+        Outcome::Whole => output.extend_from_slice(content),
+        Outcome::Part(part) => output.extend_from_slice(range(part)),
+        Outcome::Parts(multipart) => {
+            for part in &multipart.parts {
+                output.extend_from_slice(part.head.as_bytes());
+                output.extend_from_slice(range(&part.span));
+            }
+            output.extend_from_slice(multipart.end.as_bytes());
+        }
+        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
+    }
+}
+
+/// Queues the content of a GET from a file on disk, to be sent after the head.
+fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome) {
+    let has_begun = matches!(outcome, Outcome::Parts(_));
+    let slice = |start, end| (start < end).then(|| FileSlice { file: file.clone(), offset: start, end, has_begun });
+    match outcome {
+        Outcome::Whole => connection.send_queue.slice = slice(0, file.version().size),
+        Outcome::Part(part) => connection.send_queue.slice = slice(part.start, part.end),
+        Outcome::Parts(multipart) => {
+            let parts = multipart.parts.into_iter();
+            let parts =
+                parts.map(|part| QueuedPart { head: part.head.into(), slice: slice(part.span.start, part.span.end) });
+            let end = QueuedPart { head: multipart.end.into(), slice: None };
+            connection.send_queue.parts.extend(parts.chain([end]));
+        }
+        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
+    }
+}

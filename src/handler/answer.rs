@@ -1,0 +1,110 @@
+//! The answer to a request as a value: status, field lines and content, before any wire format.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::http::listing::Form;
+use crate::http::{Coding, Field, Outcome, Refusal, Response, Status};
+use crate::site::Resource;
+use crate::site::listings::Listed;
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A file, or a part of it, or that it was not modified.
+    File {
+        /// The file and its representation.
+        resource: Arc<Resource>,
+        /// What of it the request gets: 200, 206 or 304.
+        outcome: Outcome,
+    },
+    /// The listing of a directory.
+    Listing {
+        /// The listing.
+        listed: Listed,
+        /// Its form.
+        form: Form,
+    },
+    /// A response of the server's own.
+    Response {
+        /// The response.
+        response: Response,
+        /// Why it is an error.
+        cause: Option<Cause>,
+    },
+}
+
+/// Why a request got an error, for the journal.
+#[derive(Debug)]
+pub enum Cause {
+    /// The request was rejected.
+    Refusal(Refusal),
+    /// A condition or range of the request did not apply.
+    Text(&'static str),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Refusal(refusal) => refusal.fmt(f),
+            Cause::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Answer {
+    /// A response that is no error.
+    pub fn response(response: Response) -> Self {
+        Answer::Response { response, cause: None }
+    }
+
+    /// The status code.
+    pub fn status(&self) -> Status {
+        match self {
+            Answer::File { outcome, .. } => outcome.status(),
+            Answer::Listing { .. } => Status::Ok,
+            Answer::Response { response, .. } => response.status,
+        }
+    }
+
+    /// The field lines, without those of the connection. A listing depends on Accept and on the moment: caches have to
+    /// revalidate it.
+    pub fn fields(&self) -> Vec<Field<'_>> {
+        match self {
+            Answer::File { resource, outcome: Outcome::Whole } => resource.representation.fields().collect(),
+            Answer::File { resource, outcome: Outcome::NotModified } => {
+                resource.representation.validator_fields().collect()
+            }
+            Answer::File { resource, outcome } => outcome.partial_fields(&resource.representation),
+            Answer::Listing { listed, form } => {
+                let mut fields = vec![
+                    Field::ContentLength(listed.file.version().size),
+                    Field::ContentType(form.content_type().into()),
+                    Field::NoSniff,
+                    Field::CacheControl("no-cache"),
+                    Field::Vary("Accept"),
+                ];
+                fields.extend(listed.is_cut.then_some(Field::ListingIncomplete));
+                fields
+            }
+            Answer::Response { response, .. } => response.fields.clone(),
+        }
+    }
+
+    /// How the content is coded.
+    pub fn coding(&self) -> Coding {
+        match self {
+            Answer::File { outcome: Outcome::NotModified, .. } => Coding::Identity,
+            Answer::File { resource, .. } => resource.representation.coding,
+            Answer::Listing { .. } | Answer::Response { .. } => Coding::Identity,
+        }
+    }
+
+    /// Why it is an error.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Answer::Response { cause, .. } => cause.as_ref(),
+            Answer::File { .. } | Answer::Listing { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Listings of directories: a request gets one that is shared, makes it, or waits without a thread until it was made.
+
+use std::os::fd::RawFd;
+
+use crate::http::Refusal;
+use crate::http::listing::Form;
+use crate::os::clock;
+use crate::service::Service;
+use crate::site::Directory;
+use crate::site::listings::{Key, Listed, Turn};
+
+/// A connection that may wait for a listing.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiter {
+    /// Its descriptor.
+    pub descriptor: RawFd,
+    /// Whether it may wait now; a request that has waited for the whole timeout is rejected.
+    pub may_wait: bool,
+}
+
+/// Gets the listing of `directory`; none if the connection has to wait until it is woken. Without a waiter, as for the
+/// worker's probe, there is no listing.
+pub fn get(
+    service: &Service,
+    directory: &Directory,
+    form: Form,
+    waiter: Option<Waiter>,
+) -> Result<Option<Listed>, Refusal> {
+    let Some(waiter) = waiter else { return Err(Refusal::NotFound) };
+    let key = directory.key(form);
+    match service.listings.ask(&key, waiter.descriptor, clock::now_ms()) {
+        Turn::Send(listed) => listed.map(Some),
+        Turn::Wait if waiter.may_wait => Ok(None),
+        Turn::Wait => Err(Refusal::Blocked("a directory has been read for long, and is not at its end")),
+        Turn::Make => {
+            service.pool.begin_long_work();
+            let mut making = Making { service, key: &key, result: None };
+            let result = making.make(directory, form);
+            making.result = Some(result.clone());
+            result.map(Some)
+        }
+    }
+}
+
+/// A listing that this thread makes.
+struct Making<'m> {
+    service: &'m Service,
+    key: &'m Key,
+    result: Option<Result<Listed, Refusal>>,
+}
+
+impl Making<'_> {
+    fn make(&self, directory: &Directory, form: Form) -> Result<Listed, Refusal> {
+        let listing = directory.read()?;
+        let is_cut = listing.is_cut;
+        let content = form.write(directory.path(), listing);
+        self.service.listings.store(directory, self.key, content.as_bytes(), is_cut)
+    }
+}
+
+/// Wakes the connections that wait, also after a panic.
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.service.pool.end_long_work();
+        let woken = self.service.listings.end(self.key, self.result.take(), clock::now_ms());
+        self.service.wakeups.push_all(woken);
+    }
+}

@@ -1,0 +1,185 @@
+//! From a request to its answer, both as values. The handler knows no wire format and no socket.
+
+mod answer;
+mod listing;
+
+pub use answer::{Answer, Cause};
+pub use listing::Waiter;
+
+use crate::http::content_range::ContentRange;
+use crate::http::listing::Form;
+use crate::http::request::{Body, Method};
+use crate::http::{Field, Outcome, Refusal, Request, Response, coding, target};
+use crate::log::catalog;
+use crate::os::clock;
+use crate::service::Service;
+use crate::service::blocking::BlockingKey;
+use crate::site::{Content, Found, Freshness, Resource};
+
+/// What a thread keeps from one request to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    target: Vec<u8>,
+    path: Vec<u8>,
+    /// The thread's slot in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
+    pub slot: Option<usize>,
+}
+
+impl Scratch {
+    /// Creates the scratch space of the thread at `slot`.
+    pub fn new(slot: Option<usize>) -> Self {
+        Scratch { slot, ..Scratch::default() }
+    }
+}
+
+/// What a request comes with besides its bytes.
+#[derive(Debug)]
+pub struct Origin<'o> {
+    /// When it arrived.
+    pub freshness: Freshness,
+    /// What the connection's last request was for; becomes what this one is for.
+    pub subject: &'o mut BlockingKey,
+    /// The connection, if the request may wait for a listing.
+    pub waiter: Option<Waiter>,
+}
+
+/// Returns the answer to `request`; none if the request has to wait until a listing was made.
+pub fn respond(service: &Service, request: &Request, origin: Origin, scratch: &mut Scratch) -> Option<Answer> {
+    let answer = match find(service, request, origin, scratch) {
+        Ok(answer) => answer?,
+        Err(refusal) => {
+            report(service, &refusal, request.method_name, request.path());
+            let response = error(service, &refusal);
+            return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
+        }
+    };
+    let (path, status) = (request.path().escape_debug(), answer.status().code());
+    tracing::debug!(%path, status, "{} {path}: {status}", request.method_name);
+    Some(answer)
+}
+
+/// Returns the answer to bytes that are no request.
+pub fn reject(service: &Service, refusal: Refusal) -> Answer {
+    report(service, &refusal, "?", "?");
+    Answer::Response { response: Response::error(refusal.status()), cause: Some(Cause::Refusal(refusal)) }
+}
+
+fn find(
+    service: &Service,
+    request: &Request,
+    origin: Origin,
+    scratch: &mut Scratch,
+) -> Result<Option<Answer>, Refusal> {
+    match request.method {
+        Method::Other => return Err(Refusal::MethodNotAllowed),
+        Method::Unknown => return Err(Refusal::UnknownMethod),
+        Method::Get | Method::Head | Method::Options if request.body == Body::TooLarge => {
+            return Err(Refusal::LargeBody);
+        }
+        Method::Options => {
+            if request.target != "*" {
+                target::decode(request.target, &mut scratch.target)?;
+            }
+            return Ok(Some(Answer::response(Response::options())));
+        }
+        Method::Get | Method::Head => {}
+    }
+    let target = target::decode(request.target, &mut scratch.target)?;
+    begin_blocking(service, origin.subject, target.path, scratch.slot)?;
+    let acceptable = || coding::acceptable(request.fields);
+    match service.site.find(&target, acceptable, &mut scratch.path, origin.freshness)? {
+        Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
+        Found::Listing(directory) => {
+            let form = Form::of(request.fields);
+            let listed = listing::get(service, &directory, form, origin.waiter)?;
+            Ok(listed.map(|listed| Answer::Listing { listed, form }))
+        }
+        Found::File(resource) => {
+            let outcome = resource.representation.evaluate(request);
+            match outcome {
+                Outcome::PreconditionFailed | Outcome::Unsatisfiable => Ok(Some(not_applicable(&resource, &outcome))),
+                _ => {
+                    check_readable(&resource, &outcome)?;
+                    Ok(Some(Answer::File { resource, outcome }))
+                }
+            }
+        }
+    }
+}
+
+/// Records what may block this thread, unless too many threads are blocked by the same file, directory or client.
+fn begin_blocking(
+    service: &Service,
+    subject: &mut BlockingKey,
+    path: &[u8],
+    slot: Option<usize>,
+) -> Result<(), Refusal> {
+    let now_ms = clock::now_ms();
+    *subject = service.blocking.subject_of_path(path, *subject);
+    service.blocking.begin(slot, *subject, now_ms);
+    if service.pool.is_over_half()
+        && let Some(why) = service.blocking.exceeded(*subject, now_ms)
+    {
+        service.blocking.end(slot);
+        return Err(Refusal::Blocked(why));
+    }
+    Ok(())
+}
+
+/// The response to a request whose precondition or range does not apply.
+fn not_applicable(resource: &Resource, outcome: &Outcome) -> Answer {
+    let representation = &resource.representation;
+    let (range, cause) = match outcome {
+        Outcome::Unsatisfiable => {
+            let range = ContentRange { span: None, size: representation.size };
+            (Some(Field::ContentRange(range)), "the file has none of the ranges")
+        }
+        _ => (None, "a precondition does not hold"),
+    };
+    let fields = range.into_iter().chain(representation.vary()).collect();
+    let response = Response::page(outcome.status(), fields);
+    Answer::Response { response, cause: Some(Cause::Text(cause)) }
+}
+
+/// Reads a byte where a partial response begins in a file on disk: an error of the disk is then a 500. The beginning of the
+/// file was read when it was opened.
+fn check_readable(resource: &Resource, outcome: &Outcome) -> Result<(), Refusal> {
+    let Content::Disk(file) = resource.content() else { return Ok(()) };
+    match outcome {
+        Outcome::Part(range) => file.probe(range.start),
+        Outcome::Parts(multipart) => multipart.parts.first().map_or(Ok(()), |part| file.probe(part.span.start)),
+        _ => Ok(()),
+    }
+}
+
+/// The response to a request that was rejected, with the site's page if it has one.
+fn error(service: &Service, refusal: &Refusal) -> Response {
+    let status = refusal.status();
+    // The disk that the page is on may be the one that does not answer.
+    let has_page = !matches!(refusal, Refusal::Blocked(_));
+    match has_page.then(|| service.site.error_page(status)).flatten() {
+        Some(page) => match page.content() {
+            Content::Memory(content) => {
+                Response::error_with_page(status, page.representation.content_type.clone(), content)
+            }
+            Content::Disk(_) => Response::error(status),
+        },
+        None => Response::error(status),
+    }
+}
+
+/// Logs a rejected request: an error of the client at debug level, an error of the server as a warning.
+fn report(service: &Service, refusal: &Refusal, method: &str, path: &str) {
+    let status = refusal.status().code();
+    let path = path.escape_debug();
+    if refusal.is_server_fault() && service.warnings.file_failed.is_due() {
+        tracing::warn!(
+            message_id = catalog::FILE_FAILED,
+            %path,
+            status,
+            "Cannot serve \"{path}\": {refusal}. Said once a minute."
+        );
+    } else {
+        tracing::debug!(%path, status, "{method} {path}: {status}, {refusal}");
+    }
+}

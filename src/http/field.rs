@@ -1,0 +1,82 @@
+//! The field lines of a response, as values (RFC 9110). A wire format encodes them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::SystemTime;
+
+use super::Coding;
+use super::content_range::ContentRange;
+
+/// One field line of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// Accept-Ranges: bytes (RFC 9110 §14.3).
+    AcceptRanges,
+    /// The methods that the resource supports (RFC 9110 §10.2.1).
+    Allow(&'static str),
+    /// What caches may do with the response (RFC 9111 §5.2).
+    CacheControl(&'static str),
+    /// How the content is coded (RFC 9110 §8.4).
+    ContentEncoding(Coding),
+    /// The length of the content in bytes (RFC 9110 §8.6).
+    ContentLength(u64),
+    /// Which bytes of the representation the content is (RFC 9110 §14.4).
+    ContentRange(ContentRange),
+    /// The media type of the content (RFC 9110 §8.3).
+    ContentType(Cow<'a, str>),
+    /// The entity tag of the representation, with its quotes (RFC 9110 §8.8.3).
+    ETag(&'a str),
+    /// When the representation was last modified (RFC 9110 §8.8.2).
+    LastModified(SystemTime),
+    /// The directory holds more than is listed: a Boolean (RFC 9651 §3.3.6).
+    ListingIncomplete,
+    /// Where a redirect leads (RFC 9110 §10.2.2).
+    Location(String),
+    /// X-Content-Type-Options: nosniff. Browsers take the media type as it is: a text is never run as a script.
+    NoSniff,
+    /// When a client may try again, in seconds (RFC 9110 §10.2.3).
+    RetryAfter(u32),
+    /// Which fields of the request the representation was chosen by (RFC 9110 §12.5.5).
+    Vary(&'static str),
+}
+
+impl Field<'_> {
+    /// The name of the field.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Field::AcceptRanges => "Accept-Ranges",
+            Field::Allow(_) => "Allow",
+            Field::CacheControl(_) => "Cache-Control",
+            Field::ContentEncoding(_) => "Content-Encoding",
+            Field::ContentLength(_) => "Content-Length",
+            Field::ContentRange(_) => "Content-Range",
+            Field::ContentType(_) => "Content-Type",
+            Field::ETag(_) => "ETag",
+            Field::LastModified(_) => "Last-Modified",
+            Field::ListingIncomplete => "Listing-Incomplete",
+            Field::Location(_) => "Location",
+            Field::NoSniff => "X-Content-Type-Options",
+            Field::RetryAfter(_) => "Retry-After",
+            Field::Vary(_) => "Vary",
+        }
+    }
+}
+
+/// The value of the field.
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Field::AcceptRanges => f.write_str("bytes"),
+            Field::Allow(text) | Field::CacheControl(text) | Field::ETag(text) | Field::Vary(text) => f.write_str(text),
+            Field::ContentEncoding(coding) => f.write_str(coding.token()),
+            Field::ContentLength(length) => length.fmt(f),
+            Field::ContentRange(range) => range.fmt(f),
+            Field::ContentType(text) => f.write_str(text),
+            Field::LastModified(time) => httpdate::HttpDate::from(*time).fmt(f),
+            Field::ListingIncomplete => f.write_str("?1"),
+            Field::Location(text) => f.write_str(text),
+            Field::NoSniff => f.write_str("nosniff"),
+            Field::RetryAfter(seconds) => seconds.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The head of a response in HTTP/1.1 (RFC 9112 §4, §5), appended to a buffer that the caller sends.
+
+use std::io::Write;
+
+use crate::http::Status;
+use crate::http::field::Field;
+
+/// What the head of every response says besides status and field lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'c> {
+    /// The time of the response in the form of RFC 9110 §5.6.7.
+    pub date: &'c str,
+    /// Whether the connection goes on after the response.
+    pub keep_alive: bool,
+}
+
+/// Appends a whole head.
+pub fn head<'f>(out: &mut Vec<u8>, status: Status, context: Context, fields: impl IntoIterator<Item = &'f Field<'f>>) {
+    begin_head(out, status, context);
+    fields.into_iter().for_each(|line| field(out, line));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the status line and the field lines that every response has. Further field lines and an empty line end the head.
+pub fn begin_head(out: &mut Vec<u8>, status: Status, context: Context) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.line().as_bytes());
+    out.extend_from_slice(b"\r\nServer: OtusServer\r\nDate: ");
+    out.extend_from_slice(context.date.as_bytes());
+    out.extend_from_slice(match context.keep_alive {
+        true => b"\r\nConnection: keep-alive\r\n".as_slice(),
+        false => b"\r\nConnection: close\r\n",
+    });
+}
+
+/// Appends one field line.
+pub fn field(out: &mut Vec<u8>, field: &Field) {
+    // Writing to a `Vec` does not fail.
+    let _ = write!(out, "{}: {field}\r\n", field.name());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn text(status: Status, keep_alive: bool, fields: &[Field]) -> String {
+        let mut out = Vec::new();
+        head(&mut out, status, Context { date: DATE, keep_alive }, fields);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_head_has_its_status_its_fields_and_an_empty_line() {
+        let common = format!("Server: OtusServer\r\nDate: {DATE}\r\nConnection: keep-alive\r\n");
+        assert_eq!(
+            text(Status::Ok, true, &[Field::ContentLength(7), Field::NoSniff]),
+            format!("HTTP/1.1 200 OK\r\n{common}Content-Length: 7\r\nX-Content-Type-Options: nosniff\r\n\r\n")
+        );
+    }
+
+    #[test]
+    fn the_last_response_of_a_connection_says_so() {
+        assert!(text(Status::NotFound, false, &[]).contains("\r\nConnection: close\r\n"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The request threads of a worker: how many there are, and how many wait for work.
+//!
+//! All of them wait for events of the same epoll instance; the thread that gets an event handles it from beginning to end. When
+//! no thread waits any more, the main thread is notified and monitors the pool: its stall detector adds threads where all are
+//! blocked. Threads beyond the first leave after they were idle for a while.
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl;
+
+use crate::ipc::scoreboard::{Counter, WorkerCounters};
+
+/// The threads that never leave. A second one would be woken in vain at every other event, which costs a tenth of a request;
+/// when this one blocks, the main thread starts another within milliseconds.
+pub const CORE_THREADS: usize = 1;
+
+/// The name of a request thread (prctl(2), PR_SET_NAME), which sets it apart from the other threads of the worker.
+pub const THREAD_NAME: &CStr = c"request";
+
+/// The name of a request thread while it does long work.
+const LONG_WORK_NAME: &CStr = c"listing";
+
+/// The request threads of a worker.
+#[derive(Debug)]
+pub struct ThreadPool {
+    max_threads: usize,
+    threads: AtomicUsize,
+    waiting: AtomicUsize,
+    turns_ended: AtomicU64,
+    no_idle_thread: EventFd,
+    is_monitored: AtomicBool,
+    counters: WorkerCounters<'static>,
+}
+
+impl ThreadPool {
+    /// Creates an empty pool for at most `max_threads` threads.
+    pub fn new(max_threads: usize, counters: WorkerCounters<'static>) -> nix::Result<Self> {
+        let no_idle_thread = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(ThreadPool {
+            max_threads,
+            threads: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            turns_ended: AtomicU64::new(0),
+            no_idle_thread,
+            is_monitored: AtomicBool::new(false),
+            counters,
+        })
+    }
+
+    /// Returns the descriptor that becomes readable when no thread is idle any more.
+    pub fn no_idle_thread(&self) -> &EventFd {
+        &self.no_idle_thread
+    }
+
+    /// Counts a thread that is about to be started, unless the pool is full.
+    pub fn try_add(&self) -> bool {
+        let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
+        if joined {
+            self.counters.add(Counter::Threads, 1);
+        }
+        joined
+    }
+
+    /// Counts a thread that ended.
+    pub fn remove(&self) {
+        self.threads.fetch_sub(1, SeqCst);
+        self.counters.subtract(Counter::Threads, 1);
+    }
+
+    /// Returns the number of threads.
+    pub fn threads(&self) -> usize {
+        self.threads.load(SeqCst)
+    }
+
+    /// Counts an idle thread as ended, and says whether it may end: another thread must wait, and enough must remain.
+    pub fn try_retire(&self) -> bool {
+        let left = self.has_idle_thread()
+            && self.threads.fetch_update(SeqCst, SeqCst, |n| (n > CORE_THREADS).then(|| n - 1)).is_ok();
+        if left {
+            self.counters.subtract(Counter::Threads, 1);
+        }
+        left
+    }
+
+    /// Counts a thread that begins to wait for an event.
+    pub fn begin_waiting(&self) {
+        self.waiting.fetch_add(1, SeqCst);
+    }
+
+    /// Counts a thread that got an event or gave up waiting. Notifies the main thread if it was the last that waited.
+    pub fn end_waiting(&self) {
+        if self.waiting.fetch_sub(1, SeqCst) == 1 && !self.is_monitored.swap(true, SeqCst) {
+            // The write fails only if the counter is not zero already.
+            let _ = self.no_idle_thread.write(1);
+        }
+    }
+
+    /// Whether a thread waits for an event.
+    pub fn has_idle_thread(&self) -> bool {
+        self.waiting.load(SeqCst) > 0
+    }
+
+    /// Returns the number of turns that have ended.
+    pub fn turns_ended(&self) -> u64 {
+        self.turns_ended.load(SeqCst)
+    }
+
+    /// Whether the pool is full and no thread is idle.
+    pub fn is_saturated(&self) -> bool {
+        self.threads() >= self.max_threads && !self.has_idle_thread()
+    }
+
+    /// Whether more than half of the possible threads run: some have been blocked for a while.
+    pub fn is_over_half(&self) -> bool {
+        self.threads() > self.max_threads / 2
+    }
+
+    /// Marks this thread as busy with long work: it does not count as running, and if no thread is idle, the main thread is
+    /// notified and starts another one.
+    pub fn begin_long_work(&self) {
+        // The stall detector knows request threads by their name.
+        let _ = prctl::set_name(LONG_WORK_NAME);
+        if !self.has_idle_thread() && !self.is_monitored.swap(true, SeqCst) {
+            let _ = self.no_idle_thread.write(1);
+        }
+    }
+
+    /// Marks this thread as a request thread again.
+    pub fn end_long_work(&self) {
+        let _ = prctl::set_name(THREAD_NAME);
+    }
+
+    /// Returns the largest number of threads.
+    pub fn max_threads(&self) -> usize {
+        self.max_threads
+    }
+
+    /// Resets the notification of [`no_idle_thread`](ThreadPool::no_idle_thread).
+    pub fn clear_notification(&self) {
+        let _ = self.no_idle_thread.read();
+    }
+
+    /// Ends monitoring, and says whether it has to go on after all: the last idle thread may have got an event just before.
+    pub fn stop_monitoring(&self) -> bool {
+        self.is_monitored.store(false, SeqCst);
+        !self.has_idle_thread() && !self.is_monitored.swap(true, SeqCst)
+    }
+
+    /// Counts a turn that ended.
+    pub fn end_turn(&self) {
+        self.turns_ended.fetch_add(1, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::scoreboard::Scoreboard;
+
+    fn pool(threads: usize, max_threads: usize) -> ThreadPool {
+        let pool = ThreadPool::new(max_threads, Box::leak(Box::new(Scoreboard::new(1).unwrap())).counters(0)).unwrap();
+        for _ in 0..threads {
+            assert!(pool.try_add());
+        }
+        pool
+    }
+
+    #[test]
+    fn the_main_thread_is_notified_when_the_last_thread_stops_waiting() {
+        let pool = pool(2, 8);
+        pool.begin_waiting();
+        pool.begin_waiting();
+        pool.end_waiting();
+        assert!(pool.no_idle_thread().read().is_err());
+        pool.end_waiting();
+        assert_eq!(pool.no_idle_thread().read(), Ok(1));
+    }
+
+    #[test]
+    fn the_pool_grows_up_to_its_limit_and_shrinks_to_its_core() {
+        let pool = pool(CORE_THREADS + 1, CORE_THREADS + 1);
+        assert!(!pool.try_add());
+        assert!(!pool.try_retire(), "no other thread waits");
+        pool.begin_waiting();
+        assert!(pool.try_retire());
+        assert!(!pool.try_retire());
+    }
+}
