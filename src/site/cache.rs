@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
-use super::Freshness;
-use super::Resource;
 use super::file::{File, FileVersion};
+use super::resource::Resource;
 use super::root::Root;
 use crate::os::clock;
 
@@ -33,6 +32,20 @@ const TTL_MS: u64 = 1_000;
 
 /// What an entry costs besides its bytes.
 const ENTRY_OVERHEAD: usize = 160;
+
+/// The times of a request, as readings of a [`LogicalClock`](crate::os::clock::LogicalClock).
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    /// A time at which the request had begun to arrive: a check of the disk from then on is recent enough.
+    pub began: u64,
+    /// The latest time.
+    pub now: u64,
+}
+
+impl Freshness {
+    /// After every check of the disk so far.
+    pub const NOW: Freshness = Freshness { began: u64::MAX, now: 0 };
+}
 
 /// The files of one worker that are in memory.
 ///

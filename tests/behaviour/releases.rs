@@ -155,10 +155,10 @@ fn a_root_that_is_gone_is_503_and_not_404() {
         assert_eq!(server.get(target).status, 503, "{target}");
     }
     systemd.find("the status to say so", |message| message.contains("DOCUMENT ROOT MISSING"));
-    server.wait_for_log(&format!("The document root {} is gone", site.root().display()));
+    server.wait_for_log(&format!("The document root {} does not exist", site.root().display()));
     site.write("name", b"again");
     wait_until("the new root", || server.get("/name").text() == "again");
-    server.wait_for_log("is there again");
+    server.wait_for_log("exists again");
     systemd.find("the status to say so no more", |message| {
         message.contains("Serving: ") && !message.contains("DOCUMENT ROOT MISSING")
     });

@@ -1,0 +1,42 @@
+//! The media types and the charset of the site's files.
+
+use std::ffi::CStr;
+use std::time::SystemTime;
+
+use super::file::File;
+use crate::config::Options;
+use crate::failure::{self, Failure};
+use crate::http::media_type::Types;
+use crate::http::{Representation, media_type};
+
+/// The media types of the options, and the charset of text files.
+#[derive(Debug)]
+pub struct MediaTypes {
+    types: Types,
+    charset: Option<String>,
+}
+
+impl MediaTypes {
+    /// Reads the file of media types that the options name. Types that are given one by one take precedence over it.
+    pub fn load(options: &Options) -> Result<Self, Failure> {
+        let text = options.mime_types.as_ref().map(|path| {
+            std::fs::read_to_string(path).map_err(|error| {
+                let (path, why) = (path.display(), failure::reason(&error));
+                Failure::new(format!(
+                    "The media types in {path} cannot be read ({why}): name another file with --mime-types."
+                ))
+            })
+        });
+        let text = text.transpose()?.unwrap_or_default();
+        let types = Types::new(media_type::parse_mime_types(&text).chain(options.mime.iter().cloned()));
+        Ok(MediaTypes { types, charset: options.charset.clone() })
+    }
+
+    /// Returns the metadata of the file at `path`. A file such as `backup.tar.gz` is in a content coding by itself.
+    pub fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
+        let media_type = self.types.of(path.to_bytes());
+        let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
+        let coding = media_type::coding(path.to_bytes(), media_type);
+        Representation::new(file.validator(), media_type, charset, now).stored_in(coding)
+    }
+}

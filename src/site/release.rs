@@ -1,0 +1,209 @@
+//! The directory that the document root's path leads to: its replacement by another release, and its absence.
+
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use super::cache::{Cache, Freshness};
+use super::file::File;
+use super::resource::Resource;
+use super::root::Root;
+use super::variants::Variants;
+use crate::http::{Refusal, Representation};
+use crate::os::clock;
+
+/// The interval between two checks of the root's path, in milliseconds.
+const CHECK_INTERVAL_MS: u64 = 500;
+
+/// One directory that the root's path has led to, and everything that is replaced with it. A response that has begun ends
+/// with the file that it began with, although the path may lead to another release by then.
+#[derive(Debug)]
+pub struct Release {
+    /// The directory.
+    pub root: Root,
+    /// Its files that are in memory or open.
+    pub cache: Cache,
+    /// The variants that are known to exist in it.
+    pub variants: Variants,
+}
+
+/// The state of the document root's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RootState {
+    /// It leads to the directory that is served.
+    Served,
+    /// It leads to no directory. Files that still exist below the last directory are served, other requests get 503.
+    Missing,
+    /// It leads to a directory that this process, being confined, may not read. The last directory is served.
+    Outside,
+}
+
+/// The document root: its path, the release that is served, and the state of the path.
+#[derive(Debug)]
+pub struct DocumentRoot {
+    path: PathBuf,
+    cache_size: usize,
+    max_open_files: usize,
+    /// None until the path has led to a directory.
+    release: RwLock<Option<Arc<Release>>>,
+    checked_ms: AtomicU64,
+    needs_upkeep: AtomicBool,
+    /// The result of the last check: a [`RootState`].
+    state: AtomicU8,
+}
+
+impl Release {
+    fn new(root: Root, cache: Cache) -> Self {
+        Release { root, cache, variants: Variants::default() }
+    }
+
+    /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible. Returns None for a
+    /// directory.
+    pub fn open(
+        &self,
+        path: &CStr,
+        freshness: Freshness,
+        describe: impl FnOnce(&File, SystemTime) -> Representation,
+    ) -> Result<Option<Arc<Resource>>, Refusal> {
+        if let Some(resource) = self.cache.get(path, &self.root, freshness) {
+            return Ok(Some(resource));
+        }
+        let file = File::open(&self.root, path)?;
+        if file.is_directory() {
+            return Ok(None);
+        }
+        let now = SystemTime::now();
+        let representation = describe(&file, now);
+        let resource = Arc::new(match self.cache.fits_in_memory(&file, now) {
+            true => Resource::in_memory(&file, representation)?,
+            false => Resource::open(file, representation)?,
+        });
+        if resource.is_cacheable() {
+            self.cache.put(path, &resource);
+        }
+        Ok(Some(resource))
+    }
+}
+
+impl DocumentRoot {
+    /// Opens the directory at `path`. If that fails, it is logged and tried again while the server runs: a client that
+    /// connects before the directory exists must not end the server.
+    pub fn open(path: &Path, cache_size: usize, max_open_files: usize) -> Self {
+        let root = Root::open(path).inspect_err(|failure| {
+            tracing::error!("{failure} Until then, every request gets 503.");
+        });
+        let state = AtomicU8::new(if root.is_ok() { RootState::Served } else { RootState::Missing } as u8);
+        let release = root.ok().map(|root| Arc::new(Release::new(root, Cache::new(cache_size, max_open_files))));
+        DocumentRoot {
+            // A relative path is relative to the directory in which the server was started.
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+            cache_size,
+            max_open_files,
+            release: RwLock::new(release),
+            checked_ms: AtomicU64::new(clock::now_ms()),
+            needs_upkeep: AtomicBool::new(false),
+            state,
+        }
+    }
+
+    /// Returns the state of the path at the last check.
+    pub fn state(&self) -> RootState {
+        match self.state.load(Relaxed) {
+            state if state == RootState::Missing as u8 => RootState::Missing,
+            state if state == RootState::Outside as u8 => RootState::Outside,
+            _ => RootState::Served,
+        }
+    }
+
+    /// Returns the release to serve. Checks the path first if the last check is older than [`CHECK_INTERVAL_MS`].
+    pub fn release(&self) -> Option<Arc<Release>> {
+        let now_ms = clock::now_ms();
+        let checked_ms = self.checked_ms.load(Relaxed);
+        // One thread checks; the others use the last release.
+        if now_ms < checked_ms + CHECK_INTERVAL_MS
+            || self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_err()
+        {
+            return self.last_release();
+        }
+        self.needs_upkeep.store(true, Relaxed);
+        self.check()
+    }
+
+    /// Returns the release to serve as of the last check.
+    pub fn last_release(&self) -> Option<Arc<Release>> {
+        self.release.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks where the path leads now, and returns the release to serve.
+    pub fn check(&self) -> Option<Arc<Release>> {
+        let last = self.last_release();
+        match last.as_ref().map(|release| release.root.is_at(&self.path)) {
+            Some(Ok(true)) => {
+                self.set_state(RootState::Served);
+                return last;
+            }
+            Some(Err(_)) => {
+                self.set_state(RootState::Missing);
+                return last;
+            }
+            Some(Ok(false)) | None => {}
+        }
+        match Root::open(&self.path) {
+            Ok(root) if root.is_out_of_bounds() => {
+                self.set_state(RootState::Outside);
+                last
+            }
+            Ok(root) => {
+                let is_first = last.is_none();
+                let release = Arc::new(Release::new(root, Cache::new(self.cache_size, self.max_open_files)));
+                *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
+                if !self.set_state(RootState::Served) && !is_first {
+                    tracing::info!("The document root {} is another directory now.", self.path.display());
+                }
+                Some(release)
+            }
+            // Between the two steps of a replacement, or removed: the last release is served until there is another.
+            Err(_) => {
+                self.set_state(RootState::Missing);
+                last
+            }
+        }
+    }
+
+    /// Stores the result of a check. Returns whether it is new, in which case it is logged.
+    fn set_state(&self, state: RootState) -> bool {
+        let before = self.state.swap(state as u8, Relaxed);
+        if before == state as u8 {
+            return false;
+        }
+        let path = self.path.display();
+        match state {
+            RootState::Served => tracing::info!("The document root {path} exists again."),
+            RootState::Missing => tracing::warn!(
+                "The document root {path} does not exist: files of the last directory that still exist are served, all \
+                 other requests get 503 until it exists again."
+            ),
+            RootState::Outside => tracing::info!(
+                "The document root {path} now leads to a directory that these workers may not read: new workers will be \
+                 started, and the last directory is served until they are ready."
+            ),
+        }
+        true
+    }
+
+    /// Returns whether [`close_stale`](DocumentRoot::close_stale) is due.
+    pub fn needs_upkeep(&self) -> bool {
+        self.needs_upkeep.load(Relaxed)
+    }
+
+    /// Closes the files that were kept open for later requests and whose time is over.
+    pub fn close_stale(&self) {
+        self.needs_upkeep.store(false, Relaxed);
+        if let Some(release) = self.last_release() {
+            release.cache.close_stale();
+        }
+    }
+}
