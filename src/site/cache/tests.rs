@@ -1,0 +1,126 @@
+use super::*;
+use crate::http::{Coding, Representation};
+use std::fs;
+use std::path::Path;
+
+const HALF: usize = 64 * 1024;
+
+fn representation() -> Representation {
+    Representation {
+        size: 0,
+        etag: "\"a\"".into(),
+        modified_s: Some(0),
+        content_type: "a/b".into(),
+        coding: Coding::Identity,
+        varies: false,
+    }
+}
+
+fn keep(cache: &Cache, root: &Root, path: &CStr) {
+    let resource = Resource::in_memory(&File::open(root, path).unwrap(), representation()).unwrap();
+    cache.put(path, &Arc::new(resource));
+}
+
+#[test]
+fn a_look_is_enough_for_what_was_asked_before_it() {
+    with_files(|cache, root, directory| {
+        keep(cache, root, c"1");
+        assert!(cache.get(c"1", root, Freshness { began: 1, now: 2 }).is_some());
+        fs::write(directory.join("1"), "new").unwrap();
+        assert!(cache.get(c"1", root, Freshness { began: 2, now: 3 }).is_some());
+        assert!(cache.get(c"1", root, Freshness { began: 3, now: 3 }).is_none());
+    });
+}
+
+fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
+    let directory = tempfile::tempdir().unwrap();
+    for name in 0..100 {
+        fs::write(directory.path().join(name.to_string()), vec![b'x'; 4096]).unwrap();
+    }
+    test(&Cache::new(2 * HALF, 8), &Root::open(directory.path()).unwrap(), directory.path());
+}
+
+#[test]
+fn what_was_put_is_found_until_it_changes() {
+    with_files(|cache, root, directory| {
+        keep(cache, root, c"1");
+        assert!(cache.get(c"1", root, Freshness::NOW).is_some());
+        assert!(cache.get(c"2", root, Freshness::NOW).is_none());
+        fs::write(directory.join("1"), "new").unwrap();
+        assert!(cache.get(c"1", root, Freshness::NOW).is_none());
+        keep(cache, root, c"2");
+        fs::remove_file(directory.join("2")).unwrap();
+        assert!(cache.get(c"2", root, Freshness::NOW).is_none());
+    });
+}
+
+#[test]
+fn a_path_that_leads_outside_by_now_is_noticed() {
+    let outside = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("d")).unwrap();
+    fs::write(directory.path().join("d/f"), "f").unwrap();
+    let root = Root::open(directory.path()).unwrap();
+    let cache = Cache::new(2 * HALF, 8);
+    keep(&cache, &root, c"d/f");
+    assert!(cache.get(c"d/f", &root, Freshness::NOW).is_some());
+    fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("d"), directory.path().join("d")).unwrap();
+    let (entry, _) = cache.lookup(c"d/f").unwrap();
+    entry.opened_ms.store(0, Relaxed);
+    assert!(cache.get(c"d/f", &root, Freshness::NOW).is_none());
+}
+
+#[test]
+fn it_is_bounded_and_forgets_what_is_not_used() {
+    with_files(|cache, root, _| {
+        keep(cache, root, c"0");
+        for name in 1..100 {
+            let name = CString::new(name.to_string()).unwrap();
+            keep(cache, root, &name);
+            assert!(cache.get(c"0", root, Freshness::NOW).is_some(), "used all the time, forgotten at {name:?}");
+            let generations = read(&cache.generations);
+            let entries = generations.young.values().chain(generations.old.values());
+            assert!(entries.map(|entry| entry.resource.bytes()).sum::<usize>() <= 2 * HALF);
+        }
+        assert!(cache.get(c"1", root, Freshness::NOW).is_none());
+    });
+}
+
+#[test]
+fn few_files_stay_open_and_none_for_long() {
+    with_files(|cache, root, directory| {
+        let open = |path: &CStr| Arc::new(Resource::open(File::open(root, path).unwrap(), representation()).unwrap());
+        for name in 0..100 {
+            let path = CString::new(name.to_string()).unwrap();
+            let resource = open(&path);
+            cache.put(&path, &resource);
+            assert!(Arc::ptr_eq(&cache.get(&path, root, Freshness::NOW).unwrap(), &resource));
+            assert!(read(&cache.open).len() <= 8);
+        }
+        cache.close_stale();
+        let (entry, _) = cache.lookup(c"99").unwrap();
+        entry.opened_ms.store(0, Relaxed);
+        assert!(cache.get(c"99", root, Freshness::NOW).is_none(), "opened anew");
+        cache.put(c"99", &open(c"99"));
+        cache.lookup(c"99").unwrap().0.opened_ms.store(0, Relaxed);
+        cache.close_stale();
+        assert!(cache.lookup(c"99").is_none());
+        fs::write(directory.join("large"), vec![0; MAX_OPEN_BYTES as usize + 1]).unwrap();
+        cache.put(c"large", &open(c"large"));
+        assert!(cache.lookup(c"large").is_none());
+    });
+}
+
+#[test]
+fn it_wants_small_files_that_have_settled() {
+    with_files(|cache, root, directory| {
+        let later = SystemTime::now() + Duration::from_secs(10);
+        let file = File::open(root, c"1").unwrap();
+        assert!(!cache.fits_in_memory(&file, SystemTime::now()), "written just now");
+        assert!(cache.fits_in_memory(&file, later));
+        assert!(!Cache::new(0, 8).fits_in_memory(&file, later), "no room");
+        fs::write(directory.join("large"), vec![0; MAX_IN_MEMORY_BYTES as usize + 1]).unwrap();
+        assert!(!Cache::new(1 << 30, 8).fits_in_memory(&File::open(root, c"large").unwrap(), later));
+    });
+}
