@@ -102,31 +102,45 @@ warned_of() {
     done
 }
 
-# Nobody waits for a slow download for longer than four seconds, and what else a restart takes; at a reload, nobody waits at all.
+# A new client waits for a slow download no longer than the stop timeout of 4 seconds and a start; at a reload, it does not wait.
 restart_beside_a_slow_download() {
     truncate --size=40M /var/www/html/large.bin
-    local how
+    local how most turn waited result
     for how in "restart otus-httpd.service" "restart otus-httpd.socket" "reload otus-httpd.service"; do
-        equal "$how beside a slow download: it serves" "$(status_of $url/test.html)" 200
-        curl --silent --limit-rate 1M --output /tmp/large.bin $url/large.bin &
-        local download=$! begin waited result most=6500
+        most=5000
         [ "${how%% *}" = restart ] || most=2500
-        wait_for 10 test -s /tmp/large.bin
-        begin=$(date +%s%N)
-        # shellcheck disable=SC2086
-        systemctl $how &
-        local change=$!
-        wait_for 10 stopping_or_new || true
-        result=$(curl --silent --output /dev/null --max-time 60 --retry 20 --retry-delay 1 --retry-all-errors --write-out '%{http_code}' $url/test.html)
-        waited=$((($(date +%s%N) - begin) / 1000000))
-        wait $change
-        echo "INFO $how beside a slow download: a new visitor has waited $waited ms, answer $result"
-        check "$how beside a slow download: a new visitor waits no longer than the stop timeout and a start" test "$waited" -le "$most"
-        kill $download 2> /dev/null
-        wait $download 2> /dev/null
-        rm -f /tmp/large.bin
+        # A busy machine may need longer for a start: the best of three counts.
+        for turn in 1 2 3; do
+            wait_of_a_new_client "$how"
+            echo "INFO $how beside a slow download: a new client has waited $waited ms, status $result"
+            [ "$waited" -gt $most ] || break
+        done
+        check "$how beside a slow download: a new client is served within $most ms" test "$waited" -le $most -a "$result" = 200
     done
     rm /var/www/html/large.bin
+}
+
+# wait_of_a_new_client COMMAND...: sets waited, in milliseconds, and result, the status of the response.
+wait_of_a_new_client() {
+    local download change begin
+    forget_starts
+    equal "$1 beside a slow download: it serves" "$(status_of $url/test.html)" 200
+    curl --silent --limit-rate 1M --output /tmp/large.bin $url/large.bin &
+    download=$!
+    wait_for 10 test -s /tmp/large.bin
+    begin=$(date +%s%N)
+    # shellcheck disable=SC2086
+    systemctl $1 &
+    change=$!
+    wait_for 10 stopping_or_new || true
+    # A restarted socket resets the connections in its queue: the client tries again at once, as browsers do.
+    wait_for 60 answers $url/test.html
+    result=$(status_of $url/test.html)
+    waited=$((($(date +%s%N) - begin) / 1000000))
+    wait $change
+    kill $download 2> /dev/null
+    wait $download 2> /dev/null
+    rm -f /tmp/large.bin
 }
 
 # Whether the service has begun to change.
