@@ -70,7 +70,7 @@ stopped() {
     local other=$!
     wait_for 10 answers $url/
     check "port taken: install" installed "$v1"
-    equal "port taken: it is said" "$(grep -c 'otus-httpd.socket could not be started; is its address taken' /tmp/output)" 1
+    equal "port taken: it is said" "$(grep -c 'otus-httpd.socket could not be started; its address may be in use' /tmp/output)" 1
     kill $other
     wait $other 2> /dev/null
     check "port free again: upgrade" installed "$v2"
