@@ -42,7 +42,7 @@ impl Root {
             let why = errno.desc();
             let or = "or name another with --root or OTUS_ROOT";
             let hint = if is_hidden_by_sandbox(path) {
-                "; the packaged service hides /home, /root, /tmp and /var/tmp, see the examples in otus-httpd(8)"
+                "; the packaged service hides /home, /root, /tmp and /var/tmp, see DROP-INS in otus-httpd(8)"
             } else {
                 ""
             };
