@@ -1,13 +1,10 @@
 //! A thread's turn with a connection: everything that can be done for it without waiting.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-
-use nix::sys::socket::{MsgFlags, recv, send};
-
 use super::pending_records::PendingRecords;
 use super::read_buffer::ReadBuffer;
 use super::respond::{self, Scratch};
 use super::send_queue::Progress;
+use super::transport::Transport;
 use super::{AfterResponse, Connection, Phase, Reading};
 use crate::http::Refusal;
 use crate::http::h1::parse;
@@ -93,14 +90,14 @@ impl ConnectionDriver {
     }
 
     /// Answers a client that may have no further connection, as far as that goes without waiting.
-    pub fn reject(&mut self, socket: &OwnedFd, records: PendingRecords) {
+    pub fn reject(&mut self, transport: &mut Transport, records: PendingRecords) {
         self.input.clear();
         // What has come is read, lest a reset destroy the answer.
-        let length = recv(socket.as_raw_fd(), self.input.spare(), MsgFlags::empty()).unwrap_or(0);
+        let length = transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
         respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |answer| {
-            send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0)
+            transport.write(answer, false).unwrap_or(0)
         });
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::pending_records::PendingRecords;
+use super::transport::Transport;
 use super::{Connection, ConnectionDriver, Next};
 use crate::config::Options;
 use crate::ipc::scoreboard::Scoreboard;
@@ -33,7 +34,8 @@ impl InProcessServer {
     pub fn accept(&mut self, socket: OwnedFd) {
         let deadline_ms = self.service.timeouts.idle(clock::now_ms());
         let records = PendingRecords::new(self.service.access_log, None);
-        self.connection = Some(Connection::new(socket, None, deadline_ms, records, self.service.counters));
+        self.connection =
+            Some(Connection::new(Transport::plain(socket), None, deadline_ms, records, self.service.counters));
     }
 
     /// Drives the connection as far as that is possible without waiting. Says whether it is still open.

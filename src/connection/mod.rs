@@ -6,25 +6,27 @@ pub mod pending_records;
 mod read_buffer;
 mod respond;
 mod send_queue;
+#[cfg(test)]
+mod tests;
+pub mod transport;
 
 use std::borrow::Cow;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use crate::client_limit::Permit;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::log::catalog;
 use crate::os::clock;
-use crate::os::sys;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 
 use pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use read_buffer::ReadBuffer;
 use send_queue::{Progress, SendQueue};
+use transport::Transport;
 
 pub use drive::{ConnectionDriver, Next};
 pub use respond::reject_slow_head;
@@ -74,7 +76,7 @@ pub enum Reading {
 pub struct Connection {
     /// Dropped first: a client that has seen the end may come again at once.
     _permit: Option<Permit<'static>>,
-    socket: OwnedFd,
+    transport: Transport,
     /// What it is doing.
     pub phase: Phase,
     /// What follows the answer that is on its way.
@@ -123,7 +125,7 @@ pub struct Connection {
 impl Connection {
     /// A connection that was just accepted, with its seat if its client's are counted.
     pub fn new(
-        socket: OwnedFd,
+        transport: Transport,
         permit: Option<Permit<'static>>,
         deadline_ms: u64,
         records: PendingRecords,
@@ -132,7 +134,7 @@ impl Connection {
         counters.add(Counter::Connections, 1);
         counters.add(Counter::Accepted, 1);
         Connection {
-            socket,
+            transport,
             phase: Phase::Idle,
             after_response: AfterResponse::KeepAlive,
             deadline_ms,
@@ -170,10 +172,10 @@ impl Connection {
     }
 
     /// Reads what is there.
-    pub fn read(&self, input: &mut ReadBuffer) -> Reading {
+    pub fn read(&mut self, input: &mut ReadBuffer) -> Reading {
         let room = input.spare();
         let size = room.len();
-        match recv(self.as_raw_fd(), room, MsgFlags::empty()) {
+        match self.transport.read(room) {
             Ok(0) => Reading::End("the client ended"),
             Ok(length) => {
                 input.filled(length);
@@ -189,7 +191,7 @@ impl Connection {
     /// Sends what is left of `output`, then what follows it, and makes the next part the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let is_last = self.after_response != AfterResponse::KeepAlive;
-        let (sent, progress) = self.send_queue.send(&self.socket, output, is_last, self.has_waited);
+        let (sent, progress) = self.send_queue.send(&mut self.transport, output, is_last, self.has_waited);
         self.bytes_sent += sent as u64;
         self.counters.add(Counter::BytesSent, sent as u64);
         if progress == Progress::Done {
@@ -255,40 +257,35 @@ impl Connection {
         if !self.has_waited {
             self.has_waited = true;
             self.deadline_ms = deadline_ms;
-            self.bytes_acked = self.acked_bytes();
+            self.bytes_acked = self.transport.bytes_acknowledged();
         }
     }
 
     /// Gives a client that is waited for another span of time, if it has taken at least `bytes` in the last one, or all
     /// that there was: then it is this side that is slow.
     pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
-        let taken = self.acked_bytes();
-        if taken >= self.bytes_acked + bytes || taken == self.bytes_sent {
+        let taken = self.transport.bytes_acknowledged();
+        if taken >= self.bytes_acked + bytes || taken == self.transport.bytes_written() {
             self.bytes_acked = taken;
             self.deadline_ms = deadline_ms;
         }
     }
 
-    fn acked_bytes(&self) -> u64 {
-        self.bytes_sent.saturating_sub(sys::bytes_in_flight(self).unwrap_or(0) as u64)
-    }
-
     /// Whether the client has sent something that is not yet read, or has ended.
     pub fn has_unread(&self) -> bool {
-        recv(self.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) != Err(Errno::EAGAIN)
+        self.transport.has_input()
     }
 
     /// Tells the client that nothing more will come, and waits until `deadline_ms` that it ends too.
     pub fn linger(&mut self, deadline_ms: u64) {
-        // A client that is gone needs no telling.
-        let _ = shutdown(self.as_raw_fd(), Shutdown::Write);
+        self.transport.close_output();
         self.phase = Phase::Lingering;
         self.deadline_ms = deadline_ms;
     }
 
     /// Ends it from this side: whoever has its next turn finds it over.
     pub fn shutdown(&mut self) {
-        let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
+        self.transport.shutdown();
         self.phase = Phase::Lingering;
         self.deadline_ms = u64::MAX;
     }
@@ -321,7 +318,7 @@ impl Connection {
 
     /// Sends a last answer as far as it goes without waiting.
     pub fn send_last(&mut self, answer: &[u8]) {
-        let sent = send(self.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).unwrap_or(0);
+        let sent = self.transport.write(answer, false).unwrap_or(0);
         self.bytes_sent += sent as u64;
         self.counters.add(Counter::BytesSent, sent as u64);
         self.end_responses(sent == answer.len());
@@ -353,12 +350,12 @@ impl Drop for Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.transport.as_fd()
     }
 }
 
 impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.transport.as_fd().as_raw_fd()
     }
 }

@@ -1,15 +1,11 @@
 //! What is on its way to a client: bytes, then a part of a file, and so on by turns.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::sendfile::sendfile;
-use nix::sys::socket::{MsgFlags, send};
 
-use crate::os::sys;
+use super::transport::Transport;
 use crate::site::File;
 
 /// How much of a file is sent in one turn, in bytes: others come next.
@@ -18,9 +14,6 @@ const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 /// From so many bytes on, what is sent of a file is corked. Else each acknowledgement that comes meanwhile pushes out a packet
 /// that is not full; for less, that costs less than the two system calls.
 const CORK_FROM_BYTES: usize = 256 * 1024;
-
-/// send(2): more follows at once, so a packet that is not full can wait for it. nix does not name it.
-const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
 /// How an attempt to send ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,14 +77,17 @@ impl SendQueue {
     /// `is_last`: the end of the connection follows at once. `has_waited`: what was sent before is more than a moment ago.
     pub fn send(
         &mut self,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         output: &mut Vec<u8>,
         is_last: bool,
         has_waited: bool,
     ) -> (usize, Progress) {
         let rest = &output[self.sent..];
-        let attempt =
-            if rest.is_empty() { self.send_file(socket, has_waited) } else { self.send_bytes(socket, rest, is_last) };
+        let attempt = if rest.is_empty() {
+            self.send_file(transport, has_waited)
+        } else {
+            self.send_bytes(transport, rest, is_last)
+        };
         let sent = match attempt {
             Ok(sent) => sent,
             Err(progress) => return (0, progress),
@@ -104,7 +100,7 @@ impl SendQueue {
             self.slice = None;
             // The end of a connection takes the cork out as well, and then its FIN needs no packet of its own.
             if self.is_corked && !is_last {
-                self.is_corked = sys::set_cork(socket, false).is_err();
+                self.is_corked = !transport.set_cork(false);
             }
             return (sent, Progress::Done);
         };
@@ -113,15 +109,14 @@ impl SendQueue {
         (sent, Progress::More)
     }
 
-    fn send_bytes(&mut self, socket: &OwnedFd, bytes: &[u8], is_last: bool) -> Result<usize, Progress> {
+    fn send_bytes(&mut self, transport: &mut Transport, bytes: &[u8], is_last: bool) -> Result<usize, Progress> {
         // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
-        let more = if is_last || self.has_file_part() { MSG_MORE } else { MsgFlags::empty() };
-        let sent = send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | more);
+        let sent = transport.write(bytes, is_last || self.has_file_part());
         self.sent += sent.unwrap_or(0);
-        sent.map_err(|errno| self.classify(socket, errno))
+        sent.map_err(|errno| self.classify(transport, errno))
     }
 
-    fn send_file(&mut self, socket: &OwnedFd, has_waited: bool) -> Result<usize, Progress> {
+    fn send_file(&mut self, transport: &mut Transport, has_waited: bool) -> Result<usize, Progress> {
         let Some(span) = &mut self.slice else { return Ok(0) };
         // What comes next must belong to what was said or sent before, if that is more than a moment ago.
         if span.has_begun || has_waited {
@@ -134,29 +129,27 @@ impl SendQueue {
         span.has_begun = true;
         let rest = (span.end - span.offset) as usize;
         if rest >= CORK_FROM_BYTES && !self.is_corked {
-            // A unix socket has no packets.
-            self.is_corked = sys::set_cork(socket, true).is_ok();
+            self.is_corked = transport.set_cork(true);
         }
-        let mut offset = span.offset as i64;
         // A rest that is small is not worth a turn of its own.
         let length = if rest < QUANTUM_BYTES * 3 / 2 { rest } else { QUANTUM_BYTES };
-        match sendfile(socket, span.file.as_ref(), Some(&mut offset), length) {
+        match transport.write_file(&span.file, span.offset, length) {
             Ok(0) => Err(Progress::SourceFailed("it became shorter while it was sent".into())),
             Ok(sent) => {
                 span.offset += sent as u64;
                 Ok(sent)
             }
-            Err(errno) => Err(self.classify(socket, errno)),
+            Err(errno) => Err(self.classify(transport, errno)),
         }
     }
 
     /// What an error in sending means. It may be the client's or the file's, and a file that can be read is not to blame.
-    fn classify(&self, socket: &OwnedFd, errno: Errno) -> Progress {
+    fn classify(&self, transport: &Transport, errno: Errno) -> Progress {
         if errno == Errno::EINTR {
             return Progress::More;
         }
         let is_clients = || match errno {
-            Errno::EAGAIN => !has_room(socket),
+            Errno::EAGAIN => !transport.is_writable(),
             errno => errno == Errno::EPIPE,
         };
         let file = self.slice.as_ref().filter(|_| !is_clients());
@@ -168,10 +161,4 @@ impl SendQueue {
             _ => Progress::SourceFailed(std::io::Error::from(errno).to_string()),
         }
     }
-}
-
-/// Whether the client's side takes more now. If not, the kernel will report that it does.
-fn has_room(socket: &OwnedFd) -> bool {
-    let mut socket = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut socket, PollTimeout::ZERO) != Ok(0)
 }

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::{Worker, park};
 use crate::client_limit::Permit;
 use crate::connection::pending_records::PendingRecords;
+use crate::connection::transport::Transport;
 use crate::connection::{Connection, ConnectionDriver};
 use crate::ipc::scoreboard::Counter;
 use crate::listeners::{Client, Socket};
@@ -20,11 +21,12 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let records = PendingRecords::new(worker.service.access_log, client);
             let Ok(permit) = permit(worker, client) else {
                 worker.service.counters.add(Counter::RejectedPerClient, 1);
-                driver.reject(&accepted, records);
+                driver.reject(&mut Transport::plain(accepted), records);
                 return None;
             };
             let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
-            let mut connection = Connection::new(accepted, permit, deadline_ms, records, worker.service.counters);
+            let mut connection =
+                Connection::new(Transport::plain(accepted), permit, deadline_ms, records, worker.service.counters);
             connection.subject = worker.service.blocking.subject_of_client(client);
             if worker.has_more_than_its_share() {
                 report_listener_error(worker.gate.requeue_behind_other_workers(&worker.epoll));

@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use super::{Worker, park};
 use crate::connection::Connection;
 use crate::connection::pending_records::PendingRecords;
+use crate::connection::transport::Transport;
 use crate::ipc::scoreboard::WorkerCounters;
 use crate::os::clock;
 
@@ -70,8 +71,13 @@ impl Channel {
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
         let place = theirs.as_raw_fd() as usize;
         let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
-        let mut connection =
-            Connection::new(theirs, None, deadline_ms, PendingRecords::none(), WorkerCounters::discard());
+        let mut connection = Connection::new(
+            Transport::plain(theirs),
+            None,
+            deadline_ms,
+            PendingRecords::none(),
+            WorkerCounters::discard(),
+        );
         connection.is_probe = true;
         park::register(worker, Box::new(connection));
         Some(Channel { own, place }).filter(Channel::send_request)

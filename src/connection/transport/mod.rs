@@ -1,0 +1,100 @@
+//! The transport below a connection: how bytes are read and written.
+//!
+//! A transport counts bytes on the wire, a connection bytes of its responses: with encryption the two differ.
+
+mod plain;
+#[cfg(test)]
+pub(super) mod script;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::Result;
+
+use crate::site::File;
+
+use plain::Plain;
+
+/// The transport of a connection. An enum and not a trait object: calls are direct.
+#[derive(Debug)]
+pub enum Transport {
+    /// The socket itself.
+    Plain(Plain),
+    /// A script of results, for tests.
+    #[cfg(test)]
+    Script(script::Script),
+}
+
+/// Calls a method of the transport's variant.
+macro_rules! each {
+    ($transport:expr, $inner:ident => $call:expr) => {
+        match $transport {
+            Transport::Plain($inner) => $call,
+            #[cfg(test)]
+            Transport::Script($inner) => $call,
+        }
+    };
+}
+
+impl Transport {
+    /// A socket without encryption, which must not block.
+    pub fn plain(socket: OwnedFd) -> Self {
+        Transport::Plain(Plain::new(socket))
+    }
+
+    /// Reads into `buffer`. Returns the number of bytes, 0 at the client's end, and EAGAIN if there is nothing to read.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        each!(self, inner => inner.read(buffer))
+    }
+
+    /// Whether there is something to read, or the client's end.
+    pub fn has_input(&self) -> bool {
+        each!(self, inner => inner.has_input())
+    }
+
+    /// Writes `bytes`. Returns how many were taken, and EAGAIN if the client has to read first. `more`: further bytes, or the
+    /// end of the connection, follow at once.
+    pub fn write(&mut self, bytes: &[u8], more: bool) -> Result<usize> {
+        each!(self, inner => inner.write(bytes, more))
+    }
+
+    /// Writes up to `length` bytes of `file` from `offset` on. Returns how many were taken, 0 at the end of the file.
+    pub fn write_file(&mut self, file: &File, offset: u64, length: usize) -> Result<usize> {
+        each!(self, inner => inner.write_file(file, offset, length))
+    }
+
+    /// Whether the client can be sent more at once.
+    pub fn is_writable(&self) -> bool {
+        each!(self, inner => inner.is_writable())
+    }
+
+    /// Holds back packets that are not full, or sends them (tcp(7), TCP_CORK). Says whether that is possible.
+    pub fn set_cork(&mut self, is_corked: bool) -> bool {
+        each!(self, inner => inner.set_cork(is_corked))
+    }
+
+    /// Ends the output. The client can still send.
+    pub fn close_output(&mut self) {
+        each!(self, inner => inner.close_output());
+    }
+
+    /// Ends input and output.
+    pub fn shutdown(&mut self) {
+        each!(self, inner => inner.shutdown());
+    }
+
+    /// Returns the bytes that were written to the wire.
+    pub fn bytes_written(&self) -> u64 {
+        each!(self, inner => inner.bytes_written())
+    }
+
+    /// Returns those of them that the client has acknowledged.
+    pub fn bytes_acknowledged(&self) -> u64 {
+        each!(self, inner => inner.bytes_acknowledged())
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, inner => inner.as_fd())
+    }
+}

@@ -1,0 +1,106 @@
+//! A transport for tests: it hands out input in pieces, takes output in pieces, and fails where it is told to.
+
+use std::collections::VecDeque;
+use std::fs::File as Descriptor;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex};
+
+use nix::Result;
+use nix::errno::Errno;
+
+use crate::site::File;
+
+/// A scripted transport.
+#[derive(Debug)]
+pub struct Script {
+    /// Something that has a descriptor.
+    descriptor: Descriptor,
+    input: VecDeque<u8>,
+    /// The bytes that one read returns, and EAGAIN after it.
+    read_size: usize,
+    may_read: bool,
+    /// The bytes that one write takes, and EAGAIN after it.
+    write_size: usize,
+    may_write: bool,
+    /// The error of writing further bytes than these.
+    failure: Option<(usize, Errno)>,
+    output: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Script {
+    /// Input that ends, read by `read_size` and output that is taken by `write_size` bytes at a time. Output is appended to
+    /// `output`; it fails with the error of `failure` once it has the length there.
+    pub fn new(
+        input: &[u8],
+        (read_size, write_size): (usize, usize),
+        failure: Option<(usize, Errno)>,
+        output: Arc<Mutex<Vec<u8>>>,
+    ) -> Self {
+        let descriptor = Descriptor::open("/dev/null").unwrap();
+        let input = input.iter().copied().collect();
+        Script { descriptor, input, read_size, may_read: true, write_size, may_write: true, failure, output }
+    }
+
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.may_read = !self.may_read;
+        if self.may_read && !self.input.is_empty() {
+            return Err(Errno::EAGAIN);
+        }
+        let length = self.read_size.min(buffer.len()).min(self.input.len());
+        buffer.iter_mut().zip(self.input.drain(..length)).for_each(|(to, from)| *to = from);
+        Ok(length)
+    }
+
+    pub fn has_input(&self) -> bool {
+        true
+    }
+
+    pub fn write(&mut self, bytes: &[u8], _more: bool) -> Result<usize> {
+        self.may_write = !self.may_write;
+        if self.may_write {
+            return Err(Errno::EAGAIN);
+        }
+        let mut output = self.output.lock().unwrap();
+        let left = self.failure.map_or(usize::MAX, |(length, _)| length - output.len());
+        let taken = bytes.len().min(self.write_size).min(left);
+        match self.failure {
+            Some((_, errno)) if taken == 0 && !bytes.is_empty() => return Err(errno),
+            _ => output.extend_from_slice(&bytes[..taken]),
+        }
+        Ok(taken)
+    }
+
+    pub fn write_file(&mut self, file: &File, offset: u64, length: usize) -> Result<usize> {
+        let mut bytes = vec![0; length];
+        let descriptor = Descriptor::from(file.as_fd().try_clone_to_owned().unwrap());
+        let length = descriptor.read_at(&mut bytes, offset).unwrap();
+        self.write(&bytes[..length], false)
+    }
+
+    pub fn is_writable(&self) -> bool {
+        false
+    }
+
+    pub fn set_cork(&mut self, _is_corked: bool) -> bool {
+        false
+    }
+
+    pub fn close_output(&mut self) {}
+
+    pub fn shutdown(&mut self) {}
+
+    pub fn bytes_written(&self) -> u64 {
+        self.output.lock().unwrap().len() as u64
+    }
+
+    pub fn bytes_acknowledged(&self) -> u64 {
+        self.bytes_written()
+    }
+}
+
+impl AsFd for Script {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
