@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# To be sourced: a container with a real systemd as process 1, a throw-away layer over a root file system of ./rootfs.
+# To be sourced: a container with systemd as process 1, on a temporary layer over a root file system of ./rootfs.
 #   boot ROOTFS        waits until systemd has started everything
 #   inside COMMAND...  runs a command in it, as root
 #   put FILE PATH      copies a file into it
-# It is powered off and removed when the sourcing script ends. Each has a network of its own: its ports collide with nothing.
+# It is powered off and removed when the sourcing script ends. It has a separate network, so that no ports conflict.
 
 machine=
 nspawn=
@@ -19,7 +19,7 @@ wait_for() {
     done
 }
 
-# Why no container can run here, or nothing.
+# Prints why no container can run here, or nothing.
 no_container() {
     if [ "$(id -u)" != 0 ]; then
         echo "a container needs root"
@@ -34,7 +34,7 @@ boot() {
     machine=$(mktemp -d "${BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/otus-httpd}/machine.XXXXXX")
     mkdir "$machine"/{upper,work,root}
     trap power_off EXIT
-    # The filter and the capabilities let systemd attach its IPAddressDeny= programs, and the server confine its workers.
+    # The filter and the capabilities are for systemd's IPAddressDeny= programs and for Landlock in the workers.
     local spawn=(systemd-nspawn --quiet --settings=no --directory="$machine/root" --hostname=testbed --boot
         --register=no --keep-unit --console=pipe --private-network --link-journal=no
         --capability=CAP_BPF,CAP_PERFMON "--system-call-filter=bpf landlock_add_rule landlock_create_ruleset landlock_restrict_self")
@@ -45,7 +45,7 @@ boot() {
         if [ -d /run/systemd/system ]; then
             as_unit=(systemd-run --quiet --scope --property=Delegate=yes)
         else
-            # No systemd runs this host: nspawn gets a control group and a /run/systemd of its own.
+            # Without systemd on the host, nspawn needs a separate control group and a separate /run/systemd.
             as_unit=()
             for hierarchy in systemd unified .; do
                 [ -e /sys/fs/cgroup/$hierarchy/cgroup.procs ] || continue
@@ -55,7 +55,7 @@ boot() {
             mkdir -p /run/systemd
             mount -t tmpfs tmpfs /run/systemd
         fi
-        # A file system that cannot be the upper layer gets a copy.
+        # If the file system cannot be the upper layer of an overlay, the root file system is copied.
         mount -t overlay overlay -o "lowerdir=$rootfs,upperdir=$machine/upper,workdir=$machine/work" "$machine/root" ||
             cp -a "$rootfs/." "$machine/root/"
         exec "${as_unit[@]}" "$@"
@@ -72,7 +72,7 @@ find_leader() {
     leader=$(pgrep --parent "$nspawn" --exact systemd) && [ -n "$leader" ]
 }
 
-# Degraded as well, which is a failing status: Debian's fail2ban does not start as it comes.
+# degraded, which is a failing status, is accepted: Debian's fail2ban does not start with its default configuration.
 is_up() {
     [[ $(inside systemctl is-system-running) =~ ^(running|degraded)$ ]]
 }

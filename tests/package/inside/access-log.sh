@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: the access log in the real journal, and the programs that read it. The metrics have to be
-# on their port.
+# To be sourced by life-cycle.sh: the access log in the journal, and the programs that read it. The metrics socket must be
+# active.
 
-# From now on `balanced` counts. (Not by a cursor: with another filter journalctl skips the first record after it.)
+# Begins the period that `balanced` checks. (Without a cursor: with another filter, journalctl skips the first record after it.)
 open_books() {
     check "access log: what was served before is written" wait_for 10 all_logged
     journalctl --sync "${namespace[@]}"
@@ -10,7 +10,7 @@ open_books() {
     opened=$(date +%s.%6N)
 }
 
-# Requests answered and connections that ended without one, by the metrics.
+# Prints the number of requests answered and of connections that ended without one, from the metrics.
 served() {
     counted_all 'otus_http_(requests|connections_unused)_total'
 }
@@ -19,7 +19,7 @@ all_logged() {
     [ "$(counted_all otus_log_records_total)" = "$(served)" ]
 }
 
-# counted_all REGEX: the sum over all labels
+# counted_all REGEX: prints the sum over all labels
 counted_all() {
     curl --silent http://127.0.0.1:9180/metrics | awk -v name="^$1[{ ]" '$0 ~ name {sum += $NF} END {print sum + 0}'
 }
@@ -30,12 +30,12 @@ since_books() {
 }
 namespace=()
 
-# What the journal has since open_books: records, requests summed up, records dropped.
+# Prints the numbers of records, summarized requests and dropped records in the journal since then.
 account() {
     since_books --output json --output-fields TARGET,REQUESTS,DROPPED | python3 "$here/clients.py" account
 }
 
-# Every request is in the journal, alone or in a sum, or said to be dropped; and the metrics say the same.
+# Succeeds if every request is in the journal, as a record, in a summary or as dropped, and the metrics have the same numbers.
 balanced() {
     local individual summed dropped
     all_logged || return 1
@@ -49,7 +49,7 @@ check_books() {
     echo "INFO $1: individual, summed, dropped: $(account)"
 }
 
-# A request of which everything is recorded, and one that says things of which none is true.
+# A request that has every field, and one that tries to forge records.
 access_log_fields() {
     local forged='" 200 1 "-" "-"'
     open_books
@@ -64,7 +64,7 @@ PRIORITY=5 RANGE REQUEST TARGET=access WORKER"
     equal "access log: the server's own messages can be had without it" "$(since_books --output cat SYSLOG_FACILITY=3 TARGET=access)" ""
 }
 
-# journald has a limit that is far too low, and is started anew in the middle: the unit lifts the one, the other loses nothing.
+# journald has a rate limit that is far too low, which the unit disables, and is restarted meanwhile, which loses no record.
 access_log_at_high_rate() {
     mkdir -p /run/systemd/journald.conf.d
     printf '%s\n' '[Journal]' RateLimitIntervalSec=30s RateLimitBurst=50 > /run/systemd/journald.conf.d/test.conf
@@ -77,7 +77,7 @@ access_log_at_high_rate() {
     ab -q -k -n 3000 -c 10 $url/test.html > /tmp/ab.log 2>&1
     check_books "access log: at a high rate"
 
-    # A journald that hangs: the requests go on.
+    # While journald hangs, requests are still answered.
     kill -STOP "$(property MainPID systemd-journald.service)"
     ab -q -k -n 20000 -c 10 $url/test.html > /tmp/ab.log 2>&1
     equal "access log: journald hangs, ab" "$(ab_counts /tmp/ab.log)" "20000 0 0"
@@ -91,7 +91,7 @@ access_log_at_high_rate() {
     systemctl restart systemd-journald otus-httpd
 }
 
-# New workers take over while visitors come, and then one is killed.
+# New workers replace the old ones while clients send requests, and then one is killed.
 access_log_of_workers_that_end() {
     local load
     open_books
@@ -103,7 +103,7 @@ access_log_of_workers_that_end() {
     check_books "access log: reload under load"
 }
 
-# The manual's drop-in, whose journal must not be one that drops either.
+# The manual's drop-in; that journal must not drop records either.
 access_log_in_a_journal_of_its_own() {
     namespace=(--namespace otus-httpd)
     manual_drop_in service "A separate journal"
@@ -120,7 +120,7 @@ access_log_in_a_journal_of_its_own() {
     namespace=()
 }
 
-# GoAccess with the manual's command, and what it could stumble over in the journal.
+# GoAccess with the manual's command, and records that could be difficult for it.
 goaccess_reads_it() {
     local asked
     printf 'no request\r\n\r\n' | over_tcp
@@ -132,7 +132,7 @@ goaccess_reads_it() {
 print(general["valid_requests"], general["failed_requests"])')" "$asked 0"
 }
 
-# over_tcp: sends standard input to the server, and waits for the end of the answer
+# over_tcp: sends standard input to the server, and waits for the end of the response
 over_tcp() {
     python3 -c 'import socket, sys
 with socket.create_connection(("127.0.0.1", 80), 20) as connection:
@@ -147,11 +147,11 @@ is_shut_out() {
     [ "$(status_of --interface "$1" http://192.0.2.1/)" = 000 ]
 }
 
-# fail2ban as the manual sets it up. Addresses of this machine stand for the visitors; it would never shut these out by itself.
+# fail2ban as configured in the manual. Further addresses of this machine are the clients; fail2ban ignores its own by default.
 fail2ban_reads_it() {
     local forged='testbed otus-httpd[1]: 192.0.2.8 - - [22/Nov/2026:19:41:01 +0000] "GET / HTTP/1.1" 404 1 "-" "-"'
     cp -r /etc/fail2ban /tmp/fail2ban
-    # Debian's own jail wants a file that is not there.
+    # Debian's default jail needs a file that does not exist.
     rm /etc/fail2ban/jail.d/defaults-debian.conf
     printf '[DEFAULT]\nignoreself = false\n' > /etc/fail2ban/jail.d/test.local
     local visitor at=http://192.0.2.1
@@ -163,7 +163,7 @@ fail2ban_reads_it() {
     curl --silent "$url/nothing[1-30]" > /dev/null
     curl --silent --interface 192.0.2.9 "$at/nothing[1-30]" > /dev/null
     check "fail2ban: who asks for too much that is not there is shut out" wait_for 20 sh -c 'fail2ban-client status otus-httpd | grep "Banned IP list:.*192.0.2.9"'
-    # It tells of the ban first, and then bans.
+    # It reports the ban first, and then adds the rule.
     check "fail2ban: he gets no answer" wait_for 10 is_shut_out 192.0.2.9
     equal "fail2ban: others do" "$(status_of --interface 192.0.2.7 $at/)" 200
     check "fail2ban: this machine is passed over" grep --quiet '\[otus-httpd\] Ignore 127.0.0.1 by ip' /var/log/fail2ban.log

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# To be sourced by life-cycle.sh: what was on the machine before the package, and what the administrator did to it, stays.
-# Each begins and ends with the package purged.
+# To be sourced by life-cycle.sh: accounts that existed before the package, and changes that the administrator made, are kept.
+# Each function begins and ends with the package purged.
 
-# A user or a group of the package's name that was here before: the service runs with it, and the purge leaves it.
+# A user or a group of the package's name that existed before: the service uses it, and a purge keeps it.
 accounts() {
     useradd --create-home --uid 1500 otus-httpd
     check "a user that was here: install" installed "$v1"
@@ -33,7 +33,7 @@ accounts() {
     userdel otus-httpd
     unchanged "a user without a group of its name"
 
-    # Made by the package, but not the same any more.
+    # Created by the package, but changed afterwards.
     installed "$v1"
     systemctl stop otus-httpd.socket otus-httpd.service
     usermod --uid 1501 otus-httpd
@@ -44,7 +44,7 @@ accounts() {
     unchanged "a user made anew"
 }
 
-# What is closed before an upgrade is so after it, and what failed gets another try.
+# An upgrade keeps stopped sockets stopped, and retries failed ones.
 stopped() {
     installed "$v1"
     systemctl stop otus-httpd.socket otus-httpd.service
@@ -92,7 +92,7 @@ stopped() {
     unchanged "stopped, masked and denied"
 }
 
-# As on Ubuntu 16.04: /lib is a directory of its own, and deb-systemd-helper looks there and in /etc, not in /usr/lib.
+# As on Ubuntu 16.04: /lib is a real directory, and deb-systemd-helper searches /lib and /etc, not /usr/lib.
 old_helper() {
     if [ -L /lib ]; then
         return

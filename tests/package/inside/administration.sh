@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: what an administrator types, in whatever state the service is.
+# To be sourced by life-cycle.sh: commands of an administrator, in every state of the service.
 
 administration() {
     cp /etc/default/otus-httpd /tmp/default
@@ -19,7 +19,7 @@ reload_in_any_state() {
     local pid
     pid=$(property MainPID)
     echo OTUS_CHARSET=utf-8 >> /etc/default/otus-httpd
-    # As the head of the file says.
+    # The command from the head of the file.
     check "reload: of a service that runs" sh -c "$(grep -o 'otus-httpd --check && systemctl .*' /etc/default/otus-httpd) > /dev/null"
     check "reload: the new setting" wait_for 10 sh -c "curl --silent --head $url/test.html | grep -i 'charset=utf-8'"
     equal "reload: the process is the same" "$(property MainPID)" "$pid"
@@ -29,7 +29,7 @@ reload_in_any_state() {
     cp /tmp/default /etc/default/otus-httpd
 }
 
-# checked [OPTION...]: what --check prints, and complains of.
+# checked [OPTION...]: runs --check, with standard output in /tmp/check and standard error in /tmp/check.err
 checked() {
     otus-httpd --check "$@" > /tmp/check 2> /tmp/check.err
 }
@@ -56,7 +56,7 @@ check_of_the_service() {
         check "check of the service: $place is not in order" sh -c '! otus-httpd --check > /tmp/check 2> /tmp/check.err'
         check "check of the service: $place is hidden" grep -E "$place is hidden from otus-httpd.service by (ProtectHome|PrivateTmp)=yes" /tmp/check.err
         drop_in service Service Environment=OTUS_ROOT=$place BindReadOnlyPaths=$place
-        # What is said is true, either way.
+        # With the path bound, the check accepts it.
         [ $place = /root/site ] || check "check of the service: $place can be shown" checked
     done
     chmod 700 /root
@@ -84,7 +84,7 @@ settings_without_effect() {
     check "settings without effect: reload" systemctl try-reload-or-restart otus-httpd
     check "settings without effect: each is a warning in the journal" wait_for 10 warned_of 'OTUS_PORT' 'OTUS_HOST' 'OTUS_USER=www-data'
     cp /tmp/default /etc/default/otus-httpd
-    # As the warning says.
+    # The remedy from the warning.
     drop_in socket Socket ListenStream= ListenStream=8000
     systemctl restart otus-httpd.socket
     equal "another port, as the warning says" "$(status_of http://127.0.0.1:8000/test.html)" 200
@@ -143,7 +143,7 @@ wait_of_a_new_client() {
     rm -f /tmp/large.bin
 }
 
-# Whether the service has begun to change.
+# Succeeds when the service has begun to stop or to reload.
 stopping_or_new() {
     [ "$(property ActiveState)" != active ] || property StatusText | grep -E 'Draining|Reloading|old workers'
 }

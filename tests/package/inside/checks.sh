@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# To be sourced by what runs inside a test machine: a line of PASS or FAIL for each check, and a failing exit if one failed.
+# To be sourced by scripts inside a test machine: prints PASS or FAIL for each check; the exit status is 1 if one failed.
 
 failures=0
 
@@ -13,7 +13,7 @@ fail() {
     failures=$((failures + 1))
 }
 
-# check NAME COMMAND...: the command succeeds. What it prints is shown when it does not.
+# check NAME COMMAND...: the command must succeed; its output is shown if it does not.
 check() {
     local name=$1 output
     shift
@@ -33,7 +33,7 @@ equal() {
     fi
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds; its output is not shown.
+# wait_for SECONDS COMMAND...: repeats the command, without its output, until it succeeds.
 wait_for() {
     local deadline=$((SECONDS + $1))
     shift
@@ -64,12 +64,12 @@ has_workers() {
     [ "$(workers | wc -l)" = "$1" ]
 }
 
-# ab_counts LOG: completed, failed and non-2xx requests of an ab run
+# ab_counts LOG: prints the completed, failed and non-2xx requests of an ab run
 ab_counts() {
     awk '/^Complete requests/ {c = $3} /^Failed requests/ {f = $3} /^Non-2xx/ {n = $3} END {print c + 0, f + 0, n + 0}' "$1"
 }
 
-# The measure that the package has to pass everywhere.
+# The load test that the package must pass on every system.
 check_ab() {
     ab -q -n 50000 -c 100 -r -s 60 http://127.0.0.1/test.html > /tmp/ab.log 2>&1 || true
     equal "ab: 50,000 requests, 100 at a time, none failed" "$(ab_counts /tmp/ab.log)" "50000 0 0"
@@ -109,7 +109,7 @@ without_drop_ins() {
     systemctl start otus-httpd.socket
 }
 
-# systemd counts the starts of the last ten seconds, of sockets as well since 257, and this test makes many.
+# systemd limits the starts within ten seconds, of sockets as well since 257, and this test exceeds the limit.
 forget_starts() {
     systemctl reset-failed
 }

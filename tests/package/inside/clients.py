@@ -1,4 +1,4 @@
-"""Clients of the life-cycle test, with nothing but sockets: http.client would hide what a connection does."""
+"""Clients of the life-cycle test, on plain sockets: http.client would hide errors of a connection."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def connect():
 
 
 def ask(connection):
-    """One request; true if a whole answer with status 200 came."""
+    """Sends one request; returns whether a complete response with status 200 arrived."""
     try:
         connection.sendall(REQUEST)
         answer = b""
@@ -42,7 +42,7 @@ def ask(connection):
 
 
 def visit():
-    """One request over a connection of its own; true if it was answered as `ask` wants it."""
+    """Sends one request over a new connection; returns the result of `ask`."""
     try:
         with connect() as connection:
             return ask(connection)
@@ -51,7 +51,7 @@ def visit():
 
 
 def one_after_another(stop):
-    """A fresh connection for each request until `stop()`: how many were made, how many failed."""
+    """Sends requests over new connections until `stop()`; returns how many were sent and how many failed."""
     made = failed = 0
     while not stop():
         made += 1
@@ -86,7 +86,7 @@ def pauses(seconds, rounds):
     """pauses SECONDS ROUNDS: pauses of about so long, each followed by a few requests; prints made and failed."""
     made = failed = 0
     for step in range(rounds):
-        # Spread over the second in which a server that is idle looks and leaves, and a little beyond.
+        # Spread over slightly more than the second in which an idle server exits.
         time.sleep(seconds + step * 1.3 / rounds)
         for _ in range(5):
             made += 1
@@ -95,7 +95,7 @@ def pauses(seconds, rounds):
 
 
 def owners():
-    """Which worker holds the server's end of each connection, by the client's port."""
+    """Returns the worker of each connection, by the client's port."""
     lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = :80"], capture_output=True, text=True).stdout
     held = {}
     for line in lines.splitlines():
@@ -112,7 +112,7 @@ def kill_a_worker(supervisor):
     """kill SUPERVISOR: kills one worker with SIGKILL under load; prints its pid and PASS or FAIL lines."""
     connections = []
     victim = None
-    # The workers share the connections as they come: open some until two workers hold a few each.
+    # Opens connections until two workers have a few each.
     while len(connections) < 500 and victim is None:
         for _ in range(20):
             connection = connect()
@@ -157,7 +157,7 @@ def kill_a_worker(supervisor):
 
 
 def death_record(pid):
-    """record PID: whether the journal on stdin (JSON lines) has the death of this worker, with pid and signal as fields."""
+    """record PID: checks that the journal on stdin (JSON lines) has the death of this worker, with pid and signal as fields."""
     for line in sys.stdin:
         record = json.loads(line)
         if record.get("WORKER_PID") == pid and record.get("SIGNAL") in ("9", "KILL", "SIGKILL"):
@@ -176,7 +176,7 @@ def sentence():
 
 
 def account():
-    """account: what the journal on stdin (JSON lines) has of the access log: records, requests summed up, records dropped."""
+    """account: counts records, summarized requests and dropped records of the access log on stdin (JSON lines)."""
     individual = summed = dropped = 0
     for record in map(json.loads, sys.stdin):
         individual += record.get("TARGET") == "access"
@@ -186,7 +186,7 @@ def account():
 
 
 def fields():
-    """fields: the names of the server's own fields in the record on stdin (JSON), and what does not depend on the moment."""
+    """fields: prints the names of the server's fields in the record on stdin (JSON), and the values that are always the same."""
     record = json.loads(sys.stdin.read())
     not_ours = ("_", "CODE_", "SYSLOG_", "MESSAGE")
     told = ("PRIORITY", "TARGET")

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: the drop-ins of the manual.
 
-# The drop-ins of the manual, to the letter.
+# The drop-ins of the manual, unchanged.
 manual() {
     manual_drop_in socket "Another port"
     systemctl restart otus-httpd.socket
@@ -46,7 +46,7 @@ manual() {
     userdel web
 }
 
-# manual_drop_in KIND HEADING: what the manual has under that heading.
+# manual_drop_in KIND HEADING: installs the drop-in under that heading of the manual.
 manual_drop_in() {
     local directory=/etc/systemd/system/otus-httpd.$1.d
     mkdir -p "$directory"
@@ -56,7 +56,7 @@ manual_drop_in() {
     systemctl daemon-reload
 }
 
-# manual_text HEADING BEGIN: what the manual has under that heading, from a line that begins so to an empty one.
+# manual_text HEADING BEGIN: prints the text under that heading of the manual, from a line that begins so to an empty one.
 manual_text() {
     awk -v heading="$1" -v begin="$2" '{sub(/^ +/, "")} $0 == heading {here = 1} here && index($0, begin) == 1 {text = 1} text && !NF {exit} text' /tmp/man
 }

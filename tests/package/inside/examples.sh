@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# To be sourced by life-cycle.sh: every example of the two manual pages, as it stands there, and ten times where something restarts.
-# An example that nothing here runs is a failure, and so is one that is looked for and not there.
+# To be sourced by life-cycle.sh: every example of the two manual pages, unchanged, and ten times if it restarts a unit.
+# An example that no test runs is a failure, and so is a test whose example does not exist.
 
 examples=/tmp/examples
 
-# example HEADING WORDS: prints the example under that heading that has the words, and notes that it was looked for.
+# example HEADING WORDS: prints the example under that heading that has the words, and records that it was used.
 example() {
     local found=() number
     for number in $(cd $examples && grep --fixed-strings --line-regexp --files-with-matches -- "$1" ./*.heading | sed 's/\.heading$//'); do
@@ -19,12 +19,12 @@ example() {
     cat "$examples/${found[0]}.text"
 }
 
-# run_example HEADING WORDS: the commands of that example, one after the other, as root.
+# run_example HEADING WORDS: runs the commands of that example, as root.
 run_example() {
     example "$1" "$2" > /tmp/commands && bash -eo pipefail /tmp/commands
 }
 
-# edit_example COMMAND TEXT...: "systemctl edit", with the texts for its units. It wants a terminal and an editor.
+# edit_example COMMAND TEXT...: runs "systemctl edit" on a terminal, with an editor that enters the texts for its units.
 edit_example() {
     local command=$1 number=0
     shift
@@ -33,14 +33,14 @@ edit_example() {
         number=$((number + 1))
         printf '%s\n' "$text" > /tmp/edit-$number
     done
-    # An argument with a plus is the line to begin at.
+    # An argument that begins with a plus is a line number.
     printf '%s\n' '#!/bin/bash' 'number=0' 'for file; do' '[[ $file != +* ]] || continue' 'number=$((number + 1))' \
         'cat /tmp/edit-$number > "$file"' 'done' > /tmp/editor
     chmod 755 /tmp/editor
     SYSTEMD_EDITOR=/tmp/editor script --quiet --return --command "$command" /dev/null < /dev/null
 }
 
-# drop_in_example HEADING WORDS: gives it to the unit that it is for, as DROP-INS says.
+# drop_in_example HEADING WORDS: enters the example for its unit, as described in DROP-INS.
 drop_in_example() {
     local text unit=otus-httpd.service
     text=$(example "$1" "$2") || return 1
@@ -92,10 +92,10 @@ every_example() {
     examples_of_instances
     examples_of_metrics
     with_rsyslog
-    # Those that only show what the server writes.
+    # Examples of the server's output.
     example "ACCESS LOG/Record format" '"GET /x HTTP/1.1" 200' > /dev/null
     example STATUS "Serving: workers" > /dev/null
-    # Helpers of other parts of this test may have run some: they call "example", too.
+    # Examples that other files of this test have run are recorded as well.
     local number left=
     for number in $(cd $examples && ls ./*.text | sed 's/\.text$//'); do
         [ -e "$examples/$number.run" ] || left+="$(cat "$examples/$number.heading"): $(head -n 1 "$examples/$number.text"); "
@@ -110,7 +110,7 @@ every_example() {
 
 examples_of_commands() {
     check "manual: --check" run_example "CONFIGURATION CHECK" "otus-httpd --check"
-    # One of them waits for more: it is ended.
+    # One of them follows the log until it is terminated.
     example "ACCESS LOG/Reading the log" HTTP_STATUS=404 > /tmp/commands
     local command
     while read -r command; do
@@ -124,7 +124,7 @@ examples_of_commands() {
     check "manual: goaccess wrote its report" test -s /tmp/report.html
     rm -f /tmp/report.html
     cp -r /etc/fail2ban /tmp/fail2ban
-    # Debian's own jail may want a file that is not there.
+    # Debian's default jail may need a file that does not exist.
     rm /etc/fail2ban/jail.d/defaults-debian.conf
     ten_times "fail2ban" fail2ban_starts
     systemctl stop fail2ban
@@ -145,12 +145,12 @@ examples_of_commands() {
     systemctl restart systemd-journald
 }
 
-# It cannot be stopped before it is there.
+# Waits until the jail exists, because fail2ban cannot be stopped before that.
 fail2ban_starts() {
     run_example "ACCESS LOG/Reading the log" fail2ban && wait_for 20 fail2ban-client status otus-httpd
 }
 
-# The examples of the settings file, each as that file, with the command that validates and applies it.
+# The examples of settings, each as the settings file, with the command that validates and applies it.
 examples_of_settings() {
     local words
     cp /etc/default/otus-httpd /tmp/settings
@@ -231,7 +231,7 @@ examples_of_instances() {
     echo "the shop" > /srv/shop/index.html
     check "manual: an instance" quietly run_example EXAMPLES "enable --now otus-httpd@shop.socket"
     equal "manual: an instance serves" "$(shop)" "the shop"
-    # The group of one socket must not cost another its port.
+    # While systemd changes the group of one socket, another must not lose its port.
     ten_times "the site and an instance at once" site_and_instance
     check "manual: systemctl edit, an instance on a port" edit_example "$(example EXAMPLES "systemctl edit otus-httpd@shop")" \
         "$(example EXAMPLES ListenStream=8081)" "$(example EXAMPLES CPUQuota)"
@@ -253,7 +253,7 @@ instance_on_a_port() {
 
 examples_of_metrics() {
     ten_times "metrics" metrics_on_a_port
-    # As the page says: not while the service runs, but in its place at once afterwards.
+    # "enable --now" fails while the service runs, and a restart of the socket works, as the manual describes.
     systemctl stop otus-httpd-metrics.socket
     equal "metrics: enable --now beside a running service fails, and says how to" \
         "$(systemctl enable --now --quiet otus-httpd-metrics.socket 2> /dev/null && echo 0) $(systemctl status otus-httpd-metrics.socket |
@@ -261,7 +261,7 @@ examples_of_metrics() {
     equal "metrics: the site does not notice" "$(status_of $url/test.html)" 200
     check "manual: systemctl edit, metrics on a unix socket" edit_example "$(example EXAMPLES "edit otus-httpd-metrics")" \
         "$(example EXAMPLES "SocketGroup=adm")"
-    # Where the sockets open side by side, three restarts in 40 fail.
+    # If the sockets were opened concurrently, three of 40 restarts would fail.
     times 40 "metrics on a unix socket" metrics_on_a_unix_socket
     equal "manual: metrics on a unix socket, owner and mode" "$(stat --format='%U %G %a' /run/otus-httpd-metrics.sock)" "root adm 660"
     systemctl stop otus-httpd.socket otus-httpd.service

@@ -24,7 +24,7 @@ installation() {
         otus-httpd-metrics.socket)" "disabled inactive"
     equal "catalog: systemd has taken every entry" "$(journalctl --list-catalog | grep -c ' otus-httpd: ')" \
         "$(grep -c '^-- ' /usr/lib/systemd/catalog/otus-httpd.catalog)"
-    # Before 252, systemd does not know all that these units have, nor how to look at a file.
+    # systemd before 252 does not know all directives of these units, and cannot analyze a file.
     if [ "$systemd" -ge 252 ]; then
         check "units: exposure at most 0.2" systemd-analyze --no-pager --threshold=2 security otus-httpd.service
         exposure_of_peers
@@ -37,7 +37,7 @@ OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;ENVIRONMENT;SOCKET ACTIVATION;INSTANC
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
 }
 
-# Debian's units of other web servers, beside ours: 0 is safe, 10 is not.
+# Compares the exposure with that of Debian's units of other web servers: 0 is the lowest, 10 the highest.
 exposure_of_peers() {
     local ours peer theirs
     ours=$(exposure $units/otus-httpd.service)
@@ -66,7 +66,7 @@ completion() {
     done
 }
 
-# The two manual pages and the settings file know every option that the server has.
+# The two manual pages and the settings file have every option of the server.
 documentation() {
     local options variables
     options=$(otus-httpd --help | grep -oE -- '--[a-z-]+' | sort -u)
@@ -74,10 +74,10 @@ documentation() {
     equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z-]+' /tmp/man | sort -u))" ""
     equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(cat /tmp/man /tmp/man5 | grep -oE 'OTUS_[A-Z_]+' | sort -u))" ""
     equal "the manual describes every setting" "$(comm -23 <(grep -v OTUS_SETTINGS <<< "$variables") <(grep -oE '^ +OTUS_[A-Z_]+, ' /tmp/man5 | tr -d ' ,' | sort -u))" ""
-    # Which file to read cannot be said in it, and three say nothing to a service.
+    # The settings file cannot name itself, and three settings have no effect on a service.
     equal "the settings file has every variable" "$(grep -vxE 'OTUS_(SETTINGS|HOST|PORT|USER)' <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
-    # A value in the file that is the default must be the one that the server tells.
+    # Defaults in the settings file must be those of --help.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
         grep -vE '^OTUS_(ACCESS_LOG|CHARSET|WORKERS|DEBUG|DOTFILES|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|STOP_TIMEOUT)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
         grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' |

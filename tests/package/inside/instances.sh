@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: further sites beside the main one.
 
-# Two further sites, as the manual has them: one for a proxy, one on a port. What happens to one is nothing to the others.
+# Two further sites, as in the manual: one for a proxy, one on a port. No site affects the others.
 instances() {
     local name
     for name in shop blog; do
@@ -38,7 +38,7 @@ instances() {
     rm -r $drop_in /etc/default/otus-httpd-shop /srv/new-shop
     systemctl daemon-reload
     systemctl restart otus-httpd@shop.service
-    # They stay enabled, and one runs: the removal must end them, and the purge leave nothing of them.
+    # They stay enabled, and one runs: the removal must stop them, and the purge must remove their links.
     equal "instances: from now on" "$(shop)" "the shop"
 }
 
@@ -46,7 +46,7 @@ shop() {
     curl --silent --unix-socket /run/otus-httpd-shop.sock http://localhost/
 }
 
-# What systemd holds a service to, but for names.
+# Prints the limits and the sandbox of a service.
 confinement() {
     systemctl show "$1.service" | grep -E '^(Protect|Private|Restrict|SystemCall|Capability|Ambient|NoNew|Limit|Tasks|User|Group|Supplementary|UMask|IPAddress|Memory|Lock|NoExec|Exec(Paths)|RemoveIPC|Watchdog(USec)=|Timeout(Stop|Start)USec|Restart=|KillMode)'
 }

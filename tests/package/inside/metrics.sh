@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: metrics and the health check.
 
-# Metrics and health, as the manual has it.
+# Metrics and health check, as in the manual.
 metrics() {
     local at=http://127.0.0.1:9180
     equal "metrics: nowhere by default" "$(status_of $at/metrics)$(status_of $url/metrics)" 000404
@@ -23,12 +23,12 @@ metrics() {
     systemctl stop otus-httpd.socket otus-httpd.service
     equal "metrics: off the network is off" "$(status_of $at/health) $(state service)" "000 inactive"
 
-    # It stays enabled: the purge must take it along.
+    # It stays enabled: the purge must remove its link.
     systemctl start otus-httpd.socket
     equal "metrics on their port again" "$(curl --silent $at/health)" ready
 }
 
-# sample NAME: the value of a metric
+# sample NAME: prints the value of a metric
 sample() {
     curl --silent http://127.0.0.1:9180/metrics | awk -v name="$1" '$1 == name {print $2}'
 }

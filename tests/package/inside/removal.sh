@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: removal, purge and installation afterwards.
 
-# Everything that a package could leave behind. Not listed: logs, caches, the books of dpkg, apt and fail2ban, the
-# backups that adduser makes of /etc/passwd and its like, and this test.
+# Prints everything that a package could leave behind. Not listed: logs, caches, the databases of dpkg, apt and fail2ban, the
+# backups of /etc/passwd and similar files, and this test.
 snapshot() {
     find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /test -o -path /var/log \
         -o -path /var/cache -o -path /var/lib/fail2ban -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
@@ -54,7 +54,7 @@ removal() {
     equal "purge: an existing document root keeps its times" "$(find /var/www/html -newermt 2001-02-04)" ""
     rm -rf /var/www
 
-    # The administrator's choice outlives an upgrade.
+    # An upgrade keeps the administrator's choice.
     installed "$v1"
     systemctl disable --now --quiet otus-httpd.socket
     installed "$v2"

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: rsyslog beside the journal, with the example that keeps the access log out of it.
+# To be sourced by life-cycle.sh: rsyslog beside the journal, with the example that excludes the access log.
 
 copies=/var/log/syslog
 
-# Elsewhere in this test it would write each of a million requests.
+# In the other parts of this test, it would write a million records.
 without_rsyslog() {
     systemctl mask --quiet --now syslog.socket rsyslog.service 2> /dev/null
     rm -f $copies
@@ -11,7 +11,7 @@ without_rsyslog() {
 
 with_rsyslog() {
     systemctl unmask --quiet rsyslog.service syslog.socket
-    # journald keeps records for it as they come where that is asked for; not every release does by itself.
+    # Not every release enables the forwarding from journald by default.
     mkdir -p /run/systemd/journald.conf.d
     printf '%s\n' '[Journal]' ForwardToSyslog=yes > /run/systemd/journald.conf.d/rsyslog.conf
     systemctl restart systemd-journald

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: what the sandbox of the service prevents, and the service without the system calls that Linux 4.4 does not have.
+# To be sourced by life-cycle.sh: the effect of the sandbox, and the service without the system calls that Linux 4.4 does not have.
 
-# The effect of the sandbox: on the processes that serve, and on one that tries what it can.
+# The effect of the sandbox, on the server's processes and on a program that tries forbidden actions.
 sandbox() {
     local pid
     for pid in $(property MainPID) $(workers); do
@@ -12,10 +12,10 @@ sandbox() {
     pid=$(property MainPID)
     equal "from inside: no network but a loopback of its own" "$(nsenter --target "$pid" --net ip -oneline link | awk '{print $2}')" "lo:"
     check "from inside: not even this machine can be reached" sh -c "! nsenter --target $pid --net curl --silent --max-time 5 $url/"
-    # Programs and libraries are root's: there the service's user has no right to write. The last of several mounts counts.
+    # Programs and libraries belong to root, so that the service's user cannot write there. The last of several mounts counts.
     equal "from inside: what is not read-only" "$(awk '{mode[$5] = $6} END {for (place in mode) if (mode[place] !~ /^ro/) print place}' \
         "/proc/$pid/mountinfo" | grep -v '^/run/host/' | sort | xargs)" "/dev/pts /proc$([ "$systemd" -lt 252 ] || echo " /usr/bin/kill /usr/lib /usr/lib64 /usr/sbin")"
-    # In place of the server, with the same user, view and filter; python has to be executable for that.
+    # The program runs in place of the server, with the same user, mounts and filter; python must be executable for that.
     drop_in service Service "ExecPaths=$(readlink --canonicalize /usr/bin/python3)" "ExecStart=" "ExecStart=/usr/bin/python3 /test/probe.py" Type=oneshot
     check "from inside: nothing that should not be done can be" systemctl restart otus-httpd
     journalctl --sync
@@ -23,7 +23,7 @@ sandbox() {
     without_drop_ins
 }
 
-# What Linux 4.4 does not have answers as there: each part of the server that uses it must do without.
+# System calls that Linux 4.4 does not have return ENOSYS, as they would there: the server must work without them.
 old_kernel() {
     drop_in service Service SystemCallErrorNumber=ENOSYS "SystemCallFilter=~clone3 close_range epoll_pwait2 faccessat2 \
         landlock_add_rule landlock_create_ruleset landlock_restrict_self openat2 pidfd_open pidfd_send_signal preadv2 rseq statx"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: the service from its first request to its end: status, journal, workers that die or hang, stop, idle exit.
+# To be sourced by life-cycle.sh: start, status, journal, workers that die or hang, stop, drain and idle exit.
 
 first_request() {
     equal "first request, IPv4" "$(status_of $url/test.html)" 200
@@ -29,7 +29,7 @@ status() {
 }
 
 killed_worker() {
-    # Keep-alive load beside it; it ends by itself.
+    # Concurrent keep-alive load with a time limit.
     ab -q -k -t 8 -n 10000000 -c 20 -r -s 30 $url/test.html > /tmp/ab-kill.log 2>&1 &
     local load=$!
     python3 "$here/clients.py" kill "$(property MainPID)" > /tmp/kill.log 2>&1 || fail "the kill test ran" "$(tail -n 3 /tmp/kill.log)"
@@ -89,7 +89,7 @@ listening_inode() {
     ss --no-header --listening --tcp --numeric --extended 'sport = :80' | grep -o 'ino:[0-9]*'
 }
 
-# A download that takes longer than TimeoutStopSec=: the server asks systemd for more time, and finishes it.
+# A download that takes longer than TimeoutStopSec=: the server extends the timeout and completes the download.
 drain() {
     drop_in service Service TimeoutStopSec=2 Environment=OTUS_STOP_TIMEOUT=30
     systemctl restart otus-httpd
@@ -107,7 +107,7 @@ drain() {
     systemctl daemon-reload
 }
 
-# The service leaves when nobody comes, and its socket starts it again.
+# The service exits when it is idle, and its socket starts it again.
 idle_exit() {
     cp /etc/default/otus-httpd /tmp/default
     echo OTUS_IDLE_EXIT=3 >> /etc/default/otus-httpd

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# To be sourced by life-cycle.sh: the settings file, right and wrong, and --check.
+# To be sourced by life-cycle.sh: valid and invalid settings files, and --check.
 
 settings() {
     cp /etc/default/otus-httpd /tmp/default
@@ -24,7 +24,7 @@ settings() {
     check "with good settings again: restart" systemctl restart otus-httpd
     equal "with good settings again: it serves" "$(state socket) $(status_of $url/test.html)" "active 200"
 
-    # Clients come while the settings are wrong: systemd goes on trying, and they are served once the settings are right.
+    # Connections that arrive while a setting is invalid: systemd retries, and they are served once the setting is corrected.
     echo OTUS_WORKERS=none >> /etc/default/otus-httpd
     systemctl restart otus-httpd 2> /dev/null
     equal "wrong settings, with clients: no answer" "$(status_of $url/test.html)" 000
@@ -37,7 +37,7 @@ settings() {
     equal "wrong settings, with clients: who has waited is served" "$(cat /tmp/waiting)" 200
     equal "wrong settings, with clients: it serves" "$(state socket) $(status_of $url/test.html)" "active 200"
 
-    # The document root is not there when the first visitor comes (a deploy by rm and mv, a mount that is late).
+    # The document root does not exist when the first connection arrives (a deployment by rm and mv, a late mount).
     systemctl stop otus-httpd.service 2> /dev/null
     mv /var/www/html /var/www/away
     equal "no document root: 503" "$(status_of $url/test.html) $(status_of $url/) $(status_of $url/none)" "503 503 503"
@@ -48,7 +48,7 @@ settings() {
     check "no document root: the status is well again" wait_for 10 sh -c '! systemctl status otus-httpd | grep "DOCUMENT ROOT MISSING"'
 }
 
-# refused NAME SETTING NAMED EXIT_STATUS: the start fails, once, with one sentence that names the thing.
+# refused NAME SETTING NAMED EXIT_STATUS: the start must fail once, with one sentence that names NAMED.
 refused() {
     { cat /tmp/default && echo "$2"; } > /etc/default/otus-httpd
     systemctl stop otus-httpd.service 2> /dev/null
@@ -66,14 +66,14 @@ refused() {
     echo "INFO $(cat /tmp/sentence)"
 }
 
-# has_restarted COUNT: systemd has started the service so often by itself; before 235 it does not count.
+# has_restarted COUNT: succeeds if systemd has restarted the service that often; systemd before 235 does not count.
 has_restarted() {
     [ "$(systemctl show --property=NRestarts otus-httpd.service | cut -d= -f2)" -ge "$1" ]
 }
 
 checking() {
     local file=/tmp/checked-settings
-    # Lines that systemd and the server have to read alike.
+    # Lines that systemd and the server must read in the same way.
     cat > $file << 'END'
 # a comment \
 ; another
@@ -98,7 +98,7 @@ END
     equal "check: it says nothing wrong" "$(grep -cE '^--workers +3$|^In order' /tmp/check-2) $(cat /tmp/check-1.err /tmp/check-2.err)" "2 "
     rm /tmp/*\'
 
-    # In the sandbox, by the service's user.
+    # In the sandbox, as the service's user.
     journalctl --sync
     journalctl --cursor-file=/tmp/cursor --quiet > /dev/null
     drop_in service Service "ExecStartPre=/usr/sbin/otus-httpd --check"
@@ -114,6 +114,6 @@ END
     cp /tmp/default /etc/default/otus-httpd
     systemctl reset-failed otus-httpd.service otus-httpd.socket
     systemctl restart otus-httpd
-    # As the manual says.
+    # The command of the manual.
     equal "check: by hand" "$(otus-httpd --check | tail -n 1)" "In order; checked otus-httpd.service, as user otus-httpd."
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: upgrade, reload, restart and a killed supervisor while clients send requests.
 
-# A whole new generation of workers, and old ones that end: nobody is to notice.
+# New workers replace the old ones: no client may notice it.
 upgrade() {
     local before inode
     inode=$(listening_inode)
@@ -23,15 +23,15 @@ upgrade() {
     rm /var/www/html/slow.bin /tmp/slow.bin
 }
 
-# under_load NAME strict|loose COMMAND...: the command, while ab, wrk and four clients more want answers. Where it is loose,
-# what is in flight may be lost.
+# under_load NAME strict|loose COMMAND...: runs the command while ab, wrk and four more clients send requests. With loose,
+# requests in flight may be lost.
 under_load() {
     local name=$1 manner=$2 ab wrk clients
     shift 2
     rm -f /tmp/event /tmp/end
     ab -q -r -t 16 -n 10000000 -c 20 -s 60 $url/test.html > /tmp/ab.log 2>&1 &
     ab=$!
-    # Without /etc/services it knows no port of http.
+    # Without /etc/services, wrk does not know the port of http.
     wrk --threads 1 --connections 20 --duration 16s --timeout 60s ${url}:80/test.html > /tmp/wrk.log 2>&1 &
     wrk=$!
     python3 "$here/clients.py" around /tmp/event /tmp/end > /tmp/clients.log &
@@ -57,7 +57,7 @@ under_load() {
         equal "$name: ab, failed and non-2xx" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-)" "0 0"
         equal "$name: wrk, errors" "$(grep -E 'Socket errors|Non-2xx' /tmp/wrk.log)" ""
         equal "$name: failed requests of the clients" "$failed" 0
-        # Less than a quarter of a second may be the machine's own: it unpacks a package meanwhile.
+        # Up to a quarter of a second is allowed: the machine unpacks a package meanwhile.
         check "$name: no request took longer than three times as long" test "$longest" -le $((calm * 3 > 250 ? calm * 3 : 250))
     else
         equal "$name: ab, refused" "${refused:-0}" 0
@@ -66,7 +66,7 @@ under_load() {
     fi
 }
 
-# Clients wait while the old server ends what is in flight, but nobody is refused.
+# Connections wait while the old server finishes requests in flight; none is refused.
 restart() {
     under_load "restart" loose systemctl restart otus-httpd
     equal "restart: nothing was lost" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-) $(cut -d ' ' -f 2 /tmp/clients.log)" "0 0 0"
