@@ -1,12 +1,12 @@
-//! Content codings, and which of them a client takes (RFC 9110 §8.4, §12.5.3).
+//! Content codings, and their negotiation (RFC 9110 §8.4, §12.5.3).
 
 use super::Fields;
 use super::quality::{self, Choice};
 
-/// How the bytes of a file are coded on the wire (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
+/// A content coding (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
-    /// As they are in the file.
+    /// No coding.
     Identity,
     /// gzip.
     Gzip,
@@ -17,10 +17,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All of them, the one that makes the smallest content first: the order among those that a client likes the same.
+    /// All codings, the smallest content first: the order among codings of equal weight.
     pub const BY_SIZE: [Coding; 4] = [Coding::Brotli, Coding::Zstd, Coding::Gzip, Coding::Identity];
 
-    /// The name in Content-Encoding and Accept-Encoding.
+    /// Returns the name in Content-Encoding and Accept-Encoding.
     pub fn token(self) -> &'static str {
         match self {
             Coding::Identity => "identity",
@@ -30,7 +30,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a precompressed file has after the name of the original.
+    /// Returns the suffix that a variant's file name adds to the name of the original.
     pub fn suffix(self) -> &'static str {
         match self {
             Coding::Identity => "",
@@ -40,7 +40,7 @@ impl Coding {
         }
     }
 
-    /// The coding that a member of Accept-Encoding names, in any case. "x-gzip" is gzip (RFC 9110 §8.4.1.3).
+    /// Returns the coding that a member of Accept-Encoding names, case-insensitively. "x-gzip" is gzip (RFC 9110 §8.4.1.3).
     fn named(token: &[u8]) -> Option<Coding> {
         let is_x_gzip = token.eq_ignore_ascii_case(b"x-gzip");
         let named = |coding: &Coding| token.eq_ignore_ascii_case(coding.token().as_bytes());
@@ -48,7 +48,7 @@ impl Coding {
     }
 }
 
-/// How much a client likes each coding: its weight in thousandths, 0 for those that it does not take.
+/// The weight of each coding for a client, in thousandths; 0 for codings that it does not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acceptable {
     /// In the order of [`Coding::BY_SIZE`].
@@ -56,32 +56,32 @@ pub struct Acceptable {
 }
 
 impl Acceptable {
-    /// The file as it is, and nothing else.
-    const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MOST] };
+    /// Identity only.
+    const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MAX_WEIGHT] };
 
-    /// The codings to try, the most welcome first, and of those equally welcome the smallest. Whoever reaches the end
-    /// without a variant has none that the client takes (406).
+    /// Returns the codings to try, sorted by weight, and by size if the weights are equal. If none of them is available,
+    /// the response is a 406.
     pub fn order(self) -> impl Iterator<Item = Coding> {
         let mut ranks = [0, 1, 2, 3];
-        ranks.sort_unstable_by_key(|&rank| (MOST - self.weights[rank], rank));
+        ranks.sort_unstable_by_key(|&rank| (MAX_WEIGHT - self.weights[rank], rank));
         ranks.into_iter().filter(move |&rank| self.weights[rank] > 0).map(|rank| Coding::BY_SIZE[rank])
     }
 }
 
 /// A weight of 1, in thousandths.
-const MOST: u16 = 1000;
+const MAX_WEIGHT: u16 = 1000;
 
 /// The smallest weight that is not 0, in thousandths.
-const LEAST: u16 = 1;
+const MIN_WEIGHT: u16 = 1;
 
-/// What the Accept-Encoding lines say (RFC 9110 §12.5.3).
+/// Parses the Accept-Encoding lines (RFC 9110 §12.5.3).
 ///
-/// - Without the field a server may send any coding. Those who leave it out are mostly scripts and old clients that
-///   decode nothing, so they get the file as it is, as do those who send an empty one.
-/// - A file as it is remains acceptable, as the last resort, unless `identity;q=0` or `*;q=0` excludes it.
-/// - `*` stands for what no other member names, identity too.
-/// - A malformed member is ignored: a coding that is not sent for certain hurts nobody. Of two members for one coding
-///   the lower weight counts, for the same reason.
+/// - Without the field a server may send any coding. Clients that omit it are mostly scripts and old clients without
+///   decoders, so they get identity, and so do clients that send an empty field.
+/// - Identity remains acceptable, with the lowest weight, unless `identity;q=0` or `*;q=0` excludes it.
+/// - `*` stands for all codings that no other member names, identity included.
+/// - A malformed member is ignored: not to send a coding is always safe. Of two members for one coding, the lower weight
+///   applies, for the same reason.
 pub fn acceptable(fields: Fields) -> Acceptable {
     if !fields.has("accept-encoding") {
         return Acceptable::IDENTITY;
@@ -100,12 +100,12 @@ pub fn acceptable(fields: Fields) -> Acceptable {
     let mut weights = named.map(|weight| weight.or(others).unwrap_or(0));
     let identity = rank(Coding::Identity);
     if named[identity].or(others).is_none() {
-        weights[identity] = LEAST;
+        weights[identity] = MIN_WEIGHT;
     }
     Acceptable { weights }
 }
 
-/// The place of a coding in [`Coding::BY_SIZE`].
+/// Returns the index of a coding in [`Coding::BY_SIZE`].
 fn rank(coding: Coding) -> usize {
     match coding {
         Coding::Brotli => 0,

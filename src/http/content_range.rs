@@ -1,15 +1,15 @@
-//! Which bytes of a representation an answer holds (RFC 9110 §14.4).
+//! The field Content-Range (RFC 9110 §14.4).
 
 use std::fmt;
 
 use super::range::ByteRange;
 
-/// The value of Content-Range. A 206 in parts has it in each part and not in its own head (RFC 9110 §15.3.7.2).
+/// The value of Content-Range. A multipart 206 has it in each part, not in its own head (RFC 9110 §15.3.7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
-    /// What a 206 holds; none in a 416.
+    /// The range in a 206; None in a 416.
     pub span: Option<ByteRange>,
-    /// The size of the whole in bytes.
+    /// The size of the representation in bytes.
     pub size: u64,
 }
 

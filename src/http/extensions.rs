@@ -1,9 +1,9 @@
-//! Types by extension that mime_guess does not know, or has from old lists of one vendor's.
+//! Media types by extension that mime_guess lacks, or has from outdated lists.
 //!
-//! `tests/conformance/media-types.py` holds the types of all extensions against the registries, and says which of those that
-//! differ have a reason for it.
+//! `tests/conformance/media-types.py` compares the types of all extensions with the registries, and lists the reasons for
+//! differences.
 
-/// Extension in lower case and type, in the order of the extensions, with the source of each.
+/// Pairs of lower-case extension and type, sorted by extension, with the source of each.
 pub const CORRECTED: &[(&str, &str)] = &[
     ("afm", "application/x-font-type1"),                  // Apache, as pfa
     ("appinstaller", "application/appinstaller"),         // Microsoft: App Installer
@@ -15,7 +15,7 @@ pub const CORRECTED: &[(&str, &str)] = &[
     ("cbr", "application/vnd.comicbook-rar"),             // IANA
     ("cbz", "application/vnd.comicbook+zip"),             // IANA
     ("cer", "application/pkix-cert"),                     // IANA, RFC 2585
-    ("cjs", "text/javascript"), // RFC 9239: what browsers run; IANA's application/node is none of theirs
+    ("cjs", "text/javascript"), // RFC 9239: browsers run it; they do not run IANA's application/node
     ("class", "application/java-vm"), // Debian, Apache
     ("cod", "application/vnd.rim.cod"), // IANA, Apache
     ("cur", "image/x-icon"),    // WHATWG MIME Sniffing §6.1, as ico
@@ -55,7 +55,7 @@ pub const CORRECTED: &[(&str, &str)] = &[
     ("mpf", "text/vnd.ms-mediapackage"), // IANA
     ("msix", "application/msix"), // Microsoft: App Installer
     ("msixbundle", "application/msixbundle"), // Microsoft: App Installer
-    ("mts", "video/mp2t"),      // AVCHD; freedesktop.org. IANA's model/vnd.mts is never seen
+    ("mts", "video/mp2t"),      // AVCHD; freedesktop.org. IANA's model/vnd.mts is not in use
     ("obj", "model/obj"),       // IANA
     ("otf", "font/otf"),        // IANA, RFC 8081
     ("p12", "application/pkcs12"), // IANA
@@ -75,7 +75,7 @@ pub const CORRECTED: &[(&str, &str)] = &[
     ("rmi", "audio/midi"),      // Apache
     ("roff", "text/troff"),     // IANA, RFC 4263
     ("rpm", "application/x-redhat-package-manager"), // Debian, nginx
-    ("scr", "application/octet-stream"), // a program of Windows, which is never text
+    ("scr", "application/octet-stream"), // a Windows program, never text
     ("sea", "application/x-sea"), // nginx
     ("skp", "application/vnd.koan"), // IANA
     ("smi", "application/smil+xml"), // IANA, RFC 4536
@@ -85,7 +85,7 @@ pub const CORRECTED: &[(&str, &str)] = &[
     ("stl", "model/stl"),       // IANA
     ("stp", "model/step"),      // IANA
     ("t", "text/troff"),        // IANA, RFC 4263
-    ("tgz", "application/gzip"), // IANA, RFC 6713: a tar file in gzip, and stays one
+    ("tgz", "application/gzip"), // IANA, RFC 6713: a compressed tar file, to be saved as such
     ("toml", "application/toml"), // IANA
     ("tr", "text/troff"),       // IANA, RFC 4263
     ("ts", "video/mp2t"),       // IANA, nginx, RFC 3555, RFC 8216

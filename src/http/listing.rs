@@ -1,12 +1,12 @@
-//! What a directory holds, as a page for people or as JSON for programs.
+//! Directory listings, as an HTML page for people or as JSON for programs.
 //!
-//! Guarantees, whatever bytes the names are made of:
+//! Guarantees, whatever bytes the names consist of:
 //!
-//! - a name stands in the page as text, never as markup;
+//! - a name appears in the page as text, never as markup;
 //! - a link leads to an entry of this directory: it is a path reference (RFC 3986 §4.2) of one segment, in which all but
-//!   unreserved characters are encoded, so that no name is read as a scheme or a host, and programs that know neither
-//!   entities nor `./` find it;
-//! - a link names exactly the bytes of the entry, also where they are no UTF-8 and U+FFFD stands in for them.
+//!   unreserved characters are encoded, so that no name is parsed as a scheme or a host, and programs that decode neither
+//!   entities nor `./` can follow it;
+//! - a link contains exactly the bytes of the entry's name, also if they are not UTF-8 and are shown as U+FFFD.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -19,35 +19,34 @@ use super::{quality, timestamp};
 pub struct DirEntry {
     /// Its name, without a slash.
     pub name: Vec<u8>,
-    /// Whether it is a directory, or a link to one.
+    /// Whether it is a directory, or a symbolic link to one.
     pub is_directory: bool,
-    /// Its size in bytes, where it is a file.
+    /// The size of a file in bytes.
     pub size: u64,
-    /// When it was last modified.
+    /// The modification time.
     pub modified: SystemTime,
 }
 
-/// What a directory holds.
+/// The entries of a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Its entries, in no order.
+    /// The entries, unsorted.
     pub entries: Vec<DirEntry>,
-    /// Whether there are more, which come later in the order.
+    /// Whether entries that come later in the order are left out.
     pub is_cut: bool,
 }
 
-/// What a client reads.
+/// The format of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// A page for people.
+    /// An HTML page for people.
     Html,
-    /// An array for programs.
+    /// A JSON array for programs.
     Json,
 }
 
 impl Form {
-    /// What a request asks for: JSON if the client ranks it above HTML (RFC 9110 §12.5.1). Where it ranks neither above the
-    /// other, it is a person.
+    /// Returns the format for a request: JSON if the client prefers it to HTML (RFC 9110 §12.5.1), otherwise HTML.
     pub fn of(fields: Fields) -> Self {
         match weight(fields, "application", "json") > weight(fields, "text", "html") {
             true => Form::Json,
@@ -55,7 +54,7 @@ impl Form {
         }
     }
 
-    /// Its Content-Type.
+    /// Returns the Content-Type.
     pub fn content_type(self) -> &'static str {
         match self {
             Form::Html => "text/html; charset=utf-8",
@@ -63,7 +62,7 @@ impl Form {
         }
     }
 
-    /// A listing of the directory at `path`, in this form.
+    /// Formats the listing of the directory at `path`.
     pub fn write(self, path: &[u8], listing: Listing) -> String {
         match self {
             Form::Html => html(path, listing),
@@ -72,7 +71,7 @@ impl Form {
     }
 }
 
-/// The page. `path` is the directory's, decoded, below the root: empty, or with a slash at its end.
+/// Formats the page. `path` is the directory's decoded path below the root: empty, or with a slash at its end.
 fn html(path: &[u8], listing: Listing) -> String {
     let title = format!("Index of /{}", text(path));
     let mut page = format!(
@@ -97,15 +96,15 @@ fn html(path: &[u8], listing: Listing) -> String {
     }
     page.push_str("</table>\n");
     if listing.is_cut {
-        page.push_str("<p>This list is not complete: the directory holds more.\n");
+        page.push_str("<p>This list is not complete: the directory has more entries.\n");
     }
     page.push_str("</html>\n");
     page
 }
 
-/// An array of an object for each entry. `href` is there for every one, so that a program never has to encode a name,
-/// and can follow the link where `name` had to be mended. A directory's `size` is null, as its own is of no use. That there
-/// are more than are listed is said by [`ListingIncomplete`](super::Field::ListingIncomplete): an object that is no entry would be taken for one.
+/// Formats the array: an object for each entry. Each has `href`, so that a program never has to encode a name, and can
+/// follow the link if `name` is not exact. The `size` of a directory is null. A cut listing is marked by the field
+/// [`ListingIncomplete`](super::Field::ListingIncomplete): an additional object would be taken for an entry.
 fn json(listing: Listing) -> String {
     let mut array = String::from("[");
     for (index, entry) in in_order(listing.entries).iter().enumerate() {
@@ -125,14 +124,14 @@ fn json(listing: Listing) -> String {
     array
 }
 
-/// Follows the reader's choice of light or dark, runs nothing and loads nothing.
+/// The style sheet: uses the reader's preference for light or dark, loads nothing.
 const STYLE: &str = ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
     body{max-width:60rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.25rem}h1,a{overflow-wrap:anywhere}\
     a{white-space:pre-wrap}table{width:100%;border-collapse:collapse}\
     th,td{padding:.2rem .5rem;text-align:left;vertical-align:top;border-bottom:1px solid #8884}\
     :is(th,td):nth-child(n+2){text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}";
 
-/// Directories first, then by the bytes of the name; without the two names that every directory has.
+/// Sorts directories first, then by the bytes of the name; removes `.` and `..`.
 fn in_order(mut entries: Vec<DirEntry>) -> Vec<DirEntry> {
     entries.retain(|entry| !matches!(entry.name.as_slice(), b"" | b"." | b".."));
     entries.sort_by(|a, b| b.is_directory.cmp(&a.is_directory).then_with(|| a.name.cmp(&b.name)));
@@ -153,7 +152,8 @@ fn link(entry: &DirEntry) -> String {
     link
 }
 
-/// Bytes as text that a page can hold; what has no shape, such as a line end, becomes U+FFFD like what is no UTF-8.
+/// Converts bytes to text for a page; control characters, such as a line end, become U+FFFD, and so do bytes that are not
+/// UTF-8.
 fn text(bytes: &[u8]) -> String {
     escaped(&String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}"))
 }
@@ -173,7 +173,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A string of JSON (RFC 8259 §7).
+/// Formats a JSON string (RFC 8259 §7).
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for char in text.chars() {
@@ -187,7 +187,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// A size for a person, rounded down, with the exact one in reach.
+/// Formats a size for people: rounded down, with the exact size as a tooltip.
 fn size(bytes: u64) -> String {
     format!("<span title=\"{bytes} B\">{}</span>", rounded(bytes))
 }
@@ -205,9 +205,9 @@ fn rounded(bytes: u64) -> String {
     }
 }
 
-/// The weight that Accept gives a media type: that of the most specific range that covers it, 0 if none does.
+/// Returns the weight that Accept gives a media type: that of the most specific range that matches it, 0 if none does.
 ///
-/// Parameters are passed over: a client that asks for `application/json;charset=utf-8` is content with JSON.
+/// Parameters are ignored: a client that requests `application/json;charset=utf-8` accepts JSON.
 fn weight(fields: Fields, kind: &str, subtype: &str) -> u16 {
     let ranges = fields.all("accept").flat_map(quality::choices);
     let covering = ranges.filter_map(|range| {

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use super::extensions::CORRECTED;
 use super::{Coding, syntax};
 
-/// What is sent for a name that says nothing: a browser offers to save it.
+/// The type for a name without a known extension: a browser offers to save the file.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// Types by extension: mime_guess's table as it is corrected here, and what overrides both.
+/// Types by extension: mime_guess's table, the corrections to it, and the overrides of both.
 #[derive(Debug, Clone, Default)]
 pub struct Types(HashMap<String, String>);
 
 impl Types {
-    /// Types that come before the tables: pairs of extension and type, of which the last for an extension counts.
+    /// Creates the table with these overrides: pairs of extension and type. The last pair for an extension applies.
     pub fn new(overrides: impl IntoIterator<Item = (String, String)>) -> Self {
         Types(overrides.into_iter().map(|(extension, of)| (extension.to_ascii_lowercase(), of)).collect())
     }
 
-    /// The media type for `name`, without parameters; extensions in any case.
+    /// Returns the media type for `name`, without parameters. Extensions are case-insensitive.
     pub fn of(&self, name: &[u8]) -> &str {
         let Some(extension) = extension(name) else { return UNKNOWN };
         if !self.0.is_empty()
@@ -30,7 +30,7 @@ impl Types {
     }
 }
 
-/// The media type for `name` by the tables alone.
+/// Returns the media type for `name`, without overrides.
 pub fn of(name: &[u8]) -> &'static str {
     extension(name).map_or(UNKNOWN, of_extension)
 }
@@ -40,11 +40,11 @@ fn of_extension(extension: &str) -> &'static str {
     corrected.map(|(_, of)| *of).or_else(|| mime_guess::from_ext(extension).first_raw()).unwrap_or(UNKNOWN)
 }
 
-/// How the bytes of a file with this name and type are coded, where the type is that of what they code: `.svgz` is SVG in gzip
-/// (SVG 1.1 §1.2), and browsers show nothing without Content-Encoding.
+/// Returns the content coding of a file with this name, if the media type is that of the decoded content: `.svgz` is SVG in
+/// gzip (SVG 1.1 §1.2), and browsers show nothing without Content-Encoding.
 ///
-/// It is the only one. What is downloaded to be kept, such as `.tar.gz`, `.tgz` or `.svg.gz`, is of the type of its own
-/// format; with Content-Encoding clients would unpack it.
+/// It is the only such extension. Files that are downloaded to be stored, such as `.tar.gz`, `.tgz` or `.svg.gz`, have the
+/// type of their own format; with Content-Encoding clients would unpack them.
 pub fn coding(name: &[u8], media_type: &str) -> Coding {
     match extension(name) {
         Some(extension) if extension.eq_ignore_ascii_case("svgz") && media_type == "image/svg+xml" => Coding::Gzip,
@@ -52,7 +52,7 @@ pub fn coding(name: &[u8], media_type: &str) -> Coding {
     }
 }
 
-/// The pairs of extension and type in a file such as /etc/mime.types: a type and its extensions on a line.
+/// Parses a file such as /etc/mime.types into pairs of extension and type: each line has a type and its extensions.
 pub fn parse_mime_types(text: &str) -> impl Iterator<Item = (String, String)> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     lines.flat_map(|line| {
@@ -62,18 +62,18 @@ pub fn parse_mime_types(text: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Whether `text` is a media type without parameters (RFC 9110 §8.3.1).
+/// Returns whether `text` is a media type without parameters (RFC 9110 §8.3.1).
 pub fn is_media_type(text: &str) -> bool {
     let is_token = |token: &str| !token.is_empty() && token.bytes().all(syntax::is_token_byte);
     text.split_once('/').is_some_and(|(of, sub)| is_token(of) && is_token(sub))
 }
 
-/// Whether `--charset` applies to `media_type`: it is text, and names no character encoding by itself.
+/// Returns whether `--charset` applies to `media_type`: it is text, and specifies no character encoding itself.
 pub fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/")
 }
 
-/// The extension as mime_guess reads it: what follows the last dot, unless that dot begins the name.
+/// Returns the extension as mime_guess defines it: the text after the last dot, unless that dot begins the name.
 fn extension(name: &[u8]) -> Option<&str> {
     let name = name.rsplit(|&b| b == b'/').next()?;
     let dot = name.iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0)?;

@@ -1,18 +1,18 @@
-//! Lists whose members carry weights, as in Accept and Accept-Encoding (RFC 9110 §5.6.1, §12.4.2).
+//! Lists of members with weights, as in Accept and Accept-Encoding (RFC 9110 §5.6.1, §12.4.2).
 
 /// One member of such a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice<'v> {
-    /// What is weighed: all before the first `;`, without the white space around it.
+    /// The text before the first `;`, without the white space around it.
     pub name: &'v [u8],
-    /// The weight in thousandths, 0 to 1000; 1000 where the member names none.
+    /// The weight in thousandths, 0 to 1000; 1000 if the member has none.
     pub weight: u16,
-    /// Whether there are parameters besides the weight: a media range may have some, a content coding none.
+    /// Whether there are parameters besides the weight: a media range may have them, a content coding may not.
     pub has_parameters: bool,
 }
 
-/// The members of a field value, in order. One without a name, or whose weight is malformed or given twice, says
-/// nothing that could be relied on and is left out; the others count.
+/// Returns the members of a field value, in order. A member without a name, or whose weight is malformed or given twice, is
+/// unreliable and left out.
 pub fn choices(value: &[u8]) -> impl Iterator<Item = Choice<'_>> {
     split(value, b',').filter_map(choice)
 }
@@ -22,7 +22,7 @@ fn choice(member: &[u8]) -> Option<Choice<'_>> {
     let name = parts.next().filter(|name| !name.is_empty())?;
     let mut weight = None;
     let mut has_parameters = false;
-    // A weight counts wherever it stands among the parameters (RFC 9110 §12.5.1).
+    // The weight may be at any place among the parameters (RFC 9110 §12.5.1).
     for part in parts.filter(|part| !part.is_empty()) {
         let equals = part.iter().position(|&byte| byte == b'=').unwrap_or(part.len());
         let (key, value) = part.split_at(equals);
@@ -37,7 +37,7 @@ fn choice(member: &[u8]) -> Option<Choice<'_>> {
     Some(Choice { name, weight: weight.unwrap_or(1000), has_parameters })
 }
 
-/// A qvalue: 0 to 1 with at most three decimals, and nothing else.
+/// Parses a qvalue: 0 to 1 with at most three decimals.
 fn thousandths(value: &[u8]) -> Option<u16> {
     let (whole, decimals) = match value {
         [whole] => (whole, [].as_slice()),

@@ -1,60 +1,59 @@
-//! Why a request gets no file: one column for the client, one for the journal.
+//! The reasons for an error response: a status for the client, a text for the journal.
 
 use super::Status;
 
-/// A request that is answered with an error.
+/// The reason for an error response.
 ///
-/// The client learns [`status`](Refusal::status) and nothing else about this machine. The journal gets the
-/// [`Display`](std::fmt::Display) text, at debug level, except where [`is_server_fault`](Refusal::is_server_fault) says that the fault
-/// is on this side.
+/// The client gets the [`status`](Refusal::status) and no other information about this machine. The journal gets the
+/// [`Display`](std::fmt::Display) text, at debug level unless it is a [server fault](Refusal::is_server_fault).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The bytes are no request (RFC 9112 §3 to §5). The text says which rule they break.
+    /// 400: the request is malformed (RFC 9112 §3 to §5). The text names the violated rule.
     Malformed(&'static str),
-    /// The method is one of HTTP's, and no file answers it (RFC 9110 §15.5.6).
+    /// 405: HTTP defines the method, and files do not support it (RFC 9110 §15.5.6).
     MethodNotAllowed,
-    /// The method is none that HTTP has (RFC 9110 §15.6.2).
+    /// 501: HTTP does not define the method (RFC 9110 §15.6.2).
     UnknownMethod,
-    /// The body is in a transfer coding that is not known here (RFC 9112 §6.1).
+    /// 501: the body is in a transfer coding that this server does not support (RFC 9112 §6.1).
     UnknownCoding,
-    /// The version has another major number than 1 (RFC 9110 §15.6.6).
+    /// 505: the major version is not 1 (RFC 9110 §15.6.6).
     UnknownVersion,
-    /// The body is longer than [`Limits::body_bytes`](super::Limits::body_bytes).
+    /// 413: the body is longer than [`Limits::body_bytes`](super::Limits::body_bytes).
     LargeBody,
-    /// The request line is longer than [`Limits::request_line_bytes`](super::Limits::request_line_bytes).
+    /// 414: the request line is longer than [`Limits::request_line_bytes`](super::Limits::request_line_bytes).
     LongRequestLine,
-    /// It is so because of its method (RFC 9112 §3).
+    /// 501: the request line is that long because of its method (RFC 9112 §3).
     LongMethod,
-    /// The head is longer or has more fields than the [`Limits`](super::Limits) allow.
+    /// 431: the head is longer or has more fields than the [`Limits`](super::Limits) allow.
     LargeHead,
-    /// The head did not arrive in time (RFC 9110 §15.5.9).
+    /// 408: the head did not arrive in time (RFC 9110 §15.5.9).
     SlowHead,
-    /// Nothing is there.
+    /// 404: nothing exists at the path.
     NotFound,
-    /// It is there, in none of the codings that the client takes (RFC 9110 §15.5.7).
+    /// 406: the file exists, but in no content coding that the client accepts (RFC 9110 §15.5.7).
     NotAcceptable,
-    /// Something is there that this server may not read.
+    /// 403: the server has no permission to read the file or directory.
     Unreadable,
-    /// The path leaves the document root, by a link or by `..`.
+    /// 403: the path leaves the document root by a symbolic link.
     OutsideRoot,
-    /// What is there is neither a regular file nor a directory.
+    /// 403: the path leads to something other than a regular file or a directory.
     NotAFile,
-    /// The document root is not there at the moment.
+    /// 503: the document root does not exist at the moment.
     NoRoot,
-    /// This process is out of descriptors or memory; the error number says which.
+    /// 503: this process has no file descriptor or memory left; the error number tells which.
     Exhausted(i32),
-    /// Too many threads wait for a disk already. The text says by whose fault.
+    /// 503: too many threads already wait for a disk. The text names the limit that is reached.
     Blocked(&'static str),
-    /// The listings that are on their way to clients take as much memory as they may.
+    /// 503: the listings that are being sent have reached their memory limit.
     ListingsFull,
-    /// The file system failed; the error number says how.
+    /// 500: the file system failed; the error number tells how.
     Disk(i32),
-    /// The file changed while it was read, so that no answer would be true.
+    /// 500: the file changed while it was read, so that no response would be correct.
     Changed,
 }
 
 impl Refusal {
-    /// What the client gets.
+    /// Returns the status of the response.
     pub fn status(&self) -> Status {
         match self {
             Refusal::Malformed(_) => Status::BadRequest,
@@ -75,7 +74,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the fault is this side's, so that an admin should hear of it.
+    /// Returns whether the fault is the server's, so that it is logged for the admin.
     pub fn is_server_fault(&self) -> bool {
         matches!(
             self,
@@ -88,22 +87,22 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Refusal::Malformed(why) | Refusal::Blocked(why) => why,
-            Refusal::MethodNotAllowed => "a file does not answer the method",
-            Refusal::UnknownMethod => "the method is none of HTTP's",
-            Refusal::UnknownCoding => "the body is in a transfer coding that is not known here",
-            Refusal::UnknownVersion => "the version is not one of HTTP/1",
+            Refusal::MethodNotAllowed => "files do not support the method",
+            Refusal::UnknownMethod => "HTTP does not define the method",
+            Refusal::UnknownCoding => "the transfer coding of the body is not supported",
+            Refusal::UnknownVersion => "the protocol version is not HTTP/1",
             Refusal::LargeBody => "the body is too long",
             Refusal::LongRequestLine => "the request line is too long",
             Refusal::LongMethod => "the method is too long",
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",
-            Refusal::NotFound => "nothing is there",
-            Refusal::NotAcceptable => "it is there in no coding that the client takes",
-            Refusal::Unreadable => "the file is not readable for this server's user",
+            Refusal::NotFound => "nothing exists at the path",
+            Refusal::NotAcceptable => "the file exists in no content coding that the client accepts",
+            Refusal::Unreadable => "the server's user has no permission to read it",
             Refusal::OutsideRoot => "the path leaves the document root",
-            Refusal::NotAFile => "what is there is neither a regular file nor a directory",
-            Refusal::NoRoot => "the document root is not there",
-            Refusal::ListingsFull => "the listings that are being sent take as much memory as they may",
+            Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
+            Refusal::NoRoot => "the document root does not exist",
+            Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",
             Refusal::Exhausted(errno) | Refusal::Disk(errno) => {
                 return std::io::Error::from_raw_os_error(*errno).fmt(f);
             }

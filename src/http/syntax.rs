@@ -1,54 +1,54 @@
-//! The bytes that heads and trailers are made of (RFC 9110 §5.6.2, RFC 9112 §2.2).
+//! The syntax of heads and trailers: lines, tokens, parameters, authorities (RFC 9110 §5.6.2, RFC 9112 §2.2).
 
 use super::Refusal;
 
-/// The first line of `bytes`, without its CR LF; `None` if its end has not come.
+/// Returns the first line of `bytes`, without its CR LF; `None` if its end has not arrived.
 ///
-/// A line feed alone ends no line here. RFC 9112 would allow it, but what one recipient takes for a line's end and another
-/// for content is what requests are smuggled with.
+/// A line feed alone does not end a line. RFC 9112 would allow it, but requests can be smuggled if one recipient takes it
+/// for a line end and another for content.
 pub fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     let control = |&b: &u8| b != b'\t' && (b < b' ' || b == 0x7f);
     let Some(end) = bytes.iter().position(control) else { return Ok(None) };
     match bytes[end..] {
         [b'\r', b'\n', ..] => Ok(Some(&bytes[..end])),
         [b'\r'] => Ok(None),
-        _ => Err(Refusal::Malformed("a line holds a control character, or does not end with CR LF")),
+        _ => Err(Refusal::Malformed("a line contains a control character, or does not end with CR LF")),
     }
 }
 
-/// Whether `byte` may stand in a token, such as a method or a field name (RFC 9110 §5.6.2).
+/// Returns whether a token, such as a method or a field name, may contain `byte` (RFC 9110 §5.6.2).
 pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What follows the spaces and tabs in front.
+/// Removes leading spaces and tabs.
 pub fn skip_blanks(bytes: &[u8]) -> &[u8] {
     let blanks = bytes.iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
     &bytes[blanks..]
 }
 
-/// The token in front, and what follows it; none if there is none (RFC 9110 §5.6.2).
+/// Splits off the leading token; returns None if there is none (RFC 9110 §5.6.2).
 pub fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = bytes.iter().take_while(|&&b| is_token_byte(b)).count();
     (length > 0).then(|| bytes.split_at(length))
 }
 
-/// Reads a parameter behind its semicolon, with the white space that RFC 9110 §5.6.3 calls bad and has a recipient accept:
-/// whether it has a value, which is a token or a quoted string, and what follows it; none if it is malformed.
+/// Parses a parameter after its semicolon. Returns whether it has a value, which is a token or a quoted string, and the
+/// rest; None if it is malformed. Accepts the bad white space of RFC 9110 §5.6.3.
 pub fn parameter(bytes: &[u8]) -> Option<(bool, &[u8])> {
     let (_, rest) = token(skip_blanks(bytes))?;
     let [b'=', value @ ..] = skip_blanks(rest) else { return Some((false, rest)) };
     let value = skip_blanks(value);
     let rest = match value {
-        [b'"', quoted @ ..] => behind_quoted(quoted)?,
+        [b'"', quoted @ ..] => skip_quoted(quoted)?,
         _ => token(value)?.1,
     };
     Some((true, rest))
 }
 
-/// What follows a quoted string whose mark was taken off in front (RFC 9110 §5.6.4); none if it does not end. Bytes that
-/// it may not hold end the line before this is called.
-fn behind_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
+/// Returns the rest after a quoted string whose opening quote was removed (RFC 9110 §5.6.4); None if it does not end.
+/// The caller has rejected lines with bytes that a quoted string may not contain.
+fn skip_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         bytes = match bytes {
             [b'"', rest @ ..] => return Some(rest),
@@ -58,8 +58,8 @@ fn behind_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether `value` is what a Host field, or the authority of an http URI, may hold: a host and perhaps a port, no user
-/// (RFC 9110 §7.2, RFC 3986 §3.2.2). The host is not empty (RFC 9110 §4.2.1).
+/// Returns whether `value` is valid in a Host field, or as the authority of an http URI: a host that is not empty
+/// (RFC 9110 §4.2.1), an optional port, no user (RFC 9110 §7.2, RFC 3986 §3.2.2).
 pub fn is_authority(value: &[u8]) -> bool {
     let (host, rest) = match value {
         [b'[', rest @ ..] => {
@@ -69,7 +69,7 @@ pub fn is_authority(value: &[u8]) -> bool {
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
-            // An address is no name, and not empty.
+            // A placeholder for the address, which is validated and not empty.
             (&b"address"[..], &rest[1..])
         }
         _ => value.split_at(value.iter().position(|&b| b == b':').unwrap_or(value.len())),
@@ -82,7 +82,7 @@ pub fn is_authority(value: &[u8]) -> bool {
     is_port && !host.is_empty() && is_registered_name(host)
 }
 
-/// RFC 3986 §3.2.2: unreserved characters, subcomponent delimiters and escapes.
+/// Returns whether `name` consists of unreserved characters, subcomponent delimiters and escapes (RFC 3986 §3.2.2).
 fn is_registered_name(mut name: &[u8]) -> bool {
     while let Some(odd) = name.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
         name = match &name[odd..] {
@@ -93,7 +93,7 @@ fn is_registered_name(mut name: &[u8]) -> bool {
     true
 }
 
-/// Which bytes stand for themselves in a host's name. Every request has one, so a look has to be enough.
+/// The bytes that need no escape in a host name. A table, since every request has a host name.
 const IS_PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

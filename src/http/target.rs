@@ -1,30 +1,30 @@
-//! A request target becomes a path beneath the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
+//! Conversion of a request target to a path below the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
 
 use super::{Refusal, syntax};
 
-/// The path that a request asks for. Guarantees:
+/// The path of a request. Guarantees:
 ///
-/// - is relative: does not begin with `/`;
-/// - has no segment `.` or `..`, and no NUL;
-/// - was percent-decoded exactly once;
-/// - ends with `/`, or is empty, exactly when the client asks for a directory.
+/// - it is relative: it does not begin with `/`;
+/// - it has no segment `.` or `..`, and no NUL;
+/// - it was percent-decoded exactly once;
+/// - it ends with `/`, or is empty, if and only if the client requests a directory.
 ///
-/// Its bytes lie in the buffer that [`decode`] was given, with a NUL behind them.
+/// Its bytes are in the buffer that was passed to [`decode`], followed by a NUL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target<'p, 'r> {
     /// The path, decoded.
     pub path: &'p [u8],
-    /// What follows the `?`, as it was sent.
+    /// The text after the `?`, as it was sent.
     pub query: Option<&'r str>,
 }
 
 impl Target<'_, '_> {
-    /// Whether the client asks for a directory.
+    /// Returns whether the client requests a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self.path.last(), None | Some(b'/'))
     }
 
-    /// Whether a name in the path begins with a dot, and is not `.well-known` at its beginning (RFC 8615).
+    /// Returns whether a name in the path begins with a dot, except `.well-known` as the first name (RFC 8615).
     pub fn is_hidden(&self) -> bool {
         let names = self.path.split(|&b| b == b'/').enumerate();
         let is_hidden =
@@ -32,11 +32,11 @@ impl Target<'_, '_> {
         names.into_iter().any(is_hidden)
     }
 
-    /// Where a directory is that was asked for without its slash: its name with a slash behind it, and the query (RFC 9110
-    /// §10.2.2). This is relative to the target as the client knows it, which a front may have cut at its beginning.
+    /// Returns the Location of a directory that was requested without its slash: its name, a slash, and the query (RFC 9110
+    /// §10.2.2). It is relative to the target as the client knows it, from which a reverse proxy may have removed a prefix.
     ///
-    /// It is one segment, so that neither host nor path can come from the client, and no scheme either: a name with a colon
-    /// has `./` in front (RFC 3986 §4.2). A directory that was asked for with its slash is `./`.
+    /// It is one segment, so that the client can inject neither a host nor a path, and no scheme: a name with a colon is
+    /// preceded by `./` (RFC 3986 §4.2). For a directory that was requested with its slash it is `./`.
     pub fn with_slash(&self) -> String {
         let name = self.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let mut reference = String::with_capacity(name.len() + "./".len() + "/".len());
@@ -57,8 +57,8 @@ impl Target<'_, '_> {
 
 /// Decodes `target`, which is in origin form or absolute form, into `path`.
 ///
-/// A `%2F` is no separator: no file's name holds a slash, so nothing is there (404). Dot segments, encoded or not, are
-/// resolved as RFC 3986 has it, and a `..` that would leave the root is malformed. Empty segments are dropped.
+/// A `%2F` is not a separator: file names contain no slash, so nothing exists there (404). Dot segments, encoded or not,
+/// are resolved as in RFC 3986; a `..` that would leave the root is malformed. Empty segments are removed.
 pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
     path.clear();
     if is_plain(target.as_bytes()) {
@@ -66,17 +66,17 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
         path.push(0);
         return Ok(Target { path: &path[..target.len() - 1], query: None });
     }
-    // A fragment is never sent (RFC 9110 §7.1); one that comes all the same names nothing.
-    if holds(target, b'#') {
-        return Err(Refusal::Malformed("a target has no fragment"));
+    // Clients must not send a fragment (RFC 9110 §7.1).
+    if contains(target, b'#') {
+        return Err(Refusal::Malformed("the target contains a fragment"));
     }
     let (target, query) = origin_form(target)?;
     let (raw, query) = match target.bytes().position(|b| b == b'?') {
         Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
         None => (target, query),
     };
-    if holds(raw, 0) {
-        return Err(Refusal::Malformed("the path holds a NUL"));
+    if contains(raw, 0) {
+        return Err(Refusal::Malformed("the path contains a NUL"));
     }
 
     for segment in raw.as_bytes()[1..].split_inclusive(|&b| b == b'/') {
@@ -87,33 +87,34 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
     Ok(Target { path: &path[..length], query })
 }
 
-/// Whether a target is a path as it is, as most are: with nothing to split off, to decode or to resolve.
+/// Returns whether a target needs no splitting, decoding or resolving, as most do not.
 fn is_plain(target: &[u8]) -> bool {
     let is_odd = |pair: &[u8]| matches!(pair, [_, 0 | b'%' | b'?' | b'#'] | [b'/', b'/' | b'.']);
     target.starts_with(b"/") && !target.windows(2).any(is_odd)
 }
 
-/// For texts as short as targets are, this costs a fraction of what a search does that is made for long ones.
-fn holds(text: &str, byte: u8) -> bool {
+/// Returns whether `text` contains `byte`. For short texts such as targets this is several times faster than a search that
+/// is optimized for long ones.
+fn contains(text: &str, byte: u8) -> bool {
     text.bytes().any(|b| b == byte)
 }
 
-/// Path and query behind scheme and authority of an absolute-form target, or the target itself with its query in it: a server must accept it (RFC 9112 §3.2.2), and here every
-/// host is the same site.
+/// Returns path and query of an absolute-form target, which a server must accept (RFC 9112 §3.2.2). Returns any other
+/// target unchanged, with its query in it. All hosts share one site.
 fn origin_form(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     if target.starts_with('/') {
         return Ok((target, None));
     }
     let rest = strip_prefix_ignore_case(target, "http://")
         .or_else(|| strip_prefix_ignore_case(target, "https://"))
-        .ok_or(Refusal::Malformed("the target is neither a path nor an http URI"))?;
+        .ok_or(Refusal::Malformed("the target is neither a path nor an http or https URI"))?;
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if authority == 0 || !syntax::is_authority(&rest.as_bytes()[..authority]) {
-        return Err(Refusal::Malformed("the target names no host"));
+        return Err(Refusal::Malformed("the target has no valid host"));
     }
     match rest.as_bytes().get(authority) {
         Some(b'/') => Ok((&rest[authority..], None)),
-        // An empty path is that of the root, with or without a query (RFC 9110 §4.2.3).
+        // An empty path means the root, with or without a query (RFC 9110 §4.2.3).
         _ => Ok(("/", rest[authority..].strip_prefix('?'))),
     }
 }
@@ -123,7 +124,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
-/// Appends one segment, with its slash where it has one, to a path that is empty or ends with a slash.
+/// Appends one segment, with its slash if it has one, to a path that is empty or ends with a slash.
 fn push_segment(segment: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
     let (name, slash) = match segment {
         [name @ .., b'/'] => (name, true),
@@ -136,7 +137,7 @@ fn push_segment(segment: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
         b".." => {
             path.truncate(start);
             let Some(parent) = path.strip_suffix(b"/") else {
-                return Err(Refusal::Malformed("the path climbs above the root"));
+                return Err(Refusal::Malformed("the path leads above the root"));
             };
             let length = parent.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
             path.truncate(length);
@@ -157,7 +158,7 @@ fn percent_decode(mut name: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
         };
         match byte {
             None => return Err(Refusal::Malformed("a percent sign is not followed by two hexadecimal digits")),
-            Some(0) => return Err(Refusal::Malformed("the path holds a NUL")),
+            Some(0) => return Err(Refusal::Malformed("the path contains a NUL")),
             Some(byte) => path.push(byte),
         }
         name = &name[percent + 3..];
@@ -170,12 +171,12 @@ fn hex_digit(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// Percent-encodes whatever may not stand in a path as it is (RFC 3986 §3.3).
+/// Percent-encodes all bytes that a path may not contain (RFC 3986 §3.3).
 pub(super) fn encode(path: &[u8], out: &mut String) {
     encode_except(b"/-._~!$&'()*+,;=:@", path, out);
 }
 
-/// Percent-encodes whatever may not stand in a URI at all (RFC 3986 §2): escapes stay as they were sent.
+/// Percent-encodes all bytes that a URI may not contain (RFC 3986 §2). Escapes remain as they were sent.
 fn encode_query(query: &str, out: &mut String) {
     encode_except(b"/-._~!$&'()*+,;=:@?%[]", query.as_bytes(), out);
 }

@@ -1,8 +1,8 @@
-//! Times for people and programs that read a listing (RFC 3339).
+//! Times in listings (RFC 3339).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `time` as `1994-11-06T08:49:37Z`, whole seconds, rounded down. Years that do not have four digits become 0000 or
+/// Formats `time` as `1994-11-06T08:49:37Z`, rounded down to seconds. Years that do not have four digits become 0000 or
 /// 9999.
 pub fn rfc3339(time: SystemTime) -> String {
     const FIRST: i64 = -62_167_219_200;
@@ -22,14 +22,14 @@ pub fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a day since the epoch, none before the year 0000. A year begins in March here, so that a leap
-/// day is its last, and every length is a division.
+/// Returns year, month and day of a day since the epoch, which must not be before the year 0000. Years begin in March
+/// here, so that a leap day is the last day of its year, and every step is a division.
 fn date(days_since_epoch: i64) -> (i64, i64, i64) {
     const DAYS_IN_400_YEARS: i64 = 146_097;
-    // 0000-03-01 is 719,468 days before the epoch; 400 years more keep what is divided positive.
+    // 0000-03-01 is 719,468 days before the epoch; 400 years more keep the dividend positive.
     let days = days_since_epoch + 719_468 + DAYS_IN_400_YEARS;
     let (era, day) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
-    // Take out the leap days that have passed: one in four years, none in a hundred, one in four hundred.
+    // Subtract the leap days that have passed: one in four years, none in a hundred, one in four hundred.
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     // Five months from March, and again from August, have 153 days.

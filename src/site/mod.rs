@@ -109,7 +109,7 @@ impl Site {
         path.clear();
         path.extend_from_slice(target.path);
         path.extend_from_slice(if target.is_directory() { INDEX } else { b"\0" });
-        let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path holds a NUL"))?;
+        let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path contains a NUL"))?;
 
         let release = self.root.release().ok_or(Refusal::NoRoot)?;
         let found = self.find_in(&release, target, &acceptable, path, freshness);
