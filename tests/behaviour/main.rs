@@ -24,6 +24,7 @@ mod hanging_disk;
 mod hung;
 mod identity;
 mod idle_exit;
+mod interfaces;
 mod isolation;
 mod keep_alive;
 mod leaving_clients;

@@ -119,6 +119,8 @@ def odd_dropped(fields):
         yield f"dropped from {fields['SINCE_US']} to {fields['UNTIL_US']}"
     if fields["PRIORITY"] != "4":
         yield f"PRIORITY is {fields['PRIORITY']}"
+    if fields["MESSAGE_ID"] != "d7ec30a6a2a6477686898785eb1e496f":
+        yield f"MESSAGE_ID is {fields['MESSAGE_ID']}"
 
 
 ODDITIES = {"access": odd_access, "access_sum": odd_sum, "access_dropped": odd_dropped}
