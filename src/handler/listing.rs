@@ -28,7 +28,7 @@ pub fn get(
 ) -> Result<Option<Listed>, Refusal> {
     let Some(waiter) = waiter else { return Err(Refusal::NotFound) };
     let key = directory.key(form);
-    match service.listings.ask(&key, waiter.descriptor, clock::now_ms()) {
+    match service.listings.request(&key, waiter.descriptor, clock::now_ms()) {
         Turn::Send(listed) => listed.map(Some),
         Turn::Wait if waiter.may_wait => Ok(None),
         Turn::Wait => Err(Refusal::Blocked("a directory has been read for long, and is not at its end")),
@@ -62,7 +62,7 @@ impl Making<'_> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.service.pool.end_long_work();
-        let woken = self.service.listings.end(self.key, self.result.take(), clock::now_ms());
+        let woken = self.service.listings.finish(self.key, self.result.take(), clock::now_ms());
         self.service.wakeups.push_all(woken);
     }
 }

@@ -1,7 +1,7 @@
-//! Small files in memory, and middling ones open for a moment: bounded, and not stale, since every use compares the file's
-//! identity with the disk's. Requests that were all there before the disk was looked at share that look.
+//! The file cache: small files in memory, and medium ones open for a short time. It is bounded, and never stale: each use
+//! compares the file's version with the disk's. Requests that had begun to arrive before a check share its result.
 //!
-//! What is written through a memory mapping shows when the kernel notes it in the file's times (mmap(2)), not before.
+//! Writes through a memory mapping are seen once the kernel has updated the file's times (mmap(2)).
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,22 +15,22 @@ use super::resource::Resource;
 use super::root::Root;
 use crate::os::clock;
 
-/// The largest file that is kept in memory, in bytes. Beyond it, sendfile(2) costs less than copying.
+/// The largest file that is cached in memory, in bytes. For larger ones sendfile(2) costs less than copying.
 const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
 
-/// The largest file that is kept open, in bytes. Beyond it, opening costs little beside sending, and the kernel reads ahead
-/// better for each who has opened it himself.
+/// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
+/// readahead works better if each response has its own open file.
 const MAX_OPEN_BYTES: u64 = 1024 * 1024;
 
-/// A file that was written to this recently is not kept: a second write within one tick of the file system's clock would
-/// leave its identity as it was. Two seconds is the coarsest clock of a file system in use.
+/// The minimum time since the last write to a file in memory: a second write within one tick of the file system's clock
+/// would not change its version. Two seconds is the coarsest clock of the file systems in use.
 const MIN_AGE: Duration = Duration::from_secs(2);
 
-/// How long a look at the file's identity is enough, in milliseconds. Then the path is opened again, beneath the root: it
-/// may meanwhile lead to the same file outside.
+/// The time for which comparing the file's version is enough, in milliseconds. Then the path is opened again, below the
+/// root: it may lead to the same file outside of it by then.
 const TTL_MS: u64 = 1_000;
 
-/// What an entry costs besides its bytes.
+/// The size of an entry besides its content, in bytes.
 const ENTRY_OVERHEAD: usize = 160;
 
 /// The times of a request, as readings of a [`LogicalClock`](crate::os::clock::LogicalClock).
@@ -47,19 +47,18 @@ impl Freshness {
     pub const NOW: Freshness = Freshness { began: u64::MAX, now: 0 };
 }
 
-/// The files of one worker that are in memory.
+/// The file cache of one worker.
 ///
-/// Two generations stand in for a list by age: what is used moves to the young one; when that is half of the size, it
-/// becomes the old one, and what was left in the old one is forgotten.
+/// Two generations approximate an LRU list: an entry that is used moves to the young generation. When that reaches half of
+/// the size, it becomes the old one, and the entries of the old one are dropped.
 ///
-/// The maps' hash is a fast one that has no secret: their keys are paths of files that are there, and no client has a say in
-/// those.
+/// The maps' hash function is fast and not keyed: the keys are paths of existing files, which clients cannot choose.
 #[derive(Debug)]
 pub struct Cache {
     half: usize,
     generations: RwLock<Generations>,
     max_open: usize,
-    /// Closing a file may take as long as its disk does: no entry is dropped while this is locked.
+    /// Closing a file can take as long as its disk does: no entry is dropped while this is locked.
     open: RwLock<FxHashMap<CString, Arc<CacheEntry>>>,
 }
 
@@ -74,17 +73,17 @@ struct Generations {
 struct CacheEntry {
     resource: Arc<Resource>,
     opened_ms: AtomicU64,
-    /// The moment of the last look at the disk.
+    /// The time of the last check of the disk, as in [`Freshness`].
     checked_at: AtomicU64,
 }
 
 impl Cache {
-    /// A cache of at most `size` bytes and `most_open` open files.
-    pub fn new(size: usize, most_open: usize) -> Self {
-        Cache { half: size / 2, generations: RwLock::default(), max_open: most_open, open: RwLock::default() }
+    /// Creates a cache of at most `size` bytes and `max_open` open files.
+    pub fn new(size: usize, max_open: usize) -> Self {
+        Cache { half: size / 2, generations: RwLock::default(), max_open, open: RwLock::default() }
     }
 
-    /// The file at `path`, if it is here and the disk still has the same.
+    /// Returns the file at `path`, if it is cached and unchanged on the disk.
     pub fn get(&self, path: &CStr, root: &Root, freshness: Freshness) -> Option<Arc<Resource>> {
         let (entry, is_old) = self.lookup(path)?;
         if !entry.is_current(path, root, freshness) {
@@ -97,7 +96,7 @@ impl Cache {
         Some(entry.resource.clone())
     }
 
-    /// Whether `file` is one to keep in memory.
+    /// Returns whether `file` can be cached in memory.
     pub fn fits_in_memory(&self, file: &File, now: SystemTime) -> bool {
         let FileVersion { size, mtime_ns, ctime_ns, .. } = file.version();
         let settled = now - MIN_AGE;
@@ -107,7 +106,7 @@ impl Cache {
             && mtime_ns.max(ctime_ns) < settled_ns
     }
 
-    /// Keeps what was opened just now, if it is worth it.
+    /// Caches a file that was just opened, unless it is too large.
     pub fn put(&self, path: &CStr, resource: &Arc<Resource>) {
         let opened_ms = AtomicU64::new(clock::now_ms());
         let entry = Arc::new(CacheEntry { resource: resource.clone(), opened_ms, checked_at: AtomicU64::new(0) });
@@ -122,25 +121,25 @@ impl Cache {
         }
     }
 
-    /// Closes the files that have been open for longer than they are trusted.
+    /// Closes the files that have been open for longer than [`TTL_MS`].
     pub fn close_stale(&self) {
         let now_ms = clock::now_ms();
         if !read(&self.open).is_empty() {
-            let old: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_fresh(now_ms)).collect();
-            drop(old);
+            let stale: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_fresh(now_ms)).collect();
+            drop(stale);
         }
     }
 
-    /// Forgets the file at `path`.
+    /// Removes the file at `path`.
     pub fn remove(&self, path: &CStr) {
-        write(&self.generations).forget(path);
+        write(&self.generations).remove(path);
         let closed = write(&self.open).remove(path);
         drop(closed);
     }
 
     fn insert(&self, path: &CStr, entry: Arc<CacheEntry>) {
         let mut generations = write(&self.generations);
-        generations.forget(path);
+        generations.remove(path);
         if generations.young_bytes + cost(path, &entry) > self.half {
             generations.old = std::mem::take(&mut generations.young);
             generations.young_bytes = 0;
@@ -152,8 +151,8 @@ impl Cache {
     fn lookup(&self, path: &CStr) -> Option<(Arc<CacheEntry>, bool)> {
         let generations = read(&self.generations);
         let young = generations.young.get(path).map(|entry| (entry.clone(), false));
-        let kept = young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)));
-        kept.or_else(|| read(&self.open).get(path).map(|entry| (entry.clone(), false)))
+        let in_memory = young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)));
+        in_memory.or_else(|| read(&self.open).get(path).map(|entry| (entry.clone(), false)))
     }
 }
 
@@ -164,22 +163,22 @@ impl CacheEntry {
 
     fn is_current(&self, path: &CStr, root: &Root, freshness: Freshness) -> bool {
         let now_ms = clock::now_ms();
-        let is_trusted = self.is_fresh(now_ms);
-        if is_trusted && freshness.began <= self.checked_at.load(Relaxed) {
+        let is_fresh = self.is_fresh(now_ms);
+        if is_fresh && freshness.began <= self.checked_at.load(Relaxed) {
             return true;
         }
-        let is_same = if is_trusted {
+        let is_same = if is_fresh {
             root.stat(path).is_ok_and(|stat| FileVersion::from(&stat) == self.resource.version)
         } else {
-            // What is open is opened anew by whoever asks, who then may keep it in memory.
+            // A file that is kept open is opened again by the caller, who can then cache it in memory.
             self.resource.is_in_memory()
                 && File::open(root, path).is_ok_and(|file| file.version() == self.resource.version)
         };
-        if is_same && !is_trusted {
+        if is_same && !is_fresh {
             self.opened_ms.store(now_ms, Relaxed);
         }
         if is_same {
-            // A later look by another thread may be forgotten here, and then there is one more.
+            // This may overwrite a later check by another thread, and then there is one more check.
             self.checked_at.store(freshness.now, Relaxed);
         }
         is_same
@@ -187,7 +186,7 @@ impl CacheEntry {
 }
 
 impl Generations {
-    fn forget(&mut self, path: &CStr) {
+    fn remove(&mut self, path: &CStr) {
         if let Some(entry) = self.young.remove(path) {
             self.young_bytes -= cost(path, &entry);
         }
@@ -195,7 +194,7 @@ impl Generations {
     }
 }
 
-/// Nothing that holds one of these locks leaves what it guards in pieces, even if it panics.
+// A panic of a thread that holds one of these locks leaves the guarded data consistent, so poisoning is ignored.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What a directory of the site holds.
+//! The entries of a directory, for a listing.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -17,30 +17,30 @@ use crate::http::Refusal;
 use crate::http::listing::{DirEntry, Form, Listing};
 use crate::os::sys::file_type;
 
-/// The most entries that are listed: a page of more is of use to nobody, and costs memory.
-const MOST: usize = 10_000;
+/// The limit of entries in a listing: a longer page is useless, and costs memory.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The most links that are followed, and the most further names that are looked at: who fills a directory with links that lead
-/// nowhere makes others wait no longer.
-const MOST_LOOKS: usize = 2 * MOST;
+/// The limit of links that are followed, and of other names that are checked: a directory full of dangling links must not
+/// delay the listings of others.
+const MAX_CHECKS: usize = 2 * MAX_ENTRIES;
 
-/// The most names that are read, hidden ones included.
-const MOST_NAMES: usize = 10 * MOST;
+/// The limit of names that are read, hidden ones included.
+const MAX_NAMES: usize = 10 * MAX_ENTRIES;
 
-/// A name that was read, and what is known of it.
+/// A name that may become an entry.
 enum Candidate {
-    /// It is to be looked at; whether it is a directory is known.
-    Unseen { name: CString, is_directory: bool },
-    /// It was looked at.
-    Seen(DirEntry),
+    /// Still to be checked; only the type is known.
+    Unchecked { name: CString, is_directory: bool },
+    /// Checked.
+    Checked(DirEntry),
 }
 
-/// A directory that may be listed, open.
+/// An open directory that may be listed.
 #[derive(Debug)]
 pub struct Directory {
     root: Root,
     descriptor: OwnedFd,
-    /// Below the root: empty, or with a slash at its end.
+    /// Its path below the root: empty, or with a slash at its end.
     path: Vec<u8>,
     dotfiles: bool,
     /// Its device and inode.
@@ -48,8 +48,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory at `path`, which ends with a slash or is empty; `dotfiles` says whether names that begin with a dot
-    /// are shown.
+    /// Opens the directory at `path`, which ends with a slash or is empty. With `dotfiles`, names that begin with a dot are
+    /// listed.
     pub fn open(root: &Root, path: &[u8], dotfiles: bool) -> Result<Self, Refusal> {
         let descriptor = root.open_beneath(&path_of(path, c".")?).map_err(refuse)?;
         let stat = fstat(&descriptor).map_err(refuse)?;
@@ -57,62 +57,62 @@ impl Directory {
         Ok(Directory { root: root.clone(), descriptor, path: path.into(), dotfiles, identity })
     }
 
-    /// Which listing of it is its one in `form`.
+    /// Returns the key of its listing in `form`.
     pub fn key(&self, form: Form) -> Key {
         Key { root: self.root.identity(), directory: self.identity, path: self.path.clone(), form }
     }
 
-    /// The root that it is beneath.
+    /// Returns the document root's directory.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// Its path below the root: empty, or with a slash at its end.
+    /// Returns its path below the root: empty, or with a slash at its end.
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 
-    /// Reads what it holds.
+    /// Reads its entries.
     pub fn read(&self) -> Result<Listing, Refusal> {
         listing(&self.root, &self.descriptor, &self.path, self.dotfiles)
     }
 }
 
-/// The entries that would be served if they were asked for, so that a link that leaves the root is not among them, nor a socket.
-/// Nothing is opened, and only links are found by their path. If there are more than are listed, it is the last in the order that
-/// are left out, among those names that are read.
+/// Returns the entries that would be served if they were requested: no link that leaves the root, and no socket. Opens none
+/// of them, and resolves only links by their path. Beyond the limits, the last entries in the order are left out, among the
+/// names that are read.
 fn listing(root: &Root, descriptor: &OwnedFd, path: &[u8], dotfiles: bool) -> Result<Listing, Refusal> {
     let Names { names, mut is_cut } = names(descriptor, path, dotfiles).map_err(refuse)?;
-    let look = |name, is_link| entry_at(root, descriptor, path, name, is_link);
-    // Where a link leads decides its place in the order.
-    let (mut candidates, mut looks) = (Vec::with_capacity(names.len()), 0);
+    let check = |name, is_link| entry_at(root, descriptor, path, name, is_link);
+    // A link is sorted by the type of its target.
+    let (mut candidates, mut checks) = (Vec::with_capacity(names.len()), 0);
     for (name, kind) in names {
         match kind {
             Some(Type::Directory | Type::File) => {
-                candidates.push(Candidate::Unseen { name, is_directory: kind == Some(Type::Directory) });
+                candidates.push(Candidate::Unchecked { name, is_directory: kind == Some(Type::Directory) });
             }
-            Some(Type::Symlink) | None if looks < MOST_LOOKS => {
-                looks += 1;
-                candidates.extend(look(name, kind.is_some()).map(Candidate::Seen));
+            Some(Type::Symlink) | None if checks < MAX_CHECKS => {
+                checks += 1;
+                candidates.extend(check(name, kind.is_some()).map(Candidate::Checked));
             }
             Some(Type::Symlink) | None => is_cut = true,
             Some(_) => {}
         }
     }
-    // Those of one kind stay in the order of their names.
+    // The sort is stable: names of one type remain sorted.
     candidates.sort_by_key(|candidate| !candidate.is_directory());
     let mut entries = Vec::new();
-    looks = 0;
+    checks = 0;
     for candidate in candidates {
-        if entries.len() == MOST || looks == MOST_LOOKS {
+        if entries.len() == MAX_ENTRIES || checks == MAX_CHECKS {
             is_cut = true;
             break;
         }
         match candidate {
-            Candidate::Seen(entry) => entries.push(entry),
-            Candidate::Unseen { name, .. } => {
-                looks += 1;
-                entries.extend(look(name, false));
+            Candidate::Checked(entry) => entries.push(entry),
+            Candidate::Unchecked { name, .. } => {
+                checks += 1;
+                entries.extend(check(name, false));
             }
         }
     }
@@ -122,17 +122,17 @@ fn listing(root: &Root, descriptor: &OwnedFd, path: &[u8], dotfiles: bool) -> Re
 impl Candidate {
     fn is_directory(&self) -> bool {
         match self {
-            Candidate::Unseen { is_directory, .. } => *is_directory,
-            Candidate::Seen(entry) => entry.is_directory,
+            Candidate::Unchecked { is_directory, .. } => *is_directory,
+            Candidate::Checked(entry) => entry.is_directory,
         }
     }
 }
 
-/// The names in a directory, in their order.
+/// The names in a directory, sorted.
 struct Names {
-    /// With what the file system says of their type (readdir(3), d_type).
+    /// With their types, as far as the file system returns them (readdir(3), d_type).
     names: Vec<(CString, Option<Type>)>,
-    /// Whether there are more than are read.
+    /// Whether the directory has more names than are read.
     is_cut: bool,
 }
 
@@ -141,7 +141,7 @@ fn names(directory: &OwnedFd, path: &[u8], dotfiles: bool) -> Result<Names, Errn
     let mut is_cut = false;
     for (read, entry) in Dir::from_fd(directory.try_clone().map_err(|_| Errno::EMFILE)?)?.iter().enumerate() {
         // The directory itself and its parent are two more.
-        if read == MOST_NAMES + 2 {
+        if read == MAX_NAMES + 2 {
             is_cut = true;
             break;
         }
@@ -160,8 +160,8 @@ fn path_of(directory: &[u8], name: &CStr) -> Result<CString, Refusal> {
     CString::new([directory, name.to_bytes()].concat()).map_err(|_| Refusal::NotFound)
 }
 
-/// What a name, which may be known to be a link, stands for, if that would be served. The permissions are the kernel's answer: the
-/// mode alone does not know of access control lists.
+/// Returns the entry for a name, if it would be served. Permissions are checked by the kernel, since the mode does not
+/// include access control lists.
 fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_link: bool) -> Option<DirEntry> {
     let own =
         if is_link { None } else { Some(fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?) };
@@ -169,24 +169,27 @@ fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_lin
         Some(own) => own,
         None => fstat(&root.locate(&path_of(path, &name).ok()?).ok()?).ok()?,
     };
-    // Where a link leads is known to be inside by now.
-    let may = |wanted| faccessat(directory, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
+    // A link's target was located inside the root above.
+    let is_permitted = |wanted| faccessat(directory, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
     let is_directory = match file_type(&stat) {
         SFlag::S_IFDIR => true,
         SFlag::S_IFREG => false,
         _ => return None,
     };
     let is_served = match is_directory {
-        false => may(AccessFlags::R_OK),
-        true => may(AccessFlags::R_OK | AccessFlags::X_OK) || (may(AccessFlags::X_OK) && has_index(root, path, &name)),
+        false => is_permitted(AccessFlags::R_OK),
+        true => {
+            is_permitted(AccessFlags::R_OK | AccessFlags::X_OK)
+                || (is_permitted(AccessFlags::X_OK) && has_index(root, path, &name))
+        }
     };
-    let identity = FileVersion::from(&stat);
-    let since = u64::try_from(identity.mtime_ns.max(0)).unwrap_or(u64::MAX);
+    let version = FileVersion::from(&stat);
+    let since = u64::try_from(version.mtime_ns.max(0)).unwrap_or(u64::MAX);
     let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
-    is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: identity.size, modified })
+    is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size, modified })
 }
 
-/// Whether a directory that may be passed through, and not listed, has a page: a file that may be read.
+/// Returns whether a directory that may be searched, but not read, has an index that may be read.
 fn has_index(root: &Root, path: &[u8], name: &CStr) -> bool {
     let index = CString::new([path, name.to_bytes(), b"/index.html"].concat());
     index.is_ok_and(|index| root.may_read_file(&index))

@@ -1,4 +1,4 @@
-//! One file of the site, open: everything that is said or sent of it comes from the same descriptor.
+//! An open file of the site: metadata and content come from the same file descriptor.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,18 +10,18 @@ use nix::libc::nlink_t;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
-use super::listings::Share;
+use super::listings::Reservation;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
 use crate::os::sys::file_type;
 
-/// How often, and after which pause, a file is looked at again whose time has moved while its size has not: whoever appends
-/// to it moves the time first.
-const APPEND_LOOKS: u32 = 10;
+/// The number of further checks, and the pause before each, of a file whose modification time has changed while its size
+/// has not: an append changes the time first.
+const APPEND_CHECKS: u32 = 10;
 const APPEND_PAUSE: Duration = Duration::from_millis(1);
 
-/// What tells one state of one file from every other.
+/// The metadata that identify a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileVersion {
     device: u64,
@@ -30,37 +30,38 @@ pub struct FileVersion {
     pub size: u64,
     /// Modification time in nanoseconds since the epoch.
     pub mtime_ns: i128,
-    /// Change time in nanoseconds since the epoch: moves with every write and cannot be set back.
+    /// Change time in nanoseconds since the epoch: updated by every write, and cannot be set back.
     pub ctime_ns: i128,
-    /// How many names it has.
+    /// The number of hard links.
     links: nlink_t,
     mode: u32,
     owner: (u32, u32),
 }
 
-/// What became of a file that is open.
+/// The change of an open file since an earlier check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
-    /// Nothing.
+    /// No change.
     None,
-    /// Its names, its permissions or its owner, but not its content.
+    /// Its names, permissions or owner changed, but not its content.
     Outside,
-    /// It grew. What was there before is still there, unless a longer file was written into it and it was cut to nothing
-    /// in between, between two looks: that cannot be told from bytes that were appended.
+    /// It grew. The earlier bytes are unchanged, unless the file was truncated and overwritten with more bytes between two
+    /// checks, which cannot be distinguished from an append.
     Grown,
-    /// Its change time alone moved: its content, with its time set back, or something else that leaves no trace.
+    /// Only its change time changed: its content was overwritten and its modification time set back, or something else
+    /// happened that leaves no other trace.
     Unclear,
-    /// Its content.
+    /// Its content changed.
     Content,
 }
 
 impl FileVersion {
-    /// What was done to the file since it was in this state, if it is in the state `now`.
+    /// Returns the change from this version to the version `now`.
     ///
-    /// A write moves the modification time. That can be set back (touch -r), the change time cannot; but the latter moves
-    /// with names, permissions and owner as well, and then one of these differs, which explains it.
+    /// A write updates the modification time. That can be set back (touch -r), the change time cannot. The latter is also
+    /// updated with names, permissions and owner, but then one of these differs, which explains it.
     fn change(&self, now: &FileVersion) -> Change {
-        let outside = |state: &FileVersion| (state.links, state.mode, state.owner);
+        let outside = |version: &FileVersion| (version.links, version.mode, version.owner);
         match now {
             now if now.size > self.size => Change::Grown,
             now if (now.size, now.mtime_ns) != (self.size, self.mtime_ns) => Change::Content,
@@ -91,72 +92,74 @@ impl From<&FileStat> for FileVersion {
     }
 }
 
-/// A regular file or a directory, open; or a listing.
+/// An open regular file or directory, or a listing.
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
-    /// Where its path leads by now.
+    /// The root and its path below it, to check where the path leads.
     root: Root,
     path: CString,
     version: FileVersion,
     is_directory: bool,
-    /// Its state when it was looked at last: what was done to it is told from that, step by step.
-    seen: Mutex<FileVersion>,
-    /// Where it is in memory: what it takes of that.
-    _share: Option<Share>,
+    /// The version at the last check: changes are determined step by step.
+    checked: Mutex<FileVersion>,
+    /// The memory of a listing.
+    _reservation: Option<Reservation>,
 }
 
 impl File {
-    /// Opens what `path` names beneath `root`.
+    /// Opens the file or directory at `path` below `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
         let place = root.locate(path).map_err(refuse)?;
         let stat = fstat(&place).map_err(refuse_open)?;
         let (fd, is_directory) = match file_type(&stat) {
-            // One that may be passed through, and not read, is a directory as well.
+            // Not opened: a directory may be searchable without being readable.
             SFlag::S_IFDIR => (place, true),
             SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),
             _ => return Err(Refusal::NotAFile),
         };
-        let version = FileVersion::from(&stat);
-        let seen = Mutex::new(version);
-        Ok(File { fd, root: root.clone(), path: path.into(), version, is_directory, seen, _share: None })
+        Ok(File::new(fd, root, path.into(), FileVersion::from(&stat), is_directory))
     }
 
-    /// A listing of the directory at `path`, in memory.
-    pub fn in_memory(fd: OwnedFd, root: &Root, path: &[u8], share: Share) -> Result<File, Refusal> {
+    /// Creates the file of a listing in memory, of the directory at `path`.
+    pub fn in_memory(fd: OwnedFd, root: &Root, path: &[u8], reservation: Reservation) -> Result<File, Refusal> {
         let version = FileVersion::from(&fstat(&fd).map_err(refuse_open)?);
-        let path = CString::new(path).unwrap_or_default();
-        let seen = Mutex::new(version);
-        Ok(File { fd, root: root.clone(), path, version, is_directory: false, seen, _share: Some(share) })
+        let file = File::new(fd, root, CString::new(path).unwrap_or_default(), version, false);
+        Ok(File { _reservation: Some(reservation), ..file })
     }
 
-    /// Whether its content is this.
-    pub fn holds(&self, content: &[u8]) -> bool {
-        let mut piece = [0; 16 * 1024];
-        let mut pieces = content.chunks(piece.len()).zip((0..).step_by(piece.len()));
+    fn new(fd: OwnedFd, root: &Root, path: CString, version: FileVersion, is_directory: bool) -> File {
+        let checked = Mutex::new(version);
+        File { fd, root: root.clone(), path, version, is_directory, checked, _reservation: None }
+    }
+
+    /// Returns whether its content equals `content`.
+    pub fn equals(&self, content: &[u8]) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        let mut chunks = content.chunks(buffer.len()).zip((0..).step_by(buffer.len()));
         self.version.size == content.len() as u64
-            && pieces.all(|(expected, offset)| {
-                let piece = &mut piece[..expected.len()];
-                self.read_at(piece, offset).is_ok() && piece == expected
+            && chunks.all(|(expected, offset)| {
+                let buffer = &mut buffer[..expected.len()];
+                self.read_at(buffer, offset).is_ok() && buffer == expected
             })
     }
 
-    /// Where it was found beneath the root, for the log.
+    /// Returns its path below the root, for the log.
     pub fn path(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Whether the bytes that it had when it was opened are still there, as far as can be told.
+    /// Returns whether it still has the bytes that it had when it was opened, as far as metadata show.
     pub fn is_unchanged(&self) -> Result<bool, Refusal> {
-        // Locked before it is looked at, so that no older look comes after a newer one.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut looks = 0;
+        // Locked before fstat(2), so that an older result never replaces a newer one.
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = 0;
         loop {
             let now = FileVersion::from(&fstat(&self.fd).map_err(refuse_open)?);
-            match seen.change(&now) {
-                // While something is appended, the time moves first and the size follows.
-                Change::Content if now.size == seen.size && looks < APPEND_LOOKS => {
-                    looks += 1;
+            match checked.change(&now) {
+                // An append in progress updates the time before the size.
+                Change::Content if now.size == checked.size && checks < APPEND_CHECKS => {
+                    checks += 1;
                     std::thread::sleep(APPEND_PAUSE);
                     continue;
                 }
@@ -164,43 +167,43 @@ impl File {
                 Change::Unclear if self.is_at_its_path(&now)? => return Ok(false),
                 Change::None | Change::Outside | Change::Grown | Change::Unclear => {}
             }
-            *seen = now;
+            *checked = now;
             return Ok(true);
         }
     }
 
-    /// Whether its path still leads to it. Else it was moved away, which moves its change time and nothing else.
+    /// Returns whether its path still leads to it. Otherwise it was renamed, which updates only its change time.
     fn is_at_its_path(&self, now: &FileVersion) -> Result<bool, Refusal> {
         match self.root.stat(&self.path) {
-            Ok(there) => Ok(FileVersion::from(&there).is_same_file(now)),
+            Ok(stat) => Ok(FileVersion::from(&stat).is_same_file(now)),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
             Err(errno) => Err(refuse_open(errno)),
         }
     }
 
-    /// Whether it is a directory.
+    /// Returns whether it is a directory.
     pub fn is_directory(&self) -> bool {
         self.is_directory
     }
 
-    /// Which state of which file it is.
+    /// Returns its version when it was opened.
     pub fn version(&self) -> FileVersion {
         self.version
     }
 
-    /// What its entity tag is made from.
+    /// Returns the values for its entity tag.
     pub fn validator(&self) -> Validator {
         let FileVersion { size, mtime_ns, inode, ctime_ns, .. } = self.version;
         Validator { size, mtime_ns, inode, ctime_ns }
     }
 
-    /// Appends its content to `bytes`. Says whether its identity is still what it was: if only a link or its permissions
-    /// have changed meanwhile, what was read is true, and of no use to whoever compares identities later.
+    /// Appends its content to `bytes`. Returns whether its version is still the same: if only links or permissions have
+    /// changed, the content is correct, but cannot be cached, since the cache compares versions.
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
         let begin = bytes.len();
         bytes.resize(begin + self.version.size as usize, 0);
         self.read_at(&mut bytes[begin..], 0)?;
-        // A write that came while it was read shows here; the caller keeps none that were written to a moment ago.
+        // Detects writes during the read; the caller does not cache files that were written to just before.
         let now = fstat(&self.fd).map_err(refuse_open)?;
         if FileVersion::from(&now) == self.version {
             return Ok(true);
@@ -208,7 +211,7 @@ impl File {
         if self.is_unchanged()? { Ok(false) } else { Err(Refusal::Changed) }
     }
 
-    /// Reads the byte at `offset`: a disk that fails is noticed before anything is said of the file.
+    /// Reads the byte at `offset`, so that a disk error is detected before the response begins.
     pub fn probe(&self, offset: u64) -> Result<(), Refusal> {
         self.read_at(&mut [0], offset)
     }
@@ -238,7 +241,7 @@ impl AsFd for File {
 
 pub(super) fn refuse(errno: Errno) -> Refusal {
     match errno {
-        // A name that no file can have names nothing.
+        // A name that no file can have gets 404 as well.
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP | Errno::EINVAL => Refusal::NotFound,
         Errno::EACCES | Errno::EPERM => Refusal::Unreadable,
         Errno::EXDEV => Refusal::OutsideRoot,
@@ -248,7 +251,7 @@ pub(super) fn refuse(errno: Errno) -> Refusal {
     }
 }
 
-/// Why a file that is open is refused all the same: it is there, and one, whatever the error says.
+/// Converts an error of an open file: the file exists and is a file, whatever the error number.
 fn refuse_open(errno: Errno) -> Refusal {
     match refuse(errno) {
         Refusal::NotFound | Refusal::OutsideRoot | Refusal::NotAFile => Refusal::Disk(errno as i32),

@@ -1,11 +1,11 @@
-//! Listings of directories: each is made once a second at most, and shared by all who ask for it meanwhile.
+//! Shared directory listings: each is made at most once a second, and shared by all requests in that second.
 //!
-//! Only one is made at a time: a directory of many entries takes a processor for a while. Whoever asks for one that is not there
-//! is told to make it, or to wait until somebody has. A disk that does not answer must not keep all other listings back, so one
-//! that has been in the making for [`STUCK_MS`] does not count.
+//! Only one is made at a time, since a directory of many entries occupies a processor for a while. A request for a listing
+//! that does not exist makes it, or waits until it is made. A disk that hangs must not block all other listings, so one that
+//! takes longer than [`STUCK_MS`] is not counted.
 //!
-//! A listing is a file in memory, which is sent as every file is: however many clients read it slowly, it is there once. All
-//! listings together take no more than [`MOST_BYTES`].
+//! A listing is a file in memory, which is sent like every file: it exists once, however many clients read it slowly. All
+//! listings together take at most [`MAX_BYTES`].
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -19,51 +19,51 @@ use crate::http::Refusal;
 use crate::http::listing::Form;
 use crate::os::sys;
 
-/// How long a listing is shared after it was made, in milliseconds.
+/// The time for which a listing is shared after it was made, in milliseconds.
 const SHARED_MS: u64 = 1_000;
 
-/// A directory that has been read for so long is on a disk that does not answer, in milliseconds.
+/// The time after which reading a directory is considered to hang, in milliseconds.
 const STUCK_MS: u64 = 2_000;
 
-/// The most listings that are shared at a time: each is an open file.
-const MOST_SHARED: usize = 64;
+/// The limit of listings that are shared at a time: each is an open file.
+const MAX_SHARED: usize = 64;
 
-/// The most bytes that the listings of a worker take, those included that are still being sent.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// The limit of bytes that the listings of a worker take, including those that are still being sent.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A file in memory takes whole pages.
+/// A file in memory takes whole pages of this size.
 const PAGE_BYTES: u64 = 4096;
 
-/// Which listing.
+/// The key of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Device and inode of the document root.
     pub root: (u64, u64),
     /// Device and inode of the directory.
     pub directory: (u64, u64),
-    /// The directory's path, which stands in the page.
+    /// The directory's path, which the page shows.
     pub path: Vec<u8>,
-    /// What the client reads.
+    /// The format.
     pub form: Form,
 }
 
 /// A listing that is ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// What is sent.
+    /// The content.
     pub file: Arc<File>,
-    /// Whether the directory holds more.
+    /// Whether the directory has more entries.
     pub is_cut: bool,
 }
 
-/// What whoever asks for a listing is to do.
+/// The next step of a request for a listing.
 #[derive(Debug)]
 pub enum Turn {
-    /// Send it, or the error that it came to.
+    /// Send the listing, or the error of making it.
     Send(Result<Listed, Refusal>),
-    /// Make it, and [`end`](Listings::end).
+    /// Make it, then call [`finish`](Listings::finish).
     Make,
-    /// Ask again when it was made.
+    /// Wait until the connection is woken, then request it again.
     Wait,
 }
 
@@ -77,9 +77,9 @@ pub struct Listings {
 #[derive(Debug, Default)]
 struct State {
     made: HashMap<Key, Made>,
-    /// Those that are being made, and since when.
+    /// The listings that are being made, with the time of the start in milliseconds.
     making: Vec<(Key, u64)>,
-    /// Who waits for which, by descriptor, and in which order they came.
+    /// The waiting connections by file descriptor, and their order.
     waiting: HashMap<RawFd, Key>,
     order: VecDeque<RawFd>,
 }
@@ -87,33 +87,33 @@ struct State {
 /// A listing that was made.
 #[derive(Debug)]
 struct Made {
-    /// As long as it is shared.
+    /// The result, while it is shared.
     shared: Option<Result<Listed, Refusal>>,
-    /// As long as it is shared or sent: the next one is the same file if it says the same.
+    /// The file, while it is shared or being sent: a later listing of the same content uses it again.
     file: Weak<File>,
     is_cut: bool,
     made_ms: u64,
 }
 
-/// Bytes that a listing takes, of those that all may take. They are given back when it is closed.
+/// The bytes that a listing takes of [`MAX_BYTES`]. They are released when it is dropped.
 #[derive(Debug)]
-pub struct Share {
-    taken: Arc<AtomicU64>,
+pub struct Reservation {
+    total: Arc<AtomicU64>,
     bytes: u64,
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.taken.fetch_sub(self.bytes, SeqCst);
+        self.total.fetch_sub(self.bytes, SeqCst);
     }
 }
 
 impl Listings {
-    /// What `waiter`, a connection's descriptor, is to do for a listing.
-    pub fn ask(&self, key: &Key, waiter: RawFd, now_ms: u64) -> Turn {
+    /// Requests a listing for the connection with the file descriptor `waiter`, and returns its next step.
+    pub fn request(&self, key: &Key, waiter: RawFd, now_ms: u64) -> Turn {
         let mut state = self.state();
-        state.forget_old(now_ms);
-        state.forget_waiter(waiter);
+        state.remove_old(now_ms);
+        state.remove_waiter(waiter);
         if let Some(shared) = state.made.get(key).and_then(|made| made.shared.clone()) {
             return Turn::Send(shared);
         }
@@ -126,21 +126,22 @@ impl Listings {
         Turn::Wait
     }
 
-    /// Puts what was made of `directory` where it is sent from. What is still there and says the same is not made anew.
+    /// Stores the content of a listing in a file in memory. Uses the last file again if it still exists and its content is
+    /// the same.
     pub fn store(&self, directory: &Directory, key: &Key, content: &[u8], is_cut: bool) -> Result<Listed, Refusal> {
         let last = self.state().made.get(key).filter(|made| made.is_cut == is_cut).and_then(|made| made.file.upgrade());
-        if let Some(file) = last.filter(|file| file.holds(content)) {
+        if let Some(file) = last.filter(|file| file.equals(content)) {
             return Ok(Listed { file, is_cut });
         }
-        let share = self.share(content.len() as u64)?;
+        let reservation = self.reserve(content.len() as u64)?;
         let memory = sys::sealed_memory(c"listing", content).map_err(refuse)?;
-        let file = File::in_memory(memory, directory.root(), directory.path(), share)?;
+        let file = File::in_memory(memory, directory.root(), directory.path(), reservation)?;
         Ok(Listed { file: Arc::new(file), is_cut })
     }
 
-    /// Shares what has come of making a listing, if anything has; returns who is to ask again: all who wait for it, and the
-    /// first of those who wait for another.
-    pub fn end(&self, key: &Key, result: Option<Result<Listed, Refusal>>, now_ms: u64) -> Vec<RawFd> {
+    /// Ends the making of a listing, and shares its result if there is one. Returns the connections to wake: all that wait
+    /// for it, and the first that waits for another listing.
+    pub fn finish(&self, key: &Key, result: Option<Result<Listed, Refusal>>, now_ms: u64) -> Vec<RawFd> {
         let mut state = self.state();
         state.making.retain(|(making, _)| making != key);
         if let Some(shared) = result {
@@ -154,24 +155,24 @@ impl Listings {
         woken.into()
     }
 
-    /// Lets go of what is not shared any more; returns who is to ask again: those who wait while nobody makes anything, or none
-    /// but those whose disk does not answer.
-    pub fn look_after(&self, now_ms: u64) -> Option<RawFd> {
+    /// Drops the listings that are no longer shared. Returns a waiting connection to wake, if no listing is being made
+    /// except on disks that hang.
+    pub fn expire(&self, now_ms: u64) -> Option<RawFd> {
         let mut state = self.state();
-        state.forget_old(now_ms);
+        state.remove_old(now_ms);
         state.next_waiting(now_ms)
     }
 
-    fn share(&self, bytes: u64) -> Result<Share, Refusal> {
+    fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
-        let take = |taken: u64| Some(taken + bytes).filter(|&taken| taken <= MOST_BYTES);
+        let take = |total: u64| Some(total + bytes).filter(|&total| total <= MAX_BYTES);
         if self.bytes.fetch_update(SeqCst, SeqCst, take).is_err() {
-            // Those that nobody is sent at the moment make room.
+            // Drop the shared listings; those that are not being sent release their memory.
             let shared: Vec<_> = self.state().made.values_mut().filter_map(|made| made.shared.take()).collect();
             drop(shared);
             self.bytes.fetch_update(SeqCst, SeqCst, take).map_err(|_| Refusal::ListingsFull)?;
         }
-        Ok(Share { taken: self.bytes.clone(), bytes })
+        Ok(Reservation { total: self.bytes.clone(), bytes })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -180,14 +181,15 @@ impl Listings {
 }
 
 impl State {
-    /// It asks again: it may have waited for another listing before, or be another connection.
-    fn forget_waiter(&mut self, waiter: RawFd) {
+    /// Removes a waiter that requests a listing again: it may have waited for another, or be a new connection with the same
+    /// file descriptor.
+    fn remove_waiter(&mut self, waiter: RawFd) {
         if self.waiting.remove(&waiter).is_some() {
             self.order.retain(|&fd| fd != waiter);
         }
     }
 
-    /// Whether nobody makes a listing but those whose disk does not answer.
+    /// Returns whether no listing is being made, except on disks that hang.
     fn is_free(&self, now_ms: u64) -> bool {
         self.making.iter().all(|(_, since_ms)| since_ms + STUCK_MS <= now_ms)
     }
@@ -196,7 +198,7 @@ impl State {
         self.making.iter().any(|(making, _)| making == key)
     }
 
-    /// Takes out the first who waits for a listing that nobody makes, if one may be made.
+    /// Removes and returns the first connection that waits for a listing that is not being made, if one may be made.
     fn next_waiting(&mut self, now_ms: u64) -> Option<RawFd> {
         if !self.is_free(now_ms) {
             return None;
@@ -209,9 +211,9 @@ impl State {
     }
 
     fn share(&mut self, key: &Key, shared: Result<Listed, Refusal>, now_ms: u64) {
-        let are_many = self.made.values().filter(|made| made.shared.is_some()).count() >= MOST_SHARED;
+        let is_full = self.made.values().filter(|made| made.shared.is_some()).count() >= MAX_SHARED;
         let oldest = self.made.values_mut().filter(|made| made.shared.is_some()).min_by_key(|made| made.made_ms);
-        if let Some(oldest) = oldest.filter(|_| are_many) {
+        if let Some(oldest) = oldest.filter(|_| is_full) {
             oldest.shared = None;
         }
         let listed = shared.as_ref().ok();
@@ -219,7 +221,7 @@ impl State {
         let is_cut = listed.is_some_and(|listed| listed.is_cut);
         let made = Made { shared: Some(shared), file, is_cut, made_ms: now_ms };
         match self.made.entry(key.clone()) {
-            // An error leaves what is still being sent known.
+            // After an error, the file that is still being sent is kept.
             Entry::Occupied(mut last) if made.file.strong_count() == 0 => {
                 let last = last.get_mut();
                 (last.shared, last.made_ms) = (made.shared, made.made_ms);
@@ -228,7 +230,7 @@ impl State {
         }
     }
 
-    fn forget_old(&mut self, now_ms: u64) {
+    fn remove_old(&mut self, now_ms: u64) {
         self.made.retain(|_, made| {
             if made.made_ms + SHARED_MS <= now_ms {
                 made.shared = None;

@@ -1,4 +1,4 @@
-//! A file that is held ready to be sent, with all that is said of it.
+//! A file that is ready to be sent, with its metadata.
 
 use std::sync::Arc;
 
@@ -6,42 +6,42 @@ use super::file::{File, FileVersion};
 use crate::http::h1::encode;
 use crate::http::{Refusal, Representation};
 
-/// A file, open or in memory, and what is said of it.
+/// A file, open or in memory, with its metadata.
 #[derive(Debug)]
 pub struct Resource {
-    /// Which state of which file it is.
+    /// The version of the file.
     pub version: FileVersion,
-    /// What is said of it.
+    /// The metadata.
     pub representation: Representation,
-    /// The end of a 200's head, and the content if that is in memory.
+    /// The end of the head of a 200, and the content if it is in memory.
     bytes: Box<[u8]>,
     validators: usize,
     head_length: usize,
     file: Option<Arc<File>>,
-    /// Whether the next request may have it.
+    /// Whether it can be used for other requests.
     is_cacheable: bool,
 }
 
-/// Where a file's content is.
+/// The content of a file.
 #[derive(Debug)]
 pub enum Content<'h> {
-    /// Here.
+    /// Bytes in memory.
     Memory(&'h [u8]),
-    /// In a file that is open.
+    /// An open file.
     Disk(&'h Arc<File>),
 }
 
 impl Resource {
-    /// Holds a file open, which can be read.
+    /// Creates a resource that keeps the file open. Fails if the file cannot be read.
     pub fn open(file: File, representation: Representation) -> Result<Resource, Refusal> {
         if file.version().size > 0 {
             file.probe(0)?;
         }
         let mut bytes = Vec::with_capacity(256);
         let validators = encode_fields(&mut bytes, &representation);
-        let (identity, head_length) = (file.version(), bytes.len());
+        let (version, head_length) = (file.version(), bytes.len());
         Ok(Resource {
-            version: identity,
+            version,
             representation,
             bytes: bytes.into(),
             validators,
@@ -51,50 +51,42 @@ impl Resource {
         })
     }
 
-    /// Holds a file's content in memory.
+    /// Creates a resource with the file's content in memory.
     pub fn in_memory(file: &File, representation: Representation) -> Result<Resource, Refusal> {
-        let identity = file.version();
-        let mut bytes = Vec::with_capacity(256 + identity.size as usize);
+        let version = file.version();
+        let mut bytes = Vec::with_capacity(256 + version.size as usize);
         let validators = encode_fields(&mut bytes, &representation);
         let head_length = bytes.len();
-        let is_to_keep = file.read(&mut bytes)?;
-        Ok(Resource {
-            version: identity,
-            representation,
-            bytes: bytes.into(),
-            validators,
-            head_length,
-            file: None,
-            is_cacheable: is_to_keep,
-        })
+        let is_cacheable = file.read(&mut bytes)?;
+        Ok(Resource { version, representation, bytes: bytes.into(), validators, head_length, file: None, is_cacheable })
     }
 
-    /// The end of a 200's head.
+    /// Returns the end of the head of a 200.
     pub fn head(&self) -> &[u8] {
         &self.bytes[..self.head_length]
     }
 
-    /// What a 304 says of it as well, and the end of its head.
+    /// Returns the fields that a 304 has as well, and the end of its head.
     pub fn validators(&self) -> &[u8] {
         &self.bytes[self.validators..self.head_length]
     }
 
-    /// The content.
+    /// Returns the content.
     pub fn content(&self) -> Content<'_> {
         self.file.as_ref().map_or(Content::Memory(&self.bytes[self.head_length..]), Content::Disk)
     }
 
-    /// Whether its content is in memory.
+    /// Returns whether its content is in memory.
     pub fn is_in_memory(&self) -> bool {
         self.file.is_none()
     }
 
-    /// Whether the next request may have it: its identity did not change while it was read.
+    /// Returns whether it can be used for other requests: the file's version did not change while it was read.
     pub fn is_cacheable(&self) -> bool {
         self.is_cacheable
     }
 
-    /// Bytes of memory besides the structure.
+    /// Returns the bytes of memory that it takes besides the structure itself.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }

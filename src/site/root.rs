@@ -1,4 +1,4 @@
-//! The document root's directory, and the one way to open what is beneath it.
+//! The document root's directory, and the only way to open files below it.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,14 +14,14 @@ use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
 use crate::os::sys::file_type;
 
-/// A rename of a directory above may make openat2 give up although nothing is wrong (openat2(2), EAGAIN).
-const TRIES: usize = 8;
+/// The limit of attempts: a concurrent rename of a directory above makes openat2 fail (openat2(2), EAGAIN).
+const MAX_TRIES: usize = 8;
 
 /// The directory whose files are served.
 #[derive(Debug, Clone)]
 pub struct Root {
     directory: Arc<OwnedFd>,
-    /// Its absolute names, as given and without links: an absolute link that begins with one stays inside.
+    /// Its absolute names, as given and with links resolved: an absolute link that begins with one of them stays inside.
     names: Arc<[PathBuf]>,
     /// Its device and inode.
     identity: (u64, u64),
@@ -56,10 +56,10 @@ impl Root {
         Ok(root)
     }
 
-    /// Whether this process may open what is in the directory `path`, and list it if it is asked to.
-    pub fn check(path: &Path, lists: bool) -> Result<(), Failure> {
+    /// Checks whether this process has permission to open files in the directory `path`, and to list it with `listing`.
+    pub fn check(path: &Path, listing: bool) -> Result<(), Failure> {
         Root::open(path)?;
-        let (wanted, verb) = match lists {
+        let (wanted, verb) = match listing {
             true => (AccessFlags::X_OK | AccessFlags::R_OK, "listed"),
             false => (AccessFlags::X_OK, "entered"),
         };
@@ -72,8 +72,8 @@ impl Root {
         })
     }
 
-    /// Opens the file or directory at `path`, which is relative, for reading. ENXIO says that it is neither, and then it was
-    /// not opened: a FIFO's writer or a device would notice.
+    /// Opens the file or directory at `path`, which is relative, for reading. Returns ENXIO if it is neither, without opening
+    /// it: a FIFO's writer or a device would notice.
     pub fn open_beneath(&self, path: &CStr) -> Result<OwnedFd, Errno> {
         let place = self.locate(path)?;
         match file_type(&fstat(&place)?) {
@@ -82,10 +82,10 @@ impl Root {
         }
     }
 
-    /// Opens for reading what [`locate`](Root::locate) found at `path`, and nothing else.
+    /// Opens for reading the file that [`locate`](Root::locate) returned for `path`, and no other.
     pub fn open_located(&self, place: &OwnedFd, path: &CStr) -> Result<OwnedFd, Errno> {
         match walk::reopen(place) {
-            // It is there, so it is proc(5) that is not.
+            // The file exists, so proc(5) is not mounted.
             Err(Errno::ENOENT | Errno::ENOTDIR) if self.openat2 => {
                 let opened = self.openat2(path, FLAGS)?;
                 let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
@@ -95,14 +95,14 @@ impl Root {
         }
     }
 
-    /// Finds what is at `path`, which is relative, without opening it (open(2), O_PATH): it can be looked at. EXDEV says that
-    /// it leaves the root.
+    /// Locates the file at `path`, which is relative, without opening it (open(2), O_PATH). Returns EXDEV if the path leaves
+    /// the root.
     pub fn locate(&self, path: &CStr) -> Result<OwnedFd, Errno> {
         if self.openat2 {
-            for _ in 0..TRIES {
+            for _ in 0..MAX_TRIES {
                 match self.openat2(path, PLACE) {
                     Err(Errno::EAGAIN) => {}
-                    // It may be an absolute link that leads back inside, which openat2 does not follow.
+                    // The cause may be an absolute link that leads back inside, which openat2 does not follow.
                     Err(Errno::EXDEV) => break,
                     result => return result,
                 }
@@ -111,36 +111,37 @@ impl Root {
         walk::locate(self.directory.as_fd(), &self.names, path)
     }
 
-    /// Its device and inode.
+    /// Returns its device and inode.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
 
-    /// Whether a regular file that may be read is at `path`, without opening it.
+    /// Returns whether `path` leads to a readable regular file, without opening it.
     pub fn may_read_file(&self, path: &CStr) -> bool {
         let is_file = |place: &OwnedFd| fstat(place).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFREG);
-        // It was found beneath the root: what is asked about its path gives nothing away.
+        // Its path was located below the root, so checking permissions by path reveals nothing about other files.
         self.locate(path).is_ok_and(|place| is_file(&place))
             && faccessat(&self.directory, path, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_ok()
     }
 
-    /// Whether `path` leads to this directory. One that this process may not look at is taken to.
+    /// Returns whether `path` leads to this directory. Without permission to check, true is assumed.
     pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
         match stat(path) {
-            Ok(there) => Ok((there.st_dev, there.st_ino) == self.identity),
+            Ok(stat) => Ok((stat.st_dev, stat.st_ino) == self.identity),
             Err(Errno::EACCES) => Ok(true),
             Err(errno) => Err(errno),
         }
     }
 
-    /// Whether it cannot be read although its permissions allow that: it lies outside of what this process was
-    /// [confined](crate::os::landlock) to, which access(2) does not look at.
+    /// Returns whether it cannot be read although its permissions allow it: it is outside of the directories that this
+    /// process is [confined](crate::os::landlock) to, which access(2) does not consider.
     pub fn is_out_of_bounds(&self) -> bool {
         let may = faccessat(&self.directory, c".", AccessFlags::R_OK, AtFlags::AT_EACCESS);
         may.is_ok() && self.open_beneath(c".").err() == Some(Errno::EACCES)
     }
 
-    /// What is at `path` now. It opens nothing, so it is only good for comparing with what was opened before.
+    /// Returns the metadata of the file at `path`. The path is not confined to the root here, so the result may only be
+    /// compared with that of a file that was opened before.
     pub fn stat(&self, path: &CStr) -> Result<FileStat, Errno> {
         fstatat(&self.directory, path, AtFlags::empty())
     }
@@ -156,8 +157,7 @@ impl Root {
     }
 }
 
-/// Whether systemd runs this server (systemd.exec(5), `$INVOCATION_ID`), and `path` is where the sandbox of its unit shows
-/// nothing.
+/// Returns whether systemd runs this server (systemd.exec(5), `$INVOCATION_ID`), and the sandbox of its unit hides `path`.
 fn is_hidden_by_sandbox(path: &Path) -> bool {
     let hidden = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
     std::env::var_os("INVOCATION_ID").is_some() && hidden.iter().any(|place| path.starts_with(place))

@@ -1,4 +1,4 @@
-//! Which precompressed variants lie beside a file: `name.br`, `name.zst`, `name.gz` beside `name`.
+//! The precompressed variants of files: `name.br`, `name.zst` and `name.gz` beside `name`.
 
 use std::ffi::{CStr, CString};
 use std::sync::{PoisonError, RwLock};
@@ -9,18 +9,18 @@ use super::root::Root;
 use crate::http::Coding;
 use crate::os::clock;
 
-/// How long what was seen is believed, in milliseconds. A variant that is gone meanwhile costs nothing but a fruitless
-/// attempt; one that is new is used this much later.
+/// The time for which the result of a check is used, in milliseconds. A variant that was removed meanwhile costs one failed
+/// open; a new one is used up to this much later.
 const TTL_MS: u64 = 1_000;
 
-/// So many files are remembered; then all are forgotten, and looked for again.
+/// The limit of files whose variants are stored. When it is reached, all are discarded and checked again.
 const MAX_ENTRIES: usize = 8 * 1024;
 
-/// What was seen of variants, by the path of the file that they are variants of.
+/// The known variants, by the path of the original.
 #[derive(Debug, Default)]
 pub struct Variants(RwLock<FxHashMap<CString, AvailableCodings>>);
 
-/// The codings in which a file was there.
+/// The codings in which a file has variants.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AvailableCodings {
     codings: u8,
@@ -28,45 +28,45 @@ pub struct AvailableCodings {
 }
 
 impl Variants {
-    /// What lies beside the file at `path`.
+    /// Returns the variants of the file at `path`. Checks the disk if the last check is older than [`TTL_MS`].
     pub fn of(&self, path: &CStr, root: &Root) -> AvailableCodings {
         let now_ms = clock::now_ms();
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(path).copied();
-        if let Some(seen) = known.filter(|seen| now_ms < seen.checked_ms + TTL_MS) {
-            return seen;
+        if let Some(available) = known.filter(|known| now_ms < known.checked_ms + TTL_MS) {
+            return available;
         }
-        let is_there = |coding: &Coding| root.stat(&self::path(path, *coding)).is_ok_and(|stat| stat.st_size > 0);
-        let codings = Coding::BY_SIZE.into_iter().filter(|coding| *coding != Coding::Identity).filter(is_there);
-        let seen =
+        let exists = |coding: &Coding| root.stat(&self::path(path, *coding)).is_ok_and(|stat| stat.st_size > 0);
+        let codings = Coding::BY_SIZE.into_iter().filter(|coding| *coding != Coding::Identity).filter(exists);
+        let available =
             AvailableCodings { codings: codings.fold(0, |codings, coding| codings | bit(coding)), checked_ms: now_ms };
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_ENTRIES {
             all.clear();
         }
-        all.insert(path.into(), seen);
-        seen
+        all.insert(path.into(), available);
+        available
     }
 }
 
 impl AvailableCodings {
-    /// Whether there is none.
+    /// Returns whether there are no variants.
     pub fn is_empty(self) -> bool {
         self.codings == 0
     }
 
-    /// Whether there is one with this coding.
+    /// Returns whether there is a variant with this coding.
     pub fn has(self, coding: Coding) -> bool {
         self.codings & bit(coding) != 0
     }
 }
 
-/// Where the variant of the file at `original` is. The `./` leads nowhere else, and tells it from the same file asked for by
-/// its own name, of which other things are said.
+/// Returns the path of a variant. The leading `./` distinguishes its cache entry from that of the same file requested by
+/// its own name, which has other metadata.
 pub fn path(original: &CStr, coding: Coding) -> CString {
     let mut bytes = b"./".to_vec();
     bytes.extend_from_slice(original.to_bytes());
     bytes.extend_from_slice(coding.suffix().as_bytes());
-    // The parts hold no NUL.
+    // The parts contain no NUL.
     CString::new(bytes).unwrap_or_default()
 }
 

@@ -1,8 +1,8 @@
-//! Finding what is beneath the root one component at a time: for kernels before openat2(2), and for absolute links that
-//! lead back inside.
+//! Path resolution below the root, one component at a time: for kernels before openat2(2), and for absolute symbolic links
+//! that lead back inside.
 //!
-//! No component is followed by the kernel (O_NOFOLLOW): links are read and their targets walked in turn, and `..` goes
-//! back to a directory that was walked through, never above the root.
+//! The kernel follows no component (O_NOFOLLOW): links are read and their targets resolved in turn, and `..` returns to a
+//! directory that was passed before, never above the root.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,16 +15,16 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::os::sys::file_type;
 
-/// How files are opened: a FIFO or a device may not block, nor become a terminal of ours.
+/// The flags for opening files: a FIFO or a device must not block, nor become this process's terminal.
 pub const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
-/// How a place is found: it can be looked at, and nobody notices (open(2), O_PATH).
+/// The flags for locating a file without opening it (open(2), O_PATH): other processes do not notice.
 pub const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
-/// As many links as the kernel follows (path_resolution(7)).
-const LINKS: usize = 40;
+/// The limit of symbolic links in a path, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
 
-/// Finds `path` beneath `root`, whose absolute names are `names`.
+/// Locates `path` below `root`, whose absolute names are `names`.
 pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedFd, Errno> {
     let mut directories: Vec<OwnedFd> = Vec::new();
     let mut links = 0;
@@ -41,7 +41,7 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
         match file_type(&fstat(&there)?) {
             SFlag::S_IFLNK => {
                 links += 1;
-                if links > LINKS {
+                if links > MAX_LINKS {
                     return Err(Errno::ELOOP);
                 }
                 let target = PathBuf::from(readlinkat(&there, c"")?);
@@ -61,8 +61,8 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
     directories.pop().map_or_else(|| openat(root, c".", PLACE, Mode::empty()), Ok)
 }
 
-/// Opens for reading what is at a place (proc(5), /proc/pid/fd). If that is not to be had at once, because another program
-/// has to give up a lease on it first (fcntl(2)), this thread waits.
+/// Opens a located file for reading (proc(5), /proc/pid/fd). If another program has a lease on it (fcntl(2)), this thread
+/// waits until the lease is released.
 pub fn reopen(place: &OwnedFd) -> Result<OwnedFd, Errno> {
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     match open(path.as_str(), FLAGS, Mode::empty()) {
@@ -71,7 +71,7 @@ pub fn reopen(place: &OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Puts the components of a relative path before those that are ahead already; the next one is last in `ahead`.
+/// Adds the components of a relative path in front of those still to be resolved. The next one is last in `ahead`.
 fn push_components(ahead: &mut Vec<OsString>, path: &Path) -> Result<(), Errno> {
     for component in path.components().rev() {
         match component {

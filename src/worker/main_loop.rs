@@ -101,7 +101,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
                 accept::resume_accepting(worker);
             }
             accept::retry_listeners(worker);
-            let waiting = worker.service.listings.look_after(now_ms);
+            let waiting = worker.service.listings.expire(now_ms);
             waiting.into_iter().for_each(|descriptor| park::wake(worker, descriptor));
         }
         if now_ms >= next_trim_ms {

@@ -13,43 +13,43 @@ fn is_made(turn: Turn) -> bool {
 fn one_is_made_at_a_time_and_shared_for_a_second() {
     let listings = Listings::default();
     let result = || Some(Err(Refusal::Unreadable));
-    assert!(is_made(listings.ask(&key("a"), 10, 0)));
+    assert!(is_made(listings.request(&key("a"), 10, 0)));
     for (waiter, name) in [(11, "a"), (12, "b"), (13, "c"), (14, "b"), (11, "a")] {
-        assert!(matches!(listings.ask(&key(name), waiter, 0), Turn::Wait));
+        assert!(matches!(listings.request(&key(name), waiter, 0), Turn::Wait));
     }
     // All who wait for it, and one who is to make another.
-    assert_eq!(listings.end(&key("a"), result(), 5), [11, 12]);
-    assert!(matches!(listings.ask(&key("a"), 11, 1_004), Turn::Send(Err(Refusal::Unreadable))));
-    assert!(is_made(listings.ask(&key("b"), 12, 1_005)));
-    assert_eq!(listings.end(&key("b"), result(), 1_005), [14, 13]);
-    assert!(is_made(listings.ask(&key("a"), 11, 1_006)), "it is too old");
-    assert!(listings.end(&key("a"), None, 1_006).is_empty());
+    assert_eq!(listings.finish(&key("a"), result(), 5), [11, 12]);
+    assert!(matches!(listings.request(&key("a"), 11, 1_004), Turn::Send(Err(Refusal::Unreadable))));
+    assert!(is_made(listings.request(&key("b"), 12, 1_005)));
+    assert_eq!(listings.finish(&key("b"), result(), 1_005), [14, 13]);
+    assert!(is_made(listings.request(&key("a"), 11, 1_006)), "it is too old");
+    assert!(listings.finish(&key("a"), None, 1_006).is_empty());
 }
 
 #[test]
 fn one_that_a_disk_keeps_back_does_not_keep_others_back() {
     let listings = Listings::default();
-    assert!(is_made(listings.ask(&key("a"), 10, 0)));
-    assert!(matches!(listings.ask(&key("a"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.ask(&key("b"), 12, 0), Turn::Wait));
-    assert_eq!(listings.look_after(STUCK_MS - 1), None);
-    assert_eq!(listings.look_after(STUCK_MS), Some(12));
-    assert!(is_made(listings.ask(&key("b"), 12, STUCK_MS)));
-    assert!(matches!(listings.ask(&key("a"), 11, STUCK_MS), Turn::Wait), "none is made twice");
-    assert!(listings.end(&key("b"), None, STUCK_MS).is_empty());
-    assert_eq!(listings.end(&key("a"), None, STUCK_MS), [11]);
+    assert!(is_made(listings.request(&key("a"), 10, 0)));
+    assert!(matches!(listings.request(&key("a"), 11, 0), Turn::Wait));
+    assert!(matches!(listings.request(&key("b"), 12, 0), Turn::Wait));
+    assert_eq!(listings.expire(STUCK_MS - 1), None);
+    assert_eq!(listings.expire(STUCK_MS), Some(12));
+    assert!(is_made(listings.request(&key("b"), 12, STUCK_MS)));
+    assert!(matches!(listings.request(&key("a"), 11, STUCK_MS), Turn::Wait), "none is made twice");
+    assert!(listings.finish(&key("b"), None, STUCK_MS).is_empty());
+    assert_eq!(listings.finish(&key("a"), None, STUCK_MS), [11]);
 }
 
 #[test]
 fn a_waiter_who_asks_for_another_waits_for_that() {
     let listings = Listings::default();
-    assert!(is_made(listings.ask(&key("a"), 10, 0)));
-    assert!(matches!(listings.ask(&key("a"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.ask(&key("b"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.ask(&key("c"), 12, 0), Turn::Wait));
-    assert_eq!(listings.end(&key("a"), None, 0), [11]);
-    assert!(is_made(listings.ask(&key("c"), 12, 0)));
-    assert!(listings.end(&key("c"), None, 0).is_empty());
+    assert!(is_made(listings.request(&key("a"), 10, 0)));
+    assert!(matches!(listings.request(&key("a"), 11, 0), Turn::Wait));
+    assert!(matches!(listings.request(&key("b"), 11, 0), Turn::Wait));
+    assert!(matches!(listings.request(&key("c"), 12, 0), Turn::Wait));
+    assert_eq!(listings.finish(&key("a"), None, 0), [11]);
+    assert!(is_made(listings.request(&key("c"), 12, 0)));
+    assert!(listings.finish(&key("c"), None, 0).is_empty());
 }
 
 #[test]
@@ -60,17 +60,17 @@ fn all_together_have_a_bound_and_what_says_the_same_is_kept() {
     let listings = Listings::default();
     let store = |name, content: &[u8]| listings.store(&directory, &key(name), content, false);
     let first = store("a", b"content").unwrap();
-    listings.end(&key("a"), Some(Ok(first.clone())), 0);
+    listings.finish(&key("a"), Some(Ok(first.clone())), 0);
     // It is shared no longer, and still being sent.
-    listings.look_after(SHARED_MS);
+    listings.expire(SHARED_MS);
     assert!(Arc::ptr_eq(&store("a", b"content").unwrap().file, &first.file));
     assert!(!Arc::ptr_eq(&store("a", b"CONTENT").unwrap().file, &first.file));
     assert!(!Arc::ptr_eq(&store("b", b"content").unwrap().file, &first.file));
 
-    let rest = listings.share(MOST_BYTES - PAGE_BYTES).unwrap();
+    let rest = listings.reserve(MAX_BYTES - PAGE_BYTES).unwrap();
     assert_eq!(store("b", b"content").unwrap_err(), Refusal::ListingsFull);
     drop(first);
-    listings.end(&key("b"), Some(store("b", b"content")), 0);
+    listings.finish(&key("b"), Some(store("b", b"content")), 0);
     assert!(store("c", b"content").is_ok(), "one that is shared and not sent makes room");
     drop(rest);
     assert_eq!(listings.bytes.load(SeqCst), 0);
