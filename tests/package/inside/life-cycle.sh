@@ -41,6 +41,7 @@ watchdog
 stop_and_start
 drain
 settings
+mounts
 checking
 administration
 manual

@@ -48,6 +48,43 @@ settings() {
     check "no document root: the status is well again" wait_for 10 sh -c '! systemctl status otus-httpd | grep "DOCUMENT ROOT MISSING"'
 }
 
+# A document root that is a mount, and a mount below it, as in the manual: how both are mounted and unmounted.
+mounts() {
+    mkdir -p /srv/mounted /var/www/html/below
+    mount -t tmpfs tmpfs /var/www/html/below
+    echo below > /var/www/html/below/file.txt
+    truncate --size=300K /var/www/html/below/file.bin
+    equal "a mount below the document root: it is served" "$(status_of $url/below/file.txt) $(status_of $url/below/file.bin)" "200 200"
+    check "a mount below the document root: it can be unmounted while the service runs" wait_for 10 umount /var/www/html/below
+    rmdir /var/www/html/below
+
+    drop_in service Service Environment=OTUS_ROOT=/srv/mounted
+    systemctl restart otus-httpd
+    equal "a late mount: not found before" "$(status_of $url/file.txt)" 404
+    mount_document_root
+    check "a late mount: it is served without a reload" wait_for 10 answers $url/file.txt
+    check "a mounted document root: it cannot be unmounted while the service runs" sh -c '! umount /srv/mounted 2> /dev/null'
+    check "a mounted document root: umount --lazy" umount --lazy /srv/mounted
+    check "a mounted document root: after umount --lazy, the mount point is served" wait_for 10 has_status 404 $url/file.txt
+    mount_document_root
+    check "a mounted document root: mounted again" wait_for 10 answers $url/file.txt
+    systemctl stop otus-httpd.socket otus-httpd.service
+    check "a mounted document root: unmounted after a stop" umount /srv/mounted
+    without_drop_ins
+    rmdir /srv/mounted
+}
+
+mount_document_root() {
+    mount -t tmpfs tmpfs /srv/mounted
+    chmod 755 /srv/mounted
+    echo mounted > /srv/mounted/file.txt
+}
+
+# has_status STATUS URL
+has_status() {
+    [ "$(status_of "$2")" = "$1" ]
+}
+
 # refused NAME SETTING NAMED EXIT_STATUS: the start must fail once, with one sentence that names NAMED.
 refused() {
     { cat /tmp/default && echo "$2"; } > /etc/default/otus-httpd
