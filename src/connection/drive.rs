@@ -1,4 +1,6 @@
-//! A thread's turn with a connection: everything that can be done for it without waiting.
+//! One turn of a connection: everything that can be done for it without waiting.
+
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::pending_records::PendingRecords;
 use super::read_buffer::ReadBuffer;
@@ -12,190 +14,217 @@ use crate::os::clock;
 use crate::service::Service;
 use crate::site::Freshness;
 
-/// How often a thread reads or sends for one connection before it looks after the others: no client, however fast,
-/// keeps a thread for itself.
+/// The reads and writes of a turn: no client, however fast, keeps a thread to itself.
 const MAX_STEPS: usize = 32;
 
-/// Answers to pipelined requests are sent together up to so many bytes.
+/// Responses to pipelined requests are sent together up to this size, in bytes.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// What a thread keeps from one turn to the next.
+/// The buffers of a thread, with which it drives one connection after the other.
 #[derive(Debug)]
 pub struct ConnectionDriver {
     input: ReadBuffer,
     output: Vec<u8>,
     scratch: Scratch,
-    /// By this moment the next request had begun to arrive.
+    /// A logical time at which the next request had begun to arrive.
     arrival_began: u64,
-    /// By this moment all that was read had arrived; 0 as long as nothing was read in this turn.
+    /// A logical time at which everything that was read had arrived; 0 while nothing was read in this turn.
     arrival_ended: u64,
 }
 
 /// What a connection waits for after a turn.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Bytes of the client.
+    /// Bytes from the client.
     Readable,
     /// Room for bytes to the client.
     Writable,
-    /// Nothing but its next turn: others come first.
+    /// Its next turn, after other connections.
     Yield,
-    /// That the listing was made which it has asked for.
+    /// A listing that is being made.
     Listing,
-    /// That the keeper has its file tried again: too many threads are blocked by it.
+    /// A retry by the main loop: too many threads are blocked by the file.
     Disk,
-    /// Nothing any more.
+    /// The connection ends.
     Close,
 }
 
 impl ConnectionDriver {
-    /// A desk for reading requests of up to `request_bytes`, of the thread at `place` in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
-    pub fn new(request_bytes: usize, place: Option<usize>) -> Self {
+    /// Creates the buffers for requests of up to `request_bytes`. `slot` is the thread's in
+    /// [`BlockingLimits`](crate::service::blocking::BlockingLimits).
+    pub fn new(request_bytes: usize, slot: Option<usize>) -> Self {
         ConnectionDriver {
             input: ReadBuffer::new(request_bytes),
             output: Vec::new(),
-            scratch: Scratch::new(place),
+            scratch: Scratch::new(slot),
             arrival_began: 0,
             arrival_ended: 0,
         }
     }
 
-    /// Goes on with `connection` where it stopped, until it has to wait. What it waited for had happened by `moment`.
-    pub fn drive(&mut self, service: &Service, connection: &mut Connection, moment: u64) -> Next {
-        (self.arrival_began, self.arrival_ended) = (moment, 0);
+    /// Drives `connection` until it has to wait. The event that it waited for happened before the logical time `happened_by`.
+    pub fn drive(&mut self, service: &Service, connection: &mut Connection, happened_by: u64) -> Next {
+        (self.arrival_began, self.arrival_ended) = (happened_by, 0);
         connection.waits_for_disk = false;
         self.input.load(&connection.input);
         self.output.clear();
         if !connection.output.is_empty() {
             self.output = std::mem::take(&mut connection.output);
         }
-        let wait = match connection.phase {
-            Phase::Sending
-                if connection.send_queue.has_file_part() && self.exceeds_blocking_limit(service, connection) =>
-            {
-                connection.waits_for_disk = true;
-                connection.wait_for_client(service.timeouts.send(clock::now_ms()));
-                Next::Disk
-            }
-            _ => self.advance(service, connection),
+        let sends_file = connection.phase == Phase::Sending && connection.send_queue.has_file_part();
+        let next = if sends_file && self.exceeds_blocking_limit(service, connection) {
+            connection.waits_for_disk = true;
+            connection.wait_for_client(service.timeouts.send(clock::now_ms()));
+            Next::Disk
+        } else {
+            self.advance(service, connection)
         };
         connection.last_read_at = connection.last_read_at.max(self.arrival_ended);
-        if wait != Next::Close {
+        if next != Next::Close {
             connection.input = self.input.unread().to_vec();
             if connection.phase == Phase::Sending {
                 connection.output = std::mem::take(&mut self.output);
             }
         }
-        wait
+        next
     }
 
-    /// Answers a client that may have no further connection, as far as that goes without waiting.
+    /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting.
     pub fn reject(&mut self, transport: &mut Transport, records: PendingRecords) {
         self.input.clear();
-        // What has come is read, lest a reset destroy the answer.
+        // Unread input would reset the connection when it is closed, and destroy the response.
         let length = transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
-        respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |answer| {
-            transport.write(answer, false).unwrap_or(0)
+        respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |output| {
+            transport.write(output, false).unwrap_or(0)
         });
     }
 
-    /// Whether going on with a file would be one thread too many that it blocks; if not, it may block this one.
+    /// Whether this thread would be one too many that a file blocks. If not, the file is recorded as what may block it.
     fn exceeds_blocking_limit(&self, service: &Service, connection: &Connection) -> bool {
         let now_ms = clock::now_ms();
-        let (place, subject) = (self.scratch.handler.slot, connection.subject);
-        service.blocking.begin(place, subject, now_ms);
-        let is_blocked = service.pool.is_over_half() && service.blocking.exceeded(subject, now_ms).is_some();
-        if is_blocked {
-            service.blocking.end(place);
+        let (slot, subject) = (self.scratch.handler.slot, connection.subject);
+        service.blocking.begin(slot, subject, now_ms);
+        let is_exceeded = service.pool.is_over_half() && service.blocking.exceeded(subject, now_ms).is_some();
+        if is_exceeded {
+            service.blocking.end(slot);
         }
-        is_blocked
+        is_exceeded
     }
 
     fn advance(&mut self, service: &Service, connection: &mut Connection) -> Next {
-        let mut is_readable = true;
+        let mut may_have_input = true;
         for _ in 0..MAX_STEPS {
-            match connection.phase {
-                Phase::Sending => match connection.send(&mut self.output) {
-                    Progress::More => {}
-                    Progress::Yield => break,
-                    Progress::Blocked => {
-                        connection.wait_for_client(service.timeouts.send(clock::now_ms()));
-                        return Next::Writable;
-                    }
-                    Progress::PeerGone(why) => {
-                        connection.report_aborted(why);
-                        return Next::Close;
-                    }
-                    Progress::SourceFailed(why) => {
-                        connection.report_failure(service, why);
-                        return Next::Close;
-                    }
-                    Progress::Done => {
-                        self.output.clear();
-                        match connection.after_response {
-                            AfterResponse::KeepAlive => {
-                                connection.phase = Phase::Idle;
-                                connection.deadline_ms = service.timeouts.idle(connection.last_response_ms());
-                            }
-                            AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
-                                return Next::Close;
-                            }
-                            AfterResponse::Close | AfterResponse::LingeringClose => {
-                                connection.linger(service.timeouts.linger(clock::now_ms()));
-                            }
-                        }
-                    }
-                },
-                Phase::Lingering => {
-                    self.input.clear();
-                    match connection.read(&mut self.input) {
-                        Reading::End(_) => return Next::Close,
-                        Reading::Nothing => return Next::Readable,
-                        Reading::All | Reading::Part => {}
-                    }
-                }
+            let step = match connection.phase {
+                Phase::Sending => self.send(service, connection),
+                Phase::Lingering => self.discard_input(connection),
                 Phase::Idle | Phase::Head | Phase::Waiting => {
-                    self.respond(service, connection);
-                    if connection.phase == Phase::Waiting {
-                        return Next::Listing;
-                    }
-                    if connection.phase == Phase::Sending {
-                        continue;
-                    }
-                    if !is_readable {
-                        return Next::Readable;
-                    }
-                    let reading = connection.read(&mut self.input);
-                    self.record_arrival(service);
-                    match reading {
-                        Reading::Part => {}
-                        Reading::All => is_readable = false,
-                        Reading::Nothing => return Next::Readable,
-                        Reading::End(why) => {
-                            tracing::debug!("closed: {why}");
-                            connection.records.set_cause(why);
-                            return Next::Close;
-                        }
-                    }
+                    self.read_and_respond(service, connection, &mut may_have_input)
                 }
+            };
+            if let Break(next) = step {
+                return next;
             }
         }
+        self.yield_turn(service, connection)
+    }
+
+    fn yield_turn(&self, service: &Service, connection: &mut Connection) -> Next {
         if connection.phase == Phase::Sending {
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
         }
         Next::Yield
     }
 
-    /// Of what the first reading of a turn brought, the beginning had arrived before; of further ones, nothing.
+    fn send(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<Next> {
+        match connection.send(&mut self.output) {
+            Progress::More => Continue(()),
+            Progress::Yield => Break(self.yield_turn(service, connection)),
+            Progress::Blocked => {
+                connection.wait_for_client(service.timeouts.send(clock::now_ms()));
+                Break(Next::Writable)
+            }
+            Progress::PeerGone(why) => {
+                connection.report_aborted(why);
+                Break(Next::Close)
+            }
+            Progress::SourceFailed(why) => {
+                connection.report_failure(service, why);
+                Break(Next::Close)
+            }
+            Progress::Done => self.end_responses(service, connection),
+        }
+    }
+
+    /// Everything is sent.
+    fn end_responses(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<Next> {
+        self.output.clear();
+        match connection.after_response {
+            AfterResponse::KeepAlive => {
+                connection.phase = Phase::Idle;
+                connection.deadline_ms = service.timeouts.idle(connection.last_response_ms());
+            }
+            AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
+                return Break(Next::Close);
+            }
+            AfterResponse::Close | AfterResponse::LingeringClose => {
+                connection.linger(service.timeouts.linger(clock::now_ms()));
+            }
+        }
+        Continue(())
+    }
+
+    fn discard_input(&mut self, connection: &mut Connection) -> ControlFlow<Next> {
+        self.input.clear();
+        match connection.read(&mut self.input) {
+            Reading::End(_) => Break(Next::Close),
+            Reading::Nothing => Break(Next::Readable),
+            Reading::All | Reading::Part => Continue(()),
+        }
+    }
+
+    /// Responds to the requests that have arrived, or reads if there is none. `may_have_input` becomes false when a read has
+    /// taken everything.
+    fn read_and_respond(
+        &mut self,
+        service: &Service,
+        connection: &mut Connection,
+        may_have_input: &mut bool,
+    ) -> ControlFlow<Next> {
+        self.respond(service, connection);
+        match connection.phase {
+            Phase::Waiting => return Break(Next::Listing),
+            Phase::Sending => return Continue(()),
+            _ if !*may_have_input => return Break(Next::Readable),
+            _ => {}
+        }
+        let reading = connection.read(&mut self.input);
+        self.record_arrival(service);
+        match reading {
+            Reading::Part => Continue(()),
+            Reading::All => {
+                *may_have_input = false;
+                Continue(())
+            }
+            Reading::Nothing => Break(Next::Readable),
+            Reading::End(why) => {
+                tracing::debug!("closed: {why}");
+                connection.records.set_cause(why);
+                Break(Next::Close)
+            }
+        }
+    }
+
+    /// Records when the bytes of a read had arrived. The first read of a turn may return bytes that arrived before it; later
+    /// reads return only newer bytes.
     fn record_arrival(&mut self, service: &Service) {
         let now = service.clock.tick();
         self.arrival_began = if self.arrival_ended == 0 { self.arrival_began.min(now) } else { now };
         self.arrival_ended = now;
     }
 
-    /// Answers the requests that have arrived whole, and says what the connection now does.
+    /// Responds to the requests that have arrived whole, and sets the phase of the connection.
     fn respond(&mut self, service: &Service, connection: &mut Connection) {
         connection.after_response = AfterResponse::KeepAlive;
         connection.has_waited = false;
@@ -228,6 +257,11 @@ impl ConnectionDriver {
                 }
             }
         }
+        self.set_phase(service, connection, waits);
+    }
+
+    /// Sets the phase after the requests that arrived were handled, and the deadline that begins with it.
+    fn set_phase(&self, service: &Service, connection: &mut Connection, waits: bool) {
         let phase = if !self.output.is_empty() {
             Phase::Sending
         } else if waits {
@@ -237,12 +271,15 @@ impl ConnectionDriver {
         } else {
             Phase::Head
         };
-        if phase == Phase::Head && connection.phase == Phase::Idle {
-            // A head's time runs from its first bytes and is not renewed by those that follow.
-            connection.deadline_ms = service.timeouts.head(clock::now_ms());
-        }
-        if phase == Phase::Waiting && connection.phase != Phase::Waiting {
-            connection.deadline_ms = service.timeouts.send(clock::now_ms());
+        match phase {
+            // The time for a head runs from its first bytes; later bytes do not extend it.
+            Phase::Head if connection.phase == Phase::Idle => {
+                connection.deadline_ms = service.timeouts.head(clock::now_ms());
+            }
+            Phase::Waiting if connection.phase != Phase::Waiting => {
+                connection.deadline_ms = service.timeouts.send(clock::now_ms());
+            }
+            _ => {}
         }
         connection.phase = phase;
     }
