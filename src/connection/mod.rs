@@ -1,4 +1,7 @@
-//! One client's connection: what is left to read, to send and to wait for. It belongs to one thread at a time.
+//! One client's connection: reads requests, encodes responses, sends them. One thread at a time owns it.
+//!
+//! A [`ConnectionDriver`] drives it through its [phases](Phase). What is below it is a [`Transport`], what it asks for answers is
+//! the [`handler`](crate::handler).
 
 mod drive;
 pub mod harness;
@@ -31,99 +34,99 @@ use transport::Transport;
 pub use drive::{ConnectionDriver, Next};
 pub use respond::reject_slow_head;
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It waits for the first byte of a request.
     Idle,
-    /// A part of a head has come.
+    /// Part of a head has arrived.
     Head,
-    /// A request waits until a listing was made.
+    /// A request waits for a listing that is being made.
     Waiting,
-    /// An answer is on its way.
+    /// Responses are being sent.
     Sending,
-    /// The last answer is sent; what the client still sends is dropped, lest a reset destroy the answer on its way
-    /// (RFC 9112 §9.6).
+    /// The last response is sent. Further input is discarded: unread input would reset the connection and could destroy the
+    /// response (RFC 9112 §9.6).
     Lingering,
 }
 
-/// What follows when everything is sent.
+/// What happens after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterResponse {
-    /// The next request.
+    /// The connection stays open for the next request.
     KeepAlive,
-    /// The end, at once: the client asked for it and has sent nothing more.
+    /// It is closed: the client asked for that and has sent nothing more.
     Close,
-    /// The end, once the client has ended too.
+    /// Its output is closed, and the connection once the client has closed its side.
     LingeringClose,
 }
 
-/// What an attempt to read brought.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// All that there was.
+    /// Everything that had arrived.
     All,
-    /// A part; there may be more.
+    /// Some bytes; more may have arrived.
     Part,
-    /// Nothing yet.
+    /// Nothing.
     Nothing,
-    /// The end of the connection. The text says why.
+    /// The end of the connection, with the reason.
     End(&'static str),
 }
 
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Dropped first: a client that has seen the end may come again at once.
+    /// Must drop before `transport`: the client may reconnect as soon as it sees the close.
     _permit: Option<Permit<'static>>,
     transport: Transport,
-    /// What it is doing.
+    /// Its phase.
     pub phase: Phase,
-    /// What follows the answer that is on its way.
+    /// What happens after the responses that are being sent.
     pub after_response: AfterResponse,
-    /// When its patience ends, in milliseconds of [`clock::now_ms`](crate::os::clock::now_ms).
+    /// When the phase times out, in milliseconds of [`clock::now_ms`].
     pub deadline_ms: u64,
-    /// What epoll reports of it; nothing as long as it does not know it.
+    /// The events that it is registered for in epoll(7); none before it is registered.
     pub interest: EpollFlags,
-    /// Whether a read that leaves room may not have taken all: the client's end or urgent data came once.
+    /// Whether a read that does not fill its buffer may have left input: the client's end or urgent data has arrived.
     pub may_have_more: bool,
-    /// Whether it is the worker's own, and counted nowhere.
+    /// Whether it is the worker's self-check, which no counter includes.
     pub is_probe: bool,
-    /// What its last request was for.
+    /// What its last request may block a thread for.
     pub subject: BlockingKey,
-    /// Whether what is still to be sent of a file waits until fewer threads are blocked by it.
+    /// Whether sending a file waits until it blocks fewer threads.
     pub waits_for_disk: bool,
-    /// The moment after the last reading.
+    /// The logical time of the last read.
     pub last_read_at: u64,
-    /// While it is parked: what was read and not yet parsed.
+    /// While it is parked: bytes that were read and not yet parsed.
     pub input: Vec<u8>,
-    /// While it is parked: what is not yet sent.
+    /// While it is parked: bytes that are not yet sent.
     pub output: Vec<u8>,
-    /// How much of the output is sent, and what follows it.
+    /// How much of the output is sent, and the parts of files that follow it.
     pub send_queue: SendQueue,
-    /// Requests that were answered on this connection.
+    /// The requests of this connection.
     pub requests: u64,
-    /// Requests that are answered and not yet wholly sent.
+    /// Those whose response is not yet wholly sent.
     in_flight: u64,
-    /// Whether the first of these is not answered yet: it waits until a listing was made.
+    /// Whether the first of these has no response yet: it waits for a listing.
     is_begun: bool,
-    /// When the first of these had arrived, or the last answer was sent, in nanoseconds of [`clock::now_ns`].
+    /// When the first of these had arrived, or the last response was sent, in nanoseconds of [`clock::now_ns`].
     started_ns: u64,
-    /// Whether the answer that is on its way has had to wait for the client.
+    /// Whether the responses that are being sent have had to wait for the client.
     pub has_waited: bool,
-    /// Bytes handed to the kernel since it was opened.
+    /// Bytes of responses that the transport has taken.
     bytes_sent: u64,
-    /// While it is parked in [`Phase::Sending`]: how many of them the client had taken when its present span of time began.
+    /// While it is parked in [`Phase::Sending`]: bytes that the client had acknowledged when the current timeout began.
     bytes_acked: u64,
-    /// Bytes that were handed to it before the first answer that is on its way.
+    /// `bytes_sent` before the first response that is being sent.
     bytes_sent_before: u64,
-    /// What the access log is to be told.
+    /// Records for the access log.
     pub records: PendingRecords,
     counters: WorkerCounters<'static>,
 }
 
 impl Connection {
-    /// A connection that was just accepted, with its seat if its client's are counted.
+    /// Creates a connection that was accepted, with its permit if connections per client are limited.
     pub fn new(
         transport: Transport,
         permit: Option<Permit<'static>>,
@@ -161,25 +164,25 @@ impl Connection {
         }
     }
 
-    /// It waits for its client, and no thread has it.
+    /// Counts it as parked.
     pub fn count_parked(&self) {
         self.counters.add(Counter::Parked, 1);
     }
 
-    /// A thread has it again.
+    /// Counts it as owned by a thread.
     pub fn count_unparked(&self) {
         self.counters.subtract(Counter::Parked, 1);
     }
 
-    /// Reads what is there.
+    /// Reads what has arrived.
     pub fn read(&mut self, input: &mut ReadBuffer) -> Reading {
         let room = input.spare();
         let size = room.len();
         match self.transport.read(room) {
-            Ok(0) => Reading::End("the client ended"),
+            Ok(0) => Reading::End("the client closed the connection"),
             Ok(length) => {
                 input.filled(length);
-                // A read that left room has, but for that, taken all there was.
+                // A read that does not fill the buffer has taken everything, with that exception.
                 if length == size || self.may_have_more { Reading::Part } else { Reading::All }
             }
             Err(Errno::EAGAIN) => Reading::Nothing,
@@ -188,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Sends what is left of `output`, then what follows it, and makes the next part the output.
+    /// Sends the rest of `output`, then the file part that follows it, and moves the next part to the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let is_last = self.after_response != AfterResponse::KeepAlive;
         let (sent, progress) = self.send_queue.send(&mut self.transport, output, is_last, self.has_waited);
@@ -200,8 +203,8 @@ impl Connection {
         progress
     }
 
-    /// Begins with a request that has arrived, or goes on with one that has waited; says whether it has. Requests that came
-    /// together begin together.
+    /// Counts a request that has arrived. Requests that arrived together begin together. Returns whether it has waited for a
+    /// listing and was counted before.
     pub fn begin_response(&mut self) -> bool {
         if std::mem::take(&mut self.is_begun) {
             return true;
@@ -216,7 +219,7 @@ impl Connection {
         false
     }
 
-    /// Leaves a request for later: it waits, or if it is `behind` others that were answered, it is as if it had not arrived.
+    /// Defers a request: it waits for a listing, or, `behind` responses that are not yet sent, is not counted yet.
     pub fn defer_response(&mut self, behind: bool) {
         if behind {
             self.requests -= 1;
@@ -227,32 +230,32 @@ impl Connection {
         }
     }
 
-    /// Counts and notes an answer that is now to be sent.
-    pub fn count_response(&mut self, question: ReceivedMessage, response: &ResponseSummary) {
-        self.counters.count_request(question.method(), response.status);
-        self.records.add(question, self.requests, self.started_ns, response);
+    /// Counts a response that is about to be sent, and begins its record.
+    pub fn count_response(&mut self, message: ReceivedMessage, response: &ResponseSummary) {
+        self.counters.count_request(message.method(), response.status);
+        self.records.add(message, self.requests, self.started_ns, response);
     }
 
-    /// Counts the answers that are now wholly sent, or whose client is gone.
+    /// Counts and records the responses that are wholly sent, or whose connection ends.
     fn end_responses(&mut self, is_whole: bool) {
-        let answers = std::mem::take(&mut self.in_flight);
-        if answers > 0 {
+        let responses = std::mem::take(&mut self.in_flight);
+        if responses > 0 {
             let now_ns = clock::now_ns();
             let duration_ns = now_ns.saturating_sub(self.started_ns);
-            self.counters.subtract(Counter::InFlight, answers);
-            self.counters.count_answers(answers, duration_ns);
+            self.counters.subtract(Counter::InFlight, responses);
+            self.counters.count_answers(responses, duration_ns);
             self.records.end_answers(self.bytes_sent - self.bytes_sent_before, is_whole, now_ns, duration_ns);
             self.started_ns = now_ns;
         }
     }
 
-    /// When the last answer was sent, in milliseconds of [`clock::now_ms`].
+    /// Returns when the last response was sent, in milliseconds of [`clock::now_ms`].
     pub fn last_response_ms(&self) -> u64 {
         self.started_ns / 1_000_000
     }
 
-    /// Begins to wait for a client that has not taken all that was sent. Its time, until `deadline_ms`, runs on from when
-    /// this answer first had to wait.
+    /// Starts the timeout of a client that has to receive more. It runs from when this response first had to wait, until
+    /// `deadline_ms`.
     pub fn wait_for_client(&mut self, deadline_ms: u64) {
         if !self.has_waited {
             self.has_waited = true;
@@ -261,36 +264,36 @@ impl Connection {
         }
     }
 
-    /// Gives a client that is waited for another span of time, if it has taken at least `bytes` in the last one, or all
-    /// that there was: then it is this side that is slow.
+    /// Extends the timeout if the client has acknowledged at least `bytes` since it began, or everything: then the server is the
+    /// slow side.
     pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
-        let taken = self.transport.bytes_acknowledged();
-        if taken >= self.bytes_acked + bytes || taken == self.transport.bytes_written() {
-            self.bytes_acked = taken;
+        let acknowledged = self.transport.bytes_acknowledged();
+        if acknowledged >= self.bytes_acked + bytes || acknowledged == self.transport.bytes_written() {
+            self.bytes_acked = acknowledged;
             self.deadline_ms = deadline_ms;
         }
     }
 
-    /// Whether the client has sent something that is not yet read, or has ended.
+    /// Whether there is unread input, or the client's end.
     pub fn has_unread(&self) -> bool {
         self.transport.has_input()
     }
 
-    /// Tells the client that nothing more will come, and waits until `deadline_ms` that it ends too.
+    /// Closes the output, and waits until `deadline_ms` for the client to close its side.
     pub fn linger(&mut self, deadline_ms: u64) {
         self.transport.close_output();
         self.phase = Phase::Lingering;
         self.deadline_ms = deadline_ms;
     }
 
-    /// Ends it from this side: whoever has its next turn finds it over.
+    /// Shuts it down. The thread that drives it next closes it.
     pub fn shutdown(&mut self) {
         self.transport.shutdown();
         self.phase = Phase::Lingering;
         self.deadline_ms = u64::MAX;
     }
 
-    /// Says why an answer could not be ended, once a minute: the fault is on this side.
+    /// Logs, once a minute, why a response could not be sent to its end: an error of the server.
     pub fn report_failure(&mut self, service: &Service, why: String) {
         let Some(span) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
             return self.report_aborted(why);
@@ -301,22 +304,22 @@ impl Connection {
             message_id = catalog::FILE_FAILED,
             %path,
             offset,
-            "Cannot send \"{path}\" to its end, from byte {offset} on: {why}. Said once a minute."
+            "Cannot send \"{path}\" to its end, from byte {offset} on: {why}. Logged once a minute."
         );
         self.records.set_cause(why);
     }
 
-    /// Says why an answer did not arrive whole.
+    /// Records why a response was aborted.
     pub fn report_aborted(&mut self, why: impl Into<Cow<'static, str>>) {
         let why = why.into();
         match &self.send_queue.slice {
-            Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download cut: {why}"),
-            None => tracing::debug!("answer cut: {why}"),
+            Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download aborted: {why}"),
+            None => tracing::debug!("response aborted: {why}"),
         }
         self.records.set_cause(why);
     }
 
-    /// Sends a last answer as far as it goes without waiting.
+    /// Sends the last response as far as that is possible without waiting.
     pub fn send_last(&mut self, answer: &[u8]) {
         let sent = self.transport.write(answer, false).unwrap_or(0);
         self.bytes_sent += sent as u64;
@@ -324,14 +327,14 @@ impl Connection {
         self.end_responses(sent == answer.len());
     }
 
-    /// Leaves it to the end of the process, which closes it: the file that it sends may hang in closing.
+    /// Leaves closing to the end of the process: closing its file could hang.
     pub fn leak_until_exit(mut self: Box<Self>, why: &'static str) {
         self.records.set_cause(why);
         self.end();
         std::mem::forget(self);
     }
 
-    /// Counts and notes its end.
+    /// Counts and records its end.
     fn end(&mut self) {
         self.counters.subtract(Counter::Connections, 1);
         self.end_responses(false);

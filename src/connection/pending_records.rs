@@ -1,4 +1,4 @@
-//! What the access log is to be told of a connection, once it is known how its answers ended.
+//! Access-log records of responses that are not yet wholly sent.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -10,11 +10,11 @@ use crate::http::{Coding, Request};
 use crate::listeners::Client;
 use crate::os::clock;
 
-/// How many answers of a connection may be on their way at once: a client that takes none does not fill the memory with
-/// records.
+/// The most responses of a connection that are sent at a time: records of a client that receives nothing must not fill
+/// the memory.
 const MAX_PIPELINED: usize = 32;
 
-/// The notes on a connection.
+/// The records of a connection.
 #[derive(Debug)]
 pub struct PendingRecords {
     access_log: Option<&'static AccessLog>,
@@ -22,12 +22,13 @@ pub struct PendingRecords {
     connection: u64,
     /// When it was accepted, in nanoseconds of the monotonic clock.
     since_ns: u64,
-    /// Of answers that are on their way, in their order.
+    /// Records of responses that are being sent, in order.
     pending: Vec<PendingRecord>,
     cause: Option<Cow<'static, str>>,
 }
 
-/// The note on an answer. Of the bytes that are sent from the first answer that is on its way on, it has those from `begin`.
+/// The record of a response. Of the bytes that are sent from the first such response on, `begin` is its first and
+/// `content` the first of its content.
 #[derive(Debug)]
 struct PendingRecord {
     record: Box<Record>,
@@ -35,7 +36,7 @@ struct PendingRecord {
     content: u64,
 }
 
-/// What an answer is to.
+/// What a response answers.
 #[derive(Debug, Clone, Copy)]
 pub enum ReceivedMessage<'a> {
     /// A request.
@@ -45,7 +46,7 @@ pub enum ReceivedMessage<'a> {
 }
 
 impl ReceivedMessage<'_> {
-    /// The method that is asked for.
+    /// Returns the method.
     pub fn method(&self) -> Method {
         match self {
             ReceivedMessage::Request(request) => request.method,
@@ -77,31 +78,32 @@ impl<'a> ResponseSummary<'a> {
 }
 
 impl PendingRecords {
-    /// On a connection that nobody is told about.
+    /// Creates the records of a connection that is not logged.
     pub fn none() -> Self {
         PendingRecords { access_log: None, client: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
     }
 
-    /// On the connection of a client.
+    /// Creates the records of a client's connection.
     pub fn new(access: Option<&'static AccessLog>, client: Client) -> Self {
         let Some(known) = access else { return PendingRecords::none() };
         let (client, connection) = known.connection_id(client);
         PendingRecords { access_log: access, client, connection, since_ns: clock::now_ns(), ..PendingRecords::none() }
     }
 
-    /// Whether there is room for another answer.
+    /// Whether another response may be begun.
     pub fn has_room(&self) -> bool {
         self.pending.len() < MAX_PIPELINED
     }
 
-    /// Why the connection is about to end.
+    /// Sets the reason why the connection is about to end.
     pub fn set_cause(&mut self, cause: impl Into<Cow<'static, str>>) {
         if self.access_log.is_some() {
             self.cause = Some(cause.into());
         }
     }
 
-    /// Notes an answer to request number `number` of the connection, which came at `since_ns` of the monotonic clock.
+    /// Begins the record of a response to request number `number` of the connection, which arrived at `since_ns` of the
+    /// monotonic clock.
     pub fn add(&mut self, question: ReceivedMessage, number: u64, since_ns: u64, response: &ResponseSummary) {
         let Some((access, mut record)) = self.begin(response.status, number, since_ns) else { return };
         match question {
@@ -114,8 +116,8 @@ impl PendingRecords {
         self.pending.push(PendingRecord { record, begin, content });
     }
 
-    /// Tells the access log of all answers that were on their way: since the first began, `sent` bytes were sent. They came
-    /// whole if `is_whole`; else those that did end before.
+    /// Ends the records of all responses that were being sent. Since the first began, `sent` bytes were sent. All were
+    /// sent if `is_whole`; otherwise only those that end within these bytes.
     pub fn end_answers(&mut self, sent: u64, is_whole: bool, now_ns: u64, duration_ns: u64) {
         let Some(access) = self.access_log else { return };
         let ended_s = clock::unix_s();
@@ -133,7 +135,7 @@ impl PendingRecords {
         }
     }
 
-    /// Tells it that the connection has ended and had no request.
+    /// Writes a record of a connection that ended without a request.
     pub fn end_without_request(&mut self) {
         let now_ns = clock::now_ns();
         let Some((access, mut record)) = self.begin(0, 0, now_ns) else { return };
@@ -143,7 +145,7 @@ impl PendingRecords {
         access.end(record, now_ns);
     }
 
-    /// A record that says whose it is, if there is an access log.
+    /// Creates a record with client, connection and request number, if there is an access log.
     fn begin(&self, status: u16, number: u64, since_ns: u64) -> Option<(&'static AccessLog, Box<Record>)> {
         let access = self.access_log?;
         let mut record = access.begin(status, since_ns);

@@ -1,4 +1,4 @@
-//! A thread's read buffer: bytes come in behind, requests are taken off in front.
+//! The read buffer of a thread.
 
 /// Bytes that were read and not yet parsed.
 #[derive(Debug)]
@@ -9,38 +9,38 @@ pub struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// An empty buffer of `size` bytes.
+    /// Creates an empty buffer of `size` bytes.
     pub fn new(size: usize) -> Self {
         ReadBuffer { bytes: vec![0; size].into(), start: 0, end: 0 }
     }
 
-    /// What is there.
+    /// Returns the unread bytes.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// What is there, to be changed.
+    /// Returns the unread bytes for changes.
     pub fn unread_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// Replaces what is there; `bytes` came out of a buffer of the same size.
+    /// Replaces the content by `bytes`, which come from a buffer of the same size.
     pub fn load(&mut self, bytes: &[u8]) {
         self.bytes[..bytes.len()].copy_from_slice(bytes);
         (self.start, self.end) = (0, bytes.len());
     }
 
-    /// Takes off the first `length` bytes.
+    /// Removes the first `length` bytes.
     pub fn consume(&mut self, length: usize) {
         self.start += length;
     }
 
-    /// Drops everything.
+    /// Removes everything.
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 
-    /// The room behind what is there.
+    /// Returns the free space after the unread bytes.
     pub fn spare(&mut self) -> &mut [u8] {
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);

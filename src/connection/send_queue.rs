@@ -1,4 +1,4 @@
-//! What is on its way to a client: bytes, then a part of a file, and so on by turns.
+//! The send queue: what is left to send of a connection's responses, bytes and parts of files by turns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,73 +8,74 @@ use nix::errno::Errno;
 use super::transport::Transport;
 use crate::site::File;
 
-/// How much of a file is sent in one turn, in bytes: others come next.
+/// The largest part of a file that is sent in one turn, in bytes: other connections come next.
 const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 
-/// From so many bytes on, what is sent of a file is corked. Else each acknowledgement that comes meanwhile pushes out a packet
-/// that is not full; for less, that costs less than the two system calls.
+/// From this size on, in bytes, content of a file is corked (tcp(7), TCP_CORK). Without that, each acknowledgement
+/// pushes out a packet that is not full; below this size, those packets cost less than the two system calls.
 const CORK_FROM_BYTES: usize = 256 * 1024;
 
-/// How an attempt to send ended.
+/// The result of an attempt to send.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// All is sent.
+    /// Everything is sent.
     Done,
     /// More can be sent at once.
     More,
-    /// More can be sent at once, but others come first.
+    /// More can be sent at once, after other connections.
     Yield,
-    /// The client has to make room first.
+    /// The client has to receive first.
     Blocked,
-    /// The connection is of no use any more. The text says why.
+    /// The connection is lost, with the reason.
     PeerGone(&'static str),
-    /// The answer cannot be ended, for a fault on this side: a disk that fails, a file that changed. The text says why.
+    /// The response cannot be sent to its end because of the server: a disk that fails, a file that changed. With the
+    /// reason.
     SourceFailed(String),
 }
 
-/// What is still to be sent of a file.
+/// A part of a file that is left to send.
 #[derive(Debug)]
 pub struct FileSlice {
     /// The file.
     pub file: Arc<File>,
-    /// The next byte to send.
+    /// The offset of the next byte.
     pub offset: u64,
-    /// One behind the last byte to send.
+    /// The offset after the last byte.
     pub end: u64,
-    /// Whether a part of the file has been sent, of this span or of one before.
+    /// Whether a part of the file was sent, of this slice or of an earlier one.
     pub has_begun: bool,
 }
 
-/// What follows when a span is sent: the next part of an answer in several.
+/// What follows a slice: the next part of a multipart response.
 #[derive(Debug)]
 pub struct QueuedPart {
-    /// The bytes before the span.
+    /// The bytes before the slice.
     pub head: Vec<u8>,
-    /// The span; the end of the answer has none.
+    /// The slice; none at the end of the response.
     pub slice: Option<FileSlice>,
 }
 
-/// How far the output of a connection is sent, and what follows it.
+/// The progress of sending the output, and the parts that follow it.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    /// How much of the output is sent.
+    /// The bytes of the output that are sent.
     sent: usize,
     /// What follows the output.
     pub slice: Option<FileSlice>,
-    /// What follows the span.
+    /// What follows the slice.
     pub parts: VecDeque<QueuedPart>,
-    /// Whether only full packets leave.
+    /// Whether packets that are not full are held back.
     is_corked: bool,
 }
 
 impl SendQueue {
-    /// Whether anything follows the output.
+    /// Whether a part of a file follows the output.
     pub fn has_file_part(&self) -> bool {
         self.slice.is_some() || !self.parts.is_empty()
     }
 
-    /// Sends what is left of `output`, then of the span, and makes the next part the output; tells how many bytes went out.
-    /// `is_last`: the end of the connection follows at once. `has_waited`: what was sent before is more than a moment ago.
+    /// Sends the rest of `output`, then of the slice, and moves the next part to the output. Returns the bytes that
+    /// were sent. `is_last`: the connection ends after this. `has_waited`: the response has had to wait for the client.
     pub fn send(
         &mut self,
         transport: &mut Transport,
@@ -98,7 +99,7 @@ impl SendQueue {
         self.sent = 0;
         let Some(part) = self.parts.pop_front() else {
             self.slice = None;
-            // The end of a connection takes the cork out as well, and then its FIN needs no packet of its own.
+            // The end of the connection uncorks as well, and its FIN then needs no packet of its own.
             if self.is_corked && !is_last {
                 self.is_corked = !transport.set_cork(false);
             }
@@ -110,7 +111,7 @@ impl SendQueue {
     }
 
     fn send_bytes(&mut self, transport: &mut Transport, bytes: &[u8], is_last: bool) -> Result<usize, Progress> {
-        // What follows is the file, or at once the end, whose FIN then needs no packet of its own.
+        // A file part follows, or the end, whose FIN then needs no packet of its own.
         let sent = transport.write(bytes, is_last || self.has_file_part());
         self.sent += sent.unwrap_or(0);
         sent.map_err(|errno| self.classify(transport, errno))
@@ -118,7 +119,7 @@ impl SendQueue {
 
     fn send_file(&mut self, transport: &mut Transport, has_waited: bool) -> Result<usize, Progress> {
         let Some(span) = &mut self.slice else { return Ok(0) };
-        // What comes next must belong to what was said or sent before, if that is more than a moment ago.
+        // After a pause, the file must still be the one that was described or sent before.
         if span.has_begun || has_waited {
             match span.file.is_unchanged() {
                 Ok(true) => {}
@@ -131,7 +132,7 @@ impl SendQueue {
         if rest >= CORK_FROM_BYTES && !self.is_corked {
             self.is_corked = transport.set_cork(true);
         }
-        // A rest that is small is not worth a turn of its own.
+        // A small rest is not worth a turn of its own.
         let length = if rest < QUANTUM_BYTES * 3 / 2 { rest } else { QUANTUM_BYTES };
         match transport.write_file(&span.file, span.offset, length) {
             Ok(0) => Err(Progress::SourceFailed("it became shorter while it was sent".into())),
@@ -143,7 +144,8 @@ impl SendQueue {
         }
     }
 
-    /// What an error in sending means. It may be the client's or the file's, and a file that can be read is not to blame.
+    /// Classifies an error of sending. It may come from the socket or from the file; a file that can be read is not its
+    /// cause.
     fn classify(&self, transport: &Transport, errno: Errno) -> Progress {
         if errno == Errno::EINTR {
             return Progress::More;

@@ -31,7 +31,7 @@ pub fn get(
     match service.listings.request(&key, waiter.descriptor, clock::now_ms()) {
         Turn::Send(listed) => listed.map(Some),
         Turn::Wait if waiter.may_wait => Ok(None),
-        Turn::Wait => Err(Refusal::Blocked("a directory has been read for long, and is not at its end")),
+        Turn::Wait => Err(Refusal::Blocked("reading the directory takes too long")),
         Turn::Make => {
             service.pool.begin_long_work();
             let mut making = Making { service, key: &key, result: None };

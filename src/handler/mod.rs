@@ -177,7 +177,7 @@ fn report(service: &Service, refusal: &Refusal, method: &str, path: &str) {
             message_id = catalog::FILE_FAILED,
             %path,
             status,
-            "Cannot serve \"{path}\": {refusal}. Said once a minute."
+            "Cannot serve \"{path}\": {refusal}. Logged once a minute."
         );
     } else {
         tracing::debug!(%path, status, "{method} {path}: {status}, {refusal}");

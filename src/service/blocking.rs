@@ -1,11 +1,13 @@
-//! What the request threads are busy with, and since when: no file, directory or client may block all of them.
+//! Limits on blocked threads: no file, directory or client may block all request threads.
 //!
-//! A disk that does not answer holds every thread that asks it. As long as half of the threads there may be are enough,
-//! nobody counts. More are started only when nothing has moved for a while ([`ThreadPool`](super::pool::ThreadPool)); from then on a
-//! request is refused if some threads have been blocked for what it asks for and too many are busy with it: a quarter of them for one file, five
-//! eighths for what is beneath one directory of the root, which may be a disk of its own, three quarters for one client.
-//! The client's bound is the highest, and where there is no address, as on a unix socket, there is none: behind a front
-//! all visitors have one address, and those who ask for sound files are not to suffer for the others.
+//! A disk that does not respond blocks every thread that reads from it. While half of the possible threads suffice,
+//! there is no limit. Beyond that, the pool grows only after a time without progress
+//! (its stall detector), and a request is rejected with 503 if threads have been blocked by the same
+//! thing for a while and too many are busy with it: a quarter of all threads for one file, five eighths for the files
+//! below one directory of the root (which may be a disk of its own), three quarters for one client.
+//!
+//! The limit for a client is the highest, and a client without an address, on a unix socket, has none: behind a reverse
+//! proxy all clients have one address, and requests for readable files must not suffer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -13,10 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use crate::client_limit;
 use crate::listeners::Client;
 
-/// A thread that has been with one request for so long is blocked, in milliseconds.
+/// A thread that has been busy with one request for this long counts as blocked, in milliseconds.
 pub const BLOCKED_MS: u64 = 100;
 
-/// What a request is for, and whose it is, as hashes with a secret key: nobody can choose a path that counts as another.
+/// What a request reads and who sent it, as hashes with a secret key: no client can choose a path that counts as
+/// another.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BlockingKey {
     file: u64,
@@ -30,14 +33,14 @@ pub struct BlockingKey {
 #[repr(align(64))]
 struct ThreadSlot {
     is_taken: AtomicBool,
-    /// 0 while it is busy with nothing.
+    /// 0 while it is idle.
     since_ms: AtomicU64,
     file: AtomicU64,
     directory: AtomicU64,
     client: AtomicU64,
 }
 
-/// The request threads of a worker, by what they are busy with.
+/// What the request threads of a worker are busy with.
 #[derive(Debug)]
 pub struct BlockingLimits {
     slots: Box<[ThreadSlot]>,
@@ -48,9 +51,9 @@ pub struct BlockingLimits {
 }
 
 impl BlockingLimits {
-    /// Places for `most` threads.
+    /// Creates slots for `most` threads.
     pub fn new(most: usize) -> Self {
-        // One thread at least is left for others, if there are two.
+        // If there are two threads, one is left for other requests.
         let beyond_half = |more: usize| (most / 2 + more.max(1)).min(most.saturating_sub(1)).max(1);
         BlockingLimits {
             slots: (0..most).map(|_| ThreadSlot::default()).collect(),
@@ -61,24 +64,24 @@ impl BlockingLimits {
         }
     }
 
-    /// A place for a thread that begins; there is one for each that there may be.
+    /// Returns a slot for a new thread. There is one for each possible thread.
     pub fn add_thread(&self) -> Option<usize> {
         self.slots.iter().position(|place| !place.is_taken.swap(true, SeqCst))
     }
 
-    /// Gives a thread's place back.
+    /// Frees the slot of a thread.
     pub fn remove_thread(&self, place: Option<usize>) {
         self.end(place);
         self.slot(place).into_iter().for_each(|place| place.is_taken.store(false, SeqCst));
     }
 
-    /// What is asked of a client that is not known to have asked for anything yet.
+    /// Returns the key of a client without a request.
     pub fn subject_of_client(&self, client: Client) -> BlockingKey {
         let client = client.map_or(0, |client| self.key.hash_one(client_limit::of_address(client.ip())));
         BlockingKey { client, ..BlockingKey::default() }
     }
 
-    /// What a request for `path`, which has no slash at its beginning, is for; the client is the one of `before`.
+    /// Returns the key of a request for `path`, without its leading slash, from the client of `before`.
     pub fn subject_of_path(&self, path: &[u8], before: BlockingKey) -> BlockingKey {
         let (first, rest) = path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len()));
         let mut hasher = self.key.build_hasher();
@@ -88,7 +91,7 @@ impl BlockingLimits {
         BlockingKey { file: hasher.finish(), directory, ..before }
     }
 
-    /// The thread at `place` begins with `subject`, which may block it.
+    /// Records that the thread in `place` begins with `subject`, which may block it.
     pub fn begin(&self, place: Option<usize>, subject: BlockingKey, now_ms: u64) {
         let Some(place) = self.slot(place) else { return };
         place.file.store(subject.file, Relaxed);
@@ -97,13 +100,13 @@ impl BlockingLimits {
         place.since_ms.store(now_ms.max(1), Relaxed);
     }
 
-    /// The thread at `place` is not blocked any more.
+    /// Records that the thread in `place` is not blocked.
     pub fn end(&self, place: Option<usize>) {
         self.slot(place).into_iter().for_each(|place| place.since_ms.store(0, Relaxed));
     }
 
-    /// By what so many threads are blocked that the one that has just begun with `subject` is to leave it, if it is so. Of those
-    /// that begin together, none is missed: each has said so before it counts.
+    /// Returns the limit that the thread which has just begun with `subject` exceeds, if it does. Threads that begin
+    /// together all count each other: each records itself before it counts.
     pub fn exceeded(&self, subject: BlockingKey, now_ms: u64) -> Option<&'static str> {
         fence(SeqCst);
         let (mut file, mut directory, mut client) = (Count::default(), Count::default(), Count::default());
@@ -133,7 +136,7 @@ impl BlockingLimits {
     }
 }
 
-/// Threads that are busy with the same.
+/// Threads that are busy with the same thing.
 #[derive(Debug, Default)]
 struct Count {
     busy: usize,
@@ -146,7 +149,7 @@ impl Count {
         self.blocked += usize::from(is_same && is_blocked);
     }
 
-    /// Whether they are more than `most`, and that not only since many came in this moment.
+    /// Whether they are more than `most`, and not only because many requests have just arrived.
     fn exceeds(&self, most: usize) -> bool {
         self.busy > most && self.blocked * 2 >= most
     }
@@ -162,7 +165,7 @@ mod tests {
         Some(([192, 0, 2, last], 80).into())
     }
 
-    /// Has `count` further threads blocked for `path`.
+    /// Blocks `count` further threads by `path`.
     fn block(blocked: &BlockingLimits, count: usize, path: impl Fn(usize) -> String, of: Client) {
         for number in 0..count {
             let subject = blocked.subject_of_path(path(number).as_bytes(), blocked.subject_of_client(of));

@@ -1,20 +1,20 @@
-//! How long a client may take. Every deadline is in milliseconds of [`clock::now_ms`](crate::os::clock::now_ms).
+//! The timeouts of a connection. Every deadline is in milliseconds of [`clock::now_ms`](crate::os::clock::now_ms).
 
 use std::time::Duration;
 
 use crate::config::Options;
 
-/// How long a client gets to end after the last answer: some round trips over a poor line.
+/// The time for a client to close its side after the last response, in milliseconds: some round trips over a slow line.
 const LINGER_MS: u64 = 2_000;
 
-/// How long a client gets to end that no answer is on its way to.
+/// The same while the server drains and no response is being sent.
 const DRAIN_LINGER_MS: u64 = 300;
 
-/// A connection that was opened or answered less than so long ago is likely to send a request next, and one that ends then
-/// loses it.
+/// The next request is likely to arrive within this time after a connection was opened or a response was sent, in
+/// milliseconds. Closing the connection then would lose it.
 const QUIET_MS: u64 = 1_000;
 
-/// The time limits of a connection, in milliseconds.
+/// The timeouts, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     head: u64,
@@ -24,7 +24,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// The limits that the options set.
+    /// Takes the timeouts from the configuration.
     pub fn new(options: &Options) -> Self {
         let ms = |time: Duration| time.as_millis() as u64;
         Timeouts {
@@ -35,42 +35,42 @@ impl Timeouts {
         }
     }
 
-    /// Until when a head that begins now must be whole.
+    /// Returns the deadline of a head that begins at `now` (--head-timeout).
     pub fn head(&self, now: u64) -> u64 {
         now + self.head
     }
 
-    /// Until when the next request must begin.
+    /// Returns the deadline of the next request (--idle-timeout).
     pub fn idle(&self, now: u64) -> u64 {
         now + self.idle
     }
 
-    /// Whether a connection whose deadline is that of [`idle`](Timeouts::idle) has been so for a while.
+    /// Whether a connection with a deadline of [`idle`](Timeouts::idle) has been idle for a while.
     pub fn is_quiet(&self, deadline_ms: u64, now: u64) -> bool {
         deadline_ms + QUIET_MS <= now + self.idle
     }
 
-    /// Whether a head whose deadline is that of [`syntax`](Timeouts::head) has been on its way for a while.
+    /// Whether a head with a deadline of [`head`](Timeouts::head) has been incomplete for a while.
     pub fn is_slow_head(&self, deadline_ms: u64, now: u64) -> bool {
         deadline_ms + QUIET_MS <= now + self.head
     }
 
-    /// How many bytes it must take until then.
+    /// Returns the bytes that a client must receive within --send-timeout (--min-rate).
     pub fn min_bytes_per_window(&self) -> u64 {
         (self.min_rate * self.send / 1_000).max(1)
     }
 
-    /// Until when the client must have taken more of the answer.
+    /// Returns the deadline of a client that has to receive more (--send-timeout).
     pub fn send(&self, now: u64) -> u64 {
         now + self.send
     }
 
-    /// Until when a client that has asked for nothing must end.
+    /// Returns the deadline for closing an idle connection while the server drains.
     pub fn drain_linger(&self, now: u64) -> u64 {
         now + DRAIN_LINGER_MS
     }
 
-    /// Until when the client must end after the last answer.
+    /// Returns the deadline for the client to close its side after the last response.
     pub fn linger(&self, now: u64) -> u64 {
         now + LINGER_MS
     }

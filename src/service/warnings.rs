@@ -1,5 +1,5 @@
-//! Warnings that a client could cause at will: each kind is said once a minute at most, so that it drowns nothing else in
-//! the journal and costs nothing.
+//! Warnings that a client could cause at will: each kind is logged once a minute at most, so that it hides nothing else
+//! in the journal and costs nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,29 +7,29 @@ use crate::os::clock;
 
 const INTERVAL_MS: u64 = 60_000;
 
-/// The kinds of warnings of a worker.
+/// The warnings of a worker.
 #[derive(Debug, Default)]
 pub struct RateLimitedWarnings {
-    /// No room for another connection.
+    /// The connection limit is reached.
     pub connections_full: OncePerMinute,
-    /// A client with as many connections as it may have.
+    /// A client has reached --max-per-client.
     pub client_full: OncePerMinute,
-    /// No descriptor for another connection.
+    /// No descriptor is left for another connection.
     pub descriptors_exhausted: OncePerMinute,
-    /// No further thread to be had.
+    /// A thread could not be started.
     pub thread_start: OncePerMinute,
-    /// Every thread that there may be is busy.
+    /// All request threads are busy.
     pub threads_busy: OncePerMinute,
-    /// A file that cannot be served for a fault on this side.
+    /// A file cannot be served because of an error of the server.
     pub file_failed: OncePerMinute,
 }
 
-/// Remembers when something was last said, in milliseconds of [`clock::now_ms`]; 0 is never.
+/// When a warning was last logged, in milliseconds of [`clock::now_ms`]; 0 is never.
 #[derive(Debug, Default)]
 pub struct OncePerMinute(AtomicU64);
 
 impl OncePerMinute {
-    /// Whether it is time to say it, or to say it again.
+    /// Whether the warning may be logged now.
     pub fn is_due(&self) -> bool {
         self.is_due_at(clock::now_ms())
     }

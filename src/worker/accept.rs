@@ -13,7 +13,7 @@ use crate::log::catalog;
 use crate::os::{clock, sys};
 use crate::{access_log, listeners};
 
-/// Accepts a connection from `socket`, if there is one; none either if it was rejected.
+/// Accepts a connection from `socket`; none if there is none, or if it was rejected.
 pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
         Ok((accepted, address)) => {
@@ -32,7 +32,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
                 report_listener_error(worker.gate.requeue_behind_other_workers(&worker.epoll));
             }
             if worker.is_full() {
-                // If somebody waits then, the keeper makes room.
+                // If clients wait then, the main loop evicts idle connections.
                 worker.gate.pause_full(&worker.epoll);
             }
             if worker.gate.clear_failure(socket) {
@@ -41,7 +41,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             Some(Box::new(connection))
         }
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-            // The keeper opens it again after a moment; until then nothing spins.
+            // The main loop resumes accepting after a tick; until then nothing spins.
             if worker.gate.pause(&worker.epoll) && worker.service.warnings.descriptors_exhausted.is_due() {
                 tracing::warn!(
                     message_id = catalog::DESCRIPTORS_EXHAUSTED,
@@ -51,42 +51,43 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             None
         }
         Err(errno @ (Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK | Errno::EOPNOTSUPP)) => {
-            // The keeper tries it again after a moment; until then nothing spins.
+            // The main loop retries the socket after a tick; until then nothing spins.
             if worker.gate.suspend(&worker.epoll, socket) {
                 tracing::error!(
-                    "The listening socket {} takes no connections any more ({errno}): something has shut it down. Restart the socket unit, or the server if it has none.",
+                    "The listening socket {} accepts no connections any more ({errno}): something has shut it down. Restart the socket unit, or the server if it has none.",
                     socket.address
                 );
             }
             worker.service.counters.set(Counter::FailedListeners, worker.gate.failed_sockets() as u64);
             None
         }
-        // Another worker was first, or the client has left again.
+        // Another worker has accepted it, or the client is gone.
         Err(_) => None,
     }
 }
 
-/// A seat for the client of a connection, if clients are counted; an error if it has as many connections as it may.
+/// Acquires a permit for the client of a connection, if connections per client are limited; an error if the limit is
+/// reached.
 fn permit(worker: &Worker, client: Client) -> Result<Option<Permit<'static>>, ()> {
     let Some(clients) = worker.client_limit else { return Ok(None) };
     let Some(client) = client else { return Ok(None) };
     let permit = clients.acquire(worker.number, client.ip());
     if permit.is_none() && worker.service.warnings.client_full.is_due() {
         let most = clients.max_per_client();
-        // No more is told of it than in the access log.
+        // The address is anonymized as in the access log.
         let told = access_log::anonymize(client, worker.service.log_address).map(|client| client.ip().to_string());
         let client_address = told.as_deref().unwrap_or("(not told)");
         tracing::warn!(
             message_id = catalog::CLIENT_FULL,
             client_address,
-            "Client {client_address} has {most} connections, as many as one client may; further ones get 503. Raise --max-per-client."
+            "Client {client_address} reached --max-per-client ({most}); further connections get 503."
         );
     }
     permit.map(Some).ok_or(())
 }
 
-/// Takes the connections for which the kernel has woken this worker and that no thread will find any more, since the
-/// door is closed by now: it woke no other worker for them. There is one a thread at most.
+/// Accepts the connections that the kernel has reported to this worker and that no thread will find any more, since
+/// accepting has stopped: it has reported them to no other worker. There is one for each thread at most.
 pub fn drain_accept_queue(worker: &Worker) {
     let mut driver = ConnectionDriver::new(worker.service.limits.request_bytes(), None);
     for socket in worker.gate.sockets() {
@@ -102,12 +103,12 @@ pub fn resume_accepting(worker: &Worker) {
     report_listener_error(worker.gate.resume(&worker.epoll));
 }
 
-/// Has the kernel report the connections that wait for nobody.
+/// Has the kernel report waiting connections again, to the other workers first.
 pub fn requeue_listeners(worker: &Worker) {
     report_listener_error(worker.gate.requeue_behind_other_workers(&worker.epoll));
 }
 
-/// Tries listening sockets again that failed.
+/// Watches failed listening sockets again.
 pub fn retry_listeners(worker: &Worker) {
     report_listener_error(worker.gate.retry_suspended(&worker.epoll));
 }

@@ -1,10 +1,10 @@
-//! Clients that wait in the listen queue though somebody could take them: the keeper looks after them.
+//! Clients that wait in the listen queue although a worker could accept them.
 //!
-//! The kernel wakes one worker for a connection (EPOLLEXCLUSIVE). If that one is stopped or hangs, nobody else hears of it; and
-//! a worker that is full does not listen. So the keeper waits for the listening sockets as well, with every other worker's.
-//! It does not look at once, which would be in vain nearly always, but [`PAUSE_MS`] later, and waits for them again only when
-//! it has found the queue empty. A worker to which nobody connects is never woken for this, and one to which many do some
-//! fifty times a second.
+//! The kernel reports a connection to one worker (EPOLLEXCLUSIVE). If that worker is stopped or hangs, no other one
+//! learns of it, and a worker that is full does not listen. So the main loop polls the listening sockets as well, as
+//! that of every worker does. It does not act at once, which would be in vain nearly always, but [`PAUSE_MS`] later,
+//! and polls again only once it has found the queue empty. A worker without clients is never woken for this, and a busy
+//! one some fifty times a second.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
@@ -12,37 +12,37 @@ use std::os::fd::AsFd;
 use super::{Worker, accept, evict};
 use crate::ipc::scoreboard::Counter;
 
-/// How long a connection gets to be taken by whomever the kernel has woken for it, in milliseconds.
+/// The time for the worker that the kernel has chosen to accept a connection, in milliseconds.
 const PAUSE_MS: u64 = 20;
 
-/// After how many milliseconds a full worker looks again that could end no connection.
+/// The interval at which a full worker that could evict no connection checks again, in milliseconds.
 const FULL_PAUSE_MS: u64 = 100;
 
-/// The keeper's watch over the listen queues.
+/// The state of watching the listen queues.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    /// When to look; none while the keeper waits for a connection.
+    /// When to check next; none while the listening sockets are polled.
     look_ms: Option<u64>,
 }
 
 impl Backlog {
-    /// The listening sockets that the keeper is to wait for.
+    /// Returns the listening sockets to poll.
     pub fn poll_fds<'w>(&self, worker: &'w Worker) -> Vec<PollFd<'w>> {
         if self.look_ms.is_some() || worker.service.is_draining() { Vec::new() } else { listening_fds(worker) }
     }
 
-    /// In how many milliseconds to look, if then.
+    /// Returns the milliseconds until the next check, if one is due.
     pub fn next_check_ms(&self, now_ms: u64) -> Option<u64> {
         Some(self.look_ms?.saturating_sub(now_ms))
     }
 
-    /// A connection has come.
+    /// Schedules a check: a connection waits.
     pub fn on_pending(&mut self, worker: &Worker, now_ms: u64) {
         let is_for_us = worker.gate.is_paused() && are_all_full(worker);
         self.look_ms = Some(if is_for_us { now_ms } else { now_ms + PAUSE_MS });
     }
 
-    /// Looks, if it is time to.
+    /// Checks the listen queues, if it is time to.
     pub fn check(&mut self, worker: &Worker, now_ms: u64) {
         if self.look_ms.is_none_or(|look_ms| now_ms < look_ms) || worker.service.is_draining() {
             return;
@@ -57,7 +57,7 @@ impl Backlog {
         } else if worker.is_full() && evict::evict_idle(worker, now_ms) == 0 {
             Some(now_ms + FULL_PAUSE_MS)
         } else {
-            // One that is closed for want of descriptors is opened by the keeper's tick.
+            // Where accepting is paused for want of descriptors, the tick of the main loop resumes it.
             if worker.gate.is_full() {
                 accept::resume_accepting(worker);
             }
@@ -70,7 +70,7 @@ fn listening_fds(worker: &Worker) -> Vec<PollFd<'_>> {
     worker.gate.active_sockets().into_iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect()
 }
 
-/// Whether no worker has room for another connection, as far as this one knows.
+/// Whether no worker has room for another connection, by the scoreboard.
 fn are_all_full(worker: &Worker) -> bool {
     worker.board.total(Counter::Connections) >= worker.max_connections * worker.board.workers() as u64
 }

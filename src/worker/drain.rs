@@ -1,4 +1,5 @@
-//! The end of a worker: it takes no more connections, lets each that it has come to its end, and loses none on the way.
+//! The end of a worker: it accepts no more connections, serves those that it has to their end, and loses none on the
+//! way.
 
 use std::time::Duration;
 
@@ -9,18 +10,18 @@ use crate::connection::{Connection, Phase};
 use crate::http::h1::parse;
 use crate::ipc::scoreboard::Counter;
 
-/// A worker's end, under way.
+/// The state of draining.
 #[derive(Debug)]
 pub struct Drain {
     until_ms: u64,
-    /// The setting that says until when.
+    /// The option that sets the deadline.
     option: &'static str,
-    /// Readable; in epoll while the threads are to leave.
+    /// Readable; registered in epoll while the threads are to exit.
     exit: Option<EventFd>,
 }
 
 impl Drain {
-    /// From now on there are no new connections, and every answer is its connection's last.
+    /// Stops accepting. Every response from now on is the last of its connection.
     pub fn begin(worker: &Worker) -> Self {
         worker.service.start_draining();
         worker.gate.shut(&worker.epoll);
@@ -28,7 +29,7 @@ impl Drain {
         Drain { until_ms: u64::MAX, option: "", exit: None }
     }
 
-    /// Has it end within `timeout`, which `option` sets, if it would take longer.
+    /// Ends draining within `timeout`, which `option` sets, if it would take longer.
     pub fn limit(&mut self, now_ms: u64, timeout: Duration, option: &'static str) {
         let until_ms = now_ms + timeout.as_millis() as u64;
         if until_ms < self.until_ms {
@@ -36,7 +37,7 @@ impl Drain {
         }
     }
 
-    /// Goes on with it; says whether the worker can exit.
+    /// Closes connections that are idle. Returns whether the worker can exit.
     pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
         if now_ms >= self.until_ms {
             report_aborted(worker, self.option);
@@ -54,8 +55,8 @@ impl Drain {
         self.are_threads_gone(worker)
     }
 
-    /// A thread may have taken an event of the listening socket that it has not yet acted upon, so the threads leave, each
-    /// after its turn; if then there is a connection after all, another one serves it.
+    /// A thread may hold an event of a listening socket that it has not handled yet. So the threads exit, each after
+    /// its turn; if there is a connection after that, a new thread serves it.
     fn are_threads_gone(&mut self, worker: &'static Worker) -> bool {
         if self.exit.is_none() {
             self.exit = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC).ok();
@@ -65,7 +66,7 @@ impl Drain {
         if worker.service.pool.threads() > 0 {
             return false;
         }
-        // Closed, it is out of epoll as well.
+        // Closing it removes it from epoll.
         self.exit = None;
         let is_over = worker.service.counters.get(Counter::Connections) == 0;
         if !is_over {
@@ -75,7 +76,8 @@ impl Drain {
     }
 }
 
-/// Whether nothing of a request has come or is to be expected. One that has arrived, even if unread, is answered first.
+/// Whether no request has begun to arrive or is likely to. A request that has arrived is answered first, even if it is
+/// unread.
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     connection.phase == Phase::Idle
         && parse::is_blank(&connection.input)
@@ -86,6 +88,6 @@ fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
 fn report_aborted(worker: &Worker, option: &str) {
     let in_flight = worker.service.counters.get(Counter::InFlight);
     if in_flight > 0 {
-        tracing::warn!(in_flight, "Requests in flight took longer than {option}; {in_flight} are cut.");
+        tracing::warn!(in_flight, "Requests in flight took longer than {option}; {in_flight} aborted.");
     }
 }

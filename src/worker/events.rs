@@ -1,12 +1,12 @@
-//! Events that one thread got from the kernel together and that wait for any thread.
+//! Events that a thread got from the kernel in one call, for any thread to handle.
 //!
-//! One call for many events costs a good deal less than one for each. None of them is stuck behind another: a thread
-//! takes one at a time, and when it blocks, the others are there for the next thread. A thread that waits in epoll does
-//! not see them, so whoever takes one rings for those behind it.
+//! One call for many events costs a good deal less than one for each. No event is stuck behind another: a thread takes
+//! one at a time, and when it blocks, the others are there for the next thread. A thread that waits in epoll does not
+//! see them, so a thread that takes an event wakes one for those behind it.
 //!
-//! Requests come before what is still to be sent of large files, of which each takes a while: whenever the kernel is asked, one
-//! of these follows what it reported. So a request waits for one of them at most, however many there are, and they for as
-//! many requests as came together.
+//! Requests come before the rest of large files, of which each part takes a while. With each call of epoll_wait(2), one
+//! such part is queued after what the call reported: a request waits for one of them at most, and they wait for as many
+//! requests as arrived together.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,17 +16,17 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::service::pool::ThreadPool;
 
-/// The bell's datum in epoll; no descriptor and no listening socket has it.
+/// The token of the wakeup in epoll; no descriptor and no listening socket has it.
 pub const WAKEUP_TOKEN: u64 = u64::MAX - 1;
 
-/// What epoll reported, and the moment by which it had happened.
+/// An event of epoll, and when it happened.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
-    /// Its flags and its datum.
+    /// Flags and token.
     pub epoll_event: EpollEvent,
-    /// A moment of the worker's.
+    /// A logical time by which it had happened.
     pub happened_by: u64,
-    /// A moment before epoll was asked.
+    /// A logical time before epoll was called.
     pub polled_after: u64,
 }
 
@@ -40,39 +40,39 @@ pub struct EventQueue {
 #[derive(Debug, Default)]
 struct Queues {
     next: VecDeque<Event>,
-    /// Connections that have no more than room for what is still to be sent.
+    /// Connections that were reported only as writable.
     deferred: VecDeque<Event>,
 }
 
 impl EventQueue {
-    /// None, with a bell that `epoll` hears.
+    /// Creates an empty queue, with a wakeup that is registered in `epoll`.
     pub fn new(epoll: &Epoll) -> nix::Result<Self> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        // Nobody reads it: every write is an edge, which wakes one thread.
+        // It is never read: every write is an edge, which wakes one thread.
         epoll.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKEUP_TOKEN))?;
         Ok(EventQueue { queues: Mutex::default(), wakeup: bell })
     }
 
-    /// Takes the event that is next, and rings for those behind it: whoever has taken one may block.
+    /// Takes the next event, and wakes a thread for those behind it: the thread that has taken one may block.
     pub fn pop(&self, pool: &ThreadPool) -> Option<Event> {
         let mut queues = self.queues();
         let event = queues.next.pop_front()?;
         let are_more = !queues.is_empty();
         drop(queues);
-        // A thread that is about to wait says so before it looks here: one of the two sees the other.
+        // A thread that is about to wait counts itself before it looks at the queue: one of the two sees the other.
         if are_more && pool.has_idle_thread() {
-            // It cannot overflow in the life of a machine.
+            // It cannot overflow in the lifetime of a machine.
             let _ = self.wakeup.write(1);
         }
         Some(event)
     }
 
-    /// Whether no event waits.
+    /// Whether no event is queued.
     pub fn is_empty(&self) -> bool {
         self.queues().is_empty()
     }
 
-    /// Leaves what the kernel reported here; whoever does then takes one.
+    /// Queues what the kernel reported; the caller then takes one.
     pub fn push_all(&self, events: impl Iterator<Item = Event>) {
         let mut queues = self.queues();
         for event in events {

@@ -1,8 +1,8 @@
-//! Room for new clients in a worker that is full: it ends the connections that have been idle for longest.
+//! Making room for new clients in a worker that is full: it closes the connections that have been idle for longest.
 //!
-//! One with a request on its way is never ended. If nothing is idle, heads that have been on their way for over a second are
-//! answered with a 408, for whoever sends them slowly would else shut everybody out until the head timeout. Many are ended at
-//! a time: to find them, every connection is looked at.
+//! A connection with a request in flight is never closed. If none is idle, heads that have been incomplete for more
+//! than a second get a 408: clients that send them slowly would otherwise keep all others out until the head timeout.
+//! To find them, every connection is inspected, so many are closed at a time.
 
 use super::{Worker, park};
 use crate::connection;
@@ -11,15 +11,16 @@ use crate::http::h1::parse;
 use crate::ipc::scoreboard::Counter;
 use crate::log::catalog;
 
-/// Which part of the connections that there may be is ended at a time.
+/// The fraction of the possible connections that is closed at a time.
 const EVICT_FRACTION: u64 = 16;
 
-/// Ends some connections, if any may be; returns how many.
+/// Closes some connections, if any may be closed. Returns their number.
 pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
     let count = (worker.max_connections / EVICT_FRACTION).max(1) as usize;
     let timeouts = &worker.service.timeouts;
     let is_quiet = |connection: &Connection| timeouts.is_quiet(connection.deadline_ms, now_ms);
-    // One that was opened or answered just now is likely to ask next: it goes only if all are so.
+    // A connection that was just opened or answered is likely to send a request: it is closed only if all are like
+    // that.
     let mut found =
         worker.parked.take_lowest(count, |connection| idle_until(connection).filter(|_| is_quiet(connection)));
     if found.is_empty() {
@@ -35,25 +36,25 @@ pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
     worker.service.counters.add(Counter::Evicted, ended as u64);
     if worker.service.warnings.connections_full.is_due() {
         let remedy = if ended > 0 {
-            "those that were idle for longest are closed for new ones"
+            "the connections that were idle for longest are closed for new ones"
         } else {
-            "none is idle, and further ones wait"
+            "none is idle, and new connections wait in the listen queue"
         };
         tracing::warn!(
             message_id = catalog::CONNECTIONS_FULL,
-            "The worker has as many connections as it may; {remedy}. Raise --max-connections."
+            "Connection limit reached: {remedy}. Raise --max-connections."
         );
     }
     ended
 }
 
-/// Until when a connection may be idle, if it is.
+/// Returns the idle deadline of a connection, if it is idle.
 fn idle_until(connection: &Connection) -> Option<u64> {
     let is_idle = connection.phase == Phase::Idle && parse::is_blank(&connection.input) && !connection.is_probe;
     is_idle.then_some(connection.deadline_ms)
 }
 
-/// Ends a connection, unless something has come on it.
+/// Closes a connection, unless it has unread input.
 fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
     if connection.has_unread() {
         park::rearm(worker, connection);

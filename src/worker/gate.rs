@@ -1,6 +1,7 @@
-//! The door: the listening sockets, watched while there is room for another connection.
+//! The accept gate: the listening sockets, watched while there is room for another connection.
 //!
-//! One that fails, since somebody has shut it down, is left alone until the keeper tries it again. While the door is closed, clients wait in the kernel's listen queue, where another worker takes them.
+//! A socket that fails, because something has shut it down, is suspended until the main loop retries it. While
+//! accepting is paused, clients wait in the listen queue of the kernel, where another worker accepts them.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use crate::listeners::{Purpose, Socket};
 
-/// Sets an event of a listening socket apart from those of connections, whose datum is their descriptor.
+/// Sets the tokens of listening sockets apart from those of connections, which are their descriptors.
 const LISTENER_TOKEN: u64 = 1 << 32;
 
 /// The listening sockets of a worker.
@@ -17,14 +18,14 @@ const LISTENER_TOKEN: u64 = 1 << 32;
 pub struct AcceptGate {
     sockets: Vec<&'static Socket>,
     inner: Mutex<Inner>,
-    /// For each of them, whether it takes no connections any more.
+    /// For each socket, whether it has failed.
     has_failed: Vec<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// For each socket, whether it is left alone for a while.
+    /// For each socket, whether it is suspended.
     is_suspended: Vec<bool>,
 }
 
@@ -32,14 +33,14 @@ struct Inner {
 enum State {
     Accepting,
     Paused,
-    /// Closed since there is no room for another connection.
+    /// Paused because there is no room for another connection.
     Full,
-    /// Closed for good: the worker is to end.
+    /// Closed for good: the worker drains.
     Shut,
 }
 
 impl AcceptGate {
-    /// A closed door of those of `sockets` that are for a worker.
+    /// Creates a paused gate for those of `sockets` that serve the site.
     pub fn new(sockets: &'static [Socket]) -> Self {
         let sockets: Vec<_> = sockets.iter().filter(|socket| socket.purpose == Purpose::Http).collect();
         let inner = Inner { state: State::Paused, is_suspended: vec![false; sockets.len()] };
@@ -47,17 +48,17 @@ impl AcceptGate {
         AcceptGate { sockets, inner: Mutex::new(inner), has_failed }
     }
 
-    /// Which listening socket an event is for, if it is for one.
+    /// Returns the listening socket that a token belongs to.
     pub fn socket(&self, event: u64) -> Option<&'static Socket> {
         self.sockets.get(event.checked_sub(LISTENER_TOKEN)? as usize).copied()
     }
 
-    /// The listening sockets.
+    /// Returns the listening sockets.
     pub fn sockets(&self) -> &[&'static Socket] {
         &self.sockets
     }
 
-    /// The listening sockets that are not left alone.
+    /// Returns the listening sockets that are not suspended.
     pub fn active_sockets(&self) -> Vec<&'static Socket> {
         let inner = self.inner();
         if inner.state == State::Shut {
@@ -66,7 +67,7 @@ impl AcceptGate {
         self.sockets.iter().zip(&inner.is_suspended).filter(|(_, rests)| !**rests).map(|(socket, _)| *socket).collect()
     }
 
-    /// Watches the listening sockets, unless the door is locked.
+    /// Watches the listening sockets, unless the gate is shut.
     pub fn resume(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut inner = self.inner();
         if matches!(inner.state, State::Paused | State::Full) {
@@ -76,7 +77,7 @@ impl AcceptGate {
         Ok(())
     }
 
-    /// Leaves a socket that fails alone for a while, and says whether it did not fail before.
+    /// Suspends a socket that fails. Returns whether it had not failed before.
     pub fn suspend(&self, epoll: &Epoll, socket: &Socket) -> bool {
         let Some(index) = self.index(socket) else { return false };
         let mut inner = self.inner();
@@ -86,18 +87,18 @@ impl AcceptGate {
         !self.has_failed[index].swap(true, Relaxed)
     }
 
-    /// A socket has given a connection; says whether it had failed.
+    /// Records that a socket has given a connection. Returns whether it had failed.
     pub fn clear_failure(&self, socket: &Socket) -> bool {
         self.has_failed.iter().any(|has_failed| has_failed.load(Relaxed))
             && self.index(socket).is_some_and(|index| self.has_failed[index].swap(false, Relaxed))
     }
 
-    /// How many of the sockets take no connections any more.
+    /// Returns the number of sockets that have failed.
     pub fn failed_sockets(&self) -> usize {
         self.has_failed.iter().filter(|has_failed| has_failed.load(Relaxed)).count()
     }
 
-    /// Watches those again that were left alone.
+    /// Watches the suspended sockets again.
     pub fn retry_suspended(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut inner = self.inner();
         if !inner.is_suspended.contains(&true) {
@@ -114,12 +115,12 @@ impl AcceptGate {
         Ok(())
     }
 
-    /// Lets the other workers go first: the kernel wakes the first of those who wait, in the order in which they came.
+    /// Moves this worker behind the others: the kernel wakes the one that has watched a socket for longest.
     pub fn requeue_behind_other_workers(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut inner = self.inner();
         if inner.state == State::Accepting {
             self.unwatch(epoll);
-            // If it fails, the keeper opens it again.
+            // If it fails, the main loop resumes.
             inner.state = State::Paused;
             self.watch(epoll, &inner)?;
             inner.state = State::Accepting;
@@ -127,9 +128,9 @@ impl AcceptGate {
         Ok(())
     }
 
-    /// Watches all of them, or none if that fails.
+    /// Watches all sockets, or none if that fails.
     fn watch(&self, epoll: &Epoll, inner: &Inner) -> nix::Result<()> {
-        // Before Linux 4.5 EPOLLEXCLUSIVE does nothing, and some wake-ups are for nothing.
+        // Before Linux 4.5, EPOLLEXCLUSIVE does nothing, and some wakeups are in vain.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
         let result =
             self.sockets.iter().enumerate().filter(|(index, _)| !inner.is_suspended[*index]).try_for_each(
@@ -143,32 +144,32 @@ impl AcceptGate {
 
     fn unwatch(&self, epoll: &Epoll) {
         for socket in &self.sockets {
-            // What `watch` could not add is not there to be deleted.
+            // What `watch` could not add cannot be deleted.
             let _ = epoll.delete(socket);
         }
     }
 
-    /// Leaves the listening sockets alone, and says whether it did not before.
+    /// Stops watching the sockets. Returns whether they were watched.
     pub fn pause(&self, epoll: &Epoll) -> bool {
         self.set(epoll, State::Paused)
     }
 
-    /// Leaves the listening sockets alone since there is no room for another connection.
+    /// Stops watching the sockets because there is no room for another connection.
     pub fn pause_full(&self, epoll: &Epoll) {
         self.set(epoll, State::Full);
     }
 
-    /// Leaves the listening sockets alone for good.
+    /// Stops watching the sockets for good.
     pub fn shut(&self, epoll: &Epoll) {
         self.set(epoll, State::Shut);
     }
 
-    /// Whether the door could be opened.
+    /// Whether accepting is paused and can be resumed.
     pub fn is_paused(&self) -> bool {
         matches!(self.inner().state, State::Paused | State::Full)
     }
 
-    /// Whether it was closed since there was no room.
+    /// Whether it was paused because there was no room.
     pub fn is_full(&self) -> bool {
         self.inner().state == State::Full
     }

@@ -1,5 +1,5 @@
-//! The keeper: a worker's main thread. It never serves a request, so it always hears signals, keeps deadlines, starts
-//! threads, and has the worker prove that it lives.
+//! The main loop: it runs in the main thread of a worker, which never serves a request, so that it always handles
+//! signals and deadlines, starts threads and checks that the worker makes progress.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -23,20 +23,20 @@ use crate::service::pool;
 use crate::site::RootState;
 use crate::{log, log::catalog, os::clock, os::sys};
 
-/// How often the keeper probes the worker and looks for deadlines that have passed, in milliseconds.
+/// The interval of self-checks and of checking deadlines, in milliseconds.
 const TICK_MS: u16 = 500;
 
-/// How often it gives back what memory is free, in milliseconds: what a crowd of clients took does not stay when they have
-/// left or have read what was kept for them. It costs some 100 microseconds where there is little to give.
+/// The interval of returning free memory to the system, in milliseconds: memory that many clients needed does not stay
+/// allocated after them. It costs some 100 microseconds where little is free.
 const TRIM_MS: u64 = 10_000;
 
-/// How often it looks whether the last connection has ended, in milliseconds.
+/// The interval of checking whether the last connection has ended, in milliseconds.
 const DRAIN_MS: u16 = 20;
 
-/// How long it waits after a thread could not be started, in milliseconds.
+/// The pause after a thread could not be started, in milliseconds.
 const START_PAUSE_MS: u64 = 1_000;
 
-/// Runs the worker until it is told to end and has answered what was in flight.
+/// Runs the worker until it is told to stop and has drained.
 pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEnd) -> io::Result<()> {
     let signals = Signals::listen(&signals::FOR_WORKER)?;
     let mut writer = worker.service.access_log.map(Writer::start).transpose()?;
@@ -111,7 +111,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     }
 }
 
-/// A worker of which every thread is busy is slow, and no reason to worry; but its admin may want more threads.
+/// Reports that all threads are busy. The worker is slow then, not hung; more threads may help.
 fn report_saturation(worker: &Worker) {
     let is_saturated = worker.service.pool.is_saturated();
     worker.service.counters.set(Counter::Saturated, u64::from(is_saturated));
@@ -125,24 +125,24 @@ fn report_saturation(worker: &Worker) {
     }
 }
 
-/// Why a worker is to end.
+/// Why a worker stops.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// Another serves in its place.
+    /// Another worker serves in its place.
     Reload,
     /// The server stops.
     Stop,
 }
 
-/// Why the keeper woke.
+/// Why the main loop woke.
 struct Wakeup {
-    /// By a signal, or by losing its supervisor: this worker is to end.
+    /// A signal, or the end of the supervisor: the worker stops.
     end: Option<End>,
-    /// No request thread waits.
+    /// No request thread is idle.
     pool_exhausted: bool,
 }
 
-/// Waits for something to do. There is no `supervisor` to lose once the worker drains.
+/// Waits for something to do. While the worker drains, the end of the supervisor is ignored: `supervisor` is none.
 fn wait(
     worker: &Worker,
     supervisor: Option<&WorkerEnd>,
@@ -178,7 +178,7 @@ fn wait(
     Ok(Wakeup { end, pool_exhausted: has_come(1) })
 }
 
-/// Whether the client has used up this server's patience.
+/// Whether a connection has timed out, or waits for a retry.
 fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.check_min_rate(worker.service.timeouts.min_bytes_per_window(), worker.service.timeouts.send(now_ms));
@@ -186,19 +186,19 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     connection.waits_for_disk || connection.deadline_ms <= now_ms
 }
 
-/// Ends a connection whose client took too long.
+/// Ends a connection that has timed out, or retries it.
 fn expire(worker: &Worker, mut connection: Box<Connection>) {
     let was_held = std::mem::take(&mut connection.waits_for_disk);
     match connection.phase {
-        // Its file may be tried again.
+        // Its file may be readable now.
         _ if was_held && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
-        // What the client has sent in time and no thread has read yet is not its fault.
+        // Input that arrived in time and is unread is not the client's fault.
         Phase::Idle | Phase::Head if connection.has_unread() => park::rearm(worker, connection),
         Phase::Head => {
             connection::reject_slow_head(&worker.service, &mut connection);
             park::park_lingering(worker, connection, worker.service.timeouts.linger(clock::now_ms()));
         }
-        // There is an end to its waiting.
+        // The request is then rejected.
         Phase::Waiting => park::rearm(worker, connection),
         Phase::Sending => {
             connection.report_aborted("the client takes too little");

@@ -36,44 +36,45 @@ use events::EventQueue;
 use gate::AcceptGate;
 use parked::ParkedConnections;
 
-/// What the supervisor hands to every worker that it forks.
+/// What the supervisor passes to every worker.
 #[derive(Debug)]
 pub struct WorkerContext {
-    /// The settings.
+    /// The configuration.
     pub options: Options,
     /// The listening sockets, which all workers share.
     pub sockets: Vec<Socket>,
     /// The document root.
     pub site: Site,
-    /// How many descriptors a worker may have.
+    /// The descriptors that a worker may have.
     pub descriptors: usize,
-    /// What its process is left with; none where it is the caller's.
+    /// What restricts the process; none in a process of the caller's.
     pub sandbox: Option<Sandbox>,
 }
 
-/// What each worker writes and all read.
+/// Memory that each worker writes for itself and all read.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// What they count.
+    /// The counters.
     pub board: Scoreboard,
-    /// How many connections each client has, if that is limited.
+    /// The connections of each client, if they are limited.
     pub client_limit: Option<ClientLimiter>,
 }
 
 impl Shared {
-    /// Leaves this process, which was forked for worker number `number`, nothing to write but what is that one's own.
+    /// Takes the right to write the memory of other workers from this process, which was forked for worker number
+    /// `number`.
     pub fn keep_only(&mut self, number: usize) {
         self.board.keep_only(number);
         self.client_limit.iter_mut().for_each(|clients| clients.keep_only(number));
     }
 }
 
-/// How long requests in flight get when the server is stopped and systemd holds its sockets: new clients wait meanwhile, until
-/// the next server takes them.
+/// The timeout of requests in flight when the server stops and systemd holds its sockets: new clients wait until the
+/// next server accepts them.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 impl WorkerContext {
-    /// How long requests in flight get when the server is stopped.
+    /// Returns the timeout of requests in flight when the server stops.
     pub fn stop_timeout(&self) -> Duration {
         let is_held = self.sockets.iter().any(|socket| socket.name.is_some());
         let longest = if is_held { STOP_TIMEOUT } else { Duration::MAX };
@@ -81,7 +82,7 @@ impl WorkerContext {
     }
 }
 
-/// So many connections more than the others have are no reason to let them go first.
+/// The connections that a worker may have beyond the average before others accept first.
 const BALANCE_SLACK: u64 = 4;
 
 /// What the threads of a worker share: the service for requests, and what schedules connections.
@@ -98,8 +99,8 @@ struct Worker {
     client_limit: Option<&'static ClientLimiter>,
 }
 
-/// Runs worker number `number` in the process that was forked for it, and returns its exit status. The first one says what
-/// holds for all.
+/// Runs worker number `number` in the process that was forked for it. Returns its exit status. The first worker reports
+/// what holds for all.
 pub fn run(
     context: &'static WorkerContext,
     number: usize,
@@ -108,7 +109,7 @@ pub fn run(
     is_first: bool,
 ) -> i32 {
     shared.keep_only(number);
-    // Before the first request thread: each inherits it.
+    // Before the first request thread starts: each thread inherits it.
     context.sandbox.iter().for_each(|confinement| confinement.restrict_self(is_first));
     let shared = &*Box::leak(Box::new(shared));
     let result = Worker::new(context, number, shared)
@@ -134,13 +135,13 @@ impl Worker {
             gate: AcceptGate::new(&context.sockets),
             parked: ParkedConnections::new(context.descriptors),
             board: &shared.board,
-            // Half of the descriptors stay free for files.
+            // Half of the descriptors are left for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
         })
     }
 
-    /// Whether this worker has clearly more connections than the others have on average.
+    /// Whether this worker has clearly more connections than the others on average.
     fn has_more_than_its_share(&self) -> bool {
         let others = self.board.workers().saturating_sub(1) as u64;
         let own = self.service.counters.get(Counter::Connections);

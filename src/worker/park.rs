@@ -7,16 +7,17 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use super::Worker;
 use crate::connection::{Connection, Next};
 
-/// What every connection is watched for: bytes of the client, and its end.
+/// The events of every connection: input, and the client's end.
 const READ: EpollFlags =
     EpollFlags::EPOLLIN.union(EpollFlags::EPOLLPRI).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
-/// Parks a connection for what it waits for. The kernel reports each change once (epoll(7), edge-triggered), so that a
-/// connection is made known to it only when that is new; to do so again makes it report what there is already.
+/// Parks a connection until the event that it waits for. The kernel reports each change once (epoll(7),
+/// edge-triggered), so a connection is registered only for new events; registering it again makes the kernel report
+/// what has happened already.
 pub fn park(worker: &Worker, connection: Box<Connection>, wait: Next) {
     worker.parked.park(connection, |connection, has_missed| {
         let watched = connection.interest;
-        // Few have ever to wait for room, and each has some at first.
+        // Few connections ever wait for room to send, and every new one has some.
         connection.interest |= match wait {
             Next::Writable | Next::Yield => READ | EpollFlags::EPOLLOUT,
             // The listing may have been made before it was parked.
@@ -34,29 +35,30 @@ pub fn park(worker: &Worker, connection: Box<Connection>, wait: Next) {
     });
 }
 
-/// Parks a connection that is new, for its first bytes.
+/// Parks a new connection until its first bytes.
 pub fn register(worker: &Worker, connection: Box<Connection>) {
     park(worker, connection, Next::Readable);
 }
 
-/// Parks a connection from which nothing more is wanted than its end, until `deadline_ms`.
+/// Parks a connection whose last response is sent until `deadline_ms`, or until the client closes its side.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
     park(worker, connection, Next::Readable);
 }
 
-/// Has epoll report what is there to be read, again if it has: not every read that leaves room has taken all.
+/// Has the kernel report input that has arrived already.
 pub fn rearm(worker: &Worker, connection: Box<Connection>) {
     park(worker, connection, Next::Yield);
 }
 
-/// Leaves it to a thread to close a connection: the file that it sends may hang in closing as in reading.
+/// Has a request thread close a connection: closing its file may block as reading it does.
 pub fn close_on_pool(worker: &Worker, mut connection: Box<Connection>) {
     connection.shutdown();
     park(worker, connection, Next::Yield);
 }
 
-/// Rearms a parked connection whose listing was made. If a thread has it, that thread is told by the slot.
+/// Rearms a parked connection whose listing was made. If a thread owns it, that thread finds the event recorded in the
+/// slot.
 pub fn wake(worker: &Worker, descriptor: RawFd) {
     if let Some(connection) = worker.parked.take(descriptor as usize, false) {
         rearm(worker, connection);

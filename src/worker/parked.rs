@@ -1,9 +1,9 @@
-//! The parking lot: connections that wait for their client and hold no thread.
+//! Parked connections: they wait for their client and hold no thread.
 //!
-//! A connection is in the lot or with a thread, never both. Its place is its descriptor's number, so whoever takes an
-//! epoll event finds it without a pointer. An event for a connection that is with a thread is noted at its place, and the
-//! kernel is asked for it again when the connection is parked. One for a connection that has ended, and whose place a newer
-//! one has, does no harm: the newer one is tried, would block, and is parked again.
+//! A connection is parked here or owned by a thread, never both. Its slot is the number of its descriptor, so that an
+//! event finds it without a pointer. An event for a connection that a thread owns is recorded in the slot, and the
+//! kernel is asked for it again when the connection is parked. An event for a connection that has ended, and whose slot
+//! holds a newer one, is harmless: the newer one is driven, would block, and is parked again.
 
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,15 +12,15 @@ use crate::connection::Connection;
 
 type Slot = Mutex<SlotState>;
 
-/// A connection's place.
+/// The slot of a descriptor.
 #[derive(Debug, Default)]
 struct SlotState {
     connection: Option<Box<Connection>>,
-    /// Whether an event came while it was empty.
+    /// Whether an event came while the slot was empty.
     has_missed_event: bool,
 }
 
-/// Places are made so many at a time, when a descriptor that high first comes.
+/// Slots are allocated in chunks of this size, when a descriptor needs one.
 const CHUNK: usize = 1024;
 
 /// The parked connections of a worker.
@@ -30,14 +30,14 @@ pub struct ParkedConnections {
 }
 
 impl ParkedConnections {
-    /// A lot for descriptors below `descriptors`.
+    /// Creates slots for descriptors below `descriptors`.
     pub fn new(descriptors: usize) -> Self {
         ParkedConnections { chunks: (0..descriptors.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Parks a connection. `watch` sees to it that epoll reports its next event, and that which the connection has missed
-    /// if it is told so; it runs while the place is held, so that nobody else has the connection before it is whole. If
-    /// `watch` fails, the connection is closed.
+    /// Parks a connection. `watch` has the kernel report its next event, and one that was missed if its argument is
+    /// true. It runs while the slot is locked, so that no other thread takes the connection before it is parked. If it
+    /// fails, the connection is closed.
     pub fn park(&self, mut connection: Box<Connection>, watch: impl FnOnce(&mut Connection, bool) -> nix::Result<()>) {
         let Some(mut spot) = self.slot(connection.as_raw_fd() as usize) else { return };
         let has_missed = std::mem::take(&mut spot.has_missed_event);
@@ -50,8 +50,8 @@ impl ParkedConnections {
         }
     }
 
-    /// Takes the connection with descriptor `fd` out for an event, if it is here. `reads_on` says that one read may not take
-    /// all that is there.
+    /// Takes the connection with descriptor `fd` for an event, if it is parked. `reads_on`: a read that does not fill
+    /// its buffer may leave input.
     pub fn take(&self, fd: usize, reads_on: bool) -> Option<Box<Connection>> {
         let mut spot = self.slot(fd)?;
         let Some(mut connection) = spot.connection.take() else {
@@ -63,12 +63,12 @@ impl ParkedConnections {
         Some(connection)
     }
 
-    /// Whether a connection with descriptor `fd` is here.
+    /// Whether a connection with descriptor `fd` is parked.
     pub fn contains(&self, fd: usize) -> bool {
         self.slot(fd).is_some_and(|spot| spot.connection.is_some())
     }
 
-    /// Looks at every connection, and takes out each that `is_due`, one after the other.
+    /// Takes each connection that `is_due`, one after the other.
     pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
         for place in self.chunks.iter().filter_map(OnceLock::get).flatten() {
             let due = lock(place).connection.take_if(|connection| is_due(connection));
@@ -79,7 +79,7 @@ impl ParkedConnections {
         }
     }
 
-    /// Takes out the `count` connections, or as many as there are, with the least `rank`; those without one stay.
+    /// Takes up to `count` connections with the lowest `rank`; those without a rank stay.
     #[expect(clippy::vec_box, reason = "a parked connection is in a box, here and wherever it goes next")]
     pub fn take_lowest(&self, count: usize, rank: impl Fn(&Connection) -> Option<u64>) -> Vec<Box<Connection>> {
         let places = self.chunks.iter().filter_map(OnceLock::get).flatten();
@@ -103,7 +103,7 @@ impl ParkedConnections {
     }
 }
 
-/// A thread that panicked while it held a place left it empty or full, never half.
+/// Locks a slot. A thread that panicked while it held the lock left the slot empty or full, never between.
 fn lock(place: &Slot) -> MutexGuard<'_, SlotState> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! The probe: by a request of its own a worker proves that it serves. It goes the way of every request: through epoll, a
-//! request thread, the parser and the site. It is counted nowhere.
+//! The self-check of a worker: a request of its own, which takes the path of every request through epoll, a request
+//! thread, the parser and the site. No counter includes it.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,22 +15,22 @@ use crate::os::clock;
 
 const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: probe\r\n\r\n";
 
-/// A worker's probe, in the hands of its keeper.
+/// The self-check, run by the main loop.
 #[derive(Debug)]
 pub struct Probe {
     channel: Option<Channel>,
     turns: u64,
 }
 
-/// The probe's connection. A request is on its way as long as there is one.
+/// The connection of the self-check. While it exists, a request is in flight.
 #[derive(Debug)]
 struct Channel {
     own: OwnedFd,
-    /// Where the lot has the worker's end.
+    /// The slot of the worker's end among the parked connections.
     place: usize,
 }
 
-/// What has come back.
+/// What has arrived.
 enum Reply {
     Response,
     Pending,
@@ -38,13 +38,13 @@ enum Reply {
 }
 
 impl Probe {
-    /// Asks for the first time.
+    /// Sends the first request.
     pub fn begin(worker: &Worker) -> Self {
         Probe { channel: Channel::open(worker), turns: 0 }
     }
 
-    /// Asks, or asks again if the last request was answered. Says whether the worker lives: it has answered, or has ended
-    /// some turn since the last time, or it is the site that the probe waits for while there is a thread for others.
+    /// Sends a request, if the last one was answered. Returns whether the worker is alive: it has answered, or some
+    /// turn has ended since the last check, or the self-check waits for the site while another thread is idle.
     pub fn is_alive(&mut self, worker: &Worker) -> bool {
         let turns = worker.service.pool.turns_ended();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
@@ -65,7 +65,7 @@ impl Probe {
 }
 
 impl Channel {
-    /// A new one, with a request on its way, if there are descriptors for it.
+    /// Opens a connection and sends a request on it, if there are descriptors for it.
     fn open(worker: &Worker) -> Option<Channel> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;

@@ -1,4 +1,4 @@
-//! A request thread: waits for an event, serves it, waits again.
+//! A request thread: waits for an event, handles it, and waits again.
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,24 +14,24 @@ use crate::connection::{ConnectionDriver, Next};
 use crate::failure;
 use crate::service::pool;
 
-/// A thread that has found nothing to do for so long may leave, in milliseconds.
+/// A thread that was idle for this long may exit, in milliseconds.
 const IDLE_MS: u16 = 10_000;
 
-/// How many events a thread takes at once.
+/// The most events that a thread takes in one call.
 const MAX_EVENTS: usize = 64;
 
-/// What says that a read that leaves room may not have taken all: an end stands behind it, or urgent data (tcp(7)), at which
-/// a read stops.
+/// Events after which a read that does not fill its buffer may have left input: the client's end, or urgent data
+/// (tcp(7)), at which a read stops.
 const PARTIAL_READ: EpollFlags =
     EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR).union(EpollFlags::EPOLLPRI);
 
-/// The event that lets every thread leave; no descriptor and no listening socket has this datum.
+/// The token of the event that makes every thread exit; no descriptor and no listening socket has it.
 const EXIT_TOKEN: u64 = u64::MAX;
 
-/// Deep enough for a path's components and a head's fields on the stack, with room to spare.
+/// The stack of a thread, in bytes: enough for the components of a path and the fields of a head, with room to spare.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Starts a request thread, if the crew may have another and the system lets it.
+/// Starts a request thread, if the pool is not full and the system permits it.
 pub fn start(worker: &'static Worker) -> bool {
     if !worker.service.pool.try_add() {
         return false;
@@ -63,7 +63,7 @@ fn run(worker: &'static Worker) {
             continue;
         };
         match event.epoll_event.data() {
-            // It stays until all have left, and what else came with it goes first.
+            // The event stays until all threads have exited. Other events go first.
             EXIT_TOKEN if worker.events.is_empty() => {
                 worker.service.blocking.remove_thread(place);
                 return worker.service.pool.remove();
@@ -71,7 +71,7 @@ fn run(worker: &'static Worker) {
             EXIT_TOKEN | WAKEUP_TOKEN => continue,
             _ => {}
         }
-        // A panic costs the one connection that it happened on: unwinding drops, and so closes it.
+        // A panic costs one connection: unwinding drops it, which closes it.
         if catch_unwind(AssertUnwindSafe(|| dispatch(worker, &mut driver, event))).is_err() {
             driver = ConnectionDriver::new(worker.service.limits.request_bytes(), place);
         }
@@ -84,8 +84,7 @@ fn run(worker: &'static Worker) {
     }
 }
 
-/// Asks the kernel for events, and waits for one if there is nothing else to do; none if that takes long. Further ones are
-/// left for whoever is next.
+/// Returns an event. Waits for one if there is nothing else to do; none after [`IDLE_MS`]. Further events are queued.
 fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     loop {
         worker.service.pool.begin_waiting();
@@ -138,16 +137,16 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
     }
 }
 
-/// By which moment what the client has sent had begun to arrive; the last of all moments if the event does not tell. It
-/// tells nothing of a connection that was accepted after it, nor if it was for room to send, nor if an earlier turn has
-/// already read what it was for.
+/// Returns a logical time by which the input of the connection had begun to arrive; the largest if the event does not
+/// tell. It does not for a connection that was accepted after it, for an event of room to send, or if an earlier turn
+/// has read the input.
 fn arrival(event: &Event, connection: &Connection) -> u64 {
     let is_new = connection.interest.is_empty();
     let is_for_bytes = event.epoll_event.events().contains(EpollFlags::EPOLLIN);
     if !is_new && is_for_bytes && connection.last_read_at <= event.polled_after { event.happened_by } else { u64::MAX }
 }
 
-/// Lets every thread leave that finds no other event. `exit` is readable.
+/// Makes every thread exit that finds no other event. `exit` is readable.
 pub fn wake_all_to_exit(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
     worker.epoll.add(exit, EpollEvent::new(EpollFlags::EPOLLIN, EXIT_TOKEN))
 }

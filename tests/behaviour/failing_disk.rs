@@ -54,7 +54,7 @@ fn a_file_whose_first_byte_cannot_be_read_is_a_500() {
             assert_eq!(client.get("/a").text(), "a", "the connection goes on");
         }
         let record =
-            format!(" WARN Cannot serve \"/disk/{name}\": Input/output error (os error 5). Said once a minute.");
+            format!(" WARN Cannot serve \"/disk/{name}\": Input/output error (os error 5). Logged once a minute.");
         assert_eq!(server.complaints(), [record]);
         assert!(!is_open(&server.workers(), name));
         disk.mend();
@@ -78,7 +78,8 @@ fn a_file_that_fails_in_the_middle_cuts_the_connection() {
         assert!(body.len() <= SOUND && content(LARGE).starts_with(&body), "{} bytes", body.len());
         server.wait_for_log("Cannot send");
         let why = std::io::Error::from(errno);
-        let record = format!("Cannot send \"disk/large\" to its end, from byte {SOUND} on: {why}. Said once a minute.");
+        let record =
+            format!("Cannot send \"disk/large\" to its end, from byte {SOUND} on: {why}. Logged once a minute.");
         assert_eq!(server.complaints(), [format!(" WARN {record}")]);
         wait_until("the file to be closed", || !is_open(&server.workers(), "large"));
         assert_eq!(server.get("/a").text(), "a");

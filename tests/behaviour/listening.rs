@@ -21,7 +21,7 @@ fn one_that_was_shut_down_is_said_to_be_and_costs_nothing() {
     assert_eq!(server.get("/a").text(), "a");
     server.wait_until_ready();
     shutdown(kept.as_raw_fd(), Shutdown::Both).unwrap();
-    let text = "takes no connections any more";
+    let text = "accepts no connections any more";
     wait_until("each worker to say so", || server.log().matches(text).count() == 2);
     let workers = server.workers();
     let before: u64 = workers.iter().map(|worker| ticks(*worker)).sum();

@@ -68,7 +68,7 @@ fn time_to_stop(server: &mut Server) -> u128 {
     let begin = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
-    server.wait_for_log("longer than --stop-timeout; 1 are cut");
+    server.wait_for_log("longer than --stop-timeout; 1 aborted");
     begin.elapsed().as_millis()
 }
 
