@@ -24,7 +24,7 @@ fn beyond_the_cap_connections_wait_for_room_while_all_have_requests_in_flight() 
     }
     let mut waiting = server.connect();
     waiting.send(get("/a"));
-    server.wait_for_log("none is idle, and further ones wait. Raise --max-connections");
+    server.wait_for_log("none is idle, and new connections wait in the listen queue. Raise --max-connections");
     assert!(!waiting.is_closed());
     assert!(clients.iter_mut().all(|client| !client.is_closed()));
     clients.pop();
@@ -172,7 +172,7 @@ fn a_client_has_no_more_connections_than_one_may() {
     refused.assert_common_fields();
     // If its request came after the refusal, a reset says so.
     wait_until("the end of it", || further.is_closed());
-    server.wait_for_log("127.0.0.1 has 3 connections");
+    server.wait_for_log("127.0.0.1 reached --max-per-client (3)");
     assert_eq!(
         connect_from([127, 0, 0, 2].into(), &server).get("/a").text(),
         "a",
