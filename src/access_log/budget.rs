@@ -1,45 +1,45 @@
-//! How many records a second there may be, of all workers together.
+//! The limit of records per second, of all workers together.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ipc::scoreboard::Scoreboard;
 use crate::ipc::worker_memory::reserve;
 
-/// A worker's counter: the second in its upper bits, how many there were in the others.
+/// The bits of a worker's counter that hold the number of records; the upper bits hold the second.
 const COUNT_BITS: u32 = 24;
 
-/// The most that a second may have.
-pub const MOST: u64 = (1 << COUNT_BITS) - 1;
+/// The largest limit per second.
+pub const MAX: u64 = (1 << COUNT_BITS) - 1;
 
-/// So many a second. Each worker says how many it has taken, and takes what the others have left; whatever they say, it has a
-/// [reserve](reserve). If two take the last one at the same time, there is one more.
+/// A limit per second. Each worker publishes how many records it has taken, and takes what the others leave; whatever they
+/// publish, it has a [reserve](reserve). If two workers take the last record at the same time, the limit is exceeded by one.
 #[derive(Debug)]
 pub struct Budget {
     board: &'static Scoreboard,
     worker: usize,
     kind: usize,
-    most: u64,
+    limit: u64,
     reserve: u64,
-    /// The second after the last one that was found spent, which stays so.
+    /// The second after the last one that was spent.
     spent_before: AtomicU64,
 }
 
 impl Budget {
-    /// What worker number `worker` may take of `most` a second, of one of two kinds.
-    pub fn new(board: &'static Scoreboard, worker: usize, kind: usize, most: u64) -> Self {
-        let most = most.min(MOST);
-        let reserve = reserve(most, board.workers());
-        Budget { board, worker, kind, most, reserve, spent_before: AtomicU64::new(0) }
+    /// Creates the budget of worker number `worker` for a limit per second, of one of two kinds.
+    pub fn new(board: &'static Scoreboard, worker: usize, kind: usize, limit: u64) -> Self {
+        let limit = limit.min(MAX);
+        let reserve = reserve(limit, board.workers());
+        Budget { board, worker, kind, limit, reserve, spent_before: AtomicU64::new(0) }
     }
 
-    /// Whether nothing is left of what there is in `second`.
+    /// Returns whether nothing is left in `second`.
     pub fn is_spent(&self, second: u64) -> bool {
-        self.most == 0
+        self.limit == 0
             || self.spent_before.load(Relaxed) > second
             || taken(self.own().load(Relaxed), second) >= self.allowed(second)
     }
 
-    /// Takes one of those of `second`, if one is left.
+    /// Takes one record of `second`; returns false if none is left.
     pub fn take(&self, second: u64) -> bool {
         if self.is_spent(second) {
             return false;
@@ -56,15 +56,14 @@ impl Budget {
         is_taken
     }
 
-    /// How many this worker may take in `second`, as far as it has to look: what the others have taken matters only beyond the
-    /// reserve.
+    /// Returns how many records this worker may take in `second`. Reads the counters of the others only beyond the reserve.
     fn allowed(&self, second: u64) -> u64 {
         if taken(self.own().load(Relaxed), second) < self.reserve {
             return self.reserve;
         }
         let others = self.board.budgets(self.kind).enumerate().filter(|(worker, _)| *worker != self.worker);
         let others = others.map(|(_, counter)| taken(counter, second)).sum();
-        self.most.saturating_sub(others).max(self.reserve)
+        self.limit.saturating_sub(others).max(self.reserve)
     }
 
     fn own(&self) -> &AtomicU64 {
@@ -72,14 +71,14 @@ impl Budget {
     }
 }
 
-/// How many a worker has taken in `second`, or in a later one: who is late takes of what there is now.
+/// Returns how many records a worker has taken in `second`, or in a later one: a late thread takes from the current second.
 fn taken(counter: u64, second: u64) -> u64 {
     let (latest, count) = split(counter);
     if latest >= second { count } else { 0 }
 }
 
 fn split(counter: u64) -> (u64, u64) {
-    (counter >> COUNT_BITS, counter & MOST)
+    (counter >> COUNT_BITS, counter & MAX)
 }
 
 #[cfg(test)]
@@ -95,7 +94,7 @@ mod tests {
         let budget = Budget::new(board(1), 0, 0, 2);
         assert_eq!([7, 7, 7, 8, 8, 8].map(|second| budget.take(second)), [true, true, false, true, true, false]);
         assert!(budget.is_spent(8) && !budget.is_spent(9));
-        // Who is late takes of what there is now.
+        // A late thread takes from the current second.
         assert!(!budget.take(7));
     }
 

@@ -1,9 +1,9 @@
-//! The access log: every request is accounted for, and none waits for that.
+//! The access log: every request is accounted for, and none waits for the log.
 //!
-//! A request thread fills a [`Record`], of a fixed size, and leaves it in a bounded ring: no lock, no system call. One thread
-//! of each worker, the [`writer`], writes what is in the ring as events. Beyond so many records a second a request is
-//! [summed](sums) instead. What finds the ring full is dropped and counted. So, of all that is to be logged:
-//! written + summed + dropped = served.
+//! A request thread fills a [`Record`] of a fixed size, and puts it into a bounded ring, without a lock or a system call. One
+//! thread of each worker, the [`writer`], writes the records in the ring as events. Requests beyond the limit of records per
+//! second are [summed](sums) instead. If the ring is full, a record is dropped and counted. So, of all requests that are to
+//! be logged: written + summed + dropped = served.
 
 mod budget;
 mod lost;
@@ -31,7 +31,7 @@ pub use lost::OrphanedDrops;
 pub use record::{Record, Subject};
 pub use writer::Writer;
 
-/// How many records wait for the writer at most.
+/// The limit of records that wait for the writer.
 const RING_CAPACITY: usize = 4096;
 
 /// A worker's access log.
@@ -45,7 +45,7 @@ pub struct AccessLog {
     successes: Budget,
     errors: Budget,
     ring: ArrayQueue<Box<Record>>,
-    /// Records that nobody uses: as many as ever waited at once.
+    /// Unused records, for later requests: as many as have ever waited at one time.
     free: ArrayQueue<Box<Record>>,
     sums: Sums,
     drops: Drops,
@@ -56,7 +56,7 @@ pub struct AccessLog {
     is_ending: AtomicBool,
 }
 
-/// Records that were dropped, and whose number is not yet told.
+/// Dropped records that are not reported yet.
 #[derive(Debug, Default)]
 struct Drops {
     count: AtomicU64,
@@ -76,7 +76,7 @@ impl Drops {
 }
 
 impl AccessLog {
-    /// That of worker number `worker`, if there is to be one.
+    /// Creates the access log of worker number `worker`; None if it is switched off.
     pub fn of(options: &Options, worker: usize, board: &'static Scoreboard) -> Option<Self> {
         let destination = options.access_destination()?;
         Some(AccessLog {
@@ -99,23 +99,23 @@ impl AccessLog {
         })
     }
 
-    /// What stands behind a `?` is to be told.
+    /// Returns whether queries are logged.
     pub fn with_query(&self) -> bool {
         self.with_query
     }
 
-    /// A client, as far as it is to be told who it is; and the number of its connection.
+    /// Returns a client's address as it is logged, and the number of its connection.
     pub fn connection_id(&self, client: Option<SocketAddr>) -> (Option<SocketAddr>, u64) {
         let client = client.and_then(|client| anonymize(client, self.address));
         (client, self.connections.fetch_add(1, Relaxed) + 1)
     }
 
-    /// A record for an answer with this status, which begins at `now_ns` of the monotonic clock. It is due from now on.
+    /// Begins the record of a response with this status, at `now_ns` of the monotonic clock. From now on it is counted as due.
     pub fn begin(&self, status: u16, now_ns: u64) -> Box<Record> {
         if !self.errors_only {
             self.counters.add(Counter::LogDue, 1);
         }
-        // A request that is likely to be summed needs no more than its name.
+        // A request that is likely to be summed needs only method and target.
         let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second(now_ns));
         let mut record = self.free.pop().unwrap_or_default();
         record.clear();
@@ -123,7 +123,7 @@ impl AccessLog {
         record
     }
 
-    /// Takes a record that is complete at `now_ns` of the monotonic clock.
+    /// Logs a record that is complete at `now_ns` of the monotonic clock.
     pub fn end(&self, record: Box<Record>, now_ns: u64) {
         let is_error = record.is_error();
         if self.errors_only {
@@ -132,16 +132,16 @@ impl AccessLog {
             }
             self.counters.add(Counter::LogDue, 1);
         }
-        // That an answer was cut is worth a record, even one that has no more than its name.
-        let may_be_recorded = record.is_full || record.is_aborted;
-        if !may_be_recorded || !self.budget(is_error).take(second(now_ns)) {
+        // An aborted response is recorded even if the record has only method and target.
+        let is_recordable = record.is_full || record.is_aborted;
+        if !is_recordable || !self.budget(is_error).take(second(now_ns)) {
             let (is_first, rest) = self.sums.add(record);
             rest.into_iter().for_each(|record| self.recycle(record));
             if is_first {
                 self.wake();
             }
         } else if let Err(record) = self.ring.push(record) {
-            // In this order: the writer tells what it finds last, and the supervisor what is not found first.
+            // In this order: if the worker ends before `drops` counts the record, the supervisor reports it.
             self.counters.add(Counter::LogUnreported, 1);
             self.counters.add(Counter::LogDropped, 1);
             self.drops.add();
@@ -155,15 +155,15 @@ impl AccessLog {
         if is_error { &self.errors } else { &self.successes }
     }
 
-    /// Keeps a record for another request.
+    /// Keeps a record for a later request.
     fn recycle(&self, record: Box<Record>) {
-        // There are more than ever wait only after a crowd of slow clients.
+        // The queue is full only after many slow clients at one time.
         drop(self.free.push(record));
     }
 
-    /// Wakes the writer if it sleeps. It sleeps only when there is nothing to do, and writes many records at a time.
+    /// Wakes the writer if it sleeps. It sleeps only if there is nothing to write, and writes many records at a time.
     fn wake(&self) {
-        // Pairs with that of the writer: either it sees what was left, or this sees that it sleeps.
+        // Pairs with the writer's fence: either the writer sees the record, or this thread sees that the writer sleeps.
         fence(SeqCst);
         if self.is_asleep.load(Relaxed)
             && self.is_asleep.swap(false, Relaxed)
@@ -174,12 +174,12 @@ impl AccessLog {
     }
 }
 
-/// The second that budgets count by.
+/// Returns the second that budgets count in.
 fn second(now_ns: u64) -> u64 {
     now_ns / 1_000_000_000
 }
 
-/// Says that records were dropped, and when.
+/// Logs that records were dropped, and when.
 fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64, until_us: u64) {
     let seconds = until_us.saturating_sub(since_us) as f64 / 1e6;
     let why = if worker.is_some() { "they were not taken in time" } else { "their worker has ended" };
@@ -194,7 +194,7 @@ fn report_dropped(worker: Option<usize>, dropped: u64, since_us: u64, until_us: 
     );
 }
 
-/// A client's address as far as it is to be told.
+/// Returns a client's address as it is logged.
 pub fn anonymize(client: SocketAddr, address: LogAddress) -> Option<SocketAddr> {
     let ip = client.ip().to_canonical();
     match address {
@@ -204,7 +204,7 @@ pub fn anonymize(client: SocketAddr, address: LogAddress) -> Option<SocketAddr> 
     }
 }
 
-/// The first address of the network that an address is in: a /24 of IPv4, a /48 of IPv6.
+/// Returns the first address of the network of an address: a /24 of IPv4, a /48 of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() >> 8 << 8).into(),

@@ -1,4 +1,4 @@
-//! One record: what was asked and what was answered, in memory of a fixed size.
+//! The record of a request and its response, in memory of a fixed size.
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use crate::http::request::{Method, Version};
 use crate::http::{Coding, Request};
 
-/// A text of a record. They are put in this order.
+/// A text of a record. Texts are stored in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
     /// The method as it was sent.
     Method,
-    /// The target as it was sent; where no request could be read, its first line.
+    /// The target as it was sent; the first line, if the request is malformed.
     Target,
     /// The Host field.
     Host,
@@ -21,12 +21,12 @@ pub enum Text {
     UserAgent,
     /// The Range field.
     Range,
-    /// Why a request was refused, an answer was cut, or a connection ended without a request.
+    /// The reason for an error, for an aborted response, or for the end of a connection without a request.
     Cause,
 }
 
 impl Text {
-    /// How much of it there is room for, in bytes.
+    /// Returns its capacity in bytes.
     pub fn capacity(self) -> usize {
         CAPACITY[self as usize]
     }
@@ -34,7 +34,7 @@ impl Text {
 
 const TEXTS: usize = 7;
 
-/// How much of each text there is room for, in bytes.
+/// The capacity of each text in bytes.
 const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 96];
 
 const BYTES: usize = {
@@ -46,53 +46,53 @@ const BYTES: usize = {
     sum
 };
 
-/// What a record is about.
+/// The subject of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A request.
     Request(Method),
-    /// Bytes that are no request.
+    /// A malformed request.
     Malformed,
-    /// Nothing: a connection that ended without a request.
+    /// A connection that ended without a request.
     NoRequest,
 }
 
 /// A record of the access log.
 #[derive(Debug)]
 pub struct Record {
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
     /// The version of the protocol.
     pub version: Version,
-    /// The status of the answer; 0 if there was none.
+    /// The status of the response; 0 if there was none.
     pub status: u16,
-    /// How the content of the answer was coded.
+    /// The content coding of the response.
     pub coding: Coding,
-    /// Whether the answer did not arrive whole.
+    /// Whether the response was not completely sent.
     pub is_aborted: bool,
-    /// Whether all its texts are there, and not only method and target.
+    /// Whether it has all texts, and not only method and target.
     pub is_full: bool,
-    /// Who asked, as far as that is to be told.
+    /// The client's address as it is logged.
     pub client: Option<SocketAddr>,
-    /// The connection's number, of its worker's.
+    /// The number of the connection in its worker.
     pub connection: u64,
-    /// The request's number, of its connection's.
+    /// The number of the request in its connection.
     pub request: u64,
-    /// How many bytes of content were sent.
+    /// The bytes of content that were sent.
     pub bytes: u64,
-    /// From the request's arrival to its answer's last byte given to the kernel, in microseconds.
+    /// The time from the arrival of the request until the kernel has the last byte of the response, in microseconds.
     pub duration_us: u64,
-    /// When it ended, in seconds since the epoch.
+    /// The time of the end, in seconds since the epoch.
     pub ended_s: u64,
-    /// Where each text ends; it begins where the one before ends.
+    /// The end of each text; it begins at the end of the one before.
     ends: [u16; TEXTS],
-    /// Which texts are longer than their room, a bit for each.
+    /// A bit for each text that is truncated.
     truncated: u8,
     text: [u8; BYTES],
 }
 
 impl Record {
-    /// An empty one.
+    /// Creates an empty record.
     pub fn new() -> Self {
         Record {
             subject: Subject::NoRequest,
@@ -113,13 +113,13 @@ impl Record {
         }
     }
 
-    /// Takes away what was said, for something else to be said.
+    /// Resets the record for another request.
     pub fn clear(&mut self) {
         (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding) =
             ([0; TEXTS], 0, false, 0, Coding::Identity);
     }
 
-    /// Notes what a request says. What stands behind a `?` only with `query`.
+    /// Stores the texts of a request, with queries only if `query`.
     pub fn describe(&mut self, request: &Request, query: bool) {
         self.subject = Subject::Request(request.method);
         self.version = request.version;
@@ -147,7 +147,7 @@ impl Record {
         self.put(Text::Range, range);
     }
 
-    /// Notes bytes that are no request, as far as their first line.
+    /// Stores the first line of a malformed request.
     pub fn describe_malformed(&mut self, bytes: &[u8], query: bool) {
         self.subject = Subject::Malformed;
         let bytes = bytes.trim_ascii_start();
@@ -155,33 +155,33 @@ impl Record {
         self.put(Text::Target, without_query(line, query));
     }
 
-    /// Notes why it came as it came, unless that is known already.
+    /// Stores the cause, unless there is one already.
     pub fn set_cause(&mut self, cause: impl Display) {
         if self.text(Text::Cause).is_empty() {
-            let mut room = BoundedText { record: self };
-            // What does not fit is left out.
-            let _ = write!(room, "{cause}");
+            let mut text = BoundedText { record: self };
+            // Truncated at the capacity.
+            let _ = write!(text, "{cause}");
         }
     }
 
-    /// A text, as far as there was room for it; empty if there is none.
+    /// Returns a text, truncated at its capacity; empty if there is none.
     pub fn text(&self, text: Text) -> &[u8] {
         let at = text as usize;
         let begin = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.text[usize::from(begin)..usize::from(self.ends[at].max(begin))]
     }
 
-    /// Whether there was more of a text than there is.
+    /// Returns whether a text was truncated.
     pub fn is_truncated(&self, text: Text) -> bool {
         self.truncated & 1 << text as u8 != 0
     }
 
-    /// Whether it is about something that went wrong.
+    /// Returns whether it is the record of an error or of an aborted response.
     pub fn is_error(&self) -> bool {
         self.status >= 400 || self.is_aborted
     }
 
-    /// Adds bytes to a text; those behind it must be empty.
+    /// Appends bytes to a text; the texts after it must be empty.
     fn put(&mut self, text: Text, bytes: &[u8]) {
         let at = text as usize;
         let begin = usize::from(self.ends[at]);
@@ -201,7 +201,7 @@ impl Default for Record {
     }
 }
 
-/// Writes into the last text.
+/// Writes to the last text.
 struct BoundedText<'r> {
     record: &'r mut Record,
 }

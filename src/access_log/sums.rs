@@ -1,4 +1,4 @@
-//! What is summed instead of recorded one by one, counted without a lock.
+//! Requests that are summed instead of recorded one by one, counted without a lock.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,16 +9,16 @@ use super::record::{Record, Subject};
 use crate::http::Status;
 use crate::http::request::Method;
 
-/// What may have been asked for.
+/// The kinds of subjects.
 const KINDS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "other", "-", "-/-"];
 
-/// Counts by what was asked for and the status that it got; the last status is none.
+/// Counts by kind and status; the last status stands for none.
 type Counts<T> = [[T; Status::ALL.len() + 1]; KINDS.len()];
 
-/// Candidates for the slowest: each is slower than the one before, so that the last are enough.
+/// The number of candidates for the slowest request: each is slower than the one before, so that the last few are enough.
 const CANDIDATES: usize = 4;
 
-/// What is summed and not yet told.
+/// The sums that are not reported yet.
 #[derive(Debug)]
 pub struct Sums {
     is_open: AtomicBool,
@@ -28,7 +28,7 @@ pub struct Sums {
     slowest: ArrayQueue<Box<Record>>,
 }
 
-/// A sum, to be told.
+/// The sums of one report.
 #[derive(Debug, Default, Clone)]
 pub struct Sum {
     counts: Counts<u64>,
@@ -37,7 +37,7 @@ pub struct Sum {
 }
 
 impl Sums {
-    /// Nothing yet.
+    /// Creates empty sums.
     pub fn new() -> Self {
         Sums {
             is_open: AtomicBool::new(false),
@@ -48,12 +48,12 @@ impl Sums {
         }
     }
 
-    /// Adds what a record is about; says whether it is the first since the last sum. Returns the record, or another one, if
-    /// nobody needs it any more.
+    /// Adds a record. Returns whether it is the first since the last report, and a record that is no longer used: this one or
+    /// another.
     pub fn add(&self, record: Box<Record>) -> (bool, Option<Box<Record>>) {
         self.counts[kind(record.subject)][place(record.status)].fetch_add(1, Relaxed);
         self.bytes.fetch_add(record.bytes, Relaxed);
-        // How long a connection was open without a request says nothing about the server.
+        // The duration of a connection without a request does not describe the server.
         let is_request = record.subject != Subject::NoRequest;
         let is_slowest = is_request && record.duration_us >= self.slowest_us.load(Relaxed).max(1);
         let rest = if is_slowest {
@@ -66,12 +66,12 @@ impl Sums {
         (is_first, rest)
     }
 
-    /// Whether there is something to tell, or soon will be.
+    /// Returns whether there is something to report, or will be soon.
     pub fn is_open(&self) -> bool {
         self.is_open.load(Relaxed)
     }
 
-    /// Takes all that there is. What is added meanwhile is either in it or in the next.
+    /// Takes the sums. A concurrent addition is either in this report or in the next.
     pub fn take(&self) -> Sum {
         self.is_open.store(false, Relaxed);
         self.slowest_us.store(0, Relaxed);
@@ -82,13 +82,13 @@ impl Sums {
         sum
     }
 
-    /// One of those that may have been the slowest.
+    /// Takes a candidate for the slowest request.
     pub fn slow(&self) -> Option<Box<Record>> {
         self.slowest.pop()
     }
 
-    /// Adds a sum that could not be told.
-    pub fn give_back(&self, sum: &Sum) {
+    /// Adds a sum back that could not be reported.
+    pub fn restore(&self, sum: &Sum) {
         self.bytes.fetch_add(sum.bytes, Relaxed);
         for (count, shared) in sum.counts.iter().flatten().zip(self.counts.iter().flatten()) {
             shared.fetch_add(*count, Relaxed);
@@ -98,7 +98,7 @@ impl Sums {
 }
 
 impl Sum {
-    /// How many records it stands for.
+    /// Returns the number of records.
     pub fn count(&self) -> u64 {
         self.counts.iter().flatten().sum()
     }
@@ -121,8 +121,8 @@ impl Display for Sum {
     }
 }
 
-fn kind(asked: Subject) -> usize {
-    match asked {
+fn kind(subject: Subject) -> usize {
+    match subject {
         Subject::Request(Method::Get) => 0,
         Subject::Request(Method::Head) => 1,
         Subject::Request(Method::Options) => 2,
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(slow, [5, 7]);
         assert!(!sums.is_open() && sums.take().count() == 0);
 
-        sums.give_back(&sum);
+        sums.restore(&sum);
         sums.add(record(get, 200, 1, 1));
         assert!(sums.is_open());
         assert_eq!((sums.take().to_string().as_str(), sum.bytes), ("GET/200=3 GET/304=1 -/400=1 -/-=1", 20));

@@ -1,16 +1,16 @@
-//! What clients send, as text that can neither end a line nor a quotation, nor move a terminal's cursor.
+//! Escaping of texts from clients, which must not end a line or a quotation, nor control a terminal; the combined log format.
 
 use std::fmt::Write;
 
 use super::record::{Record, Text};
 
-/// How long an escaped text may be, as a multiple of what there is room for in a record.
+/// The size limit of an escaped text, as a multiple of its capacity in a record.
 const GROWTH: usize = 2;
 
-/// What stands at the end of a text that is cut.
+/// The end of a truncated text.
 const ELLIPSIS: &str = "...";
 
-/// A text of a record for a field; none if it is empty.
+/// Returns a text of a record for a journal field; None if it is empty.
 pub fn field(record: &Record, text: Text) -> Option<String> {
     let bytes = record.text(text);
     (!bytes.is_empty()).then(|| {
@@ -20,7 +20,7 @@ pub fn field(record: &Record, text: Text) -> Option<String> {
     })
 }
 
-/// Appends a text of a record for a quotation; `-` if it is empty.
+/// Appends a text of a record to a quotation; `-` if it is empty.
 pub fn quote(out: &mut String, record: &Record, text: Text) {
     match record.text(text) {
         [] => out.push('-'),
@@ -28,7 +28,7 @@ pub fn quote(out: &mut String, record: &Record, text: Text) {
     }
 }
 
-/// Appends a text: what is not printable ASCII, and a backslash, as `\xHH`; in a quotation its mark as well.
+/// Appends a text, with `\xHH` for bytes that are not printable ASCII, for backslashes, and in quotations for `"`.
 fn push(out: &mut String, record: &Record, text: Text, is_quoted: bool) {
     let end = out.len() + GROWTH * text.capacity();
     for &byte in record.text(text) {
@@ -39,7 +39,7 @@ fn push(out: &mut String, record: &Record, text: Text, is_quoted: bool) {
             b'\\' => out.push_str("\\x5C"),
             b'"' if is_quoted => out.push_str("\\x22"),
             b' '..=b'~' => out.push(byte.into()),
-            // Writing to a string does not fail.
+            // Writing to a String does not fail.
             _ => _ = write!(out, "\\x{byte:02X}"),
         }
     }
@@ -56,7 +56,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a second since the epoch.
+    /// Formats a second since the epoch.
     pub fn of(&mut self, second: u64) -> &str {
         if second != self.second || self.text.is_empty() {
             self.second = second;

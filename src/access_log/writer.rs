@@ -1,4 +1,4 @@
-//! The writer: a worker's thread that writes its access log, at the journal's pace.
+//! The writer: a worker's thread that writes its access log, and may block on the journal.
 
 use std::io;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -17,21 +17,21 @@ use crate::http::Coding;
 use crate::ipc::scoreboard::Counter;
 use crate::log::{Destination, Sink};
 
-/// As long as there is something to write, it looks so often: to be woken for each record would cost more than the record.
+/// The interval between two batches while there are records: to wake the thread for each would cost more than the record.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it tries again what the journal did not take.
+/// The interval between two attempts to write to a journal that does not accept records.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often sums are told, and what was dropped.
+/// The interval between two reports of sums and dropped records.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a worker that ends waits for its writer.
+/// The time that a worker that ends waits for its writer.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 const STACK_BYTES: usize = 256 * 1024;
 
-/// The writer of a worker, in the hands of its keeper.
+/// The handle of a worker's writer, for its main thread.
 #[derive(Debug)]
 pub struct Writer {
     access: &'static AccessLog,
@@ -58,36 +58,36 @@ impl Writer {
         Ok(Writer { access, end })
     }
 
-    /// Has it write what is left, for which it gets a moment.
+    /// Lets the writer write the remaining records, for at most [`SHUTDOWN_GRACE`].
     pub fn finish(self) {
         self.access.is_ending.store(true, SeqCst);
         if let Some(thread) = self.access.writer.get() {
             thread.unpark();
         }
-        // It sends nothing: that it is gone is the news.
+        // The thread sends nothing: the channel is closed when it ends.
         let _ = self.end.recv_timeout(SHUTDOWN_GRACE);
     }
 }
 
-/// What the writer works with.
+/// The state of the thread.
 struct WriterThread {
     access: &'static AccessLog,
     sink: Sink,
     warnings: Sink,
     stamp: Stamp,
     line: String,
-    /// A record that was not taken, to be tried again.
+    /// A record that the journal did not accept, to be retried.
     retry: Option<Box<Record>>,
-    /// The slowest request of those that are summed.
+    /// The slowest of the summed requests.
     slowest: Option<Box<Record>>,
-    /// When sums and drops were last told.
+    /// The time of the last report of sums and dropped records.
     reported_at: Instant,
 }
 
 impl WriterThread {
     fn run(mut self, _end: &Sender<()>) {
         loop {
-            // Before looking: what comes after it is left for the next look.
+            // Read before the ring, so that no record that was added before the end is missed.
             let is_ending = self.access.is_ending.load(SeqCst);
             let has_written = self.write_records();
             let is_due = is_ending || self.reported_at.elapsed() >= REPORT_INTERVAL;
@@ -101,7 +101,7 @@ impl WriterThread {
         }
     }
 
-    /// Writes what is in the ring, as far as it is taken. Says whether there was anything.
+    /// Writes the records in the ring until one is not accepted. Returns whether any was written.
     fn write_records(&mut self) -> bool {
         let mut has_written = false;
         while let Some(record) = self.retry.take().or_else(|| self.access.ring.pop()) {
@@ -116,26 +116,26 @@ impl WriterThread {
         has_written
     }
 
-    /// Sleeps until there is something to write, or to tell.
+    /// Sleeps until there is something to write or to report.
     fn sleep(&mut self) {
         let access = self.access;
         access.is_asleep.store(true, Relaxed);
-        // Pairs with that of `wake`.
+        // Pairs with the fence in `wake`.
         fence(SeqCst);
-        let has_to_tell = access.sums.is_open() || access.drops.count.load(Relaxed) > 0;
+        let has_to_report = access.sums.is_open() || access.drops.count.load(Relaxed) > 0;
         if !access.ring.is_empty() || access.is_ending.load(Relaxed) {
-            // There is no time to sleep.
-        } else if has_to_tell {
+            // There is something to write.
+        } else if has_to_report {
             thread::park_timeout(REPORT_INTERVAL.saturating_sub(self.reported_at.elapsed()));
         } else {
             thread::park();
-            // With the first that is summed a second begins.
+            // The first summed request begins a new interval.
             self.reported_at = Instant::now();
         }
         access.is_asleep.store(false, Relaxed);
     }
 
-    /// Tells what was dropped and what is summed. Says whether all is told.
+    /// Reports dropped records and sums. Returns whether everything was accepted.
     fn report(&mut self) -> bool {
         self.reported_at = Instant::now();
         self.report_drops() && self.report_sum()
@@ -149,15 +149,15 @@ impl WriterThread {
         }
         let (since_us, until_us) = (drops.since_us.swap(0, Relaxed), drops.until_us.load(Relaxed));
         let worker = Some(self.access.worker);
-        let is_told = self.warnings.write(|| super::report_dropped(worker, count, since_us, until_us));
-        if is_told {
+        let is_reported = self.warnings.write(|| super::report_dropped(worker, count, since_us, until_us));
+        if is_reported {
             counters.add(Counter::LogReported, count);
             counters.subtract(Counter::LogUnreported, count);
         } else {
             drops.since_us.store(since_us, Relaxed);
             drops.count.fetch_add(count, Relaxed);
         }
-        is_told
+        is_reported
     }
 
     fn report_sum(&mut self) -> bool {
@@ -169,20 +169,20 @@ impl WriterThread {
             }
         }
         let sum = sums.take();
-        let is_told = sum.count() == 0 || self.write_sum(&sum);
-        if is_told {
+        let is_reported = sum.count() == 0 || self.write_sum(&sum);
+        if is_reported {
             self.slowest.take().into_iter().for_each(|record| self.access.recycle(record));
             self.access.counters.add(Counter::LogSummed, sum.count());
         } else {
-            sums.give_back(&sum);
+            sums.restore(&sum);
         }
-        is_told
+        is_reported
     }
 
     fn write(&mut self, record: &Record) -> bool {
         self.line.clear();
         text::combined(&mut self.line, record, &mut self.stamp);
-        // A line that a machine reads has all this in its fields, and is to be short: a pipe takes up to 4 KiB at once.
+        // JSON lines have all of this in their fields, and must be short: a pipe accepts up to 4 KiB atomically.
         let message = (self.access.destination == Destination::Journal).then_some(self.line.as_str());
         let field = |text| text::field(record, text);
         let is_request = matches!(record.subject, Subject::Request(_));
