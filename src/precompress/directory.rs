@@ -1,8 +1,8 @@
-//! Directories by their descriptors: nobody who may write to the tree can make a run leave it.
+//! Directories by file descriptor: no user who can write to the tree can make a run leave it.
 //!
-//! Every directory is opened one component at a time from the top, and no component may be a link (open(2), O_NOFOLLOW).
-//! What is done to a file is done by its name in a directory that is open (openat(2), renameat(2), unlinkat(2)): a
-//! directory that is exchanged for a link meanwhile changes nothing.
+//! Every directory is opened one component at a time from the top, and no component may be a symbolic link (open(2),
+//! O_NOFOLLOW). All operations on a file use its name in an open directory (openat(2), renameat(2), unlinkat(2)), so that
+//! replacing a directory by a link has no effect.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
@@ -25,13 +25,13 @@ const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_
 #[derive(Debug)]
 pub struct Directory {
     descriptor: OwnedFd,
-    /// Where it was found, for messages alone.
+    /// Its path, only for messages.
     path: PathBuf,
 }
 
 impl Directory {
-    /// Opens the top of the tree. `path` may be a link; one that root follows belongs to root, or to the owner of the
-    /// directory that it leads to: any other could lead root wherever its owner wants.
+    /// Opens the top of the tree. `path` may be a symbolic link. Root follows it only if it belongs to root, or to the owner
+    /// of the directory that it leads to: otherwise its owner could lead root anywhere.
     pub fn top(path: &Path) -> io::Result<Self> {
         let descriptor = open(path, DIRECTORY, Mode::empty())?;
         let (named, opened) = (lstat(path)?, fstat(&descriptor)?);
@@ -40,29 +40,29 @@ impl Directory {
             _ => (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino),
         };
         if !is_trusted {
-            let why = "it is a link of a user who does not own the directory; name the directory itself";
+            let why = "it is a symbolic link, and its owner does not own the directory; name the directory itself";
             return Err(io::Error::other(why));
         }
         Ok(Directory { descriptor, path: path.into() })
     }
 
-    /// Opens the directory at `relative`, which has no `..` and of which no component is a link.
+    /// Opens the directory at `relative`, which contains no `..`. Fails if a component is a symbolic link.
     pub fn beneath(&self, relative: &Path) -> io::Result<Self> {
         let mut descriptor = openat(&self.descriptor, c".", DIRECTORY, Mode::empty())?;
         for name in relative.iter() {
             descriptor = openat(&descriptor, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
         }
-        // Not join(): that would end the path of the top itself with a slash.
+        // For the top itself, join() would add a slash.
         let path = if relative.as_os_str().is_empty() { self.path.clone() } else { self.path.join(relative) };
         Ok(Directory { descriptor, path })
     }
 
-    /// Where `name` is, for messages.
+    /// Returns the path of `name`, for messages.
     pub fn path_of(&self, name: &CStr) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.to_bytes()))
     }
 
-    /// The names in it, without `.` and `..`.
+    /// Returns the names in it, without `.` and `..`.
     pub fn names(&self) -> io::Result<Vec<CString>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut directory = Dir::openat(&self.descriptor, c".", flags, Mode::empty())?;
@@ -71,8 +71,8 @@ impl Directory {
         names.collect::<Result<_, Errno>>().map_err(io::Error::from)
     }
 
-    /// What is there under `name`, itself if it is a link.
-    pub fn look(&self, name: &CStr) -> io::Result<Option<FileStat>> {
+    /// Returns the metadata of `name`, without following a symbolic link; None if it does not exist.
+    pub fn stat(&self, name: &CStr) -> io::Result<Option<FileStat>> {
         match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT) => Ok(None),
@@ -80,19 +80,19 @@ impl Directory {
         }
     }
 
-    /// Opens a file for reading, without following a link or waiting for a FIFO's other end.
+    /// Opens a file for reading, without following a symbolic link or waiting for a FIFO's other end.
     pub fn open(&self, name: &CStr) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         Ok(openat(&self.descriptor, name, flags, Mode::empty())?.into())
     }
 
-    /// Makes a file that nobody else may read, under a name that nothing has.
+    /// Creates a file that only its owner can read. Fails if the name exists.
     pub fn create(&self, name: &CStr) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(&self.descriptor, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
     }
 
-    /// Renames a file; one that has the new name is replaced.
+    /// Renames a file; replaces a file that has the new name.
     pub fn rename(&self, from: &CStr, to: &CStr) -> io::Result<()> {
         Ok(renameat(&self.descriptor, from, &self.descriptor, to)?)
     }

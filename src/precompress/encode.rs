@@ -1,4 +1,4 @@
-//! The encoders, each at its best level.
+//! The encoders, each at its highest level.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -8,15 +8,15 @@ use flate2::{Compression, GzBuilder};
 
 use crate::http::coding::Coding;
 
-/// Brotli's best, with a window of 4 MiB at most: one of 16 MiB wins little and costs every client 12 MiB more.
+/// Brotli's highest quality, with a window of at most 4 MiB: one of 16 MiB saves little and costs every client 12 MiB more.
 const BROTLI_QUALITY: i32 = 11;
 const BROTLI_WINDOW: std::ops::RangeInclusive<u32> = 18..=22;
 
-/// The best level of zstd whose window a browser must take: 8 MiB (RFC 9659 §3).
+/// The highest level of zstd with a window that browsers must accept: 8 MiB (RFC 9659 §3).
 const ZSTD_LEVEL: i32 = 19;
 const ZSTD_WINDOW: u32 = 23;
 
-/// Streams `size` bytes of `input` through an encoder at its best level. The same bytes come out on every machine.
+/// Streams `size` bytes of `input` through an encoder. The output is the same on every machine.
 pub fn encode(coding: Coding, mut input: impl Read, output: &File, size: u64) -> io::Result<()> {
     let mut output = BufWriter::with_capacity(1 << 16, output);
     match coding {
@@ -34,7 +34,7 @@ pub fn encode(coding: Coding, mut input: impl Read, output: &File, size: u64) ->
             encoder.finish()?;
         }
         Coding::Brotli => {
-            // No larger than the file needs: encoder and client allocate by it. It holds 16 bytes less than its name says.
+            // No larger than the file needs, since encoder and client allocate it. Its capacity is 16 bytes less than its size.
             let window = (size.saturating_add(16)).checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
             let lgwin = window.clamp(*BROTLI_WINDOW.start(), *BROTLI_WINDOW.end()) as i32;
             let size_hint = usize::try_from(size).unwrap_or(usize::MAX);

@@ -1,13 +1,13 @@
-//! `otus-httpd precompress DIR`: writes name.br, name.zst and name.gz beside every file beneath DIR that shrinks.
+//! `otus-httpd precompress DIR`: writes name.br, name.zst and name.gz beside every compressible file below DIR.
 //!
-//! - A variant appears whole or not at all: it is written under a name that begins with a dot, synced, and renamed.
-//! - It may be read by those who may read the original, by nobody else, and has the original's modification time. A
-//!   later run, and the server, tell by that time whether it is up to date.
-//! - Links are not followed below DIR, and what is no regular file is not opened: whoever may write to the tree gets
-//!   nothing written, replaced or removed elsewhere, even if root runs this ([`directory`]).
-//! - Files are streamed, never read whole: each thread takes about 130 MB at most, whatever the size of a file. That is
+//! - A variant appears complete or not at all: it is written under a name that begins with a dot, synced, and renamed.
+//! - It has the permissions and the modification time of the original. By that time a later run, and the server, determine
+//!   whether it is up to date.
+//! - Symbolic links are not followed below DIR, and only regular files are opened: users who can write to the tree cannot
+//!   cause files elsewhere to be written, replaced or removed, even if root runs this ([`directory`]).
+//! - Files are streamed, never read into memory: each thread takes at most about 130 MB, whatever the size of a file, for
 //!   the encoders' windows and tables.
-//! - One file that fails costs one sentence; the others go on.
+//! - A file that fails is logged in one sentence, and the others are processed.
 
 mod directory;
 mod encode;
@@ -25,35 +25,35 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::sys::stat::SFlag;
 
 use self::directory::Directory;
-use self::variant::{TEMPORARY, changed, is_current, remove_leftover, with_suffix, write};
+use self::variant::{TEMPORARY_PREFIX, changed, is_current, remove_leftover, with_suffix, write};
 use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::http::media_type;
 use crate::log;
 use crate::os::sys::file_type;
 
-/// The codings that are written, the slowest first.
+/// The codings of the variants, the slowest first.
 const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
-/// The progress bar. Every file is read once for each coding, so that there are no bytes to show, but a share.
+/// The progress bar. Every file is read once for each coding, so it shows a percentage rather than bytes.
 const BAR: &str = "{bar:40} {percent:>3}%, {eta} left";
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Files of a type that is worth compressing.
+    /// The number of files of a compressible type.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
     /// Variants that were written.
     pub written: u64,
     /// Variants that were up to date.
     pub current: u64,
-    /// Variants that there are none of, since they would save next to nothing.
+    /// Variants that were not written, since they would save too little.
     pub useless: u64,
-    /// Files, or directories, that could not be dealt with. The log has a sentence for each.
+    /// Files and directories that failed. Each is logged in a sentence.
     pub failed: u64,
-    /// The bytes that a client gets instead of `bytes`, if it takes br, zstd or gzip alone.
+    /// The bytes that replace `bytes` for a client that accepts only br, only zstd, or only gzip.
     pub bytes_by_coding: [u64; 3],
 }
 
@@ -84,29 +84,29 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The largest file that is compressed, in bytes: the best levels take half an hour for it, and a file of nothing but a
-/// hole may pretend to any size.
-const LARGEST_BYTES: u64 = 1 << 30;
+/// The largest file that is compressed, in bytes: the highest levels take half an hour for it, and a sparse file can have
+/// any size.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A file to compress.
 struct Job {
-    /// Its directory, beneath the top.
+    /// Its directory, relative to the top.
     directory: PathBuf,
     name: CString,
     size: u64,
 }
 
-/// Writes the variants of everything beneath `directory`, on all processors.
+/// Writes the variants of all files below `directory`, on all processors.
 ///
-/// It fails only if there is no such directory. What fails within is logged, counted, and does not stop the rest.
+/// Fails only if the directory cannot be opened. Other failures are logged and counted, and do not stop the run.
 pub fn run(directory: &Path) -> Result<Summary, Failure> {
     let top = Directory::top(directory).map_err(|error| {
         let (directory, why) = (directory.display(), reason(&error));
-        Failure::new(format!("Cannot precompress {directory}: {why}. Name a directory that is there."))
+        Failure::new(format!("Cannot precompress {directory}: {why}. Name an existing directory."))
     })?;
     let mut report = Summary::default();
     let mut jobs = find(&top, &mut report);
-    // The large ones first, or the end would be one thread with the largest of them and the others idle.
+    // The largest first: otherwise one thread could still compress the largest while the others are idle.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.size));
     let bar = bar(jobs.iter().map(|job| job.size).sum());
     let next = AtomicUsize::new(0);
@@ -135,18 +135,18 @@ pub fn run(directory: &Path) -> Result<Summary, Failure> {
 }
 
 impl Job {
-    /// For messages.
+    /// Returns its path, for messages.
     fn path(&self, top: &Path) -> PathBuf {
         top.join(&self.directory).join(OsStr::from_bytes(self.name.to_bytes()))
     }
 }
 
-/// The files worth compressing. Dot files and all beneath dot directories are left out, since they are not served. One
-/// directory is open at a time, however deep the tree is.
+/// Finds the compressible files. Leaves out dot files and everything below dot directories, since they are not served. Only
+/// one directory is open at a time, however deep the tree is.
 fn find(top: &Directory, report: &mut Summary) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let mut left = vec![PathBuf::new()];
-    while let Some(relative) = left.pop() {
+    let mut pending = vec![PathBuf::new()];
+    while let Some(relative) = pending.pop() {
         let found = top.beneath(&relative).and_then(|directory| Ok((directory.names()?, directory)));
         let (names, directory) = match found {
             Ok(found) => found,
@@ -157,10 +157,10 @@ fn find(top: &Directory, report: &mut Summary) -> Vec<Job> {
             }
         };
         for name in names {
-            match look(&directory, &relative, &name) {
-                Ok(Found::Nothing) => {}
-                Ok(Found::Directory(path)) => left.push(path),
-                Ok(Found::File(job)) => jobs.push(job),
+            match classify(&directory, &relative, &name) {
+                Ok(Entry::Ignored) => {}
+                Ok(Entry::Directory(path)) => pending.push(path),
+                Ok(Entry::File(job)) => jobs.push(job),
                 Err(error) => {
                     report.failed += report_error(&ProgressBar::hidden(), &directory.path_of(&name), &error);
                 }
@@ -170,42 +170,42 @@ fn find(top: &Directory, report: &mut Summary) -> Vec<Job> {
     jobs
 }
 
-/// What a name in a directory stands for.
-enum Found {
-    /// Nothing that is to be compressed.
-    Nothing,
-    /// A directory, by its path beneath the top.
+/// An entry of a directory.
+enum Entry {
+    /// Not to be compressed.
+    Ignored,
+    /// A directory, by its path relative to the top.
     Directory(PathBuf),
-    /// A file.
+    /// A file to compress.
     File(Job),
 }
 
-/// Looks at one name in `directory`, which is at `relative`. What a crash left behind is removed.
-fn look(directory: &Directory, relative: &Path, name: &CStr) -> io::Result<Found> {
+/// Classifies one name in `directory`, which is at `relative`. Removes temporary files that a crash has left.
+fn classify(directory: &Directory, relative: &Path, name: &CStr) -> io::Result<Entry> {
     let bytes = name.to_bytes();
     if bytes.starts_with(b".") {
-        if bytes.starts_with(TEMPORARY.as_bytes()) {
+        if bytes.starts_with(TEMPORARY_PREFIX.as_bytes()) {
             remove_leftover(directory, name);
         }
-        return Ok(Found::Nothing);
+        return Ok(Entry::Ignored);
     }
-    let Some(stat) = directory.look(name)? else { return Ok(Found::Nothing) };
+    let Some(stat) = directory.stat(name)? else { return Ok(Entry::Ignored) };
     let size = stat.st_size.unsigned_abs();
     Ok(match file_type(&stat) {
-        SFlag::S_IFDIR => Found::Directory(relative.join(OsStr::from_bytes(bytes))),
-        SFlag::S_IFREG if !is_compressible(bytes) => Found::Nothing,
-        SFlag::S_IFREG if size > LARGEST_BYTES => {
+        SFlag::S_IFDIR => Entry::Directory(relative.join(OsStr::from_bytes(bytes))),
+        SFlag::S_IFREG if !is_compressible(bytes) => Entry::Ignored,
+        SFlag::S_IFREG if size > MAX_FILE_BYTES => {
             let path = directory.path_of(name);
-            tracing::warn!("{} is left alone: it is larger than {}.", path.display(), HumanBytes(LARGEST_BYTES));
-            Found::Nothing
+            tracing::warn!("{} is skipped: it is larger than {}.", path.display(), HumanBytes(MAX_FILE_BYTES));
+            Entry::Ignored
         }
-        SFlag::S_IFREG => Found::File(Job { directory: relative.into(), name: name.into(), size }),
-        _ => Found::Nothing,
+        SFlag::S_IFREG => Entry::File(Job { directory: relative.into(), name: name.into(), size }),
+        _ => Entry::Ignored,
     })
 }
 
-/// Whether files of this name shrink: text, and binary formats that do not compress themselves. The variants' own types
-/// are not among them, and neither are the archives and disk images that people download in parts.
+/// Returns whether files with this name are compressible: text, and binary formats without compression of their own. The
+/// variants' own types are excluded, and so are archives and disk images, which are downloaded in ranges.
 fn is_compressible(name: &[u8]) -> bool {
     let media_type = media_type::of(name);
     if media_type::coding(name, media_type) != Coding::Identity {
@@ -237,23 +237,23 @@ fn is_compressible(name: &[u8]) -> bool {
         || OTHERS.contains(&media_type)
 }
 
-/// Logs why a file has no variants; returns the count of failures that this is.
+/// Logs why a file has no variants. Returns 1, the number of failures.
 fn report_error(bar: &ProgressBar, path: &Path, error: &io::Error) -> u64 {
     let remedy = match error.kind() {
-        ErrorKind::PermissionDenied => "Run this as a user who may read it and may write beside it",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on its file system and run this again",
+        ErrorKind::PermissionDenied => "Run this as a user with permission to read it and to write to its directory",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free space on its file system and run this again",
         ErrorKind::InvalidFilename => "Give it a shorter name",
-        ErrorKind::InvalidData => "Run this again when nobody writes to it",
-        _ => "Mend that and run this again",
+        ErrorKind::InvalidData => "Run this again when no program writes to it",
+        _ => "Correct this and run the command again",
     };
     let sentence = format!("Cannot precompress {}: {}. {remedy}.", path.display(), reason(error));
     bar.suspend(|| log::failure(&Failure::new(sentence)));
     1
 }
 
-/// A bar over the bytes of all files, on a terminal; elsewhere nothing.
+/// Creates the progress bar over the bytes of all files. It is shown on a terminal only.
 fn bar(bytes: u64) -> ProgressBar {
-    // That the template parses is tested; the plain style would do as well.
+    // A test checks that the template is valid; the default style is sufficient as well.
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
     let steps = bytes * CODINGS.len() as u64;
     ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr()).with_style(style)
@@ -264,13 +264,13 @@ fn compress(top: &Directory, job: &Job, bar: &ProgressBar) -> io::Result<Summary
     let directory = top.beneath(&job.directory)?;
     let original = directory.open(&job.name)?;
     let before = original.metadata()?;
-    if !before.is_file() || before.len() > LARGEST_BYTES {
+    if !before.is_file() || before.len() > MAX_FILE_BYTES {
         return Err(changed());
     }
     let mut report = Summary { files: 1, bytes: before.len(), ..Summary::default() };
     for (coding, bytes) in CODINGS.into_iter().zip(&mut report.bytes_by_coding) {
         let variant = with_suffix(&job.name, coding);
-        let found = directory.look(&variant)?;
+        let found = directory.stat(&variant)?;
         if let Some(found) = found.as_ref().filter(|found| is_current(found, &before)) {
             bar.inc(before.len());
             report.current += 1;

@@ -1,4 +1,4 @@
-//! One variant: whether it is up to date, and how it comes to be there whole.
+//! A variant: the check whether it is up to date, and its atomic creation.
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata, Permissions};
@@ -14,45 +14,45 @@ use super::encode::encode;
 use crate::http::coding::Coding;
 use crate::os::sys::file_type;
 
-/// Smaller files are left alone: with its head, an answer fits into one packet either way.
-const LEAST_BYTES: u64 = 256;
+/// The smallest file that is compressed, in bytes: the response to a smaller one fits into one packet in any case.
+const MIN_BYTES: u64 = 256;
 
-/// What a variant must save: more than the Content-Encoding and Vary fields take up in its answer.
-const LEAST_SAVED_BYTES: u64 = 64;
+/// The bytes that a variant must save: more than the fields Content-Encoding and Vary take in its response.
+const MIN_SAVED_BYTES: u64 = 64;
 
-/// How temporary names begin: the dot keeps the server from showing what a crash left behind.
-pub const TEMPORARY: &str = ".otus-precompress-";
+/// The prefix of temporary names. The dot keeps the server from serving files that a crash has left.
+pub const TEMPORARY_PREFIX: &str = ".otus-precompress-";
 
-/// Removes what a crash left behind. A run that is still at it holds a lock on its file.
+/// Removes a temporary file that a crash has left. The file of a run in progress is locked.
 pub fn remove_leftover(directory: &Directory, name: &CStr) {
-    // What cannot be removed does no harm.
+    // A file that cannot be removed does no harm.
     let _ = directory.open(name).and_then(|file| Ok(file.try_lock()?)).and_then(|()| directory.remove(name));
 }
 
-/// Whether a variant need not be written again. Its time is its original's, exactly: an older original that is put back
-/// with its own time is not what a newer variant holds.
+/// Returns whether a variant is up to date. The modification times must be equal: an older original that is restored with
+/// its own time differs from the content of a newer variant.
 pub fn is_current(variant: &FileStat, original: &Metadata) -> bool {
     let time = (variant.st_mtime, variant.st_mtime_nsec);
     file_type(variant) == SFlag::S_IFREG && variant.st_size > 0 && time == modified(original)
 }
 
-/// Modification time: seconds, nanoseconds.
+/// Returns the modification time: seconds, nanoseconds.
 fn modified(metadata: &Metadata) -> (i64, i64) {
     (metadata.mtime(), metadata.mtime_nsec())
 }
 
-/// The name of a variant.
+/// Returns the name of a variant.
 pub fn with_suffix(name: &CStr, coding: Coding) -> CString {
-    // Neither part holds a NUL.
+    // Neither part contains a NUL.
     CString::new([name.to_bytes(), coding.suffix().as_bytes()].concat()).unwrap_or_default()
 }
 
-/// What is done would not be true of the file that is there now.
+/// Returns the error for a file that changes while it is compressed.
 pub fn changed() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "it changed meanwhile")
+    io::Error::new(ErrorKind::InvalidData, "it changed while it was compressed")
 }
 
-/// Writes one variant and returns its size; none if it would not be worth it, and then nothing is changed.
+/// Writes one variant and returns its size. Returns None, and changes nothing, if it would save too little.
 pub fn write(
     directory: &Directory,
     variant: &CStr,
@@ -61,45 +61,44 @@ pub fn write(
     before: &Metadata,
     bar: &ProgressBar,
 ) -> io::Result<Option<u64>> {
-    if before.len() < LEAST_BYTES {
+    if before.len() < MIN_BYTES {
         bar.inc(before.len());
         return Ok(None);
     }
     original.rewind()?;
-    let new = Temporary::within(directory)?;
-    // Never more than was there when it was opened, and one byte that shows that there is more: a file that somebody
-    // appends to would have no end.
+    let new = Temporary::create(directory)?;
+    // At most the size at the opening, and one byte that shows an append: a file that is appended to would never end.
     let input = bar.wrap_read(original.take(before.len() + 1));
     let encoded = encode(coding, input, &new.file, before.len());
-    // First of all: a file that changes makes an encoder fail that was told its size.
+    // Checked first: if the file changes, an encoder that was given its size fails.
     let after = original.metadata()?;
     if (after.len(), modified(&after)) != (before.len(), modified(before)) {
         return Err(changed());
     }
     encoded?;
     let size = new.file.metadata()?.len();
-    if size + LEAST_SAVED_BYTES > before.len() {
+    if size + MIN_SAVED_BYTES > before.len() {
         return Ok(None);
     }
-    share(&new.file, before)?;
+    copy_permissions(&new.file, before)?;
     new.file.set_modified(before.modified()?)?;
-    // Without this, a power failure may leave an empty variant that looks up to date.
+    // Without this, a power failure could leave an empty variant that seems to be up to date.
     new.file.sync_all()?;
     directory.rename(&new.name, variant)?;
     Ok(Some(size))
 }
 
-/// Gives a variant the owner, group and permissions of its original, as far as this user may. A group that cannot be
-/// given loses its rights: those bits would let another group read.
-fn share(variant: &File, original: &Metadata) -> io::Result<()> {
+/// Gives a variant the owner, group and permissions of its original, as far as this user is permitted to. If the group
+/// cannot be set, its permissions are those of others: the original bits would apply to another group.
+fn copy_permissions(variant: &File, original: &Metadata) -> io::Result<()> {
     let (owner, group) = (original.uid(), original.gid());
     let mode = original.mode() & 0o777;
-    let is_given = fchown(variant, Some(owner), Some(group)).or_else(|_| fchown(variant, None, Some(group))).is_ok();
-    let mode = if is_given { mode } else { mode & 0o707 | (mode & 0o007) << 3 };
+    let has_group = fchown(variant, Some(owner), Some(group)).or_else(|_| fchown(variant, None, Some(group))).is_ok();
+    let mode = if has_group { mode } else { mode & 0o707 | (mode & 0o007) << 3 };
     variant.set_permissions(Permissions::from_mode(mode))
 }
 
-/// A file under a temporary name, which is removed when this is dropped, unless it was renamed.
+/// A file under a temporary name, which is removed when this is dropped unless it was renamed.
 struct Temporary<'d> {
     directory: &'d Directory,
     file: File,
@@ -107,19 +106,19 @@ struct Temporary<'d> {
 }
 
 impl<'d> Temporary<'d> {
-    /// Nobody else may read it. It is locked, so that another run does not take it for a leftover.
-    fn within(directory: &'d Directory) -> io::Result<Self> {
+    /// Creates a file that only its owner can read. It is locked, so that no other run takes it for a leftover.
+    fn create(directory: &'d Directory) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
-            let name = format!("{TEMPORARY}{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+            let name = format!("{TEMPORARY_PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
             let name = CString::new(name)?;
             match directory.create(&name) {
                 Ok(file) => {
-                    // Where locks are not to be had, leftovers stay.
+                    // On file systems without locks, leftovers remain.
                     let _ = file.try_lock();
                     return Ok(Temporary { directory, file, name });
                 }
-                // Left behind by an earlier process with this number.
+                // A leftover of an earlier process with the same PID.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
