@@ -1,11 +1,14 @@
 """What a record says, by what the client did."""
 
+import os
 import re
+import signal
 import socket
 import time
 
 from client import Client, request
-from record import own_fields, unescape
+from journald import wait_until
+from record import COMMON, own_fields, unescape
 from scene import individual
 from server import listen
 
@@ -246,7 +249,27 @@ def queries(check, scene):
     check.equal("lines", lines, [one["MESSAGE"].encode() for one in all_records])
 
 
+def events(check, scene):
+    """The server's own events have the identifiers and the fields that scripts look for."""
+    server = scene.start("--max-per-client=1", is_journal=True)
+    with Client(server.address) as first, Client(server.address) as second:
+        assert first.ask() == (200, PAGE)
+        second.send(request())
+        assert second.answer()[0] == 503
+    os.kill(server.workers()[0], signal.SIGKILL)
+    for event, priority, names in [
+        ("97c1a62bf90547bcbd57e73a408f5fd5", "4", {"CLIENT_ADDRESS"}),
+        ("45433acbf8c749f793c552da82f38f6b", "3", {"WORKER", "WORKER_PID", "SIGNAL", "LIVED_MS", "PAUSE_MS"}),
+    ]:
+        found = []
+        wait_until(f"MESSAGE_ID={event}", lambda: found.extend(scene.journald.records(f"MESSAGE_ID={event}")) or found)
+        check.equal(f"fields of {event}", set(own_fields(found[0])), COMMON | {"MESSAGE_ID"} | names)
+        check.equal(f"priority of {event}", found[0]["PRIORITY"], priority)
+    server.stop()
+
+
 CHECKS = {
+    "events of the server": events,
     "fields of requests": requests,
     "bytes and connections without a request": no_requests,
     "downloads that are cut or slow": cut,
