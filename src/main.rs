@@ -42,12 +42,12 @@ fn main() -> ExitCode {
     if command_line.check {
         return check(&command_line);
     }
-    let unused_address = command_line.unused_address();
+    let unused_address_warnings = command_line.unused_address_warnings();
     let CommandLine { task, options, warnings, .. } = command_line;
     if let Some(Task::Precompress { directory }) = task {
         return precompress(&directory);
     }
-    match start(options, &warnings, &unused_address) {
+    match start(options, &warnings, &unused_address_warnings) {
         Ok(supervisor) => {
             supervisor.run();
             ExitCode::SUCCESS
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn check(command_line: &CommandLine) -> ExitCode {
     let problems = match check::Subject::of(command_line) {
         Ok(check::Subject::Unit(unit)) => return fail(&unit.check(), EXIT_FAILURE),
-        Ok(check::Subject::Own(unseen)) => check::report(command_line, unseen),
+        Ok(check::Subject::CommandLine(scope)) => check::report(command_line, scope),
         Err(failure) => return fail(&failure, if failure.is_usage() { EXIT_USAGE } else { EXIT_FAILURE }),
     };
     match (command_line.problems.is_empty(), problems) {
@@ -87,8 +87,8 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// `unused_address` is what to say if the sockets are systemd's.
-fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -> Result<Supervisor, Failure> {
+/// Starts the server. `unused_address_warnings` are logged if systemd passes the sockets.
+fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[String]) -> Result<Supervisor, Failure> {
     signals::ignore_meaningless();
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -102,7 +102,7 @@ fn start(mut options: Options, warnings: &[String], unused_address: &[String]) -
     let Handover { sockets, memories, workers } = handover.unwrap_or_default();
     let sockets = listeners::open(sockets, &options.host, options.port)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
-        for warning in unused_address {
+        for warning in unused_address_warnings {
             tracing::warn!("{warning}");
         }
     }

@@ -1,11 +1,11 @@
 //! `--check`: everything that a start does short of serving, so that a running server is not disturbed.
 //!
-//! By hand, root means the service: what that would do, its units say. A check that a server or a service makes of itself asks
-//! nobody else.
+//! Run by root at a prompt, it checks the packaged service, whose configuration is read from its units. A check that a server
+//! runs before a reload, or a service before its start, covers that process only.
 
-mod show;
+mod loaded_unit;
+mod properties;
 mod subject;
-mod unit;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,36 +15,36 @@ use nix::unistd::{User, geteuid};
 
 use crate::client_limit::ClientLimiter;
 use crate::config::file::SettingsFile;
-use crate::config::service::Service;
+use crate::config::unit::ServiceUnit;
 use crate::config::{self, CommandLine, Effective, Options};
 use crate::failure::Failure;
 use crate::os::run_as::RunAs;
 use crate::{listeners, log, os::rlimit, site};
 
+pub use loaded_unit::LoadedUnit;
 pub use subject::Subject;
-pub use unit::Unit;
 
-/// What a check found besides the settings themselves.
+/// The problems and warnings of a check, apart from those of the settings themselves.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What would keep a server from starting, or from serving.
+    /// Causes for which a server would not start, or not serve.
     pub problems: Vec<Failure>,
-    /// What it would put up with.
+    /// Conditions under which it would start nevertheless.
     pub warnings: Vec<String>,
 }
 
-/// Prints the settings in effect, and reports what is wrong with them, or would be with a server that has them. Returns how
-/// many problems the latter has. `unseen` is what could not be looked at.
-pub fn report(command_line: &CommandLine, unseen: Option<String>) -> usize {
-    let service = Service::checked();
+/// Prints the settings in effect, the problems of the settings, and the problems that a server with these settings would have.
+/// Returns the number of the latter. `scope` is a sentence on what the check does not cover.
+pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
+    let service = ServiceUnit::from_environment();
     let is_passed_sockets = service.as_ref().is_some_and(|service| !service.addresses.is_empty());
-    let Findings { mut problems, mut warnings } = look(&command_line.options, service.as_ref());
+    let Findings { mut problems, mut warnings } = find(&command_line.options, service.as_ref());
     if is_passed_sockets {
-        warnings.extend(command_line.unused_address());
+        warnings.extend(command_line.unused_address_warnings());
     }
     let known: Vec<_> = command_line.problems.iter().map(ToString::to_string).collect();
     problems.retain(|problem| !known.contains(&problem.to_string()));
-    // The journal need not have all settings at each reload.
+    // The table of settings does not go into the journal at each reload.
     if !log::is_journal(io::stdout()) {
         let addresses = service.iter().flat_map(|service| &service.addresses).map(|(address, unit)| Effective {
             option: "ListenStream".into(),
@@ -54,35 +54,38 @@ pub fn report(command_line: &CommandLine, unseen: Option<String>) -> usize {
         let settings = command_line.effective.iter().filter(|row| !(is_passed_sockets && config::is_address(row)));
         print(&table(&addresses.chain(settings.cloned()).collect::<Vec<_>>()));
     }
-    let all = || command_line.problems.iter().chain(&problems);
-    all().for_each(log::failure);
+    command_line.problems.iter().chain(&problems).for_each(log::failure);
     for warning in command_line.warnings.iter().chain(&warnings) {
         tracing::warn!("{warning}");
     }
-    let verdict = if all().next().is_none() { "In order" } else { "Not in order" };
-    for unseen in unseen.into_iter().chain(service.iter().flat_map(Service::sentences)) {
-        print(&format!("{unseen}\n"));
+    for sentence in scope.into_iter().chain(service.iter().flat_map(ServiceUnit::unchecked_sentences)) {
+        print(&format!("{sentence}\n"));
     }
-    let of = service.map(|service| format!("{}, ", service.unit)).unwrap_or_default();
-    print(&format!("{verdict}; checked {of}as user {}.\n", user()));
+    let verdict = match command_line.problems.len() + problems.len() {
+        0 => "Configuration OK".to_string(),
+        1 => "Configuration has 1 problem".to_string(),
+        count => format!("Configuration has {count} problems"),
+    };
+    let unit = service.map(|service| service.name + " ").unwrap_or_default();
+    print(&format!("{verdict} (checked {unit}as user {})\n", user()));
     problems.len()
 }
 
-/// Looks at all that a server with these settings needs.
-fn look(options: &Options, service: Option<&Service>) -> Findings {
-    let mut findings = Findings { warnings: limits(options), ..Findings::default() };
+/// Checks everything that a server with these settings needs.
+fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
+    let mut findings = Findings { warnings: limit_warnings(options), ..Findings::default() };
     findings.warnings.extend(service.iter().flat_map(|service| service.warnings.clone()));
-    // What that user may not see, a server would not either. Root may check without naming one, for a service that has its own.
+    // The check must have the permissions of the server's user. Without --user, root checks as root: the service has its own user.
     if let Some(name) = &options.user {
         match RunAs::new(Some(name)).and_then(|identity| identity.drop_privileges()) {
-            // Root has read the settings; a service, and a reload, read them as that user.
+            // The settings were read by root; a service and a reload read them as that user.
             Ok(()) => findings
                 .problems
                 .extend(options.settings.as_ref().and_then(|path| SettingsFile::read(path).whole_problem())),
             Err(failure) => findings.problems.push(failure),
         }
     }
-    match service.map_or(Ok(options.clone()), |service| located(options, service)) {
+    match service.map_or(Ok(options.clone()), |service| resolve_paths(options, service)) {
         Ok(options) => findings.problems.extend(site::problems(&options)),
         Err(failure) => findings.problems.push(failure),
     }
@@ -93,27 +96,29 @@ fn look(options: &Options, service: Option<&Service>) -> Findings {
         && let Err(failure) = listeners::resolve(&options.host, options.port)
     {
         match std::env::var_os("INVOCATION_ID") {
-            // In a service of systemd, which passes the sockets: not to this process, but to the server.
-            Some(_) => findings.warnings.push(format!("{failure} It is not used where systemd passes the sockets.")),
+            // In a systemd service, the server gets its sockets from systemd; this process does not.
+            Some(_) => {
+                findings.warnings.push(format!("{failure} The address is not used if systemd passes the sockets."))
+            }
             None => findings.problems.push(failure),
         }
     }
     findings
 }
 
-/// The settings with the paths at which the service finds what they name.
-fn located(options: &Options, service: &Service) -> Result<Options, Failure> {
+/// Returns the settings with their paths as they are outside the service's sandbox.
+fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Failure> {
     let locate = |what: &str, path: &Path| {
-        // As it is written, and where its links lead.
+        // Both the path as it is written and the path to which its links lead must be visible.
         let real = path.canonicalize().unwrap_or(path.to_path_buf());
-        service.locate(path).and_then(|located| service.locate(&real).map(|_| located)).map_err(|directive| {
-            let unit = &service.unit;
+        service.resolve(path).and_then(|resolved| service.resolve(&real).map(|_| resolved)).map_err(|directive| {
+            let unit = &service.name;
             let remedy = match directive.split_once('=') {
-                Some(("ProtectHome", _)) => "or have it shown by ProtectHome=read-only",
-                _ => "or have it shown by BindReadOnlyPaths=, a line that names it,",
+                Some(("ProtectHome", _)) => "or set ProtectHome=read-only",
+                _ => "or add a line BindReadOnlyPaths= with it",
             };
             Failure::new(format!(
-                "{what} {} is hidden from {unit} by {directive}: put it elsewhere, such as beneath /srv, {remedy} in its unit: \
+                "{what} {} is hidden from {unit} by {directive}: move it, such as to a directory beneath /srv, {remedy} in its unit: \
                  systemctl edit {unit}, then systemctl restart {unit}.",
                 path.display()
             ))
@@ -124,42 +129,42 @@ fn located(options: &Options, service: &Service) -> Result<Options, Failure> {
     Ok(Options { root, mime_types, ..options.clone() })
 }
 
-/// What keeps the supervisor from holding all workers, and during a reload twice as many.
+/// Returns a failure if the descriptor limit is too low for the supervisor with all workers, twice as many during a reload.
 fn too_few_descriptors(options: &Options) -> Option<Failure> {
     let (allowed, needed) = (rlimit::raise_limit(), rlimit::for_supervisor(options.workers));
     let workers = options.workers;
     (allowed < needed).then(|| {
         Failure::new(format!(
-            "{workers} workers need up to {needed} descriptors, and this process may have {allowed}: raise the limit \
+            "{workers} workers need up to {needed} descriptors, and the limit of this process is {allowed}: raise the limit \
              (LimitNOFILE= in the unit, ulimit -n), or lower --workers."
         ))
     })
 }
 
-/// What the system allows less of than the settings do.
-fn limits(options: &Options) -> Vec<String> {
+/// Returns a warning for each limit of the system that is below a limit of the settings.
+fn limit_warnings(options: &Options) -> Vec<String> {
     let mut warnings = Vec::new();
     let descriptors = rlimit::raise_limit();
     let (connections, room) = (options.connections_per_worker(), descriptors / 2);
     if connections > room {
         warnings.push(format!(
-            "A worker may have {descriptors} descriptors, of which half are for connections: {room} and not {connections}; \
-             raise the limit (LimitNOFILE= in the unit, ulimit -n), or lower --max-connections."
+            "The limit of a worker is {descriptors} descriptors, of which half are for connections: {room} instead of \
+             {connections}; raise the limit (LimitNOFILE= in the unit, ulimit -n), or lower --max-connections."
         ));
     }
-    // Each worker has a keeper, and one that writes its access log.
+    // Each worker has a main thread and a thread that writes its access log.
     let threads = (options.max_threads + 2) * options.workers + 1;
     let (allowed, _) = getrlimit(Resource::RLIMIT_NPROC).unwrap_or((u64::MAX, u64::MAX));
     if threads as u64 > allowed {
         warnings.push(format!(
-            "This user may have {allowed} processes and threads, and the server may come to {threads}; raise the limit \
+            "The limit of this user is {allowed} processes and threads, and the server may need {threads}; raise the limit \
              (LimitNPROC= in the unit, ulimit -u), or lower --max-threads or --workers."
         ));
     }
     warnings
 }
 
-/// One setting a line, in columns.
+/// Formats settings in columns, one per line.
 fn table(effective: &[Effective]) -> String {
     let width = |column: fn(&Effective) -> &String| effective.iter().map(|row| column(row).chars().count()).max();
     let option_width = width(|row| &row.option).unwrap_or(0);
@@ -170,13 +175,14 @@ fn table(effective: &[Effective]) -> String {
     effective.iter().map(line).collect()
 }
 
-/// Who reads the table may have seen enough before its end.
+/// Writes to standard output. Errors are ignored: the reader of the table, such as head(1), may close the pipe.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
+/// Returns the name of this process's user.
 fn user() -> String {
     let uid = geteuid();
     let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    if uid.is_root() { name + ", who may read what a server's user may not" } else { name }
+    if uid.is_root() { name + ", who can read files that the server's user cannot" } else { name }
 }

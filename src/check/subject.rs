@@ -1,79 +1,82 @@
-//! What a check is of: of the server that this command line would start, or of a service of systemd.
+//! The subject of a check: the server that this command line would start, or a systemd service.
 
 use std::path::Path;
 
-use super::Unit;
+use super::LoadedUnit;
 use crate::config::CommandLine;
 use crate::failure::Failure;
-use crate::{config::service, log};
+use crate::{config::unit, log};
 
-/// sd_booted(3): there if systemd runs the machine.
+/// Exists if systemd is the init system (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
-/// The service of the package.
+/// The service in the package.
 const UNIT: &str = "otus-httpd.service";
 
-/// Where packages and administrators put units.
-const PLACES: [&str; 4] =
+/// Directories in which packages and administrators place units.
+const UNIT_DIRECTORIES: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// What is checked.
+/// The subject of a check.
 #[derive(Debug)]
 pub enum Subject {
-    /// What this process would do as a server; and a sentence on what that does not tell, if there is anything.
-    Own(Option<String>),
-    /// What that service would.
-    Unit(Box<Unit>),
+    /// The server that this command line would start; with a sentence on what the check does not cover, if any.
+    CommandLine(Option<String>),
+    /// A systemd service.
+    Unit(Box<LoadedUnit>),
 }
 
 impl Subject {
-    /// What a check with that command line is of: of the unit that it names; else of the package's service, if root says
-    /// nothing else; else of this process.
+    /// Chooses the subject: the unit that `--unit` names; otherwise the packaged service, if root gives no other option;
+    /// otherwise the command line.
     pub fn of(command_line: &CommandLine) -> Result<Self, Failure> {
         let has_options = command_line.effective.iter().any(|row| row.is_set());
         if let Some(name) = &command_line.unit {
             return named(name, has_options);
         }
-        if !is_by_hand() {
-            return Ok(Subject::Own(None));
+        if !is_at_prompt() {
+            return Ok(Subject::CommandLine(None));
         }
         let is_root = nix::unistd::geteuid().is_root();
-        let is_installed = PLACES.iter().any(|place| Path::new(place).join(UNIT).exists());
+        let is_installed = UNIT_DIRECTORIES.iter().any(|directory| Path::new(directory).join(UNIT).exists());
         if has_options || !is_root || !is_installed {
             let hint = format!(
-                "This is what a server with this command line does. What {UNIT} does: otus-httpd --check, as root and alone."
+                "This check is of a server with this command line. To check {UNIT}, run otus-httpd --check as root, without other options."
             );
-            return Ok(Subject::Own(is_installed.then_some(hint)));
+            return Ok(Subject::CommandLine(is_installed.then_some(hint)));
         }
         if !Path::new(BOOTED).exists() {
             let hint = format!(
-                "This is what a server started by hand does: systemd does not run here, so {UNIT} was not looked at."
+                "This check is of a server that is started by hand: systemd is not running, so {UNIT} was not checked."
             );
-            return Ok(Subject::Own(Some(hint)));
+            return Ok(Subject::CommandLine(Some(hint)));
         }
-        match Unit::find(UNIT)? {
+        match LoadedUnit::find(UNIT)? {
             Some(unit) => Ok(Subject::Unit(Box::new(unit))),
-            None => Ok(Subject::Own(Some(format!("systemd knows no {UNIT}: run systemctl daemon-reload.")))),
+            None => {
+                Ok(Subject::CommandLine(Some(format!("systemd has not loaded {UNIT}: run systemctl daemon-reload."))))
+            }
         }
     }
 }
 
-/// Whether somebody asks at a prompt, rather than a server or a service about itself.
-fn is_by_hand() -> bool {
+/// Whether the check was started at a prompt, and not by a server before a reload or by a service.
+fn is_at_prompt() -> bool {
     let is_set = |name| std::env::var_os(name).is_some();
-    !(is_set(service::OWN) || is_set(service::VARIABLE) || log::is_journal(std::io::stderr()))
+    !(is_set(unit::RELOAD_VARIABLE) || is_set(unit::VARIABLE) || log::is_journal(std::io::stderr()))
 }
 
+/// Returns the subject for `--unit`.
 fn named(name: &str, has_options: bool) -> Result<Subject, Failure> {
     if has_options {
         return Err(Failure::usage(
-            "--unit takes all settings from the unit: leave out the other options, and the variables OTUS_*.",
+            "--unit takes all settings from the unit: omit all other options, and unset all variables OTUS_*.",
         ));
     }
     let stem = [".service", ".socket"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
     let unit = format!("{stem}.service");
-    match Unit::find(&unit)? {
+    match LoadedUnit::find(&unit)? {
         Some(unit) => Ok(Subject::Unit(Box::new(unit))),
-        None => Err(Failure::new(format!("systemd knows no unit {unit}: see systemctl list-units 'otus-httpd*'."))),
+        None => Err(Failure::new(format!("systemd has no unit {unit}: see systemctl list-units 'otus-httpd*'."))),
     }
 }

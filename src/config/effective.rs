@@ -12,24 +12,24 @@ pub struct Effective {
     pub option: String,
     /// Its value, with the unit that it has.
     pub value: String,
-    /// Who set it.
+    /// Where it was set: the command line, a variable, or a line of the settings file.
     pub origin: String,
 }
 
-/// The origin of what nobody set.
+/// The origin of a setting that was not set.
 const DEFAULT: &str = "default";
 
-/// The origin of what whoever starts the server says right then.
+/// The origin of a setting on the command line.
 pub(super) const COMMAND_LINE: &str = "command line";
 
 impl Effective {
-    /// Whether anybody set it.
+    /// Whether it was set, and is not the default.
     pub fn is_set(&self) -> bool {
         self.origin != DEFAULT
     }
 }
 
-/// All settings, in the order of the help.
+/// Returns all settings, in the order of the help.
 pub(super) fn settings(command: &Command, matches: &ArgMatches, file: &SettingsFile) -> Vec<Effective> {
     let settings = command.get_arguments().filter(|argument| argument.get_env().is_some());
     let settings = settings.map(|argument| Effective {
@@ -65,7 +65,7 @@ fn origin(argument: &Arg, matches: &ArgMatches, file: &SettingsFile) -> String {
         Some(ValueSource::CommandLine) => COMMAND_LINE.into(),
         Some(ValueSource::EnvVariable) => format!("environment ({})", variable.display()),
         _ => match file.settings.iter().rfind(|setting| *setting.name == *variable) {
-            // What a file sets became the default before all was read.
+            // The values of the settings file were set as defaults before parsing.
             Some(setting) if argument.get_id() != "settings" => {
                 format!("{}:{} ({})", file.path.display(), setting.line, setting.name)
             }

@@ -1,4 +1,4 @@
-//! The settings file: lines of NAME=value, in the format that systemd.exec(5) has for `EnvironmentFile=`.
+//! The settings file: lines of NAME=value, in the format of `EnvironmentFile=` (systemd.exec(5)).
 
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -7,36 +7,36 @@ use std::str::Chars;
 
 use crate::failure::{self, Failure};
 
-/// What ends a line. systemd takes a lone CR for an end as well.
+/// The characters that end a line. systemd accepts a lone CR as well.
 const NEWLINE: [char; 2] = ['\n', '\r'];
 
-/// In place of a line's number.
-const ALL: usize = 0;
+/// The line number of a problem that concerns the whole file.
+const WHOLE_FILE: usize = 0;
 
-/// What a settings file says, and what is wrong with it.
+/// The content of a settings file, and its problems.
 #[derive(Debug, Default)]
 pub struct SettingsFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its settings, in their order.
     pub settings: Vec<Setting>,
-    /// What is wrong with which of its lines, or with all of it.
+    /// Its problems, each with the number of the line.
     pub problems: Vec<(usize, Failure)>,
 }
 
-/// One line, or several that belong together.
+/// A setting: one line, or several that a quote or a backslash joins.
 #[derive(Debug, PartialEq)]
 pub struct Setting {
-    /// What stands before the `=`.
+    /// The name, before the `=`.
     pub name: String,
-    /// What stands after it, without quotes and escapes.
+    /// The value, without quotes and escapes.
     pub value: String,
     /// The number of its first line.
     pub line: usize,
 }
 
 impl SettingsFile {
-    /// Reads the file at `path`. With a `-` before it, as in a unit, the file may be missing.
+    /// Reads the file at `path`. With a `-` before the path, as in a unit, the file may be missing.
     pub fn read(path: &Path) -> Self {
         let optional = path.as_os_str().as_bytes().strip_prefix(b"-").map(std::ffi::OsStr::from_bytes);
         let mut file = SettingsFile { path: optional.map_or(path, Path::new).to_path_buf(), ..SettingsFile::default() };
@@ -46,22 +46,22 @@ impl SettingsFile {
             Err(error) => {
                 let (path, why) = (file.path.display(), failure::reason(&error));
                 let remedy = match error.kind() {
-                    ErrorKind::PermissionDenied => "let this server's user read it",
-                    _ => "name another with --settings or OTUS_SETTINGS",
+                    ErrorKind::PermissionDenied => "give this server's user permission to read it",
+                    _ => "set another path with --settings or OTUS_SETTINGS",
                 };
                 let sentence = format!("The settings file {path} cannot be read ({why}): {remedy}.");
-                file.problems.push((ALL, Failure::new(sentence)));
+                file.problems.push((WHOLE_FILE, Failure::new(sentence)));
             }
         }
         file
     }
 
-    /// Why the file cannot be read at all.
+    /// Returns the failure to read the file, if there is one.
     pub fn whole_problem(self) -> Option<Failure> {
-        self.problems.into_iter().find_map(|(line, problem)| (line == ALL).then_some(problem))
+        self.problems.into_iter().find_map(|(line, problem)| (line == WHOLE_FILE).then_some(problem))
     }
 
-    /// Takes note of what is wrong with a line, in a sentence that names it.
+    /// Adds a problem of a line, as a sentence with file and line number.
     pub fn add_problem(&mut self, line: usize, what: impl std::fmt::Display) {
         self.problems.push((line, Failure::new(format!("{} line {line}: {what}.", self.path.display()))));
     }
@@ -70,7 +70,7 @@ impl SettingsFile {
         let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         if valid.len() < bytes.len() {
             let line = 1 + valid.matches('\n').count();
-            return self.add_problem(line, "this is not UTF-8; write it anew");
+            return self.add_problem(line, "the line is not valid UTF-8; correct its encoding");
         }
         for (line, result) in parse(valid) {
             match result {
@@ -81,7 +81,7 @@ impl SettingsFile {
     }
 }
 
-/// The settings in `text`, or what is wrong, each with the number of its line.
+/// Parses `text` into settings and errors, each with the number of its line.
 fn parse(text: &str) -> Vec<(usize, Result<Setting, &'static str>)> {
     let mut reader = Reader { rest: text.chars(), line: 1 };
     let mut found = Vec::new();
@@ -116,7 +116,7 @@ impl Reader<'_> {
         let mut name = String::from(first);
         loop {
             match self.next() {
-                None | Some('\n' | '\r') => return Err("there is no \"=\"; write NAME=value, or # before a comment"),
+                None | Some('\n' | '\r') => return Err("there is no \"=\"; use NAME=value, or begin a comment with #"),
                 Some('=') => break,
                 Some(c) => name.push(c),
             }
@@ -124,7 +124,7 @@ impl Reader<'_> {
         Ok(Setting { name: name.trim_end().into(), value: self.value()?, line })
     }
 
-    /// Any number of quoted parts, and then one without quotes, or either.
+    /// Reads a value: any number of quoted parts, then optionally a part without quotes.
     fn value(&mut self) -> Result<String, &'static str> {
         const OPEN: &str = "a quote is not closed";
         let mut value = String::new();
@@ -154,7 +154,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Up to the end of the line; blanks before that are dropped. A backslash takes the meaning from what follows it.
+    /// Reads a part without quotes, up to the end of the line. Trailing blanks are dropped. A backslash escapes the next character.
     fn plain(&mut self, mut value: String, first: char) -> String {
         let (mut next, mut kept) = (Some(first), value.len());
         while let Some(c) = next.filter(|c| !NEWLINE.contains(c)) {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn lines_are_settings_comments_or_blank() {
         check("", &[]);
         check("# comment\n; comment\n\n \t\n", &[]);
         check("A=1", &[(1, "A", "1")]);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_escapes() {
+    fn quotes_and_escapes_are_those_of_systemd() {
         value("a b", "a b");
         value(" a \t", "a");
         value(r"a\ \ ", "a  ");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes() {
+    fn errors_have_the_number_of_their_line() {
         for (text, line) in [("A", 1), ("\n\nexport\n", 3), ("A='b\n\n", 1), ("\nA=\"b\\\"\n", 2), ("A=\"\\", 1)] {
             let found = parse(text);
             assert!(matches!(found[..], [(at, Err(_))] if at == line), "{text:?}: {found:?}");

@@ -1,4 +1,4 @@
-//! Reading the settings: the command line counts before the environment, and that before the settings file.
+//! Reads the settings. Precedence: command line, then environment, then settings file.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -11,15 +11,15 @@ use super::{CommandLine, INSTANCE, effective};
 use crate::config::file::{Setting, SettingsFile};
 use crate::failure::Failure;
 
-/// Reads the command line, the environment and the settings file. Help and version are printed, and end the program; a
-/// wrong setting is one sentence. With `--check`, all that is wrong with the file is told, and the rest of it read.
+/// Reads the command line, the environment and the settings file. `--help` and `--version` print and exit. An invalid setting
+/// is an error of one sentence; with `--check`, all problems of the settings file are collected instead.
 pub fn read() -> Result<CommandLine, Failure> {
     let command = CommandLine::command();
     let mut matches = match command.clone().try_get_matches() {
         Err(error) if !error.use_stderr() => error.exit(),
         result => result.map_err(|error| Failure::new(sentence(&error)))?,
     };
-    // A task has no settings.
+    // Subcommands have no settings.
     let path = matches.get_one::<PathBuf>("settings").filter(|_| matches.subcommand().is_none());
     let mut file = path.map(|path| SettingsFile::read(path)).unwrap_or_default();
     let mut warnings = unknown_variables(&command);
@@ -38,11 +38,11 @@ pub fn read() -> Result<CommandLine, Failure> {
         return Err(problems.remove(0));
     }
     let mut command_line = CommandLine { warnings, problems, effective, ..command_line };
-    command_line.pass_over_user();
+    command_line.ignore_unused_user();
     Ok(command_line)
 }
 
-/// Reads all again, with the values of the file for defaults. One that is wrong is a problem of the file, and left out.
+/// Parses again, with the values of the file as defaults. An invalid value becomes a problem of the file, and is left out.
 fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, Failure> {
     loop {
         let with_defaults = file.settings.iter().fold(command.clone(), |command, Setting { name, value, .. }| {
@@ -55,8 +55,8 @@ fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, F
             Ok(matches) => return Ok(matches),
             Err(error) => error,
         };
-        // Without the file all was well, so that a line of it is to blame: the last with this name.
-        let name = culprit(&error, command).and_then(|argument| argument.get_env()).unwrap_or_default();
+        // Parsing succeeded without the file, so that one of its lines is the cause: the last with this name.
+        let name = argument_of(&error, command).and_then(|argument| argument.get_env()).unwrap_or_default();
         let Some(at) = file.settings.iter().rposition(|setting| *setting.name == *name) else {
             return Err(Failure::new(sentence(&error)));
         };
@@ -68,20 +68,20 @@ fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, F
     }
 }
 
-/// The argument that the variable `name` sets. Which file to read cannot be said in that file, and is no setting there.
+/// Returns the argument that the variable `name` sets. The path of the settings file cannot be set in that file.
 fn argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     let mut settings = command.get_arguments().filter(|argument| argument.get_id() != "settings");
     settings.find(|argument| argument.get_env().is_some_and(|variable| variable == name))
 }
 
-/// The argument that an error is about.
-fn culprit<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
+/// Returns the argument that an error is about.
+fn argument_of<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
     let option = error.get(ContextKind::InvalidArg)?.to_string();
     let long = option.split(' ').next()?.strip_prefix("--")?;
     command.get_arguments().find(|argument| argument.get_long() == Some(long))
 }
 
-/// Variables of the environment that are no settings.
+/// Returns a warning for each variable OTUS_* of the environment that is not a setting.
 fn unknown_variables(command: &Command) -> Vec<String> {
     let is_setting = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
     let is_known = |name: &OsStr| name == INSTANCE || is_setting(name);
@@ -92,12 +92,12 @@ fn unknown_variables(command: &Command) -> Vec<String> {
 
 fn unknown_setting(command: &Command, name: &str, place: &str) -> String {
     match similar(command, name) {
-        Some(other) => format!("{name} in {place} is no setting of otus-httpd; did you mean {other}?"),
-        None => format!("{name} in {place} is no setting of otus-httpd; see otus-httpd --help."),
+        Some(other) => format!("{name} in {place} is not a setting of otus-httpd; did you mean {other}?"),
+        None => format!("{name} in {place} is not a setting of otus-httpd; see otus-httpd --help."),
     }
 }
 
-/// The variable that may have been meant by `name`. What is similar, clap decides: about options.
+/// Returns the variable with a name similar to `name`, if there is one. clap decides what is similar, by the option's name.
 fn similar(command: &Command, name: &str) -> Option<String> {
     let option = format!("--{}", name.strip_prefix("OTUS_")?.to_lowercase().replace('_', "-"));
     let error = command.clone().try_get_matches_from(["otus-httpd", &option]).err()?;
@@ -106,7 +106,7 @@ fn similar(command: &Command, name: &str) -> Option<String> {
     Some(argument.get_env()?.to_string_lossy().into_owned())
 }
 
-/// What a value must be, where it is not.
+/// Returns the rule that an invalid value violates, such as "give a number from 1 to 1024".
 fn rule(error: &clap::Error) -> Option<String> {
     match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
@@ -118,7 +118,7 @@ fn rule(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// clap's error as one sentence: the journal has a record for each line.
+/// Returns clap's error as one sentence, since each line would be a record in the journal.
 pub(super) fn sentence(error: &clap::Error) -> String {
     let text = |kind| error.get(kind).map(ToString::to_string);
     if let (Some(option), Some(value), Some(rule)) =
@@ -126,7 +126,8 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     {
         let option = option.split(' ').next().unwrap_or_default();
         let command = CommandLine::command();
-        let variable = culprit(error, &command).and_then(|argument| argument.get_env()).unwrap_or_default().display();
+        let variable =
+            argument_of(error, &command).and_then(|argument| argument.get_env()).unwrap_or_default().display();
         return format!("{option} ({variable} in the environment) cannot be \"{value}\": {rule}.");
     }
     if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), text(ContextKind::InvalidArg)) {

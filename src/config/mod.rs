@@ -1,10 +1,10 @@
-//! The command line, the environment and the settings file: every setting, its unit and its default.
+//! Command line, environment and settings file: every setting, with its unit and its default.
 
 mod effective;
 pub mod file;
 mod load;
 mod parsers;
-pub mod service;
+pub mod unit;
 mod unused;
 
 use std::io;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::service::Service;
+use crate::config::unit::ServiceUnit;
 use crate::failure::Failure;
 use crate::http::Limits;
 use crate::log::{self, Destination};
@@ -23,14 +23,14 @@ pub use effective::Effective;
 pub use load::read;
 pub use unused::is_address;
 
-/// The command line: a task of its own, or else the server.
+/// The command line: a subcommand, or the server.
 #[derive(Debug, Parser)]
 #[command(
     name = "otus-httpd",
     version = crate::VERSION,
     args_override_self = true,
     allow_negative_numbers = true,
-    // The server's options say nothing to a task, and the server needs no word to be the server.
+    // A subcommand takes none of the server's options; without a subcommand, the server runs.
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     subcommand_value_name = "TASK",
@@ -42,7 +42,7 @@ pub use unused::is_address;
                   See otus-httpd(5) for the settings, and otus-httpd(8) for socket activation, signals and exit status."
 )]
 pub struct CommandLine {
-    /// What to do instead of serving.
+    /// Subcommand to run instead of the server.
     #[command(subcommand)]
     pub task: Option<Task>,
 
@@ -55,24 +55,24 @@ pub struct CommandLine {
     #[arg(long, value_name = "NAME", requires = "check")]
     pub unit: Option<String>,
 
-    /// What the server was told.
+    /// The settings.
     #[command(flatten)]
     pub options: Options,
 
-    /// What looks like a setting and is none: a misspelt one would otherwise be overlooked for ever.
+    /// Warnings, such as for a misspelled name, which is otherwise ignored.
     #[arg(skip)]
     pub warnings: Vec<String>,
 
-    /// What is wrong with the settings file; without `--check`, nothing is, or there would be no options.
+    /// Problems of the settings file. Without `--check`, there are none: the first one ends the program.
     #[arg(skip)]
     pub problems: Vec<Failure>,
 
-    /// The settings, and who set them.
+    /// The settings, with their origins.
     #[arg(skip)]
     pub effective: Vec<Effective>,
 }
 
-/// What this program does besides serving.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller
@@ -83,7 +83,7 @@ pub enum Task {
     },
 }
 
-/// What the server was told.
+/// The settings of the server.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Settings file, with lines such as OTUS_WORKERS=2; with a - before its name, it may be missing [default: none]
@@ -239,7 +239,7 @@ pub struct Options {
     pub debug: bool,
 }
 
-/// Which requests are recorded, and where.
+/// The requests that are recorded, and the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccessLogMode {
     /// All requests, in the journal.
@@ -252,7 +252,7 @@ pub enum AccessLogMode {
     Errors,
 }
 
-/// How much of a client's address is recorded.
+/// The part of a client's address that is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogAddress {
     /// Address and port.
@@ -264,7 +264,7 @@ pub enum LogAddress {
 }
 
 impl Options {
-    /// Where the access log goes, if there is one.
+    /// Returns the destination of the access log, if there is one.
     pub fn access_destination(&self) -> Option<Destination> {
         match self.access_log {
             AccessLogMode::Journal => Some(Destination::Journal),
@@ -275,12 +275,12 @@ impl Options {
         }
     }
 
-    /// How many connections each worker may have.
+    /// Returns the connection limit of each worker.
     pub fn connections_per_worker(&self) -> usize {
         self.max_connections.div_ceil(self.workers)
     }
 
-    /// The bounds of a request.
+    /// Returns the limits of a request.
     pub fn limits(&self) -> Limits {
         Limits {
             request_line_bytes: self.max_request_line,
@@ -291,10 +291,10 @@ impl Options {
     }
 }
 
-/// The name of an instance, which its unit sets: no setting of an administrator.
+/// The variable with the name of the instance, which its unit sets; not a setting of an administrator.
 pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 
-/// Where an instance's site is, or the one site's. A name that could lead elsewhere is none of systemd's.
+/// Returns the default document root, which depends on the instance. systemd escapes a `/` in an instance's name.
 fn default_root() -> PathBuf {
     let name = std::env::var(INSTANCE).ok().filter(|name| !name.is_empty() && !name.contains('/'));
     name.map_or("/var/www/html".into(), |name| Path::new("/srv").join(name))
@@ -305,8 +305,9 @@ fn processors() -> usize {
 }
 
 fn default_access_log() -> &'static str {
-    // The journal that the service has, where it is the service that is checked.
-    let is_journal = log::is_journal(io::stderr()) || Service::checked().is_some_and(|service| service.is_in_journal);
+    // For a checked service, this process's standard error says nothing about the service's.
+    let is_journal =
+        log::is_journal(io::stderr()) || ServiceUnit::from_environment().is_some_and(|service| service.logs_to_journal);
     if is_journal { "journal" } else { "off" }
 }
 
@@ -321,12 +322,12 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_nothing_wrong() {
+    fn the_definition_passes_claps_self_check() {
         CommandLine::command().debug_assert();
     }
 
     #[test]
-    fn the_forms_of_the_old_server() {
+    fn short_options_take_values_in_both_forms() {
         for arguments in [["-s", "::1", "-p", "81", "-w", "3"].as_slice(), &["-s=::1", "-p=81", "-w=3"]] {
             let options = options(arguments);
             assert_eq!((options.host.as_str(), options.port, options.workers), ("::1", 81, 3));
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_counts() {
+    fn the_last_of_repeated_options_takes_effect() {
         assert_eq!(options(&["-p=81", "--port=82"]).port, 82);
     }
 
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_stands_alone() {
+    fn a_subcommand_takes_no_options_of_the_server() {
         let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["otus-httpd"], arguments].concat());
         let Some(Task::Precompress { directory }) = parse(&["precompress", "/srv/www"]).unwrap().task else {
             panic!("no task");

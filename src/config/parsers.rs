@@ -1,4 +1,4 @@
-//! What the values of settings may be. An error says what to give instead.
+//! Parsers for the values of settings. Each error names the valid values.
 
 use std::time::Duration;
 
@@ -56,11 +56,12 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
 }
 
-/// systemd.unit(5), StartLimitBurst=: five starts within ten seconds, and neither service nor socket are started again.
+/// At least 3 seconds: after five starts within ten seconds, systemd starts neither service nor socket again (systemd.unit(5),
+/// StartLimitBurst=).
 pub fn idle_exit(text: &str) -> Result<Duration, String> {
     let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
     long_enough.ok_or_else(|| {
-        "give whole seconds, from 3 to 86400; after less, systemd would find that it starts too often".into()
+        "give whole seconds, from 3 to 86400; with less, systemd's limit on the rate of starts would stop the service".into()
     })
 }
 

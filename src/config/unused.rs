@@ -1,4 +1,4 @@
-//! Settings that are set and have no effect. Whoever set them believes otherwise, so each is a warning.
+//! Warnings for settings that are set and have no effect.
 
 use nix::unistd::{User, geteuid};
 
@@ -6,9 +6,9 @@ use super::effective::COMMAND_LINE;
 use super::{CommandLine, Effective, INSTANCE};
 
 impl CommandLine {
-    /// Leaves out a user that only root could become, if it stands in the environment or in a settings file: these may be the
-    /// same for a server that root starts. On the command line it is an error, which is told later.
-    pub(super) fn pass_over_user(&mut self) {
+    /// Ignores a user that only root can switch to, if it was set in the environment or in the settings file, which a server
+    /// started by root may share. On the command line, it is an error, which is reported later.
+    pub(super) fn ignore_unused_user(&mut self) {
         let uid = geteuid();
         let Some(user) = self.options.user.as_ref().filter(|_| !uid.is_root()) else { return };
         let is_own = User::from_uid(uid).ok().flatten().is_some_and(|own| own.name == *user);
@@ -17,8 +17,8 @@ impl CommandLine {
             return;
         }
         self.warnings.push(format!(
-            "OTUS_USER={user} ({}) has no effect: only root can become another user. Who a service is says User= in its unit: \
-             systemctl edit {}.service, then systemctl restart {1}.",
+            "OTUS_USER={user} ({}) has no effect: only root can switch to another user. The user of a service is set by User= in its \
+             unit: systemctl edit {}.service, then systemctl restart {1}.",
             row.origin,
             unit()
         ));
@@ -26,13 +26,13 @@ impl CommandLine {
         self.options.user = None;
     }
 
-    /// What is set and says nothing to a server that systemd passes its sockets to.
-    pub fn unused_address(&self) -> Vec<String> {
+    /// Returns a warning for each address setting, which a server that gets its sockets from systemd ignores.
+    pub fn unused_address_warnings(&self) -> Vec<String> {
         let rows = self.effective.iter().filter(|row| is_address(row) && row.is_set());
         let warning = |Effective { option, value, origin }: &Effective| {
             let unit = unit();
             format!(
-                "{option} {value} ({origin}) has no effect: the socket unit says where the service listens. To change that: \
+                "{option} {value} ({origin}) has no effect: the socket unit sets the addresses of the service. To change them: \
                  systemctl edit {unit}.socket, then systemctl restart {unit}.socket."
             )
         };
@@ -40,12 +40,12 @@ impl CommandLine {
     }
 }
 
-/// Whether a setting says where to listen.
+/// Whether a setting is part of the listening address.
 pub fn is_address(row: &Effective) -> bool {
     matches!(row.option.as_str(), "--host" | "--port")
 }
 
-/// The name that the units of this server have, unless an administrator has made others.
+/// Returns the stem of the names of this server's units, unless an administrator has created others.
 fn unit() -> String {
     match std::env::var(INSTANCE) {
         Ok(name) if !name.is_empty() => format!("otus-httpd@{name}"),

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::config::service;
+use crate::config::unit;
 
 /// How long the check of the settings may take, in milliseconds.
 const CHECK_MS: u64 = 20_000;
@@ -59,7 +59,7 @@ impl Reload {
     pub fn begin(&mut self, now_ms: u64) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command.args(std::env::args_os().skip(1)).arg("--check").env_remove("NOTIFY_SOCKET");
-        command.env(service::OWN, "1");
+        command.env(unit::RELOAD_VARIABLE, "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| format!("cannot run {} ({error})", self.program.display()))?;
         self.check = Some(Check { child, until_ms: now_ms + CHECK_MS });

@@ -97,7 +97,7 @@ fn it_tells_all_that_is_wrong() {
         assert!(complaint.starts_with(start) && complaint.ends_with('.'), "{start} in {complaints:#?}");
     }
     assert_eq!(status, 2);
-    assert!(table.contains("\nNot in order; checked as user "), "{table}");
+    assert!(table.contains("\nConfiguration has 6 problems (checked as user "), "{table}");
 
     let (status, _, complaints) = check(&site, &wrong);
     assert_eq!((status, complaints.len()), (1, 2), "{complaints:?}");
@@ -125,15 +125,15 @@ fn what_a_start_puts_up_with_is_a_warning() {
     command.env("OTUS_WORKER", "2").env("OTUS_ROOT", site.root());
     let (status, _, complaints) = read(command.output().unwrap());
     assert_eq!((status, complaints.len()), (0, 2), "{complaints:?}");
-    assert!(complaints[0].starts_with(" WARN OTUS_WORKER in the environment is no setting"), "{complaints:?}");
-    assert!(complaints[1].starts_with(" WARN A worker may have 300 descriptors"), "{complaints:?}");
-    assert!(complaints[1].contains("150 and not 151"), "{complaints:?}");
+    assert!(complaints[0].starts_with(" WARN OTUS_WORKER in the environment is not a setting"), "{complaints:?}");
+    assert!(complaints[1].starts_with(" WARN The limit of a worker is 300 descriptors"), "{complaints:?}");
+    assert!(complaints[1].contains("150 instead of 151"), "{complaints:?}");
 
     let mut command = command_line(&["--host=no.such.host.invalid"]);
     command.env("INVOCATION_ID", "x").env("OTUS_ROOT", site.root());
     let (status, _, complaints) = read(command.output().unwrap());
     assert_eq!((status, complaints.len()), (0, 1), "{complaints:?}");
-    assert!(complaints[0].contains("not used where systemd passes the sockets"), "{complaints:?}");
+    assert!(complaints[0].contains("not used if systemd passes the sockets"), "{complaints:?}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn it_looks_as_the_user_that_would_serve() {
     let (status, verdict, complaint) = look(0o000, &[]);
     assert_eq!(status, 1);
     assert!(complaint.contains("cannot be entered (Permission denied)"), "{complaint}");
-    assert!(verdict.starts_with("Not in order; checked as user "), "{verdict}");
+    assert!(verdict.starts_with("Configuration has 1 problem (checked as user "), "{verdict}");
     assert!(!verdict.contains("root"), "{verdict}");
     assert_eq!(look(0o111, &[]).0, 0);
     let (status, _, complaint) = look(0o111, &["--listing"]);
@@ -195,7 +195,7 @@ fn the_journal_gets_the_verdict_and_not_the_settings() {
     let mut command = command_line(&["--root", site.root().to_str().unwrap()]);
     assert!(command.env("JOURNAL_STREAM", stream).stdout(output).status().unwrap().success());
     let text = fs::read_to_string(path).unwrap();
-    assert!(text.starts_with("In order; checked as user ") && text.lines().count() == 1, "{text}");
+    assert!(text.starts_with("Configuration OK (checked as user ") && text.lines().count() == 1, "{text}");
 }
 
 #[test]

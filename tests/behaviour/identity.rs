@@ -124,7 +124,7 @@ fn who_is_not_root_can_be_nobody_else() {
         assert_eq!(complaints.len(), 1, "{complaints:?}");
         assert!(complaints[0].starts_with(" WARN OTUS_USER="), "{complaints:?}");
         assert!(
-            complaints[0].contains(&format!("({origin}) has no effect: only root can become another")),
+            complaints[0].contains(&format!("({origin}) has no effect: only root can switch to another")),
             "{complaints:?}"
         );
     }

@@ -88,11 +88,11 @@ fn a_line_that_sets_nothing_is_a_warning() {
     assert_eq!(server.get("/a").text(), "a");
     let path = path.display();
     let warnings = [
-        " WARN OTUS_CACHE_SIZ in the environment is no setting of otus-httpd; did you mean OTUS_CACHE_SIZE?".into(),
-        format!(" WARN OTUS_WORKRES in {path} line 1 is no setting of otus-httpd; did you mean OTUS_WORKERS?"),
-        format!(" WARN OTUS_THIS_AND_THAT in {path} line 2 is no setting of otus-httpd; see otus-httpd --help."),
-        format!(" WARN TZ in {path} line 3 is no setting of otus-httpd; see otus-httpd --help."),
-        format!(" WARN OTUS_SETTINGS in {path} line 4 is no setting of otus-httpd; see otus-httpd --help."),
+        " WARN OTUS_CACHE_SIZ in the environment is not a setting of otus-httpd; did you mean OTUS_CACHE_SIZE?".into(),
+        format!(" WARN OTUS_WORKRES in {path} line 1 is not a setting of otus-httpd; did you mean OTUS_WORKERS?"),
+        format!(" WARN OTUS_THIS_AND_THAT in {path} line 2 is not a setting of otus-httpd; see otus-httpd --help."),
+        format!(" WARN TZ in {path} line 3 is not a setting of otus-httpd; see otus-httpd --help."),
+        format!(" WARN OTUS_SETTINGS in {path} line 4 is not a setting of otus-httpd; see otus-httpd --help."),
     ];
     assert_eq!(server.complaints(), warnings);
 }

@@ -106,7 +106,7 @@ fn the_environment_sets_what_the_command_line_does_not() {
 fn a_variable_that_is_misspelt_is_named() {
     let site = Site::new();
     let server = Setup::new(&site, &["--workers=1"]).env("OTUS_WORKER", "3").listen();
-    server.wait_for_log("OTUS_WORKER in the environment is no setting");
+    server.wait_for_log("OTUS_WORKER in the environment is not a setting");
     let mut server = Setup::new(&site, &[]).env("OTUS_DEBUG", "maybe").listen();
     assert_eq!(server.exit_status().code(), Some(2));
     assert!(server.log().contains("OTUS_DEBUG") || server.log().contains("--debug"), "{}", server.log());

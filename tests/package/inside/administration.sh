@@ -41,7 +41,7 @@ row() {
 check_of_the_service() {
     local place
     check "check of the service: in order" checked
-    equal "check of the service: its last line" "$(tail -n 1 /tmp/check) $(cat /tmp/check.err)" "In order; checked otus-httpd.service, as user otus-httpd. "
+    equal "check of the service: its last line" "$(tail -n 1 /tmp/check) $(cat /tmp/check.err)" "Configuration OK (checked otus-httpd.service as user otus-httpd) "
     equal "check of the service: where it listens" "$(row ListenStream) $(grep -cE '^--(host|port)' /tmp/check)" "ListenStream [::]:80 otus-httpd.socket 0"
     equal "check of the service: its access log" "$(row --access-log)" "--access-log journal default"
     install -d -m 750 -g www-data /srv/for-the-web-group
@@ -69,11 +69,11 @@ check_of_the_service() {
         "--root /srv/shop default --workers 3 /etc/default/otus-httpd-shop:1 (OTUS_WORKERS) ListenStream /run/otus-httpd-shop.sock otus-httpd@shop.socket"
     rm -r /srv/shop /etc/default/otus-httpd-shop
     setpriv --reuid=nobody --regid=nogroup --clear-groups otus-httpd --check > /tmp/check
-    check "check by who is not root: it says whose settings these are" grep 'What otus-httpd.service does: otus-httpd --check, as root' /tmp/check
+    check "check by who is not root: it says whose settings these are" grep 'To check otus-httpd.service, run otus-httpd --check as root' /tmp/check
     unshare --mount sh -c 'mount -t tmpfs tmpfs /run/systemd && otus-httpd --check' > /tmp/check
     check "check without systemd: it says what it does not see" grep 'systemd does not run here, so otus-httpd.service was not looked at' /tmp/check
     check "check of what is no unit" sh -c '! otus-httpd --check --unit otus-nothing 2> /tmp/check.err'
-    check "check of what is no unit: it is named" grep 'systemd knows no unit otus-nothing.service' /tmp/check.err
+    check "check of what is no unit: it is named" grep 'systemd has no unit otus-nothing.service' /tmp/check.err
 }
 
 settings_without_effect() {

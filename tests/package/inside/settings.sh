@@ -132,7 +132,7 @@ END
         sed -E 's/ +(default|environment) .*//; s/ +default$//' > /tmp/check-1
     otus-httpd --settings $file --check 2> /tmp/check-2.err | sed -E "s| +$file:.*||; s/ +default$//" > /tmp/check-2
     equal "check: a settings file says what it says to systemd" "$(diff <(grep -v '^--settings' /tmp/check-1) <(grep -v '^--settings' /tmp/check-2))" ""
-    equal "check: it says nothing wrong" "$(grep -cE '^--workers +3$|^In order' /tmp/check-2) $(cat /tmp/check-1.err /tmp/check-2.err)" "2 "
+    equal "check: it says nothing wrong" "$(grep -cE '^--workers +3$|^Configuration OK' /tmp/check-2) $(cat /tmp/check-1.err /tmp/check-2.err)" "2 "
     rm /tmp/*\'
 
     # In the sandbox, as the service's user.
@@ -141,7 +141,7 @@ END
     drop_in service Service "ExecStartPre=/usr/sbin/otus-httpd --check"
     check "check: in the service's sandbox" systemctl restart otus-httpd
     journalctl --sync
-    check "check: as the service's user" grep 'In order; checked as user otus-httpd\.$' <(journalctl --cursor-file=/tmp/cursor -u otus-httpd)
+    check "check: as the service's user" grep 'Configuration OK (checked as user otus-httpd)$' <(journalctl --cursor-file=/tmp/cursor -u otus-httpd)
     echo OTUS_ROOT=/home > /etc/default/otus-httpd
     check "check: it sees what the sandbox hides" sh -c '! systemctl restart otus-httpd 2> /dev/null'
     journalctl --sync
@@ -152,5 +152,5 @@ END
     systemctl reset-failed otus-httpd.service otus-httpd.socket
     systemctl restart otus-httpd
     # The command of the manual.
-    equal "check: by hand" "$(otus-httpd --check | tail -n 1)" "In order; checked otus-httpd.service, as user otus-httpd."
+    equal "check: by hand" "$(otus-httpd --check | tail -n 1)" "Configuration OK (checked otus-httpd.service as user otus-httpd)"
 }

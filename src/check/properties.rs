@@ -1,17 +1,18 @@
-//! What `systemctl show` prints of a unit, in the forms of systemd 229 and later.
+//! The properties of a unit as `systemctl show` prints them, in the formats of systemd 229 and later.
 
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
 
-/// The properties of a unit, as they are printed; some have several lines.
+/// The properties of a unit. Some have several lines.
 #[derive(Debug, Default)]
 pub struct Properties(Vec<(String, String)>);
 
 impl Properties {
-    /// Those of the unit `name`, which need not be there.
+    /// Reads the properties of the unit `name`; a unit that does not exist has properties too.
     pub fn of(name: &str) -> Result<Self, Failure> {
-        let fails = |why: String| Failure::new(format!("Cannot ask systemd for {name} (systemctl show: {why})."));
+        let fails =
+            |why: String| Failure::new(format!("The properties of {name} cannot be read (systemctl show: {why})."));
         let mut command = Command::new("systemctl");
         command.args(["--no-pager", "show", "--", name]).stdin(Stdio::null());
         let output = command.output().map_err(|error| fails(error.to_string()))?;
@@ -26,31 +27,31 @@ impl Properties {
         Properties(lines.map(|(name, value)| (name.into(), value.into())).collect())
     }
 
-    /// The value of `name`; empty if there is none.
+    /// Returns the value of `name`; empty if there is none.
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// The values of all lines of `name`.
+    /// Returns the values of all lines of `name`.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Where a socket unit listens: "[::]:80 (Stream)", or before systemd 242 under a name that has the kind.
+/// Returns the addresses of a socket unit: from "Listen=[::]:80 (Stream)", or "ListenStream=[::]:80" before systemd 242.
 pub fn addresses(socket: &Properties) -> impl Iterator<Item = String> {
     let with_kind = socket.all("Listen").map(|line| line.rsplit_once(" (").map_or(line, |(address, _)| address));
     with_kind.chain(socket.all("ListenStream")).map(str::to_string)
 }
 
-/// The arguments of the command that a property such as ExecStart= has, but for the program. Blanks within one are lost.
+/// Returns the arguments in a property such as ExecStart=, without the program. Blanks within an argument are lost.
 pub fn arguments(command: &str) -> Vec<String> {
     let argv = command.split_once("argv[]=").map_or("", |(_, rest)| rest);
     let argv = argv.split_once(" ; ").map_or(argv, |(argv, _)| argv);
     argv.split_whitespace().skip(1).map(String::from).collect()
 }
 
-/// The words of a list. One with a blank is in quotes, or has \x20 in its place (systemd 229).
+/// Returns the words of a list. A word with a blank is in quotes, or has \x20 in place of the blank (systemd 229).
 pub fn words(list: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = list.chars().peekable();
@@ -76,7 +77,7 @@ pub fn words(list: &str) -> Vec<String> {
     words
 }
 
-/// What a backslash and what stands behind it mean; a \x is one byte of a character.
+/// Returns the bytes that an escape sequence stands for; \x stands for one byte of a character.
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars>) -> Vec<u8> {
     match rest.next() {
         Some('n') => vec![b'\n'],
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_have_words() {
+    fn lists_are_split_into_words() {
         for (list, expected) in [
             ("", &[][..]),
             ("A=b C=d", &["A=b", "C=d"]),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_have_arguments() {
+    fn commands_are_split_into_arguments() {
         let command =
             "{ path=/usr/sbin/otus-httpd ; argv[]=/usr/sbin/otus-httpd --workers=3 -d ; ignore_errors=no ; pid=0 }";
         assert_eq!(arguments(command), ["--workers=3", "-d"]);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_have_addresses() {
+    fn addresses_of_a_socket_unit_are_read() {
         let addresses = |text| addresses(&Properties::parse(text)).collect::<Vec<_>>();
         assert_eq!(
             addresses("Listen=[::]:80 (Stream)\nListen=/run/a b.sock (Stream)\nBacklog=1\n"),
