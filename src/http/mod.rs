@@ -1,37 +1,45 @@
-//! The protocol: bytes in, values out.
+//! The protocol as values (RFC 9110, RFC 9112): what a request means, and what the response says. Its guarantees:
 //!
-//! Everything that HTTP/1.1 (RFC 9110, RFC 9112) lets a static origin decide is decided here, as values that a test can
-//! compare. Guarantees:
-//!
-//! - no I/O, no clock, no environment: what the time is or what a file's size is, the caller says;
-//! - no panic on any input, and no allocation that the client's bytes can size;
-//! - a [`request::Request`] borrows from the buffer that it was read into.
+//! - no I/O, no clock, no environment: the caller passes the time and the size of a file (a lint holds this, see
+//!   `.clippy.toml`);
+//! - no panic on any input, and no allocation whose size the client chooses;
+//! - a [`request::Request`] borrows from the buffer that it was parsed from.
 
-pub mod coding;
-pub mod condition;
-pub mod content_range;
-pub mod etag;
-mod extensions;
-pub mod field;
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
+
+// A request: its parts, whatever the wire format, and the limits of its size.
 pub mod fields;
-pub mod h1;
 pub mod limits;
-pub mod listing;
-pub mod media_type;
-pub mod multipart;
-pub mod page;
-pub mod quality;
-#[cfg(test)]
-mod random_tests;
-pub mod range;
-pub mod refusal;
-pub mod representation;
 pub mod request;
-pub mod response;
-pub mod status;
 pub mod syntax;
 pub mod target;
+
+// What it selects: a representation, if its conditions hold, and ranges of it.
+pub mod coding;
+pub mod condition;
+pub mod etag;
+mod extensions;
+pub mod media_type;
+pub mod quality;
+pub mod range;
+pub mod representation;
+
+// A response: status, field lines, content.
+pub mod content_range;
+pub mod field;
+pub mod listing;
+pub mod multipart;
+pub mod page;
+pub mod refusal;
+pub mod response;
+pub mod status;
 pub mod timestamp;
+
+// The wire format.
+pub mod h1;
+
+#[cfg(test)]
+mod random_tests;
 
 pub use coding::Coding;
 pub use field::Field;
