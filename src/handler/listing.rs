@@ -6,8 +6,8 @@ use crate::http::Refusal;
 use crate::http::listing::Form;
 use crate::os::clock;
 use crate::service::Service;
-use crate::site::Directory;
-use crate::site::listings::{Key, Listed, Turn};
+use crate::site::directory::{Directory, ListingKey};
+use crate::site::listings::{Listed, Turn};
 
 /// A connection that may wait for a listing.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ pub fn get(
 /// A listing that this thread makes.
 struct Making<'m> {
     service: &'m Service,
-    key: &'m Key,
+    key: &'m ListingKey,
     result: Option<Result<Listed, Refusal>>,
 }
 

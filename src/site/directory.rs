@@ -11,7 +11,6 @@ use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::file::{FileVersion, refuse};
-use super::listings::Key;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::listing::{DirEntry, Form, Listing};
@@ -33,6 +32,19 @@ enum Candidate {
     Unchecked { name: CString, is_directory: bool },
     /// Checked.
     Checked(DirEntry),
+}
+
+/// The key of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ListingKey {
+    /// Device and inode of the document root.
+    pub root: (u64, u64),
+    /// Device and inode of the directory.
+    pub directory: (u64, u64),
+    /// The directory's path, which the page shows.
+    pub path: Vec<u8>,
+    /// The format.
+    pub form: Form,
 }
 
 /// An open directory that may be listed.
@@ -58,8 +70,8 @@ impl Directory {
     }
 
     /// Returns the key of its listing in `form`.
-    pub fn key(&self, form: Form) -> Key {
-        Key { root: self.root.identity(), directory: self.identity, path: self.path.clone(), form }
+    pub fn key(&self, form: Form) -> ListingKey {
+        ListingKey { root: self.root.identity(), directory: self.identity, path: self.path.clone(), form }
     }
 
     /// Returns the document root's directory.

@@ -10,7 +10,7 @@ use nix::libc::nlink_t;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::uio::pread;
 
-use super::listings::Reservation;
+use super::memory::Reservation;
 use super::root::Root;
 use crate::http::Refusal;
 use crate::http::etag::Validator;

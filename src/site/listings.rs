@@ -10,13 +10,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::directory::Directory;
+use super::directory::{Directory, ListingKey};
 use super::file::{File, refuse};
+use super::memory::{MemoryLimit, Reservation};
 use crate::http::Refusal;
-use crate::http::listing::Form;
 use crate::os::sys;
 
 /// The time for which a listing is shared after it was made, in milliseconds.
@@ -30,22 +29,6 @@ const MAX_SHARED: usize = 64;
 
 /// The limit of bytes that the listings of a worker take, including those that are still being sent.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// A file in memory takes whole pages of this size.
-const PAGE_BYTES: u64 = 4096;
-
-/// The key of a listing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Device and inode of the document root.
-    pub root: (u64, u64),
-    /// Device and inode of the directory.
-    pub directory: (u64, u64),
-    /// The directory's path, which the page shows.
-    pub path: Vec<u8>,
-    /// The format.
-    pub form: Form,
-}
 
 /// A listing that is ready to be sent.
 #[derive(Debug, Clone)]
@@ -68,19 +51,25 @@ pub enum Turn {
 }
 
 /// The listings of a worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listings {
     state: Mutex<State>,
-    bytes: Arc<AtomicU64>,
+    memory: MemoryLimit,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        Listings { state: Mutex::default(), memory: MemoryLimit::new(MAX_BYTES) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    made: HashMap<Key, Made>,
+    made: HashMap<ListingKey, Made>,
     /// The listings that are being made, with the time of the start in milliseconds.
-    making: Vec<(Key, u64)>,
+    making: Vec<(ListingKey, u64)>,
     /// The waiting connections by file descriptor, and their order.
-    waiting: HashMap<RawFd, Key>,
+    waiting: HashMap<RawFd, ListingKey>,
     order: VecDeque<RawFd>,
 }
 
@@ -95,22 +84,9 @@ struct Made {
     made_ms: u64,
 }
 
-/// The bytes that a listing takes of [`MAX_BYTES`]. They are released when it is dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    total: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.bytes, SeqCst);
-    }
-}
-
 impl Listings {
     /// Requests a listing for the connection with the file descriptor `waiter`, and returns its next step.
-    pub fn request(&self, key: &Key, waiter: RawFd, now_ms: u64) -> Turn {
+    pub fn request(&self, key: &ListingKey, waiter: RawFd, now_ms: u64) -> Turn {
         let mut state = self.state();
         state.remove_old(now_ms);
         state.remove_waiter(waiter);
@@ -128,7 +104,13 @@ impl Listings {
 
     /// Stores the content of a listing in a file in memory. Uses the last file again if it still exists and its content is
     /// the same.
-    pub fn store(&self, directory: &Directory, key: &Key, content: &[u8], is_cut: bool) -> Result<Listed, Refusal> {
+    pub fn store(
+        &self,
+        directory: &Directory,
+        key: &ListingKey,
+        content: &[u8],
+        is_cut: bool,
+    ) -> Result<Listed, Refusal> {
         let last = self.state().made.get(key).filter(|made| made.is_cut == is_cut).and_then(|made| made.file.upgrade());
         if let Some(file) = last.filter(|file| file.equals(content)) {
             return Ok(Listed { file, is_cut });
@@ -141,7 +123,7 @@ impl Listings {
 
     /// Ends the making of a listing, and shares its result if there is one. Returns the connections to wake: all that wait
     /// for it, and the first that waits for another listing.
-    pub fn finish(&self, key: &Key, result: Option<Result<Listed, Refusal>>, now_ms: u64) -> Vec<RawFd> {
+    pub fn finish(&self, key: &ListingKey, result: Option<Result<Listed, Refusal>>, now_ms: u64) -> Vec<RawFd> {
         let mut state = self.state();
         state.making.retain(|(making, _)| making != key);
         if let Some(shared) = result {
@@ -164,15 +146,15 @@ impl Listings {
     }
 
     fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
-        let bytes = bytes.next_multiple_of(PAGE_BYTES);
-        let take = |total: u64| Some(total + bytes).filter(|&total| total <= MAX_BYTES);
-        if self.bytes.fetch_update(SeqCst, SeqCst, take).is_err() {
-            // Drop the shared listings; those that are not being sent release their memory.
-            let shared: Vec<_> = self.state().made.values_mut().filter_map(|made| made.shared.take()).collect();
-            drop(shared);
-            self.bytes.fetch_update(SeqCst, SeqCst, take).map_err(|_| Refusal::ListingsFull)?;
-        }
-        Ok(Reservation { total: self.bytes.clone(), bytes })
+        self.memory
+            .reserve(bytes)
+            .or_else(|| {
+                // Drop the shared listings; those that are not being sent release their memory.
+                let shared: Vec<_> = self.state().made.values_mut().filter_map(|made| made.shared.take()).collect();
+                drop(shared);
+                self.memory.reserve(bytes)
+            })
+            .ok_or(Refusal::ListingsFull)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -194,7 +176,7 @@ impl State {
         self.making.iter().all(|(_, since_ms)| since_ms + STUCK_MS <= now_ms)
     }
 
-    fn is_being_made(&self, key: &Key) -> bool {
+    fn is_being_made(&self, key: &ListingKey) -> bool {
         self.making.iter().any(|(making, _)| making == key)
     }
 
@@ -210,7 +192,7 @@ impl State {
         Some(fd)
     }
 
-    fn share(&mut self, key: &Key, shared: Result<Listed, Refusal>, now_ms: u64) {
+    fn share(&mut self, key: &ListingKey, shared: Result<Listed, Refusal>, now_ms: u64) {
         let is_full = self.made.values().filter(|made| made.shared.is_some()).count() >= MAX_SHARED;
         let oldest = self.made.values_mut().filter(|made| made.shared.is_some()).min_by_key(|made| made.made_ms);
         if let Some(oldest) = oldest.filter(|_| is_full) {

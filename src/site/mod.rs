@@ -3,10 +3,11 @@
 //! Every path is opened through [`root::Root`], which keeps it below the document root whatever symbolic links and renames do.
 
 mod cache;
-mod directory;
+pub mod directory;
 pub mod file;
 pub mod listings;
 mod media_types;
+mod memory;
 mod release;
 mod resource;
 pub mod root;
