@@ -17,6 +17,9 @@ use crate::os::clock;
 /// The interval between two checks of the root's path, in milliseconds.
 const CHECK_INTERVAL_MS: u64 = 500;
 
+/// The same while the path does not lead to the directory that is served, so that it is served soon after it exists.
+const ABSENT_CHECK_INTERVAL_MS: u64 = 100;
+
 /// One directory that the root's path has led to, and everything that is replaced with it. A response that has begun ends
 /// with the file that it began with, although the path may lead to another release by then.
 #[derive(Debug)]
@@ -118,12 +121,13 @@ impl DocumentRoot {
         }
     }
 
-    /// Returns the release to serve. Checks the path first if the last check is older than [`CHECK_INTERVAL_MS`].
+    /// Returns the release to serve. Checks the path first if the last check is older than the interval.
     pub fn release(&self) -> Option<Arc<Release>> {
+        let interval_ms = if self.state() == RootState::Served { CHECK_INTERVAL_MS } else { ABSENT_CHECK_INTERVAL_MS };
         let now_ms = clock::now_ms();
         let checked_ms = self.checked_ms.load(Relaxed);
         // One thread checks; the others use the last release.
-        if now_ms < checked_ms + CHECK_INTERVAL_MS
+        if now_ms < checked_ms + interval_ms
             || self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_err()
         {
             return self.last_release();

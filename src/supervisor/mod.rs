@@ -74,6 +74,9 @@ const HINT_INTERVAL_MS: u64 = 60_000;
 /// The shortest time between two reloads for the document root's sake, in milliseconds.
 const ROOT_RELOAD_INTERVAL_MS: u64 = 5_000;
 
+/// The interval of checking for a document root that did not exist at the start, in milliseconds.
+const FIRST_ROOT_CHECK_MS: u64 = 100;
+
 /// The process that systemd knows.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -189,6 +192,7 @@ impl Supervisor {
                 }
             }
             if !self.is_stopping() {
+                self.reload_for_new_root(clock::now_ms());
                 self.reload();
             }
             self.serve_metrics();
@@ -235,7 +239,8 @@ impl Supervisor {
 
     fn wait(&self, now_ms: u64) {
         let due_ms = self.workers.next_due_ms().filter(|_| !self.is_stopping());
-        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX));
+        let root_ms = if self.awaits_first_root() { now_ms + FIRST_ROOT_CHECK_MS } else { u64::MAX };
+        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms);
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
             self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
@@ -299,9 +304,15 @@ impl Supervisor {
         }
     }
 
+    /// Returns whether there was no document root at the start, and is none yet that the workers can serve.
+    fn awaits_first_root(&self) -> bool {
+        let board = self.workers.board();
+        self.next_root_reload_ms == 0 && board.total(Counter::RootMissing) + board.total(Counter::RootOutside) > 0
+    }
+
     /// Reloads if the document root's path leads to a place that the workers may not read: new ones are confined to that. A
     /// root that stays out of their reach, or a worker that says so for no reason, causes no more than one reload in
-    /// `ROOT_PAUSE_MS`.
+    /// [`ROOT_RELOAD_INTERVAL_MS`].
     fn reload_for_new_root(&mut self, now_ms: u64) {
         let is_outside = self.workers.board().total(Counter::RootOutside) > 0;
         if is_outside && self.is_ready && !self.is_stopping() && now_ms >= self.next_root_reload_ms {
@@ -398,7 +409,6 @@ impl Supervisor {
             self.workers.old_workers().signal(Signal::SIGKILL);
         }
         self.stop_when_idle(now_ms);
-        self.reload_for_new_root(now_ms);
         match self.kill_at_ms {
             Some(kill_at_ms) if now_ms >= kill_at_ms => self.workers.signal(Signal::SIGKILL),
             Some(_) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),

@@ -26,6 +26,9 @@ use crate::{log, log::catalog, os::clock, os::sys};
 /// The interval of self-checks and of checking deadlines, in milliseconds.
 const TICK_MS: u16 = 500;
 
+/// The same while the document root is not served: the self-check, which checks its path, finds it soon after it exists.
+const ABSENT_ROOT_TICK_MS: u16 = 100;
+
 /// The interval of returning free memory to the system, in milliseconds: memory that many clients needed does not stay
 /// allocated after them. It costs some 100 microseconds where little is free.
 const TRIM_MS: u64 = 10_000;
@@ -46,6 +49,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     worker.gate.resume(&worker.epoll)?;
     worker.service.counters.set(Counter::Heartbeat, clock::now_ms());
     let mut probe = Probe::begin(worker);
+    report_root(worker);
     lifeline.notify_ready();
 
     let mut watch = StallDetector::default();
@@ -84,16 +88,14 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
         }
         backlog.check(worker, now_ms);
         if now_ms >= next_tick_ms {
-            next_tick_ms = now_ms + u64::from(TICK_MS);
+            next_tick_ms = now_ms + u64::from(tick_ms(worker));
             // Draining has a deadline of its own.
             if drain.is_some() || probe.is_alive(worker) {
                 worker.service.counters.set(Counter::Heartbeat, now_ms);
             }
             worker.service.counters.add(Counter::MessagesDropped, log::take_dropped());
             report_saturation(worker);
-            let root = worker.service.site.root_state();
-            worker.service.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
-            worker.service.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
+            report_root(worker);
             worker
                 .parked
                 .sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));
@@ -109,6 +111,17 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
             sys::trim_memory();
         }
     }
+}
+
+/// Publishes the state of the document root for the supervisor.
+fn report_root(worker: &Worker) {
+    let root = worker.service.site.root_state();
+    worker.service.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
+    worker.service.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
+}
+
+fn tick_ms(worker: &Worker) -> u16 {
+    if worker.service.site.root_state() == RootState::Served { TICK_MS } else { ABSENT_ROOT_TICK_MS }
 }
 
 /// Reports that all threads are busy. The worker is slow then, not hung; more threads may help.
@@ -150,7 +163,7 @@ fn wait(
     watch: Option<u16>,
     backlog: &mut Backlog,
 ) -> io::Result<Wakeup> {
-    let timeout = watch.unwrap_or(if supervisor.is_some() { TICK_MS } else { DRAIN_MS });
+    let timeout = watch.unwrap_or(if supervisor.is_some() { tick_ms(worker) } else { DRAIN_MS });
     let look_ms = backlog.next_check_ms(clock::now_ms()).unwrap_or(u64::MAX);
     let timeout = look_ms.min(timeout.into()) as u16;
     let mut events = vec![

@@ -189,3 +189,23 @@ fn a_server_starts_without_its_root_and_serves_it_once_it_is_there() {
     println!("seen after {} ms", begin.elapsed().as_millis());
     assert_eq!(server.get("/none").status, 404);
 }
+
+/// Workers may read below the parent of the document root only, so a parent that is created later needs new workers. One of
+/// several attempts has to be fast, since this machine may be busy.
+#[test]
+fn a_root_whose_parent_did_not_exist_is_served_within_a_second() {
+    let seen_after_ms = || {
+        let site = Site::with(&[("sub/name", b"name")]);
+        let root = site.path("later/root");
+        let server = Setup::new(&site, &[&format!("--root={}", root.display()), "--workers=1"]).listen();
+        server.wait_until_ready();
+        assert_eq!(server.get("/name").status, 503);
+        fs::create_dir(root.parent().unwrap()).unwrap();
+        fs::rename(site.path("sub"), &root).unwrap();
+        let begin = std::time::Instant::now();
+        wait_until("the root", || server.get("/name").text() == "name");
+        begin.elapsed().as_millis()
+    };
+    let attempts: Vec<_> = (0..5).map(|_| seen_after_ms()).collect();
+    assert!(attempts.iter().any(|&ms| ms < 1_000), "{attempts:?}");
+}
