@@ -142,6 +142,9 @@ fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {
         Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
         Answer::File { resource, outcome: Outcome::NotModified } => resource.validators(),
+        Answer::Response { response, .. } => {
+            return encode::head(output, response.status, context, &response.fields);
+        }
         _ => return encode::head(output, answer.status(), context, &answer.fields()),
     };
     encode::begin_head(output, answer.status(), context);

@@ -41,6 +41,20 @@ pub enum Field<'a> {
 }
 
 impl Field<'_> {
+    /// The value of the field, where it is a text: it then needs no formatting.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Field::AcceptRanges => Some("bytes"),
+            Field::Allow(text) | Field::CacheControl(text) | Field::ETag(text) | Field::Vary(text) => Some(text),
+            Field::ContentEncoding(coding) => Some(coding.token()),
+            Field::ContentType(text) => Some(text),
+            Field::ListingIncomplete => Some("?1"),
+            Field::Location(text) => Some(text),
+            Field::NoSniff => Some("nosniff"),
+            Field::ContentLength(_) | Field::ContentRange(_) | Field::LastModified(_) | Field::RetryAfter(_) => None,
+        }
+    }
+
     /// The name of the field.
     pub fn name(&self) -> &'static str {
         match self {
@@ -66,17 +80,11 @@ impl Field<'_> {
 impl fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Field::AcceptRanges => f.write_str("bytes"),
-            Field::Allow(text) | Field::CacheControl(text) | Field::ETag(text) | Field::Vary(text) => f.write_str(text),
-            Field::ContentEncoding(coding) => f.write_str(coding.token()),
             Field::ContentLength(length) => length.fmt(f),
             Field::ContentRange(range) => range.fmt(f),
-            Field::ContentType(text) => f.write_str(text),
             Field::LastModified(time) => httpdate::HttpDate::from(*time).fmt(f),
-            Field::ListingIncomplete => f.write_str("?1"),
-            Field::Location(text) => f.write_str(text),
-            Field::NoSniff => f.write_str("nosniff"),
             Field::RetryAfter(seconds) => seconds.fmt(f),
+            text => f.write_str(text.text().unwrap_or_default()),
         }
     }
 }

@@ -35,8 +35,14 @@ pub fn begin_head(out: &mut Vec<u8>, status: Status, context: Context) {
 
 /// Appends one field line.
 pub fn field(out: &mut Vec<u8>, field: &Field) {
-    // Writing to a `Vec` does not fail.
-    let _ = write!(out, "{}: {field}\r\n", field.name());
+    out.extend_from_slice(field.name().as_bytes());
+    out.extend_from_slice(b": ");
+    match field.text() {
+        Some(text) => out.extend_from_slice(text.as_bytes()),
+        // Writing to a `Vec` does not fail.
+        None => drop(write!(out, "{field}")),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
