@@ -22,7 +22,7 @@ fn path(shell: Shell) -> PathBuf {
 }
 
 #[test]
-fn they_know_the_options_that_there_are() {
+fn completions_match_the_options() {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         let script = script(shell);
         if std::env::var_os("WRITE_COMPLETIONS").is_some() {

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Client, Setup, Site, get};
 
 #[test]
-fn clients_may_come_before_the_server() {
+fn clients_may_connect_before_the_server_starts() {
     let site = Site::with(&[("a", b"a")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = Client::connect(listener.local_addr().unwrap());
@@ -38,7 +38,7 @@ fn several_sockets_with_names() {
 }
 
 #[test]
-fn host_and_port_do_not_count_then() {
+fn host_and_port_are_ignored_with_socket_activation() {
     let site = Site::with(&[("a", b"a")]);
     let server = Setup::new(&site, &["--port=1"]).env("OTUS_HOST", "192.0.2.1").listen();
     assert_eq!(server.get("/a").text(), "a");
@@ -46,29 +46,29 @@ fn host_and_port_do_not_count_then() {
         " WARN --host 192.0.2.1 (environment (OTUS_HOST)) has no effect: the socket unit says",
         " WARN --port 1 (command line) has no effect: the socket unit says",
     ];
-    let complaints = || {
-        let complaints = server.complaints();
+    let messages = || {
+        let messages = server.warnings();
         assert!(
-            complaints.iter().zip(expected.iter().cycle()).all(|(got, start)| got.starts_with(start)),
-            "{complaints:?}"
+            messages.iter().zip(expected.iter().cycle()).all(|(got, start)| got.starts_with(start)),
+            "{messages:?}"
         );
-        assert!(complaints.iter().all(|line| line.contains("systemctl edit otus-httpd.socket")), "{complaints:?}");
-        complaints.len()
+        assert!(messages.iter().all(|line| line.contains("systemctl edit otus-httpd.socket")), "{messages:?}");
+        messages.len()
     };
     server.wait_until_ready();
-    assert_eq!(complaints(), 2);
+    assert_eq!(messages(), 2);
     server.signal(Signal::SIGHUP);
     server.wait_for_log("Reloaded; ");
-    assert_eq!(complaints(), 4);
+    assert_eq!(messages(), 4);
 }
 
 #[test]
-fn they_count_without_a_socket_and_are_no_warning() {
+fn address_settings_apply_without_a_socket_and_cause_no_warning() {
     let site = Site::new();
     let server = Setup::new(&site, &["--port=0"]).env("OTUS_HOST", "127.0.0.2").start();
     server.wait_until_ready();
     assert!(server.log().contains("Listening on http://127.0.0.2:"), "{}", server.log());
-    assert_eq!(server.complaints(), [""; 0]);
+    assert_eq!(server.warnings(), [""; 0]);
 }
 
 #[test]

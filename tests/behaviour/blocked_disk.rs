@@ -71,7 +71,7 @@ fn there_are_never_more_threads_than_allowed() {
     for client in &mut clients {
         client.send(get("/stuck"));
     }
-    // The keeper and four more; requests beyond them wait.
+    // The main thread and four request threads; further requests wait.
     wait_until("all the threads that there may be", || threads(worker) == 5);
     lease.give_up();
     for client in &mut clients {

@@ -87,7 +87,7 @@ fn a_head_that_does_not_end_makes_room_when_nothing_is_idle() {
 }
 
 #[test]
-fn one_client_with_all_connections_shuts_nobody_out() {
+fn one_client_with_all_connections_excludes_no_other_client() {
     const CONNECTIONS: u64 = 16_384;
     // The test has an end of each as well.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -120,7 +120,7 @@ fn one_client_with_all_connections_shuts_nobody_out() {
 }
 
 #[test]
-fn what_clients_can_cause_at_will_is_not_logged_each_time() {
+fn events_that_clients_can_cause_are_not_logged_each_time() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--workers=1", "--max-connections=2"]);
     let mut clients: Vec<Client> = Vec::new();

@@ -27,19 +27,19 @@ fn shell(script: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// A check of `site`: its exit status, its output, and what it complains of, a line each.
+/// A check of `site`: its exit status, its output, and its messages, one per line.
 fn check(site: &Site, arguments: &[&str]) -> (i32, String, Vec<String>) {
     read(command_line(arguments).env("OTUS_ROOT", site.root()).output().unwrap())
 }
 
 fn read(output: Output) -> (i32, String, Vec<String>) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let complaints = text(output.stderr).lines().map(String::from).collect();
-    (output.status.code().unwrap(), text(output.stdout), complaints)
+    let messages = text(output.stderr).lines().map(String::from).collect();
+    (output.status.code().unwrap(), text(output.stdout), messages)
 }
 
 #[test]
-fn it_tells_each_setting_and_where_it_comes_from() {
+fn a_check_prints_each_setting_with_its_origin() {
     let site = Site::new();
     let settings = site.outside().join("settings");
     fs::write(
@@ -49,8 +49,8 @@ fn it_tells_each_setting_and_where_it_comes_from() {
     .unwrap();
     let mut command = command_line(&["--workers=3", "-p=81"]);
     command.env("OTUS_SETTINGS", &settings).env("OTUS_ROOT", site.root()).env("OTUS_IDLE_TIMEOUT", "7");
-    let (status, table, complaints) = read(command.output().unwrap());
-    assert_eq!((status, complaints), (0, vec![]));
+    let (status, table, messages) = read(command.output().unwrap());
+    assert_eq!((status, messages), (0, vec![]));
     let (path, root) = (settings.display(), site.root());
     for (option, value, origin) in [
         ("settings", &*path.to_string(), "environment (OTUS_SETTINGS)".to_string()),
@@ -76,14 +76,14 @@ fn it_tells_each_setting_and_where_it_comes_from() {
 }
 
 #[test]
-fn it_tells_all_that_is_wrong() {
+fn a_check_reports_all_problems() {
     let site = Site::new();
     let settings = site.outside().join("settings");
     let text = "OTUS_WORKERS=none\nOTUS_MIME_TYPES=/no/types\nwrong\nOTUS_CHARSET=?\n";
     fs::write(&settings, text).unwrap();
     let path = settings.display();
     let wrong = ["--root=/no/such/place", "--host=no.such.host.invalid"];
-    let (status, table, complaints) = check(&site, &[&format!("--settings={path}"), wrong[0], wrong[1]]);
+    let (status, table, messages) = check(&site, &[&format!("--settings={path}"), wrong[0], wrong[1]]);
     let expected = [
         &*format!("otus-httpd: {path} line 1: OTUS_WORKERS cannot be \"none\": "),
         &format!("otus-httpd: {path} line 3: there is no \"=\""),
@@ -92,23 +92,23 @@ fn it_tells_all_that_is_wrong() {
         "otus-httpd: The media types in /no/types cannot be read (No such file or directory): ",
         "otus-httpd: There is no address for host \"no.such.host.invalid\"",
     ];
-    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
-    for (complaint, start) in complaints.iter().zip(expected) {
-        assert!(complaint.starts_with(start) && complaint.ends_with('.'), "{start} in {complaints:#?}");
+    assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+    for (message, start) in messages.iter().zip(expected) {
+        assert!(message.starts_with(start) && message.ends_with('.'), "{start} in {messages:#?}");
     }
     assert_eq!(status, 2);
     assert!(table.contains("\nConfiguration has 6 problems (checked as user "), "{table}");
 
-    let (status, _, complaints) = check(&site, &wrong);
-    assert_eq!((status, complaints.len()), (1, 2), "{complaints:?}");
-    let (status, _, complaints) = check(&site, &["--user=no-such-user", "--root=/none"]);
-    assert_eq!((status, complaints.len()), (1, 2), "{complaints:?}");
-    let (status, table, complaints) = check(&site, &["--workers=none"]);
-    assert_eq!((status, complaints.len(), &*table), (2, 1, ""), "{complaints:?}");
+    let (status, _, messages) = check(&site, &wrong);
+    assert_eq!((status, messages.len()), (1, 2), "{messages:?}");
+    let (status, _, messages) = check(&site, &["--user=no-such-user", "--root=/none"]);
+    assert_eq!((status, messages.len()), (1, 2), "{messages:?}");
+    let (status, table, messages) = check(&site, &["--workers=none"]);
+    assert_eq!((status, messages.len(), &*table), (2, 1, ""), "{messages:?}");
 }
 
 #[test]
-fn it_listens_nowhere() {
+fn a_check_opens_no_listening_socket() {
     let site = Site::with(&[("a", b"a")]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("--port={}", taken.local_addr().unwrap().port());
@@ -119,25 +119,25 @@ fn it_listens_nowhere() {
 }
 
 #[test]
-fn what_a_start_puts_up_with_is_a_warning() {
+fn a_condition_that_does_not_prevent_a_start_is_a_warning() {
     let site = Site::new();
     let mut command = shell("ulimit -n 300; exec \"$0\" \"$@\"", &["--workers=2", "--max-connections=302"]);
     command.env("OTUS_WORKER", "2").env("OTUS_ROOT", site.root());
-    let (status, _, complaints) = read(command.output().unwrap());
-    assert_eq!((status, complaints.len()), (0, 2), "{complaints:?}");
-    assert!(complaints[0].starts_with(" WARN OTUS_WORKER in the environment is not a setting"), "{complaints:?}");
-    assert!(complaints[1].starts_with(" WARN The limit of a worker is 300 descriptors"), "{complaints:?}");
-    assert!(complaints[1].contains("150 instead of 151"), "{complaints:?}");
+    let (status, _, messages) = read(command.output().unwrap());
+    assert_eq!((status, messages.len()), (0, 2), "{messages:?}");
+    assert!(messages[0].starts_with(" WARN OTUS_WORKER in the environment is not a setting"), "{messages:?}");
+    assert!(messages[1].starts_with(" WARN The limit of a worker is 300 descriptors"), "{messages:?}");
+    assert!(messages[1].contains("150 instead of 151"), "{messages:?}");
 
     let mut command = command_line(&["--host=no.such.host.invalid"]);
     command.env("INVOCATION_ID", "x").env("OTUS_ROOT", site.root());
-    let (status, _, complaints) = read(command.output().unwrap());
-    assert_eq!((status, complaints.len()), (0, 1), "{complaints:?}");
-    assert!(complaints[0].contains("not used if systemd passes the sockets"), "{complaints:?}");
+    let (status, _, messages) = read(command.output().unwrap());
+    assert_eq!((status, messages.len()), (0, 1), "{messages:?}");
+    assert!(messages[0].contains("not used if systemd passes the sockets"), "{messages:?}");
 }
 
 #[test]
-fn it_looks_as_the_user_that_would_serve() {
+fn a_check_has_the_permissions_of_the_servers_user() {
     let site = Site::new();
     let set_mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     set_mode(site.outside(), 0o755);
@@ -148,20 +148,20 @@ fn it_looks_as_the_user_that_would_serve() {
         if geteuid().is_root() {
             command.env("OTUS_USER", "nobody");
         }
-        let (status, table, complaints) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
+        let (status, table, messages) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
         set_mode(&site.root(), 0o755);
-        assert_eq!(complaints.len(), usize::from(status != 0), "{complaints:?}");
-        (status, table.lines().last().unwrap().to_string(), complaints.join(""))
+        assert_eq!(messages.len(), usize::from(status != 0), "{messages:?}");
+        (status, table.lines().last().unwrap().to_string(), messages.join(""))
     };
-    let (status, verdict, complaint) = look(0o000, &[]);
+    let (status, verdict, message) = look(0o000, &[]);
     assert_eq!(status, 1);
-    assert!(complaint.contains("cannot be entered (Permission denied)"), "{complaint}");
+    assert!(message.contains("cannot be entered (Permission denied)"), "{message}");
     assert!(verdict.starts_with("Configuration has 1 problem (checked as user "), "{verdict}");
     assert!(!verdict.contains("root"), "{verdict}");
     assert_eq!(look(0o111, &[]).0, 0);
-    let (status, _, complaint) = look(0o111, &["--listing"]);
+    let (status, _, message) = look(0o111, &["--listing"]);
     assert_eq!(status, 1);
-    assert!(complaint.contains("cannot be listed (Permission denied)"), "{complaint}");
+    assert!(message.contains("cannot be listed (Permission denied)"), "{message}");
     assert_eq!(look(0o555, &["--listing"]).0, 0);
 
     let settings = site.outside().join("settings");
@@ -175,7 +175,7 @@ fn it_looks_as_the_user_that_would_serve() {
 }
 
 #[test]
-fn nobody_needs_to_read_it() {
+fn a_check_needs_no_reader_of_its_output() {
     let site = Site::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -187,7 +187,7 @@ fn nobody_needs_to_read_it() {
 }
 
 #[test]
-fn the_journal_gets_the_verdict_and_not_the_settings() {
+fn the_journal_gets_the_result_of_a_check_without_the_settings() {
     let site = Site::new();
     let path = site.outside().join("output");
     let output = File::create(&path).unwrap();
@@ -199,12 +199,12 @@ fn the_journal_gets_the_verdict_and_not_the_settings() {
 }
 
 #[test]
-fn more_workers_than_there_are_descriptors_for_are_a_problem() {
+fn too_few_descriptors_for_the_workers_are_a_problem() {
     let site = Site::new();
     for (workers, is_right) in [("20", true), ("21", false)] {
         let mut command = shell(&format!("ulimit -n 130; {PLAIN}"), &["--max-connections=64", "--workers", workers]);
-        let (status, _, complaints) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
-        assert_eq!((status == 0, complaints.is_empty()), (is_right, is_right), "{complaints:?}");
-        assert!(is_right || complaints[0].contains("21 workers need up to 132 descriptors"), "{complaints:?}");
+        let (status, _, messages) = read(command.env("OTUS_ROOT", site.root()).output().unwrap());
+        assert_eq!((status == 0, messages.is_empty()), (is_right, is_right), "{messages:?}");
+        assert!(is_right || messages[0].contains("21 workers need up to 132 descriptors"), "{messages:?}");
     }
 }

@@ -30,7 +30,7 @@ impl Machine {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A check with `arguments`: its exit status, its output, and what it complains of.
+    /// A check with `arguments`: its exit status, its output, and its messages.
     fn check(&self, arguments: &[&str]) -> (i32, String, Vec<String>) {
         let mut command = Command::new(BINARY);
         for variable in foreign_variables() {
@@ -39,8 +39,8 @@ impl Machine {
         let path = format!("{}:{}", self.0.outside().display(), std::env::var("PATH").unwrap());
         let output = command.arg("--check").args(arguments).env("PATH", path).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let complaints = text(output.stderr).lines().map(String::from).collect();
-        (output.status.code().unwrap(), text(output.stdout), complaints)
+        let messages = text(output.stderr).lines().map(String::from).collect();
+        (output.status.code().unwrap(), text(output.stdout), messages)
     }
 }
 
@@ -58,11 +58,11 @@ fn assert_row(table: &str, option: &str, value: &str, origin: &str) {
 }
 
 #[test]
-fn it_tells_what_the_service_does() {
+fn a_check_of_a_service_reads_its_units() {
     let machine = Machine::new(&[("a.service", SERVICE), ("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
     for name in ["a", "a.service", "a.socket"] {
-        let (status, table, complaints) = machine.check(&["--unit", name]);
-        assert_eq!((status, complaints), (0, vec![]), "{table}");
+        let (status, table, messages) = machine.check(&["--unit", name]);
+        assert_eq!((status, messages), (0, vec![]), "{table}");
         assert_row(&table, "ListenStream", "[::]:80", "a.socket");
         assert_row(&table, "ListenStream", "/run/a.sock", "a.socket");
         assert!(!table.contains("--host") && !table.contains("--port") && !table.contains("9180"), "{table}");
@@ -92,22 +92,22 @@ fn its_access_log_is_in_the_journal_if_its_messages_are() {
 
 /// Without quotes, and with the kind in the name of the property that has an address.
 #[test]
-fn it_reads_what_an_older_systemd_prints() {
+fn a_check_reads_the_output_of_systemd_229() {
     let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_MIME_TYPES=@ROOT@/a\\x20b OTUS_WORKERS=3")
         + "EnvironmentFile=@ROOT@/settings (ignore_errors=no)\n";
     let socket = "LoadState=loaded\nActiveState=active\nListenStream=[::]:80\n";
     let machine = Machine::new(&[("a.service", &service), ("a.socket", socket), ("a-metrics.socket", METRICS)]);
     machine.0.write("a b", b"");
     machine.0.write("settings", b"OTUS_LISTING=1\n");
-    let (status, table, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    let (status, table, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages), (0, vec![]), "{table}");
     assert_row(&table, "ListenStream", "[::]:80", "a.socket");
     assert_row(&table, "--workers", "3", "environment (OTUS_WORKERS)");
     assert_row(&table, "--listing", "yes", "environment (OTUS_LISTING)");
 }
 
 #[test]
-fn a_file_of_the_unit_counts_before_its_environment() {
+fn a_file_of_the_unit_takes_precedence_over_its_environment() {
     let machine = Machine::new(&[
         ("a.socket", SOCKET),
         ("a-metrics.socket", METRICS),
@@ -119,18 +119,18 @@ fn a_file_of_the_unit_counts_before_its_environment() {
         settings.display()
     );
     machine.put("a.service", &(SERVICE.to_string() + &lines));
-    let (status, table, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    let (status, table, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages), (0, vec![]), "{table}");
     assert_row(&table, "--workers", "3", "environment (OTUS_WORKERS)");
     assert_row(&table, "--charset", "latin-1", "environment (OTUS_CHARSET)");
     machine.put("a.service", &(SERVICE.to_string() + &lines.replace("=yes", "=no")));
-    let (status, _, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
-    assert!(complaints[0].contains("/none cannot be read"), "{complaints:?}");
+    let (status, _, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages.len()), (1, 1), "{messages:?}");
+    assert!(messages[0].contains("/none cannot be read"), "{messages:?}");
 }
 
 #[test]
-fn an_address_that_is_set_in_vain_is_a_warning() {
+fn an_address_without_effect_is_a_warning() {
     let machine = Machine::new(&[
         ("a.socket", SOCKET),
         ("a-metrics.socket", METRICS),
@@ -139,8 +139,8 @@ fn an_address_that_is_set_in_vain_is_a_warning() {
     let settings = machine.0.outside().join("settings");
     let environment = format!("Environment=OTUS_SETTINGS={} ", settings.display());
     machine.put("a.service", &SERVICE.replace("Environment=", &environment));
-    let (status, table, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!(status, 0, "{complaints:?}");
+    let (status, table, messages) = machine.check(&["--unit=a"]);
+    assert_eq!(status, 0, "{messages:?}");
     assert!(!table.contains("8000"), "{table}");
     let path = settings.display();
     let mut expected = vec![
@@ -148,21 +148,18 @@ fn an_address_that_is_set_in_vain_is_a_warning() {
         format!(" WARN --port 8000 ({path}:1 (OTUS_PORT)) has no effect"),
     ];
     expected.insert(0, format!(" WARN OTUS_USER=daemon ({path}:3 (OTUS_USER)) has no effect"));
-    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
-    for (complaint, start) in complaints.iter().zip(&expected) {
-        assert!(complaint.starts_with(start), "{start} in {complaints:#?}");
+    assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+    for (message, start) in messages.iter().zip(&expected) {
+        assert!(message.starts_with(start), "{start} in {messages:#?}");
     }
     assert!(
-        complaints
-            .last()
-            .unwrap()
-            .contains("systemctl edit otus-httpd.socket, then systemctl restart otus-httpd.socket"),
-        "{complaints:?}"
+        messages.last().unwrap().contains("systemctl edit otus-httpd.socket, then systemctl restart otus-httpd.socket"),
+        "{messages:?}"
     );
 }
 
 #[test]
-fn what_the_sandbox_hides_is_a_problem() {
+fn a_path_that_the_sandbox_hides_is_a_problem() {
     let parent = |machine: &Machine| machine.0.outside().display().to_string();
     for (lines, directive) in [
         ("PrivateTmp=yes\n", "PrivateTmp=yes"),
@@ -176,10 +173,10 @@ fn what_the_sandbox_hides_is_a_problem() {
             continue;
         }
         machine.put("a.service", &(SERVICE.to_string() + &lines.replace("PARENT", &here)));
-        let (status, table, complaints) = machine.check(&["--unit=a"]);
-        assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+        let (status, table, messages) = machine.check(&["--unit=a"]);
+        assert_eq!((status, messages.len()), (1, 1), "{messages:?}");
         let expected = format!("is hidden from a.service by {}: ", directive.replace("PARENT", &here));
-        assert!(complaints[0].contains(&expected), "{expected} in {complaints:?}");
+        assert!(messages[0].contains(&expected), "{expected} in {messages:?}");
         assert!(table.contains("\nConfiguration has 1 problem (checked a.service as user "), "{table}");
 
         let shown = format!("{SERVICE}{}BindReadOnlyPaths=@ROOT@\n", lines.replace("PARENT", &here));
@@ -188,40 +185,40 @@ fn what_the_sandbox_hides_is_a_problem() {
     }
     let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
     machine.put("a.service", &(SERVICE.replace("@ROOT@", "/home/web/site") + "ProtectHome=yes\n"));
-    let (status, _, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
+    let (status, _, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages.len()), (1, 1), "{messages:?}");
     let expected = "The document root /home/web/site is hidden from a.service by ProtectHome=yes: ";
-    assert!(complaints[0].contains(expected), "{complaints:?}");
+    assert!(messages[0].contains(expected), "{messages:?}");
 
     let elsewhere = format!(
         "{}BindPaths=@ROOT@:/home/web/site\n",
         SERVICE.replace("@ROOT@", "/home/web/site") + "ProtectHome=yes\n"
     );
     machine.put("a.service", &elsewhere);
-    let (status, table, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints), (0, vec![]), "{table}");
+    let (status, table, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages), (0, vec![]), "{table}");
     machine.put("a.service", &(SERVICE.to_string() + "RootDirectory=/srv/os\n"));
     assert!(machine.check(&["--unit=a"]).1.contains("\nNot checked: files beneath its RootDirectory=/srv/os.\n"));
 }
 
 #[test]
-fn what_systemd_does_not_do_yet_is_a_warning() {
+fn a_change_that_systemd_has_not_loaded_is_a_warning() {
     let closed = SOCKET.replace("=active", "=inactive");
     let service = format!("{SERVICE}NeedDaemonReload=yes\n");
     let machine = Machine::new(&[("a.service", &service), ("a.socket", &closed), ("a-metrics.socket", METRICS)]);
-    let (status, _, complaints) = machine.check(&["--unit=a"]);
-    assert_eq!((status, complaints.len()), (0, 2), "{complaints:?}");
-    assert!(complaints[0].contains("a.socket is not active"), "{complaints:?}");
-    assert!(complaints[1].contains("run systemctl daemon-reload"), "{complaints:?}");
+    let (status, _, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages.len()), (0, 2), "{messages:?}");
+    assert!(messages[0].contains("a.socket is not active"), "{messages:?}");
+    assert!(messages[1].contains("run systemctl daemon-reload"), "{messages:?}");
 }
 
 #[test]
-fn a_unit_that_is_not_there_and_options_beside_one_are_errors() {
+fn a_missing_unit_and_options_beside_unit_are_errors() {
     let machine = Machine::new(&[("a.service", SERVICE)]);
-    let (status, _, complaints) = machine.check(&["--unit=b"]);
-    assert_eq!((status, complaints.len()), (1, 1), "{complaints:?}");
-    assert!(complaints[0].contains("systemd has no unit b.service"), "{complaints:?}");
-    let (status, _, complaints) = machine.check(&["--unit=a", "--workers=2"]);
-    assert_eq!((status, complaints.len()), (2, 1), "{complaints:?}");
-    assert!(complaints[0].contains("--unit takes all settings from the unit"), "{complaints:?}");
+    let (status, _, messages) = machine.check(&["--unit=b"]);
+    assert_eq!((status, messages.len()), (1, 1), "{messages:?}");
+    assert!(messages[0].contains("systemd has no unit b.service"), "{messages:?}");
+    let (status, _, messages) = machine.check(&["--unit=a", "--workers=2"]);
+    assert_eq!((status, messages.len()), (2, 1), "{messages:?}");
+    assert!(messages[0].contains("--unit takes all settings from the unit"), "{messages:?}");
 }

@@ -35,7 +35,7 @@ fn accept(client: &mut Client, codings: &str) -> Response {
 }
 
 #[test]
-fn the_client_gets_the_coding_that_it_likes_best() {
+fn the_client_gets_the_coding_with_the_highest_weight() {
     let site = site();
     let server = Server::of(&site);
     let mut client = server.connect();
@@ -90,7 +90,7 @@ fn a_variant_by_its_own_name_is_a_file_like_any_other() {
 }
 
 #[test]
-fn nothing_that_the_client_takes_is_406() {
+fn a_request_that_accepts_no_available_coding_gets_406() {
     let site = site();
     let server = Server::of(&site);
     let response = accept(&mut server.connect(), "identity;q=0, deflate");
@@ -121,7 +121,7 @@ fn each_coding_has_its_own_tag_conditions_and_ranges() {
 }
 
 #[test]
-fn stale_and_unreadable_variants_are_passed_over() {
+fn stale_and_unreadable_variants_are_not_used() {
     let site = site();
     set_time(&site, "a.css.br", 999_999_997);
     fs::remove_file(site.path("a.css.zst")).unwrap();
@@ -138,7 +138,7 @@ fn stale_and_unreadable_variants_are_passed_over() {
 
 /// A copy that keeps no times may write the variant first.
 #[test]
-fn a_variant_that_is_older_by_two_seconds_counts() {
+fn a_variant_that_is_older_by_two_seconds_is_used() {
     let site = site();
     set_time(&site, "a.css.br", 999_999_998);
     let server = Server::of(&site);
@@ -146,7 +146,7 @@ fn a_variant_that_is_older_by_two_seconds_counts() {
 }
 
 #[test]
-fn an_empty_variant_never_counts() {
+fn an_empty_variant_is_never_used() {
     let site = site();
     site.write("a.css.br", b"");
     let server = Server::of(&site);

@@ -23,7 +23,7 @@ fn ask(client: &mut Client, method: &str, fields: &str) -> Response {
 }
 
 #[test]
-fn what_the_client_has_is_not_sent_again() {
+fn content_that_the_client_has_is_not_sent_again() {
     let (_server, mut client, tag) = start();
     for fields in [
         format!("If-None-Match: {tag}"),
@@ -80,7 +80,7 @@ fn preconditions_that_fail_are_412() {
 }
 
 #[test]
-fn what_is_not_there_has_no_preconditions() {
+fn preconditions_of_a_missing_file_are_ignored() {
     let (_server, mut client, _) = start();
     client.send("GET /none HTTP/1.1\r\nHost: a\r\nIf-Match: \"x\"\r\n\r\n");
     assert_eq!(client.response().status, 404);

@@ -15,7 +15,7 @@ fn confinements(server: &Server) -> usize {
 }
 
 #[test]
-fn it_is_said_once_and_true_of_every_worker() {
+fn confinement_is_logged_once_and_applies_to_every_worker() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--workers=4"]);
     server.wait_until_ready();
@@ -33,7 +33,7 @@ fn it_is_said_once_and_true_of_every_worker() {
 
 /// Nobody has to reload: the supervisor starts workers that may read the new place.
 #[test]
-fn a_root_that_comes_to_lead_out_of_bounds_gets_new_workers() {
+fn a_root_that_points_outside_the_sandbox_after_a_change_gets_new_workers() {
     let [here, elsewhere] = ["here", "elsewhere"].map(|place| Site::with(&[("name", place.as_bytes())]));
     let current = here.outside().join("current");
     symlink("root", &current).unwrap();
@@ -48,7 +48,7 @@ fn a_root_that_comes_to_lead_out_of_bounds_gets_new_workers() {
         assert!(text == "here" || text == "elsewhere", "{text}");
         text == "elsewhere"
     });
-    assert_eq!(server.complaints(), [""; 0]);
+    assert_eq!(server.warnings(), [""; 0]);
     assert!(server.log().contains("Starting new workers"), "{}", server.log());
 }
 

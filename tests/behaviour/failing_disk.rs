@@ -35,7 +35,7 @@ fn a_sound_disk_is_served() {
         assert_eq!(client.get("/disk/none").status, 404);
     }
     assert_eq!(disk.waiting(), 0);
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_file_whose_first_byte_cannot_be_read_is_a_500() {
         }
         let record =
             format!(" WARN Cannot serve \"/disk/{name}\": Input/output error (os error 5). Logged once a minute.");
-        assert_eq!(server.complaints(), [record]);
+        assert_eq!(server.warnings(), [record]);
         assert!(!is_open(&server.workers(), name));
         disk.mend();
         assert_eq!(client.get(&format!("/disk/{name}")).status, 200);
@@ -80,7 +80,7 @@ fn a_file_that_fails_in_the_middle_cuts_the_connection() {
         let why = std::io::Error::from(errno);
         let record =
             format!("Cannot send \"disk/large\" to its end, from byte {SOUND} on: {why}. Logged once a minute.");
-        assert_eq!(server.complaints(), [format!(" WARN {record}")]);
+        assert_eq!(server.warnings(), [format!(" WARN {record}")]);
         wait_until("the file to be closed", || !is_open(&server.workers(), "large"));
         assert_eq!(server.get("/a").text(), "a");
     }
@@ -103,7 +103,7 @@ fn a_file_that_cannot_be_looked_at_any_more_cuts_it_too() {
     disk.set("large", Call::Stat, Fault::Error(Errno::ESTALE));
     assert!(rest(&mut client).len() < head.content_length());
     server.wait_for_log("Stale file handle");
-    assert_eq!(server.complaints().len(), 1);
+    assert_eq!(server.warnings().len(), 1);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn ranges_fail_where_the_disk_does() {
 }
 
 #[test]
-fn each_error_has_its_answer() {
+fn each_error_has_its_status() {
     // What it means that a file that is there, and is one, cannot be opened; and that one that is open cannot be read.
     for (errno, of_open, of_read) in [
         (Errno::EIO, 500, 500),
@@ -152,7 +152,7 @@ fn each_error_has_its_answer() {
         }
         let is_ours = |status| status >= 500;
         let records = usize::from(is_ours(of_open) || is_ours(of_read));
-        assert_eq!(server.complaints().len(), records, "{:?}", server.complaints());
+        assert_eq!(server.warnings().len(), records, "{:?}", server.warnings());
     }
 }
 

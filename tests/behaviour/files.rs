@@ -181,7 +181,7 @@ fn directories() {
 }
 
 #[test]
-fn a_slash_behind_a_file_names_nothing() {
+fn a_slash_after_a_file_name_is_404() {
     let site = Site::with(&[("page.html", b"")]);
     let server = Server::of(&site);
     assert_eq!(server.get("/page.html/").status, 404);
@@ -272,7 +272,7 @@ fn a_file_that_only_grows_is_sent_up_to_the_length_that_it_had() {
     }
     assert!(body == content);
     assert_eq!(client.get("/app.log").content_length(), length + 50 * 13);
-    assert_eq!(server.complaints(), [""; 0]);
+    assert_eq!(server.warnings(), [""; 0]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_happens_to_the_name_of_a_file_while_it_is_sent_does_not_matter() {
 }
 
 #[test]
-fn a_directory_that_may_only_be_passed_through_has_its_redirect_and_its_index() {
+fn a_directory_with_search_permission_only_has_its_redirect_and_its_index() {
     let site = Site::with(&[("xonly/index.html", b"index"), ("xonly/secret", b"")]);
     fs::set_permissions(site.path("xonly"), Permissions::from_mode(0o711)).unwrap();
     for directory in [site.outside().to_path_buf(), site.root()] {
@@ -314,7 +314,7 @@ fn a_directory_that_may_only_be_passed_through_has_its_redirect_and_its_index() 
 }
 
 #[test]
-fn nobody_notices_that_a_fifo_was_asked_for() {
+fn a_request_for_a_fifo_delays_no_other() {
     let site = Site::new();
     mkfifo(&site.path("fifo"), Mode::S_IRWXU).unwrap();
     let server = Server::with(&site, &["--listing"]);

@@ -24,7 +24,7 @@ fn site() -> (Site, Disk) {
     (site, disk)
 }
 
-/// Has `call` of `name` hang, and requests for it wait in every worker of `server`.
+/// Makes `call` of `name` hang, and sends requests for it until a thread of each worker hangs.
 fn hang(server: &Server, disk: &Disk, name: &str, call: Call) -> Vec<Client> {
     disk.set(name, call, Fault::Hang);
     let mut waiting = Vec::new();
@@ -32,14 +32,14 @@ fn hang(server: &Server, disk: &Disk, name: &str, call: Call) -> Vec<Client> {
         let mut client = server.connect();
         client.send(get(&format!("/disk/{name}")));
         waiting.push(client);
-        // The keeper, a thread that hangs, and one that is free.
+        // The main thread, a thread that hangs, and an idle one.
         disk.waiting() > 0 && server.workers().iter().all(|worker| threads(*worker) > 2)
     });
     waiting
 }
 
 #[test]
-fn it_stalls_only_those_who_ask_for_it() {
+fn a_file_that_hangs_delays_only_requests_for_it() {
     // With the small file in memory already, and without.
     for (name, is_known) in [("small", false), ("small", true), ("large", false)] {
         for call in [Call::Find, Call::Stat, Call::Open, Call::Read(0)] {
@@ -69,7 +69,7 @@ fn it_stalls_only_those_who_ask_for_it() {
             }
             drop(waiting);
             wait_until("the file to be closed", || !is_open(&server.workers(), name));
-            assert_eq!(server.complaints(), Vec::<String>::new());
+            assert_eq!(server.warnings(), Vec::<String>::new());
         }
     }
 }
@@ -101,11 +101,11 @@ fn what_comes_together_does_not_hang_together() {
 }
 
 #[test]
-fn no_event_is_left_behind_while_a_thread_waits() {
+fn no_event_is_lost_while_a_thread_waits() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1"]);
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
-    // A crew of several, who then wait.
+    // Several request threads, which then wait.
     disk.set("small", Call::Open, Fault::Hang);
     for client in &mut clients {
         assert_eq!(client.get("/a").text(), "a");
@@ -168,7 +168,7 @@ fn what_it_keeps_waiting_is_finished_when_the_server_stops() {
 }
 
 #[test]
-fn it_does_not_keep_the_server_from_ending_in_time() {
+fn a_hanging_disk_does_not_delay_the_end_of_the_server() {
     for call in [Call::Open, Call::Read(0)] {
         let elapsed = end_of_server(call, "--stop-timeout=1", 1);
         // Then it is ended by force; what the disk holds against that is left to systemd.
@@ -177,7 +177,7 @@ fn it_does_not_keep_the_server_from_ending_in_time() {
 }
 
 #[test]
-fn it_does_not_keep_a_second_signal_from_ending_the_server() {
+fn a_hanging_disk_does_not_prevent_the_end_by_a_second_signal() {
     for call in [Call::Open, Call::Read(0)] {
         let elapsed = end_of_server(call, "--stop-timeout=1000", 2);
         assert!(elapsed.as_secs() < 15, "{call:?}: {elapsed:?}");
@@ -200,7 +200,7 @@ fn end_of_server(call: Call, argument: &str, signals: usize) -> Duration {
 }
 
 #[test]
-fn a_file_that_cannot_be_closed_holds_nobody_up() {
+fn a_file_whose_close_hangs_delays_no_request() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1", "--send-timeout=1", "--head-timeout=1"]);
     let mut slow = server.connect();
@@ -208,13 +208,13 @@ fn a_file_that_cannot_be_closed_holds_nobody_up() {
     assert_eq!(slow.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     disk.set("large", Call::Close, Fault::Hang);
     wait_until("the slow client to be cut", || disk.waiting() > 0);
-    // There is an end to the patience with others as well, so the keeper is not the one that hangs.
+    // Timeouts of other connections still end them, so that the main thread is not the one that hangs.
     assert_eq!(server.connect().send("GET / HTTP/1.1\r\n").response().status, 408);
     assert_eq!(server.get("/a").text(), "a");
 }
 
 #[test]
-fn a_file_that_was_kept_open_holds_nobody_up_either() {
+fn a_cached_file_whose_close_hangs_delays_no_request() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1"]);
     assert_eq!(server.get("/disk/middling").status, 200);
@@ -291,7 +291,7 @@ fn one_file_takes_no_more_than_its_share_of_the_threads() {
             assert_eq!(connect_from(2, &server).get("/disk/middling").status, 200);
             assert_eq!(server.get("/disk/small").status, 503);
         }
-        assert!(server.complaints().iter().all(|line| line.contains("its disk does not answer")), "{}", server.log());
+        assert!(server.warnings().iter().all(|line| line.contains("its disk does not answer")), "{}", server.log());
         disk.mend();
         assert_served(&mut waiting, "small");
         for _ in 0..50 {
@@ -315,7 +315,7 @@ fn a_look_at_a_known_file_counts_as_well() {
 }
 
 #[test]
-fn one_client_leaves_threads_to_others() {
+fn one_client_does_not_occupy_all_threads() {
     let site = Site::with(&[("a", b"a")]);
     let files: Vec<String> = (0..8 * THREADS).map(|number| format!("f{number}")).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|name| (name.as_str(), b"f".as_slice())).collect();

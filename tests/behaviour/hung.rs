@@ -97,7 +97,7 @@ fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
     let workers = server.workers();
     disk.set("index.html", Call::Find, Fault::Hang);
     wait_until("each worker's probe to hang", || {
-        // The keeper, a thread that hangs, and one that is free.
+        // The main thread, a thread that hangs, and an idle one.
         disk.waiting() > 0 && workers.iter().all(|worker| threads(*worker) > 2)
     });
     // Nobody else comes: a request of anybody's would prove as much.
@@ -109,7 +109,7 @@ fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
 }
 
 #[test]
-fn a_worker_under_full_load_lives() {
+fn a_worker_under_full_load_is_not_ended() {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("small", b"small")]);
     // More requests than threads, and each thread blocked again and again: turns end, if slowly.
@@ -131,7 +131,7 @@ fn a_worker_under_full_load_lives() {
 }
 
 #[test]
-fn a_server_that_slept_kills_nobody() {
+fn a_server_that_was_suspended_kills_no_worker() {
     let site = Site::with(&[("a", b"a")]);
     let server = start(&site, None, &[]);
     let workers = server.workers();

@@ -39,7 +39,7 @@ fn assert_identity(server: &Server, name: &str) {
 }
 
 #[test]
-fn root_that_names_nobody_serves_as_a_user_for_the_web() {
+fn root_without_a_user_setting_serves_as_a_web_user() {
     let site = site();
     let server = Setup::new(&site, &[]).before("unset OTUS_USER;").listen();
     server.wait_until_ready();
@@ -51,7 +51,7 @@ fn root_that_names_nobody_serves_as_a_user_for_the_web() {
 }
 
 #[test]
-fn root_becomes_who_it_is_told_with_its_groups_and_without_its_rights() {
+fn root_switches_to_the_user_with_its_groups_and_without_capabilities() {
     let site = site();
     let server = Server::with(&site, &["--user=nobody"]);
     server.wait_until_ready();
@@ -65,7 +65,7 @@ fn root_becomes_who_it_is_told_with_its_groups_and_without_its_rights() {
 }
 
 #[test]
-fn root_stays_root_if_told_so() {
+fn root_stays_root_with_user_root() {
     let server = Server::with(&site(), &["--user=root"]);
     assert_eq!(server.get("/locked").text(), "locked");
     assert_eq!(numbers(server.pid(), "Uid", 10), [0; 4]);
@@ -94,7 +94,7 @@ fn a_user_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn who_is_not_root_can_be_nobody_else() {
+fn only_root_can_switch_to_another_user() {
     let site = site();
     // A copy, since the build may lie in a private place.
     let program = site.outside().join("otus-httpd");
@@ -120,19 +120,19 @@ fn who_is_not_root_can_be_nobody_else() {
         let before = become_nobody.replace("exec setpriv", &format!("export {variable}; exec setpriv"));
         let server = Setup::new(&site, &[]).before(&before).listen();
         assert_eq!(server.get("/open").text(), "open");
-        let complaints = server.complaints();
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        assert!(complaints[0].starts_with(" WARN OTUS_USER="), "{complaints:?}");
+        let messages = server.warnings();
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(messages[0].starts_with(" WARN OTUS_USER="), "{messages:?}");
         assert!(
-            complaints[0].contains(&format!("({origin}) has no effect: only root can switch to another")),
-            "{complaints:?}"
+            messages[0].contains(&format!("({origin}) has no effect: only root can switch to another")),
+            "{messages:?}"
         );
     }
 }
 
 /// A checkout in root's home: whoever starts the server opens the root, and whoever serves cannot look at its path again.
 #[test]
-fn a_root_that_its_user_cannot_reach_is_served_and_it_is_said_what_does_not_work() {
+fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
     let site = site();
     let program = site.outside().join("otus-httpd");
     copy_program(&program);
@@ -141,14 +141,14 @@ fn a_root_that_its_user_cannot_reach_is_served_and_it_is_said_what_does_not_work
     server.wait_until_ready();
     assert_identity(&server, "nobody");
     assert_eq!(server.get("/open").text(), "open");
-    let complaints = server.complaints();
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let messages = server.warnings();
+    assert_eq!(messages.len(), 1, "{messages:?}");
     let (program, root) = (program.display(), site.root());
     let expected = format!(
         "This user cannot reach {} and {program}: a document root that is replaced is not seen, and a reload is refused. Restart",
         root.display()
     );
-    assert!(complaints[0].contains(&expected), "{complaints:?}");
+    assert!(messages[0].contains(&expected), "{messages:?}");
     // It looks at the path twice a second, and goes on.
     let begin = std::time::Instant::now();
     crate::support::wait_until("some looks", || {

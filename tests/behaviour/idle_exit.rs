@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::support::{BINARY, Client, Notifications, Server, Setup, Site, foreign_variables, own_user, wait_until};
 
 #[test]
-fn it_leaves_when_nobody_has_come_for_so_long() {
+fn it_exits_after_idle_exit_seconds_without_a_connection() {
     let site = Site::with(&[("a", b"a")]);
     let mut server = Server::with(&site, &["--idle-exit=3"]);
     server.wait_until_ready();
@@ -31,7 +31,7 @@ fn it_leaves_when_nobody_has_come_for_so_long() {
 }
 
 #[test]
-fn an_open_connection_keeps_it_until_its_own_time_is_over() {
+fn an_open_connection_prevents_the_idle_exit_until_it_times_out() {
     let site = Site::with(&[("a", b"a")]);
     let mut server = Server::with(&site, &["--idle-exit=3", "--idle-timeout=8"]);
     let mut client = server.connect();
@@ -46,7 +46,7 @@ fn an_open_connection_keeps_it_until_its_own_time_is_over() {
 }
 
 #[test]
-fn asking_for_metrics_keeps_it() {
+fn a_metrics_request_prevents_the_idle_exit() {
     let [http, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let address = metrics.local_addr().unwrap();
     let setup = Setup::new(&Site::new(), &["--idle-exit=3"]).env("LISTEN_FDNAMES", "http:metrics");
@@ -64,7 +64,7 @@ fn asking_for_metrics_keeps_it() {
 }
 
 #[test]
-fn where_nobody_would_start_it_again_it_is_wrong_usage() {
+fn idle_exit_without_socket_activation_is_a_usage_error() {
     let site = Site::with(&[]);
     let mut command = Command::new(BINARY);
     command.env("OTUS_ROOT", site.root());
@@ -160,7 +160,7 @@ fn hammer(site: &Site, number: u32) -> u32 {
     std::thread::scope(|scope| {
         let (listener, starts, is_over) = (&listener, &starts, &is_over);
         let notify = systemd.as_ref().map(Notifications::path);
-        let keeper = scope.spawn(move || keep_started(site, listener, notify, starts, is_over));
+        let starter = scope.spawn(move || keep_started(site, listener, notify, starts, is_over));
         let end = SetAtEnd(is_over);
         let mut last = Instant::now();
         visit(address);
@@ -191,9 +191,9 @@ fn hammer(site: &Site, number: u32) -> u32 {
         drop(end);
         wait_until("the last one to leave", || {
             systemd.as_ref().map(Notifications::waiting);
-            keeper.is_finished()
+            starter.is_finished()
         });
-        keeper.join().unwrap();
+        starter.join().unwrap();
     });
     starts.into_inner()
 }

@@ -106,7 +106,7 @@ fn no_worker_can_write_the_memory_of_another() {
     wait_for_workers(&server, 3, &first[..1]);
     assert_own_memory(&server, 2, None);
 
-    // One of the image before goes on as long as it has a download, and is read by the supervisor alone.
+    // A worker from before the reload lives until its download ends, and only the supervisor reads its memory.
     let before = server.workers();
     let mut download = server.connect();
     download.send(get("/large"));
@@ -131,7 +131,7 @@ fn is_served(server: &Server) -> bool {
 }
 
 #[test]
-fn a_worker_that_writes_random_words_does_nothing_to_others() {
+fn a_worker_that_writes_random_words_into_its_memory_does_not_affect_others() {
     let site = Site::with(&[("a", b"a")]);
     let mut server = start(&site, &["--workers=3", "--drain-timeout=1", "--max-per-client=64"]);
     server.wait_until_ready();
@@ -162,7 +162,7 @@ fn a_worker_that_writes_random_words_does_nothing_to_others() {
 }
 
 #[test]
-fn the_size_of_the_memory_is_for_good() {
+fn the_size_of_the_shared_memory_cannot_be_changed() {
     let server = Server::of(&Site::new());
     server.wait_until_ready();
     let directory = format!("/proc/{}/fd", server.pid());

@@ -16,7 +16,7 @@ fn a_connection_serves_many_requests() {
 }
 
 #[test]
-fn it_ends_when_the_client_says_so() {
+fn a_connection_is_closed_on_connection_close() {
     let server = Server::of(&Site::with(&[("a", b"a")]));
     for request in [
         "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
@@ -32,7 +32,7 @@ fn it_ends_when_the_client_says_so() {
 }
 
 #[test]
-fn it_ends_after_so_many_requests() {
+fn a_connection_is_closed_after_max_requests() {
     let server = Server::with(&Site::with(&[("a", b"a")]), &["--max-requests=3"]);
     let mut client = server.connect();
     let connection = |response: crate::support::Response| response.field("Connection").unwrap().to_string();
@@ -52,7 +52,7 @@ fn http_1_0_keeps_it_if_asked() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_get_responses_in_order() {
     let site = Site::new();
     let content = |n: usize| vec![b'a' + (n % 26) as u8; [1, 97, 5_000, 40_000, 300_000][n % 5]];
     (0..100).for_each(|n| site.write(n.to_string(), &content(n)));
@@ -67,7 +67,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 /// The kernel keeps back for 200 ms what does not fill a packet, as long as a socket is corked (tcp(7), TCP_CORK).
 #[test]
-fn neither_the_end_of_a_large_answer_nor_what_follows_it_is_kept_back() {
+fn neither_the_end_of_a_large_response_nor_the_next_response_is_delayed() {
     let site = Site::with(&[("small", b"a"), ("large", &[b'a'; 700_001]), ("larger", &[b'a'; 3_200_003])]);
     let server = Server::of(&site);
     let mut client = server.connect();
@@ -95,7 +95,7 @@ fn ten_thousand_pipelined_requests() {
 }
 
 #[test]
-fn what_follows_a_close_is_not_answered() {
+fn requests_after_connection_close_get_no_response() {
     let server = Server::of(&Site::with(&[("a", b"a"), ("b", b"b")]));
     let mut client = server.connect();
     let last = "GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -120,7 +120,7 @@ fn a_byte_too_many_during_a_last_download_does_not_cut_it() {
 }
 
 #[test]
-fn a_client_that_only_stopped_sending_gets_all_its_answers() {
+fn a_client_that_only_stopped_sending_gets_all_responses() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 10_000_000]);
     let server = Server::of(&site);
@@ -145,7 +145,7 @@ fn a_request_may_come_byte_by_byte() {
 }
 
 #[test]
-fn empty_lines_before_a_request_are_overlooked() {
+fn empty_lines_before_a_request_are_ignored() {
     let server = Server::of(&Site::with(&[("a", b"a")]));
     let mut client = server.connect();
     assert_eq!(client.send("\r\n\r\n".to_string() + &get("/a")).response().text(), "a");

@@ -19,7 +19,7 @@ fn an_empty_request_ends_cleanly() {
 }
 
 #[test]
-fn clients_that_leave_cost_nothing_that_stays() {
+fn clients_that_disconnect_leave_no_resources_behind() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 8_000_000]);
     let systemd = Notifications::new();
@@ -55,7 +55,7 @@ fn clients_that_leave_cost_nothing_that_stays() {
     wait_until("descriptors as before", || open_descriptors(&workers) <= before);
     assert_eq!(server.workers(), workers, "no worker died");
     assert_eq!(server.get("/a").text(), "a");
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_reset_in_the_middle_of_a_large_file_is_no_event() {
         assert_eq!(server.get("/a").text(), "a");
     }
     assert_eq!(server.workers(), workers, "no worker died");
-    let (noise, cuts): (Vec<_>, Vec<_>) = server.complaints().into_iter().partition(|line| !line.starts_with("DEBUG"));
+    let (noise, cuts): (Vec<_>, Vec<_>) = server.warnings().into_iter().partition(|line| !line.starts_with("DEBUG"));
     assert_eq!(noise, Vec::<String>::new());
     assert!(cuts.iter().any(|line| line.contains("download aborted: the client is gone")), "{cuts:?}");
 }

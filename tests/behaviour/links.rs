@@ -51,7 +51,7 @@ fn links_that_lead_nowhere_are_not_found() {
 }
 
 #[test]
-fn what_is_neither_file_nor_directory_is_forbidden_and_does_not_block() {
+fn special_files_are_forbidden_and_do_not_block() {
     let site = Site::with(&[("file", b"file")]);
     mkfifo(&site.path("fifo"), Mode::S_IRWXU).unwrap();
     mkfifo(&site.path("index.html"), Mode::S_IRWXU).unwrap();
@@ -64,7 +64,7 @@ fn what_is_neither_file_nor_directory_is_forbidden_and_does_not_block() {
 }
 
 #[test]
-fn what_may_not_be_read_is_forbidden() {
+fn unreadable_files_are_forbidden() {
     let site = Site::with(&[("locked", b""), ("closed/file", b""), ("open", b"open")]);
     fs::set_permissions(site.path("locked"), Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(site.path("closed"), Permissions::from_mode(0o000)).unwrap();

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use crate::support::{Setup, Site, get, stop, ticks, wait_until};
 
 #[test]
-fn one_that_was_shut_down_is_said_to_be_and_costs_nothing() {
+fn a_listening_socket_that_was_shut_down_is_logged_and_costs_no_processor_time() {
     let site = Site::with(&[("a", b"a")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let sound = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -30,7 +30,7 @@ fn site() -> Site {
 }
 
 #[test]
-fn there_are_none_unless_asked_for() {
+fn without_listing_a_directory_is_404() {
     let server = Server::of(&site());
     assert_eq!(server.get("/dir/").status, 404);
 }
@@ -88,7 +88,7 @@ fn links_are_what_every_program_reads() {
 }
 
 #[test]
-fn a_listing_that_is_cut_says_so_and_misses_the_last_names() {
+fn a_truncated_listing_is_marked_and_lacks_the_last_names() {
     let site = Site::new();
     // In an order that is not that of the names.
     for number in (0..10_050).rev() {

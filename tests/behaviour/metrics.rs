@@ -51,7 +51,7 @@ fn requests(method: &str, code: &str) -> String {
 }
 
 #[test]
-fn the_counts_are_what_clients_did() {
+fn the_counters_match_the_requests_of_clients() {
     let site = Site::with(&[("a", b"a"), ("directory/index.html", b"")]);
     let watched = start(&site, &[]);
     watched.server.wait_until_ready();
@@ -204,7 +204,7 @@ fn health_is_ready_while_a_worker_serves_and_nothing_drains() {
 }
 
 #[test]
-fn each_socket_has_its_own_and_nothing_of_the_other() {
+fn each_socket_serves_its_own_pages_only() {
     let site = Site::with(&[("a", b"a"), ("index.html", b"")]);
     let watched = start(&site, &[]);
     watched.server.wait_until_ready();
@@ -258,7 +258,7 @@ fn workers_do_not_have_the_socket() {
 
 /// Whoever says nothing keeps nobody out.
 #[test]
-fn silent_callers_do_not_delay_health() {
+fn silent_clients_of_metrics_do_not_delay_health() {
     let watched = start(&Site::new(), &[]);
     watched.server.wait_until_ready();
     let silent: Vec<Client> = (0..200).map(|_| Client::connect(watched.metrics)).collect();
@@ -276,7 +276,7 @@ fn silent_callers_do_not_delay_health() {
 }
 
 #[test]
-fn an_answer_arrives_however_its_question_came() {
+fn a_response_arrives_however_its_request_was_split() {
     // Nobody waits until it is up: whose coming starts it is answered when a worker serves.
     let watched = start(&Site::new(), &[]);
     let mut client = Client::connect(watched.metrics);
@@ -289,7 +289,7 @@ fn an_answer_arrives_however_its_question_came() {
 }
 
 #[test]
-fn slow_callers_disturb_nothing() {
+fn slow_clients_of_metrics_do_not_affect_the_site() {
     let site = Site::with(&[("a", b"a")]);
     let mut watched = start(&site, &["--workers=1"]);
     watched.server.wait_until_ready();
@@ -312,7 +312,7 @@ fn slow_callers_disturb_nothing() {
 }
 
 #[test]
-fn a_new_worker_holds_no_caller() {
+fn a_new_worker_inherits_no_connection_of_the_metrics_server() {
     let site = Site::with(&[("a", b"a")]);
     let watched = start(&site, &["--workers=1"]);
     watched.server.wait_until_ready();
@@ -322,7 +322,7 @@ fn a_new_worker_holds_no_caller() {
     }
     let supervisor = [watched.server.pid()];
     let idle = crate::support::open_descriptors(&watched.server.workers());
-    wait_until("them at the desk", || crate::support::open_descriptors(&supervisor) >= 8 + 5);
+    wait_until("the metrics server to accept them", || crate::support::open_descriptors(&supervisor) >= 8 + 5);
     let worker = watched.server.workers()[0];
     kill(worker, Signal::SIGKILL).unwrap();
     wait_until("another worker", || watched.server.workers().iter().any(|pid| *pid != worker));
@@ -331,7 +331,7 @@ fn a_new_worker_holds_no_caller() {
 }
 
 #[test]
-fn names_that_sound_like_something_else_are_said() {
+fn ambiguous_names_of_sockets_are_warnings() {
     let site = Site::with(&[("a", b"a")]);
     for (name, is_said) in [("metric", true), ("https", true), ("otus-httpd-extra.socket", false), ("http", false)] {
         let server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", name).listen();
@@ -352,7 +352,7 @@ fn metrics_alone_leave_the_site_where_it_is_told() {
 }
 
 #[test]
-fn counts_and_roles_outlive_a_reload() {
+fn counters_and_socket_roles_survive_a_reload() {
     let site = Site::with(&[("a", b"a")]);
     let watched = start(&site, &[]);
     (0..5).for_each(|_| assert_eq!(watched.server.get("/a").status, 200));

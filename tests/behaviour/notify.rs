@@ -93,7 +93,7 @@ fn the_watchdog_is_fed_while_the_supervisor_lives_and_all_workers_can_be_started
 }
 
 #[test]
-fn without_a_watchdog_nothing_is_said_of_it() {
+fn without_a_watchdog_no_watchdog_message_is_sent() {
     let systemd = Notifications::new();
     let mut server = start(&Site::new(), &systemd, &[]);
     systemd.find("READY=1", |message| message.contains("READY=1"));

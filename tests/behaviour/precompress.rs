@@ -91,7 +91,7 @@ fn variants_decode_to_the_original_and_have_its_time_and_permissions() {
 }
 
 #[test]
-fn what_is_up_to_date_stays_and_what_is_not_is_written_again() {
+fn current_variants_stay_and_stale_ones_are_written_again() {
     let site = Site::with(&[("a.html", &page()), ("b.html", &page())]);
     check(&site, "2 files: 6 variants written, 0 up to date, ");
     let inode = |name| fs::metadata(site.path(name)).unwrap().ino();
@@ -106,7 +106,7 @@ fn what_is_up_to_date_stays_and_what_is_not_is_written_again() {
 }
 
 #[test]
-fn what_does_not_shrink_has_no_variant_and_loses_a_stale_one() {
+fn a_file_that_does_not_shrink_gets_no_variant_and_loses_a_stale_one() {
     let mut noise = vec![0; 5000];
     File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
     let site = Site::with(&[("noise.txt", &noise), ("small.txt", &[b'a'; 255]), ("empty.txt", b"")]);
@@ -163,7 +163,7 @@ fn a_directory_in_the_place_of_a_variant_is_a_failure_and_nothing_is_left_behind
 }
 
 #[test]
-fn what_a_crash_left_behind_goes_unless_a_run_still_writes_it() {
+fn files_left_by_a_crash_are_removed_unless_a_run_still_writes_them() {
     let site = Site::with(&[(".otus-precompress-1-0", b"left"), (".otus-precompress-2-0", b"at work")]);
     let at_work = File::open(site.path(".otus-precompress-2-0")).unwrap();
     at_work.lock().unwrap();
@@ -183,7 +183,7 @@ fn no_directory_is_one_sentence() {
 }
 
 #[test]
-fn the_servers_settings_do_no_harm_in_the_environment_and_are_wrong_usage_as_arguments() {
+fn settings_of_the_server_are_ignored_in_the_environment_and_usage_errors_as_arguments() {
     let site = Site::with(&[("a.html", &page())]);
     let task = || {
         let mut command = Command::new(BINARY);
@@ -221,7 +221,7 @@ fn an_empty_variant_is_written_again() {
 /// Exchanges a directory of the tree for a link to one outside, again and again, while variants are written: nothing
 /// outside is made, replaced or removed.
 #[test]
-fn a_directory_that_is_exchanged_for_a_link_leads_nobody_outside() {
+fn a_directory_that_is_replaced_by_a_link_is_not_followed_outside_the_root() {
     let site = Site::with(&[]);
     let outside = site.outside().join("archive");
     fs::create_dir(&outside).unwrap();
@@ -263,7 +263,7 @@ fn a_directory_that_is_exchanged_for_a_link_leads_nobody_outside() {
 
 /// Root follows a link to the top if it is root's, or of whoever owns the directory.
 #[test]
-fn root_follows_no_link_of_a_stranger() {
+fn root_follows_no_link_of_another_user() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
@@ -299,7 +299,7 @@ fn a_file_that_somebody_appends_to_is_read_to_the_end_that_it_had() {
 }
 
 #[test]
-fn a_file_that_is_all_but_a_hole_is_left_alone() {
+fn a_sparse_file_larger_than_the_limit_is_skipped() {
     let site = Site::with(&[("bomb.txt", b"")]);
     File::options().write(true).open(site.path("bomb.txt")).unwrap().set_len(1 << 40).unwrap();
     let output = run(&site.root());

@@ -72,7 +72,7 @@ fn exchange(server: &Server, random: &mut Random, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn any_order_cut_anywhere_gets_as_many_answers_as_requests() {
+fn requests_in_any_order_split_anywhere_get_one_response_each() {
     let server = Server::of(&site());
     let mut random = Random(1);
     for round in 0..300 {
@@ -90,7 +90,7 @@ fn any_order_cut_anywhere_gets_as_many_answers_as_requests() {
 }
 
 #[test]
-fn any_bytes_get_well_formed_answers_and_hurt_nobody() {
+fn any_bytes_get_well_formed_responses_and_affect_no_other_client() {
     let server = Server::of(&site());
     server.wait_until_ready();
     let workers = server.workers();

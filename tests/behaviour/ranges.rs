@@ -47,7 +47,7 @@ fn one_range() {
 }
 
 #[test]
-fn what_cannot_be_had_is_416_and_what_cannot_be_read_is_ignored() {
+fn an_unsatisfiable_range_is_416_and_a_malformed_one_is_ignored() {
     with_files(|client, size, bytes| {
         let response = ask(client, size, &format!("Range: bytes={size}-"));
         assert_eq!((response.status, response.field("Content-Range")), (416, Some(format!("bytes */{size}").as_str())));

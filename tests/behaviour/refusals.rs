@@ -74,7 +74,7 @@ fn the_limits_are_options() {
 }
 
 #[test]
-fn a_hundred_thousand_fields_get_an_answer_and_not_a_reset() {
+fn a_hundred_thousand_fields_get_a_response_and_not_a_reset() {
     let fields = format!("GET /a HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100_000));
     check(&[(&fields, 431)], true);
 }
@@ -147,7 +147,7 @@ fn a_body_is_never_read_as_a_request() {
 }
 
 #[test]
-fn who_waits_for_leave_to_send_a_body_gets_the_answer_and_the_end() {
+fn a_client_that_expects_100_continue_gets_the_response_and_the_end() {
     let server = Server::of(&Site::with(&[("a", b"a")]));
     let mut client = server.connect();
     client.send("GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n");
@@ -184,7 +184,7 @@ fn connect_and_trace_are_refused() {
 }
 
 #[test]
-fn framing_that_two_could_read_differently() {
+fn ambiguous_framing_is_rejected() {
     let of = |fields: &str| format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\n");
     let requests = [
         of("Content-Length: 5\r\nTransfer-Encoding: chunked"),

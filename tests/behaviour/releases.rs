@@ -29,7 +29,7 @@ fn point(link: &Path, target: &str) {
 }
 
 #[test]
-fn a_link_that_points_to_another_release_is_followed_and_no_answer_is_mixed() {
+fn a_link_that_points_to_another_release_is_followed_and_no_response_is_mixed() {
     let site = releases();
     let current = site.outside().join("current");
     let root = format!("--root={}", current.display());
@@ -127,7 +127,7 @@ fn no_deploy_makes_a_file_vanish() {
 
 /// One rename that puts a directory in the place of another.
 #[test]
-fn a_directory_that_is_exchanged_for_another_is_seen_before_a_404() {
+fn a_directory_that_is_replaced_by_another_is_detected_before_a_404() {
     let site = releases();
     let (current, next) = (site.outside().join("releases/1"), site.outside().join("releases/2"));
     fs::write(next.join("new"), "new").unwrap();
@@ -179,9 +179,9 @@ fn a_server_starts_without_its_root_and_serves_it_once_it_is_there() {
     }
     systemd.find("readiness", |message| message.contains("READY=1"));
     systemd.find("the status to say so", |message| message.contains("DOCUMENT ROOT MISSING"));
-    let complaints = server.complaints();
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
-    assert!(complaints[0].contains("cannot be opened (No such file or directory): make it"), "{complaints:?}");
+    let messages = server.warnings();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].contains("cannot be opened (No such file or directory): make it"), "{messages:?}");
     assert_eq!(server.get("/none").status, 503);
     fs::rename(site.path("sub"), &root).unwrap();
     let begin = std::time::Instant::now();

@@ -77,7 +77,7 @@ fn new_workers_serve_before_the_old_ones_end_what_is_in_flight() {
     systemd.find("what was counted before", |message| {
         message.contains("Serving: workers 2/2, requests 22,") && !message.contains("old workers")
     });
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn no_request_is_lost_however_often() {
             assert!(client.join().unwrap() > 10);
         }
     });
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn a_storm_of_signals_ends_well() {
+fn a_storm_of_signals_leaves_the_server_working() {
     let server = Server::of(&site());
     server.wait_until_ready();
     for n in 0..50 {
@@ -150,11 +150,11 @@ fn a_storm_of_signals_ends_well() {
     reload(&server);
     // A signal of the storm may have been heard only after the last reload.
     wait_until("two workers", || server.workers().len() == 2);
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
-fn who_comes_alone_while_workers_change_is_answered() {
+fn a_single_request_during_a_change_of_workers_gets_a_response() {
     // Nobody comes after him, for whom the kernel would wake another worker than the one that leaves.
     let server = Server::with(&site(), &["--workers=1"]);
     server.wait_until_ready();
@@ -269,7 +269,7 @@ fn what_dies_meanwhile_is_replaced() {
 const SUBREAPER: &str = if cfg!(target_arch = "x86_64") { "157" } else { "167" };
 
 #[test]
-fn orphans_that_end_with_the_check_of_the_settings_do_not_hide_its_end() {
+fn orphans_that_end_with_the_check_of_the_settings_do_not_hide_its_exit() {
     let site = site();
     let (program, gate) = (copy(&site), site.outside().join("gate"));
     let before = format!("exec perl -e 'syscall({SUBREAPER}, 36, 1, 0, 0, 0) == 0 or die; exec @ARGV' \"$0\" \"$@\";");

@@ -27,7 +27,7 @@ fn check(text: impl AsRef<[u8]>, words: &[&str]) {
 }
 
 #[test]
-fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
+fn the_command_line_takes_precedence_over_the_environment_and_that_over_the_file() {
     let site = Site::with(&[("a.html", b"a"), ("b.x", b"b"), ("c.y", b"c"), ("directory/file", b"")]);
     let text = "OTUS_WORKERS=5\nOTUS_CHARSET=latin-1\nOTUS_LISTING=yes\nOTUS_MIME=x=text/x,y=text/y\n";
     let path = file(&site, text);
@@ -44,11 +44,11 @@ fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
     assert_eq!(server.get("/directory/").status, 200);
     server.wait_until_ready();
     assert_eq!(server.workers().len(), 1);
-    assert_eq!(server.complaints(), [""; 0]);
+    assert_eq!(server.warnings(), [""; 0]);
 }
 
 #[test]
-fn values_may_be_quoted_and_the_last_of_several_counts() {
+fn values_may_be_quoted_and_the_last_of_several_takes_effect() {
     let site = Site::new();
     let root = site.outside().join("my $site");
     fs::create_dir(&root).unwrap();
@@ -62,7 +62,7 @@ fn values_may_be_quoted_and_the_last_of_several_counts() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_line() {
+fn errors_name_the_line_of_the_settings_file() {
     check("\nOTUS_CACHE_SIZE=some\n", &["line 2:", "OTUS_CACHE_SIZE cannot be \"some\"", "8m"]);
     check("OTUS_LISTING=maybe", &["line 1:", "OTUS_LISTING cannot be \"maybe\""]);
     check("OTUS_MIME_TYPES=", &["line 1:", "OTUS_MIME_TYPES cannot be \"\": give a value"]);
@@ -73,7 +73,7 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
-fn a_wrong_value_that_does_not_count_stops_nothing() {
+fn an_invalid_value_that_is_overridden_is_no_error() {
     let site = Site::with(&[("a", b"a")]);
     let path = file(&site, "OTUS_CHARSET=?\nOTUS_CHARSET=utf-8\nOTUS_WORKERS=none\n");
     let server = Setup::new(&site, &["--workers=1"]).env("OTUS_SETTINGS", path).listen();
@@ -94,7 +94,7 @@ fn a_line_that_sets_nothing_is_a_warning() {
         format!(" WARN TZ in {path} line 3 is not a setting of otus-httpd; see otus-httpd --help."),
         format!(" WARN OTUS_SETTINGS in {path} line 4 is not a setting of otus-httpd; see otus-httpd --help."),
     ];
-    assert_eq!(server.complaints(), warnings);
+    assert_eq!(server.warnings(), warnings);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_file_that_cannot_be_read_is_an_error_but_one_with_a_dash_may_be_missing() {
 }
 
 #[test]
-fn a_task_has_no_settings() {
+fn a_subcommand_has_no_settings() {
     let site = Site::new();
     let root = site.root();
     let task = Setup::bare(&["precompress", root.to_str().unwrap()]).env("OTUS_SETTINGS", "/no/such/file");

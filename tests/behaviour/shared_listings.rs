@@ -1,4 +1,4 @@
-//! One listing for all who ask for it, made by one thread, held once.
+//! A listing is made by one thread, shared by all requests for it, and held in memory once.
 
 use std::collections::HashSet;
 use std::fs;
@@ -44,7 +44,7 @@ fn a_directory_is_read_once_for_all_and_they_wait_without_threads() {
         assert_eq!(server.get("/a").text(), "a");
     }
     assert_eq!(disk.waiting(), 1);
-    // The keeper, the one that reads, those that serve.
+    // The main thread, the thread that reads, and those that serve.
     assert!(threads(server.workers()[0]) <= 5, "{} threads", threads(server.workers()[0]));
 
     disk.mend();
@@ -54,11 +54,11 @@ fn a_directory_is_read_once_for_all_and_they_wait_without_threads() {
     }
     assert_eq!(mixed.response().text(), "a");
     assert_eq!(clients[0].get("/slow/").status, 200);
-    assert_eq!(server.complaints(), Vec::<String>::new());
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
-fn a_directory_on_a_disk_that_hangs_keeps_no_other_listing_back_for_long() {
+fn a_directory_on_a_disk_that_hangs_delays_no_other_listing_for_long() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--listing", "--workers=1"]);
     server.wait_until_ready();
@@ -75,7 +75,7 @@ fn a_directory_on_a_disk_that_hangs_keeps_no_other_listing_back_for_long() {
 }
 
 #[test]
-fn there_is_an_end_to_waiting() {
+fn a_wait_for_a_listing_has_a_timeout() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--listing", "--workers=1", "--send-timeout=1"]);
     server.wait_until_ready();

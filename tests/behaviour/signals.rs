@@ -36,7 +36,7 @@ fn a_reload_that_comes_before_the_settings_are_read_ends_nothing() {
 }
 
 #[test]
-fn what_other_servers_take_for_orders_has_no_effect_but_a_hint() {
+fn signals_of_other_servers_have_no_effect_but_a_hint() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
     server.wait_until_ready();
@@ -54,7 +54,7 @@ fn what_other_servers_take_for_orders_has_no_effect_but_a_hint() {
     server.wait_for_log("has no effect. HUP reloads");
     assert_eq!(server.get("/a").text(), "a");
     assert_eq!(server.workers(), workers);
-    assert_eq!(server.complaints().len(), 1, "{:?}", server.complaints());
+    assert_eq!(server.warnings().len(), 1, "{:?}", server.warnings());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn quit_stops_in_order() {
 
 /// Those of a terminal, of timers and of input and output, and the real-time ones.
 #[test]
-fn what_means_nothing_to_a_server_neither_ends_nor_stops_it() {
+fn signals_without_a_meaning_are_ignored() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
     server.wait_until_ready();
@@ -83,7 +83,7 @@ fn what_means_nothing_to_a_server_neither_ends_nor_stops_it() {
         assert_eq!(server.get("/a").text(), "a", "{signal}");
     }
     assert_eq!(server.workers(), workers);
-    assert!(server.complaints().is_empty(), "{:?}", server.complaints());
+    assert!(server.warnings().is_empty(), "{:?}", server.warnings());
     server.signal(Signal::SIGHUP);
     server.wait_for_log("Reloaded; ");
 }

@@ -20,11 +20,11 @@ fn a_head_that_does_not_come_is_answered_with_408() {
 }
 
 #[test]
-fn its_time_is_not_renewed_by_every_byte() {
+fn the_head_timeout_is_not_extended_by_each_byte() {
     let server = Server::with(&Site::new(), &["--head-timeout=1"]);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nA: ");
-    wait_until("the end of patience", || {
+    wait_until("the head timeout", || {
         // The server may end it between these two.
         let _ = std::io::Write::write_all(&mut client.0, b"x");
         let mut byte = [0];
@@ -36,7 +36,7 @@ fn its_time_is_not_renewed_by_every_byte() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--idle-timeout=1"]);
     let mut fresh = server.connect();
@@ -108,9 +108,9 @@ fn a_client_that_takes_less_than_the_least_rate_is_cut() {
 fn hundreds_of_waiting_clients_hold_no_threads() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
-    // Patience is not what this is about, and the machine may be slow.
-    let patience = ["--head-timeout=600", "--idle-timeout=600", "--send-timeout=600"];
-    let server = Setup::new(&site, &[&["--workers=1"], patience.as_slice()].concat()).listen();
+    // Long timeouts: the machine may be slow, and they are not the subject.
+    let timeouts = ["--head-timeout=600", "--idle-timeout=600", "--send-timeout=600"];
+    let server = Setup::new(&site, &[&["--workers=1"], timeouts.as_slice()].concat()).listen();
     server.wait_until_ready();
     let mut waiting: Vec<Client> = Vec::new();
     for n in 0..300 {
@@ -137,7 +137,7 @@ fn hundreds_of_waiting_clients_hold_no_threads() {
 
 /// A read stops at urgent data (tcp(7)), and leaves room although more is there.
 #[test]
-fn urgent_data_does_not_hide_what_follows_it() {
+fn urgent_data_does_not_hide_the_bytes_after_it() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--workers=1", "--head-timeout=600"]);
     let mut client = server.connect();

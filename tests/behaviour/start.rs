@@ -26,7 +26,7 @@ fn check(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_start_that_fails_says_why_and_what_to_do() {
+fn a_failed_start_names_the_cause_and_the_remedy() {
     let site = Site::new();
     let root = site.root();
     let root = root.to_str().unwrap();
@@ -38,7 +38,7 @@ fn a_start_that_fails_says_why_and_what_to_do() {
 }
 
 #[test]
-fn wrong_usage_is_status_2_and_names_the_option() {
+fn usage_errors_are_status_2_and_name_the_option() {
     for (arguments, word) in [
         (["-p", "65536"], "--port"),
         (["-w", "0"], "--workers"),

@@ -111,7 +111,7 @@ fn workers_from_before_a_reload_do_not_hold_up_a_stop() {
 }
 
 #[test]
-fn an_answer_while_it_drains_says_that_it_is_the_last() {
+fn a_response_while_draining_has_connection_close() {
     let (server, mut download) = downloading(&["--workers=1", "--stop-timeout=1000"]);
     let mut idle = server.connect();
     assert_eq!(idle.get("/a").text(), "a");
@@ -150,7 +150,7 @@ fn what_has_arrived_is_answered_even_if_nobody_has_read_it_yet() {
 }
 
 #[test]
-fn restarts_behind_a_socket_lose_nobody() {
+fn restarts_behind_a_socket_lose_no_client() {
     let site = Site::with(&[("a", b"a")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

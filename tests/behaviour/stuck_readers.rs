@@ -35,7 +35,7 @@ fn fill_socket(systemd: &Notifications) {
 }
 
 #[test]
-fn a_supervisor_waits_for_nobody_who_does_not_read() {
+fn the_supervisor_does_not_wait_for_a_reader_of_its_output() {
     let site = Site::with(&[("a", b"a")]);
     let program = site.outside().join("otus-httpd");
     copy_program(&program);
@@ -86,7 +86,7 @@ fn a_supervisor_waits_for_nobody_who_does_not_read() {
 }
 
 #[test]
-fn a_start_that_fails_waits_for_nobody_either() {
+fn a_failed_start_does_not_wait_for_a_reader_of_its_output() {
     let site = Site::new();
     let path = site.outside().join("stderr");
     let _stderr = full_fifo(&path);

@@ -207,8 +207,8 @@ impl Server {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// What the log has besides information.
-    pub fn complaints(&self) -> Vec<String> {
+    /// Returns the lines of the log above level info.
+    pub fn warnings(&self) -> Vec<String> {
         self.log().lines().filter(|line| !line.starts_with(" INFO")).map(String::from).collect()
     }
 

@@ -37,7 +37,7 @@ fn allow(process: Pid, tasks: usize) {
 fn without_further_threads_it_goes_on_with_those_that_it_has() {
     let site = Site::with(&[("a", b"a")]);
     let disk = Disk::mount(&site, "disk", &[("stuck", b"stuck")]);
-    // The supervisor, the keeper and three more.
+    // The supervisor, the worker's main thread and three request threads.
     let server = start(&site, 5);
     server.wait_until_ready();
     let worker = server.workers()[0];
@@ -55,37 +55,34 @@ fn without_further_threads_it_goes_on_with_those_that_it_has() {
 
     waiting.push(ask());
     wait_until("all to hang", || disk.waiting() == 3);
-    let mut patient = server.connect();
-    patient.send(get("/a"));
+    let mut pending = server.connect();
+    pending.send(get("/a"));
     // It does not spin.
     let (begin, before) = (Instant::now(), ticks(worker));
     wait_until("a second and a half", || begin.elapsed().as_millis() > 1_500);
     assert!(ticks(worker) - before < 30, "it spins: {} ticks", ticks(worker) - before);
-    assert!(!patient.is_closed());
+    assert!(!pending.is_closed());
 
     allow(worker, 20);
-    assert_eq!(patient.response().text(), "a");
+    assert_eq!(pending.response().text(), "a");
     disk.mend();
     for client in &mut waiting {
         assert_eq!(client.response().text(), "stuck");
     }
-    let complaints = server.complaints();
-    assert!(
-        complaints.len() == 1 && complaints[0].contains("raise TasksMax= or lower --max-threads"),
-        "{complaints:?}"
-    );
+    let messages = server.warnings();
+    assert!(messages.len() == 1 && messages[0].contains("raise TasksMax= or lower --max-threads"), "{messages:?}");
     assert_eq!(server.workers(), [worker]);
 }
 
 #[test]
 fn without_any_the_start_is_tried_again() {
-    // No process, or no thread, besides the supervisor and the keeper.
-    for (tasks, complaint) in [(1, "Cannot start worker 0"), (2, "it cannot start a thread")] {
+    // No process besides the supervisor, or no thread besides the worker's main thread.
+    for (tasks, message) in [(1, "Cannot start worker 0"), (2, "it cannot start a thread")] {
         let site = Site::with(&[("a", b"a")]);
         let server = start(&site, tasks);
         let mut client = server.connect();
         client.send(get("/a"));
-        server.wait_for_log(complaint);
+        server.wait_for_log(message);
         assert!(!client.is_closed());
         allow(server.pid(), 20);
         assert_eq!(client.response().text(), "a");

@@ -50,7 +50,7 @@ fn sockets(process: Pid) -> usize {
 }
 
 #[test]
-fn a_worker_that_is_told_to_end_is_replaced_too() {
+fn a_worker_that_ends_on_a_signal_is_replaced() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
     server.wait_until_ready();
@@ -102,7 +102,7 @@ fn states(process: Pid) -> Vec<char> {
 }
 
 #[test]
-fn a_stopped_worker_loses_nobody() {
+fn a_stopped_worker_loses_no_connection() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
     server.wait_until_ready();

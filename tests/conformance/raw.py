@@ -29,7 +29,7 @@ PROBE_BODY = b"this is the probe"
 PROBE = b"GET /probe.txt HTTP/1.1\r\nHost: x\r\n\r\n"
 MODIFIED = 784111777
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
-PATIENCE = 3.0
+TIMEOUT = 3.0
 
 CASES = []
 
@@ -212,7 +212,7 @@ def inspect(answer):
 
 class Client:
     def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=PATIENCE)
+        self.socket = socket.create_connection(address, timeout=TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.ended = False
@@ -308,7 +308,7 @@ def run(case, address, etag):
     pieces = [piece.replace(b"@ETAG@", etag).replace(b"@CUT@", etag[:-2] + b'"') for piece in case["pieces"]]
     client = Client(address)
     answers, end = [], None
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     try:
         for index, piece in enumerate(pieces):
             if index:
@@ -938,7 +938,7 @@ def main():
     address = (options.host, options.port)
     first = Client(address)
     first.send(req("Connection: close"))
-    answer = first.answer(False, time.monotonic() + PATIENCE)
+    answer = first.answer(False, time.monotonic() + TIMEOUT)
     if answer is None or answer.body != LETTERS or not answer.get("etag"):
         sys.exit(f"GET /a.txt on {options.host} port {options.port} did not give the 26 letters and an ETag; serve {options.root} there.")
     first.socket.close()

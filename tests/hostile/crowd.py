@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 def connect(port, count, receive_buffer=None):
@@ -14,7 +14,7 @@ def connect(port, count, receive_buffer=None):
     connections = []
     for n in range(count):
         connection = socket.socket()
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.bind((f"127.0.0.{2 + n % 4}", 0))

@@ -24,7 +24,7 @@ FILES = {"page.html": PAGE, "stored": 32 * KIB, "middle": 2 * MIB, "large": 100 
 SETTLED_SECONDS = 2
 
 # What a connection may cost, in bytes, by its state (src/worker/connection.rs) and the options.
-WAITING = KIB  # in any state: what is known of it, and its place in the lot
+WAITING = KIB  # in any state: its Connection, and its entry in the table of parked connections
 HEAD = 16 * KIB  # --max-head: what has come of a head
 UNREAD = HEAD + 8 * KIB  # the longest request: what is read ahead while an answer is on its way
 OUTPUT = 2 * (64 * KIB + FILES["stored"] + KIB)  # answers to pipelined requests: 64 KiB and the last, grown by doubling
@@ -86,7 +86,7 @@ def everything(server, check):
         answers.append(crowd.many_fields(server.port, 100_000))
     check.expect(set(answers) == {"431"}, f"{len(answers)} heads of 100,000 fields got {set(answers)}")
     # The visitors have two connections at most.
-    took = wait_until("the end of the server's patience", lambda: server.descriptors() <= 2)
+    took = wait_until("the server's timeout", lambda: server.descriptors() <= 2)
     # A reader may have been given more time just before it stopped; who sent half a head is given 2 s to leave.
     check.at_most("all ended after", took, 2 * TIMEOUT_SECONDS + 3, "s")
     for kind in kinds:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 # Bytes in a packet, as on an Ethernet: of loopback's 64 KiB the kernel holds twenty for a client that does not read.
 SEGMENT = 1460
@@ -49,7 +49,7 @@ class Server:
         except subprocess.TimeoutExpired:
             # Twice: at once.
             self.process.terminate()
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         self.listener.close()
 
     def said(self):
@@ -96,11 +96,11 @@ class Visitors:
         self.report = json.loads(self.process.communicate()[0])
 
 
-def wait_until(what, condition, patience=PATIENCE):
+def wait_until(what, condition, timeout=TIMEOUT):
     """Waits for it, and says how many seconds it took."""
     begin = time.monotonic()
     while not condition():
-        if time.monotonic() > begin + patience:
-            raise TimeoutError(f"waited {patience:.0f} s in vain: {what}")
+        if time.monotonic() > begin + timeout:
+            raise TimeoutError(f"waited {timeout:.0f} s in vain: {what}")
         time.sleep(0.02)
     return time.monotonic() - begin

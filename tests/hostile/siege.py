@@ -20,7 +20,7 @@ PAGE = 97
 SLOWER = 3
 MEDIAN_MS, P99_MS = 2, 200
 
-# Of both workers. Each has its keeper and one request thread, unless a disk is slow.
+# Of both workers. Each has a main thread and one request thread, unless a disk is slow.
 THREADS = 16
 
 # What threads and their buffers may add to the server's memory, and what the allocator may keep of what is free.

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 PERIOD_MS = 10
-PATIENCE_S = 5
+TIMEOUT_S = 5
 
 
 class Visitor:
@@ -29,13 +29,13 @@ class Visitor:
         self.kept = None
 
     def ask_anew(self):
-        with socket.create_connection(self.address, PATIENCE_S) as connection:
+        with socket.create_connection(self.address, TIMEOUT_S) as connection:
             self.ask(connection, b"GET /page.html HTTP/1.1\r\nHost: visitor\r\nConnection: close\r\n\r\n")
             if connection.recv(1):
                 raise OSError("more than an answer")
 
     def ask_again(self):
-        self.kept = self.kept or socket.create_connection(self.address, PATIENCE_S)
+        self.kept = self.kept or socket.create_connection(self.address, TIMEOUT_S)
         try:
             self.ask(self.kept, b"GET /page.html HTTP/1.1\r\nHost: visitor\r\n\r\n")
         except OSError:

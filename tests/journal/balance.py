@@ -10,7 +10,7 @@ import time
 
 from client import Client, Load, request
 from journald import wait_until
-from scene import PATIENCE, accounted, content, drops, outcomes, owed
+from scene import TIMEOUT, accounted, content, drops, outcomes, owed
 
 # Everything has a record of its own, so that there is more than journald takes, and more than the ring keeps.
 ALL = "--log-rate=1000000"
@@ -34,7 +34,7 @@ def balance(check, scene, least=None, most=None, deaths=0):
     metrics = scene.settle()
     # A drop is counted at once, and told within a second or so.
     with contextlib.suppress(TimeoutError):
-        wait_until("drops to be told", lambda: sum(accounted(scene.read()).values()) >= owed(metrics), PATIENCE)
+        wait_until("drops to be told", lambda: sum(accounted(scene.read()).values()) >= owed(metrics), TIMEOUT)
     records = scene.written()
     told, found = outcomes(metrics), accounted(records)
     check.note(" + ".join(f"{name} {count}" for name, count in found.items()) + f" = {sum(found.values())}")

@@ -5,7 +5,7 @@ import socket
 import struct
 import subprocess
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def request(target="/page.html", method="GET", version="HTTP/1.1", **fields):
@@ -22,7 +22,7 @@ class Client:
     def __init__(self, address, source=None, receive_buffer=None):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:

@@ -33,7 +33,7 @@ QUEUE = 512
 SO_PASSCRED, SO_TIMESTAMP = 16, 29
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def prepare():
@@ -81,7 +81,7 @@ class Journald:
 
     def kill(self):
         """Ends it between two records: what it has in its hands would be lost, and no sender could know."""
-        for _ in until(PATIENCE):
+        for _ in until(TIMEOUT):
             self.freeze()
             wait_until("journald to be stopped", lambda: state(self.process.pid) == "T")
             if is_waiting(self.process.pid):
@@ -117,7 +117,7 @@ class Journald:
         """Waits until all that was sent so far is in the journal."""
         mark = uuid.uuid4().hex
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.settimeout(PATIENCE)
+            sender.settimeout(TIMEOUT)
             sender.sendto(f"MESSAGE=mark\nMARK={mark}\n".encode(), str(SOCKET))
         wait_until("journald to have written all", lambda: query("cat", f"MARK={mark}"))
 
@@ -147,16 +147,16 @@ def is_waiting(pid):
 EPOLL_WAIT = {"x86_64": ("232", "281"), "aarch64": ("22",)}[os.uname().machine]
 
 
-def until(patience):
-    end = time.monotonic() + patience
+def until(timeout):
+    end = time.monotonic() + timeout
     while time.monotonic() < end:
         yield
         time.sleep(0.01)
 
 
-def wait_until(what, condition, patience=PATIENCE):
+def wait_until(what, condition, timeout=TIMEOUT):
     """Waits for it, and gives what it gave."""
-    for _ in until(patience):
+    for _ in until(timeout):
         if value := condition():
             return value
-    raise TimeoutError(f"waited {patience:.0f} s in vain: {what}")
+    raise TimeoutError(f"waited {timeout:.0f} s in vain: {what}")

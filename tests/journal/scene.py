@@ -8,7 +8,7 @@ from journald import Journald, wait_until
 from server import Server
 
 # Longer than the second after which what is summed is written, and the pauses after which writing is tried again.
-PATIENCE = 15
+TIMEOUT = 15
 
 # Of what is wrong with a check.
 MOST_TOLD = 8
@@ -82,7 +82,7 @@ class Scene(contextlib.ExitStack):
             return looks[1] if outcomes(looks[0]) == outcomes(looks[1]) else None
 
         with contextlib.suppress(TimeoutError):
-            return wait_until("all to be logged", settled, PATIENCE)
+            return wait_until("all to be logged", settled, TIMEOUT)
         return self.server.metrics()
 
 

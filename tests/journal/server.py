@@ -51,10 +51,10 @@ class Server:
     def said(self):
         return self.output.read_text(errors="replace")
 
-    def metrics(self, patience=10):
+    def metrics(self, timeout=10):
         """{name with labels: value}"""
         address = f"http://127.0.0.1:{self.metrics_listener.getsockname()[1]}/metrics"
-        with urllib.request.urlopen(address, timeout=patience) as answer:
+        with urllib.request.urlopen(address, timeout=timeout) as answer:
             samples = re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", answer.read().decode(), re.MULTILINE)
         return {name: float(value) for name, value in samples}
 
@@ -66,11 +66,11 @@ class Server:
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def stop(self, patience=20):
+    def stop(self, timeout=20):
         """In peace: what it has to log is logged before it ends."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(patience)
+        self.process.wait(timeout)
 
     def close(self):
         if self.process.poll() is None:
