@@ -107,7 +107,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         }
     }
     if let Some(user) = identity.other_user() {
-        tracing::info!(user, "Serving as the user {user}, no longer as root.");
+        tracing::info!(user, "Running as user {user}; root privileges dropped.");
     }
     // Whoever starts the server opens the root: root's checkout beneath /root can be served by another user.
     let site = Site::open(&options, descriptors)?;
@@ -136,8 +136,8 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
 fn report_out_of_reach(options: &Options) {
     let (program, root) = (supervisor::program(), &options.root);
     let consequences = [
-        (root, AccessFlags::F_OK, "a document root that is replaced is not seen"),
-        (&program, AccessFlags::X_OK, "a reload is refused"),
+        (root, AccessFlags::F_OK, "a replaced document root is not detected"),
+        (&program, AccessFlags::X_OK, "a reload fails"),
     ];
     let unreachable =
         consequences.into_iter().filter(|(path, wanted, _)| eaccess(*path, *wanted) == Err(Errno::EACCES));

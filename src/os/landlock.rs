@@ -35,7 +35,7 @@ impl Sandbox {
         Sandbox::open(root).map_err(|error| {
             let (root, why) = (root.display(), failure::reason(&error));
             Failure::new(format!(
-                "What is around the document root {root} cannot be opened ({why}): name another with --root."
+                "Cannot open a parent directory of the document root {root} ({why}): choose another root with --root."
             ))
         })
     }
@@ -80,7 +80,7 @@ impl Sandbox {
             ),
             Ok(_) => tracing::info!(
                 landlock = 0,
-                "Workers get no new privileges, and are not confined further: Landlock is not to be had here."
+                "Workers cannot gain privileges, but are not confined further: this kernel has no Landlock."
             ),
             Err(error) => tracing::warn!("Workers are not confined: {error}."),
         }

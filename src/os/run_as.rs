@@ -69,7 +69,7 @@ fn decide(own: u32, named: Option<User>) -> Result<Option<User>, Failure> {
     match named {
         Some(user) if own != user.uid.as_raw() && own != 0 => Err(Failure::new(format!(
             "Only root can become the user {} (--user, OTUS_USER): start the server as root, or leave that out; for the \
-             packaged service, User= in a drop-in says who it is.",
+             packaged service, User= in a drop-in sets the user.",
             user.name
         ))),
         Some(user) if own != user.uid.as_raw() => Ok(Some(user)),

@@ -64,7 +64,7 @@ impl Snapshot<'_> {
     fn health(&self) -> (Status, &'static str) {
         match (self.is_stopping, self.ready + self.old_workers) {
             (true, _) => (Status::ServiceUnavailable, "draining"),
-            (false, 0) => (Status::ServiceUnavailable, "no worker serves"),
+            (false, 0) => (Status::ServiceUnavailable, "no workers ready"),
             (false, _) if self.board.total(Counter::FailedListeners) > 0 => {
                 (Status::ServiceUnavailable, "a listening socket was shut down")
             }
@@ -77,12 +77,12 @@ impl Snapshot<'_> {
 
     fn metrics(&self) -> String {
         let mut exposition = Exposition::default();
-        exposition.family("otus_build_info", "gauge", "The version that runs.");
+        exposition.family("otus_build_info", "gauge", "Version of the running server.");
         exposition.sample("otus_build_info", format_args!("{{version=\"{}\"}}", crate::VERSION), 1);
         exposition.family(
             "process_start_time_seconds",
             "gauge",
-            "When the server started or was reloaded, in seconds since 1970.",
+            "Time of the last start or reload, in seconds since 1970.",
         );
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         exposition.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));
@@ -93,12 +93,12 @@ impl Snapshot<'_> {
             exposition.sample(name, "", value);
         }
         let restarts = "otus_worker_restarts_total";
-        exposition.family(restarts, "counter", "Workers that ended unasked and were replaced, by what ended them.");
+        exposition.family(restarts, "counter", "Workers that ended unexpectedly and were replaced, by reason.");
         for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {
             exposition.sample(restarts, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
         }
         let records = "otus_log_records_total";
-        exposition.family(records, "counter", "Requests and unused connections, by what the access log has of them.");
+        exposition.family(records, "counter", "Access log records of requests and unused connections, by outcome.");
         let outcomes =
             [("written", Counter::LogWritten), ("summed", Counter::LogSummed), ("dropped", Counter::LogDropped)];
         for (outcome, counter) in outcomes {
@@ -108,7 +108,7 @@ impl Snapshot<'_> {
         exposition.family(
             messages,
             "counter",
-            "Messages that were not taken in time, by for whom they were; not the access log.",
+            "Messages dropped because the receiver did not accept them in time, by receiver; access log records are not included.",
         );
         for (receiver, counter) in [("log", Counter::MessagesDropped), ("systemd", Counter::NotificationsDropped)] {
             exposition.sample(messages, format_args!("{{to=\"{receiver}\"}}"), self.board.total(counter));
@@ -118,7 +118,7 @@ impl Snapshot<'_> {
 
     fn requests(&self, exposition: &mut Exposition) {
         let name = "otus_http_requests_total";
-        exposition.family(name, "counter", "Requests answered, by method and class of status.");
+        exposition.family(name, "counter", "Responses, by request method and status class.");
         for (row, method) in METHODS.iter().enumerate() {
             for (column, class) in CLASSES.iter().enumerate() {
                 let labels = format_args!("{{method=\"{method}\",code=\"{class}xx\"}}");
@@ -129,7 +129,11 @@ impl Snapshot<'_> {
 
     fn durations(&self, exposition: &mut Exposition) {
         let name = "otus_http_request_duration_seconds";
-        exposition.family(name, "histogram", "From a request's arrival to its answer's last byte given to the kernel.");
+        exposition.family(
+            name,
+            "histogram",
+            "Time from the arrival of a request until the last byte of its response was passed to the kernel.",
+        );
         let durations = self.board.durations();
         let mut count = 0u64;
         for (&bound_ns, among) in BOUNDS_NS.iter().zip(durations.counts) {
@@ -160,14 +164,14 @@ impl Snapshot<'_> {
             (
                 "otus_http_requests_in_flight",
                 "gauge",
-                "Requests whose answer is not yet wholly sent.",
+                "Requests whose response has not been sent completely.",
                 total(Counter::InFlight),
             ),
             ("otus_http_connections_accepted_total", "counter", "Connections accepted.", total(Counter::Accepted)),
             (
                 "otus_http_connections_refused_total",
                 "counter",
-                "Connections beyond --max-per-client, answered with a 503 that is no request's.",
+                "Connections beyond --max-per-client, rejected with a 503 that belongs to no request.",
                 total(Counter::RejectedPerClient),
             ),
             (
@@ -179,19 +183,19 @@ impl Snapshot<'_> {
             (
                 "otus_http_connections_evicted_total",
                 "counter",
-                "Idle connections that were closed at --max-connections, to make room for new ones.",
+                "Idle connections closed at --max-connections to make room for new ones.",
                 total(Counter::Evicted),
             ),
-            ("otus_http_connections", "gauge", "Connections that are open.", total(Counter::Connections)),
+            ("otus_http_connections", "gauge", "Open connections.", total(Counter::Connections)),
             (
                 "otus_http_connections_parked",
                 "gauge",
-                "Connections that wait and hold no thread.",
+                "Waiting connections that hold no thread.",
                 total(Counter::Parked),
             ),
             ("otus_request_threads", "gauge", "Request threads of all workers.", total(Counter::Threads)),
-            ("otus_workers", "gauge", "Workers that there are to be.", self.workers as u64),
-            ("otus_workers_ready", "gauge", "Workers that serve.", self.ready as u64),
+            ("otus_workers", "gauge", "Configured number of workers.", self.workers as u64),
+            ("otus_workers_ready", "gauge", "Workers that are ready.", self.ready as u64),
         ]
     }
 }

@@ -232,7 +232,7 @@ impl Supervisor {
         let Some(kill_at_ms) = self.kill_at_ms else { return false };
         let is_hopeless = clock::now_ms() >= kill_at_ms + KILL_GRACE_MS;
         if is_hopeless && !self.workers.is_gone() {
-            tracing::error!("A worker survives SIGKILL, which a disk that hangs can cause; leaving it to systemd.");
+            tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
         }
         is_hopeless || self.workers.is_gone()
     }
@@ -248,7 +248,7 @@ impl Supervisor {
         let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => tracing::error!("Cannot wait for events ({errno})."),
+            Err(errno) => tracing::error!("poll failed ({errno})."),
         }
     }
 
@@ -258,12 +258,14 @@ impl Supervisor {
             Signal::SIGHUP => self.reload_requested = true,
             Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGTTIN | Signal::SIGTTOU => self.report_ignored(signal),
             _ if self.is_stopping() => {
-                tracing::warn!("Told a second time to stop ({signal}): ending at once.");
+                tracing::warn!("Second stop signal ({signal}): terminating immediately.");
                 self.kill_at_ms = Some(clock::now_ms());
                 self.next_tick_ms = 0;
             }
             _ => {
-                tracing::info!("Stopping ({signal}): answering what is in flight. A second signal ends it at once.");
+                tracing::info!(
+                    "Stopping ({signal}): completing the requests in flight. A second signal terminates immediately."
+                );
                 self.stop();
             }
         }
@@ -299,7 +301,10 @@ impl Supervisor {
         let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
         if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.is_stopping() {
             let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
-            tracing::info!(seconds, "Nobody has come for {seconds} s (--idle-exit): leaving until somebody does.");
+            tracing::info!(
+                seconds,
+                "Idle for {seconds} s (--idle-exit): exiting; the socket unit starts the server on the next connection."
+            );
             self.stop();
         }
     }
@@ -317,7 +322,9 @@ impl Supervisor {
         let is_outside = self.workers.board().total(Counter::RootOutside) > 0;
         if is_outside && self.is_ready && !self.is_stopping() && now_ms >= self.next_root_reload_ms {
             self.next_root_reload_ms = now_ms + ROOT_RELOAD_INTERVAL_MS;
-            tracing::info!("Starting new workers: the document root is a place that these may not read.");
+            tracing::info!(
+                "Starting new workers: the document root is now a directory outside the sandbox of the present ones."
+            );
             self.reload_requested = true;
         }
     }
@@ -370,7 +377,11 @@ impl Supervisor {
     }
 
     fn fail_reload(&mut self, why: String) {
-        tracing::error!(message_id = catalog::RELOAD_REFUSED, why, "Reload refused; all goes on as it was. {why}");
+        tracing::error!(
+            message_id = catalog::RELOAD_REFUSED,
+            why,
+            "Reload failed; still running with the previous configuration. {why}"
+        );
         self.reload_error = Some(why);
         self.next_tick_ms = 0;
         self.notify.ready();
@@ -440,7 +451,7 @@ impl Supervisor {
         }
         line += &format!(", version {}", crate::VERSION);
         if let Some(why) = &self.reload_error {
-            line += &format!("; reload refused: {why}");
+            line += &format!("; reload failed: {why}");
         }
         if line != self.last_status {
             // One that is not taken is told on the next tick, as it is then.
@@ -472,10 +483,10 @@ impl Supervisor {
             return;
         }
         match unfillable {
-            None => tracing::info!("All workers could be started again."),
+            None => tracing::info!("All workers have been started again."),
             Some(number) => tracing::error!(
                 worker = number,
-                "Worker {number} cannot be started for so long that systemd's watchdog restarts the server, unless it can soon."
+                "Worker {number} still cannot be started: systemd's watchdog will restart the server unless a retry succeeds soon."
             ),
         }
         self.unfillable = unfillable;

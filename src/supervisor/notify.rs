@@ -97,7 +97,7 @@ fn notify(message: &str) -> bool {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::WouldBlock => false,
         Err(error) => {
-            tracing::debug!("systemd does not hear: {error}");
+            tracing::debug!("sd_notify failed: {error}");
             true
         }
     }

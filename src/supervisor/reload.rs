@@ -79,7 +79,7 @@ impl Reload {
         Some(match end {
             WaitStatus::Exited(_, 0) => Ok(()),
             WaitStatus::Exited(..) => Err(reason(check.child)),
-            _ => Err(format!("the check of the settings did not end within {} s", CHECK_MS / 1_000)),
+            _ => Err(format!("the check of the configuration did not finish within {} s", CHECK_MS / 1_000)),
         })
     }
 }
@@ -99,5 +99,5 @@ fn reason(mut check: Child) -> String {
     // Warnings are not what it failed for.
     let reasons = text.lines().filter_map(|line| line.strip_prefix("otus-httpd: "));
     let reason = reasons.collect::<Vec<_>>().join(" ");
-    if reason.is_empty() { "the settings are not right; see otus-httpd --check.".into() } else { reason }
+    if reason.is_empty() { "the configuration is invalid; see otus-httpd --check.".into() } else { reason }
 }

@@ -140,7 +140,7 @@ impl Workers {
                 continue;
             }
             if let Err(error) = self.spawn(number, let_go) {
-                tracing::error!(worker = number, "Cannot start worker {number} ({error}); trying again.");
+                tracing::error!(worker = number, "Cannot start worker {number} ({error}); retrying.");
                 self.slots[number].back_off(now_ms);
             }
         }
@@ -183,7 +183,7 @@ impl Workers {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return others,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
-                    tracing::error!("Cannot learn which worker ended ({errno}).");
+                    tracing::error!("waitpid failed ({errno}).");
                     return others;
                 }
                 Ok(status) => status,
@@ -253,7 +253,7 @@ impl Workers {
                         message_id = catalog::WORKER_SURVIVED,
                         worker = number,
                         worker_pid = pid.as_raw(),
-                        "Worker {number} (pid {pid}) survives SIGKILL, which a disk that hangs can cause; starting another beside it."
+                        "Worker {number} (pid {pid}) survives SIGKILL, which an unresponsive disk can cause; starting another worker beside it."
                     );
                     self.shared.board.supervisor().add(Counter::Hung, 1);
                     slot.child = None;
@@ -296,7 +296,7 @@ fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {
         worker,
         worker_pid = pid.as_raw(),
         hung_seconds,
-        "Worker {worker} (pid {pid}) hangs: it has answered nothing, not even itself, for {hung_seconds} s. Ending it with SIGABRT; the others go on."
+        "Worker {worker} (pid {pid}) hangs: no response, including to its self-check, for {hung_seconds} s. Terminating it with SIGABRT; the other workers continue."
     );
 }
 
@@ -309,7 +309,7 @@ fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64)
             signal = signal.as_str(),
             lived_ms,
             pause_ms,
-            "Worker {worker} (pid {pid}) was killed by {signal}; starting another in {pause_ms} ms."
+            "Worker {worker} (pid {pid}) was killed by {signal}; starting a new worker in {pause_ms} ms."
         ),
         WaitStatus::Exited(pid, exit_code) => tracing::error!(
             message_id = catalog::WORKER_EXITED,
@@ -318,7 +318,7 @@ fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64)
             exit_code,
             lived_ms,
             pause_ms,
-            "Worker {worker} (pid {pid}) ended with exit code {exit_code}; starting another in {pause_ms} ms."
+            "Worker {worker} (pid {pid}) exited with code {exit_code}; starting a new worker in {pause_ms} ms."
         ),
         _ => {}
     }

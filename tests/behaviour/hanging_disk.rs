@@ -159,7 +159,7 @@ fn what_it_keeps_waiting_is_finished_when_the_server_stops() {
     let mut waiting = hang(&server, &disk, "small", Call::Open);
     wait_until("all of them to hang", || disk.waiting() == waiting.len());
     server.signal(Signal::SIGTERM);
-    server.wait_for_log("answering what is in flight");
+    server.wait_for_log("completing the requests in flight");
     disk.mend();
     for client in &mut waiting {
         assert_eq!(client.response().text(), "small");
@@ -193,7 +193,7 @@ fn end_of_server(call: Call, argument: &str, signals: usize) -> Duration {
     let begin = Instant::now();
     for _ in 0..signals {
         server.signal(Signal::SIGTERM);
-        server.wait_for_log("answering what is in flight");
+        server.wait_for_log("completing the requests in flight");
     }
     assert_eq!(server.exit_status().code(), Some(0));
     begin.elapsed()

@@ -64,7 +64,7 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
     // A read that hangs ends with its process; an open that hangs holds it beyond any signal.
     for (call, end) in [
         (Call::Read(0), "was killed by SIGABRT"),
-        (Call::Open, "survives SIGKILL, which a disk that hangs can cause; starting another beside it"),
+        (Call::Open, "survives SIGKILL, which an unresponsive disk can cause; starting another worker beside it"),
     ] {
         let site = Site::with(&[("a", b"a")]);
         let disk = Disk::mount(&site, "disk", &[("file", &[b'x'; 100_000])]);

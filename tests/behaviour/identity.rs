@@ -44,7 +44,7 @@ fn root_without_a_user_setting_serves_as_a_web_user() {
     let server = Setup::new(&site, &[]).before("unset OTUS_USER;").listen();
     server.wait_until_ready();
     let first = server.log().lines().next().unwrap_or_default().to_string();
-    assert!(first.ends_with("INFO Serving as the user www-data, no longer as root."), "{first}");
+    assert!(first.ends_with("INFO Running as user www-data; root privileges dropped."), "{first}");
     assert_identity(&server, "www-data");
     assert_eq!(server.get("/open").text(), "open");
     assert_eq!(server.get("/locked").status, 403);
@@ -145,7 +145,7 @@ fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
     assert_eq!(messages.len(), 1, "{messages:?}");
     let (program, root) = (program.display(), site.root());
     let expected = format!(
-        "This user cannot reach {} and {program}: a document root that is replaced is not seen, and a reload is refused. Restart",
+        "This user cannot reach {} and {program}: a replaced document root is not detected, and a reload fails. Restart",
         root.display()
     );
     assert!(messages[0].contains(&expected), "{messages:?}");
@@ -156,6 +156,6 @@ fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
         begin.elapsed().as_millis() > 1_200
     });
     server.signal(nix::sys::signal::Signal::SIGHUP);
-    server.wait_for_log("Reload refused");
+    server.wait_for_log("Reload failed");
     assert_eq!(server.get("/open").text(), "open");
 }

@@ -26,7 +26,7 @@ fn it_exits_after_idle_exit_seconds_without_a_connection() {
     let begin = Instant::now();
     assert_eq!(server.exit_status().code(), Some(0));
     assert!(begin.elapsed() > Duration::from_millis(2_800), "{:?}", begin.elapsed());
-    assert!(server.log().contains("Nobody has come for 3 s (--idle-exit)"), "{}", server.log());
+    assert!(server.log().contains("Idle for 3 s (--idle-exit)"), "{}", server.log());
     assert!(server.log().contains("Stopped; requests answered: 3."), "{}", server.log());
 }
 

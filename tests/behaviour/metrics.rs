@@ -190,7 +190,7 @@ fn health_is_ready_while_a_worker_serves_and_nothing_drains() {
         kill(watched.server.workers()[0], Signal::SIGKILL).unwrap();
         wait_until("no worker", || watched.ask("/health").status == 503);
     }
-    assert_eq!(health(&watched), (503, "no worker serves\n".into()));
+    assert_eq!(health(&watched), (503, "no workers ready\n".into()));
     wait_until("a worker", || watched.ask("/health").status == 200);
 
     let mut download = watched.server.connect();
@@ -299,7 +299,7 @@ fn slow_clients_of_metrics_do_not_affect_the_site() {
     }
     let worker = watched.server.workers()[0];
     kill(worker, Signal::SIGKILL).unwrap();
-    watched.server.wait_for_log("starting another in 100 ms");
+    watched.server.wait_for_log("starting a new worker in 100 ms");
     wait_until("another worker", || watched.server.workers().iter().any(|pid| *pid != worker));
     assert_eq!(watched.server.get("/a").text(), "a");
     // They have five seconds each, sixteen at a time; then it is everybody's turn again.

@@ -24,7 +24,7 @@ fn start(site: &Site) -> Server {
     server.wait_until_ready();
     let status = fs::read_to_string(format!("/proc/{}/status", server.workers()[0])).unwrap();
     assert!(status.contains("Seccomp:\t2"), "the filter is on: {status}");
-    assert!(server.log().contains("are not confined further: Landlock is not to be had here"), "{}", server.log());
+    assert!(server.log().contains("are not confined further: this kernel has no Landlock"), "{}", server.log());
     server
 }
 

@@ -180,9 +180,11 @@ fn a_reload_that_cannot_succeed_changes_nothing() {
     replace(&program, "echo 'otus-httpd: The flux is out of phase; turn it.' >&2; exit 1");
     server.signal(Signal::SIGHUP);
     systemd.find("the status to say why", |message| {
-        message.contains("Serving: ") && message.contains("; reload refused: The flux is out of phase; turn it.")
+        message.contains("Serving: ") && message.contains("; reload failed: The flux is out of phase; turn it.")
     });
-    server.wait_for_log("Reload refused; all goes on as it was. The flux is out of phase; turn it.");
+    server.wait_for_log(
+        "Reload failed; still running with the previous configuration. The flux is out of phase; turn it.",
+    );
 
     fs::remove_file(&program).unwrap();
     server.signal(Signal::SIGHUP);
@@ -196,7 +198,7 @@ fn a_reload_that_cannot_succeed_changes_nothing() {
     wait_until("the third refusal", || {
         // Whoever tells systemd waits until it listens.
         systemd.waiting();
-        count(&server, "Reload refused") == 3
+        count(&server, "Reload failed") == 3
     });
     fs::rename(&aside, &root).unwrap();
 

@@ -51,14 +51,14 @@ fn without_clients_it_ends_at_once() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
     assert!(begin.elapsed().as_millis() < 2_000);
-    assert!(!server.log().contains("ended with exit code"), "a worker that was told to end is no event");
+    assert!(!server.log().contains("exited with code"), "a worker that was told to end is no event");
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let (mut server, _download) = downloading(&["--stop-timeout=1000"]);
     server.signal(Signal::SIGTERM);
-    server.wait_for_log("answering what is in flight");
+    server.wait_for_log("completing the requests in flight");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
 }

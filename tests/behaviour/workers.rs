@@ -56,7 +56,7 @@ fn a_worker_that_ends_on_a_signal_is_replaced() {
     server.wait_until_ready();
     let worker = server.workers()[1];
     kill(worker, Signal::SIGTERM).unwrap();
-    server.wait_for_log(&format!("(pid {worker}) ended with exit code 0"));
+    server.wait_for_log(&format!("(pid {worker}) exited with code 0"));
     wait_until("a replacement", || server.workers().len() == 2);
     assert_eq!(server.get("/a").text(), "a");
 }
@@ -68,7 +68,7 @@ fn replacements_wait_longer_each_time() {
     for pause in ["100 ms", "200 ms", "400 ms", "800 ms"] {
         wait_until("a worker", || server.workers().len() == 1);
         kill(server.workers()[0], Signal::SIGKILL).unwrap();
-        server.wait_for_log(&format!("starting another in {pause}"));
+        server.wait_for_log(&format!("starting a new worker in {pause}"));
     }
     assert_eq!(server.get("/a").text(), "a");
 }

@@ -85,8 +85,8 @@ reload() {
     echo OTUS_WORKERS=none >> /etc/default/otus-httpd
     check "reload refused: systemctl fails" sh -c '! systemctl reload otus-httpd 2> /dev/null'
     check "reload refused: the status says why" wait_for 10 sh -c \
-        'systemctl show --property=StatusText otus-httpd | grep "reload refused: .*OTUS_WORKERS cannot be \"none\""'
-    check "reload refused: the journal says why" sh -c 'journalctl -u otus-httpd | grep "Reload refused; .*OTUS_WORKERS cannot be"'
+        'systemctl show --property=StatusText otus-httpd | grep "reload failed: .*OTUS_WORKERS cannot be \"none\""'
+    check "reload refused: the journal says why" sh -c 'journalctl -u otus-httpd | grep "Reload failed; .*OTUS_WORKERS cannot be"'
     check "reload refused: journalctl -x explains it" sh -c 'journalctl -x -u otus-httpd | grep "Correct the errors, then: systemctl reload"'
     equal "reload refused: all goes on" "$(state service) $(property MainPID) $(workers | wc -l) $(status_of $url/test.html)" "active $before 3 200"
     cp /tmp/default /etc/default/otus-httpd
