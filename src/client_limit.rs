@@ -1,10 +1,10 @@
-//! How many connections each client has, over all workers, for `--max-per-client`.
+//! Connections per client over all workers (`--max-per-client`).
 //!
-//! A client is an IPv4 address, or a /64 of IPv6, which is what one host or home gets. A unix socket has no addresses and
-//! no such limit. Its count has a place that a hash with a secret key gives, so that nobody can choose another's place:
-//! of two clients, one pair in some ten thousand shares a place and counts as one. Each worker counts in a table of its own
-//! that the others read, so that what a worker had open is forgotten when it dies. Whatever the others say, each worker lets a
-//! client have its [reserve](reserve).
+//! A client is an IPv4 address, or a /64 of IPv6, which one host or home gets. A unix socket has no addresses and no
+//! such limit. A keyed hash of the client selects its bucket, so that no client can choose the bucket of another; one
+//! pair of clients in some ten thousand shares a bucket and counts as one. Each worker counts in a table of its own,
+//! which the others read, so that the connections of a worker are forgotten when it dies. Whatever the others count,
+//! each worker grants a client its [reserve](reserve).
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -15,29 +15,29 @@ use crate::config::Options;
 use crate::failure::{self, Failure};
 use crate::ipc::worker_memory::{Memories, reserve};
 
-/// Places for each connection that there may be, and the fewest and the most of them. Until a worker dies, the kernel gives
-/// memory only for those that are used.
+/// Buckets for each possible connection, and their smallest and largest number. The kernel allocates memory only for
+/// those that are used.
 const BUCKETS_PER_CONNECTION: usize = 4;
 const MIN_BUCKETS: usize = 1 << 14;
 const MAX_BUCKETS: usize = 1 << 20;
 
-/// The clients of all workers, and how many connections each may have.
+/// The connections of all clients, and their limit.
 #[derive(Debug)]
 pub struct ClientLimiter {
     max_per_client: u64,
-    /// How many each worker allows by itself.
+    /// The connections that each worker grants by itself.
     reserve: u64,
     key: RandomState,
     tables: Memories,
     places: usize,
 }
 
-/// A connection's place in its client's count, free again when dropped.
+/// A permit for a connection; dropping it releases the permit.
 #[derive(Debug)]
 pub struct Permit<'m>(&'m AtomicU64);
 
 impl ClientLimiter {
-    /// Those that `--max-per-client` asks for.
+    /// Creates the limiter that `--max-per-client` configures.
     pub fn of(options: &Options) -> Result<Option<Self>, Failure> {
         let clients =
             options.max_per_client.map(|most| ClientLimiter::new(most, options.max_connections, options.workers));
@@ -47,7 +47,7 @@ impl ClientLimiter {
         })
     }
 
-    /// None yet; each may have `most` of the `connections` of all workers.
+    /// Creates a limiter of `most` of the `connections` of all workers.
     fn new(most: usize, connections: usize, workers: usize) -> io::Result<Self> {
         let places = connections.saturating_mul(BUCKETS_PER_CONNECTION).clamp(MIN_BUCKETS, MAX_BUCKETS);
         let mut tables = Memories::new(workers, places)?;
@@ -62,25 +62,26 @@ impl ClientLimiter {
         })
     }
 
-    /// How many connections a client may have.
+    /// Returns the limit of a client.
     pub fn max_per_client(&self) -> u64 {
         self.max_per_client
     }
 
-    /// A seat for another connection from `address`, accepted by worker number `worker`; none if it has as many as it may.
+    /// Acquires a permit for a connection from `address` that worker number `worker` has accepted; none at the limit.
     pub fn acquire(&self, worker: usize, address: IpAddr) -> Option<Permit<'_>> {
         let place = self.key.hash_one(of_address(address)) as usize % self.places;
         let count = &self.tables.writable(worker)[place];
         let before = count.fetch_add(1, SeqCst);
-        // Dropped, and so counted off again, if it is one too many.
+        // Dropping it releases the permit again if it is one too many.
         let seat = Permit(count);
-        // Of two workers that accept at the same time, one at least sees what the other has counted.
+        // Of two workers that accept at the same time, at least one sees what the other has counted.
         fence(SeqCst);
         let connections = self.tables.read(place).fold(0, u64::saturating_add);
         (before < self.reserve || connections <= self.max_per_client).then_some(seat)
     }
 
-    /// Leaves this process, which was forked for worker number `worker`, nothing to write but that one's counts.
+    /// Takes the right to write the tables of other workers from this process, which was forked for worker number
+    /// `worker`.
     pub fn keep_only(&mut self, worker: usize) {
         self.tables.keep_only(worker);
     }
@@ -99,7 +100,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// The client that an address belongs to, as an address.
+/// Returns the client of an address, as an address.
 pub fn of_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -1,4 +1,4 @@
-//! A start that failed: one sentence for whoever started the server.
+//! An error that ends the start: one sentence for the administrator.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::printable::Printable;
 
-/// Why the server cannot start, and what to do about it. Written once, by `main`, which then exits with status 1, or 2.
+/// Why the server cannot start, and the remedy. `main` logs it once and exits with status 1 or 2.
 #[derive(Debug)]
 pub struct Failure {
     sentence: String,
@@ -14,23 +14,23 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// `sentence` names the thing that is wrong and the remedy. It may hold names as they come.
+    /// Creates an error. `sentence` names what is wrong and the remedy; it may contain names as they are.
     pub fn new(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), is_usage: false }
     }
 
-    /// One that is for an option that is wrong here.
+    /// Creates an error of usage: a wrong option.
     pub fn usage(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), is_usage: true }
     }
 
-    /// Whether an option is wrong, rather than anything else.
+    /// Whether it is an error of usage.
     pub fn is_usage(&self) -> bool {
         self.is_usage
     }
 }
 
-/// What an error is, in the words of errno(3), without its number.
+/// Returns the text of errno(3), without its number.
 pub fn reason(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
 }

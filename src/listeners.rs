@@ -1,8 +1,7 @@
-//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that we bind.
+//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that the server binds.
 //!
-//! FileDescriptorName= in the .socket unit says what a socket is for: `metrics` is for whoever watches over the server, every
-//! other name for the visitors of the site, and so is none. A further unit without that line has its own name, such as
-//! `otus-httpd-extra.socket`.
+//! FileDescriptorName= in the .socket unit sets the purpose of a socket: `metrics` is for monitoring, every other name,
+//! and none, for the site. A further unit without that line has its own name, such as `otus-httpd-extra.socket`.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs};
@@ -20,37 +19,37 @@ use crate::failure::{self, Failure};
 use crate::ipc::handover::Listener;
 use crate::os::sys;
 
-/// How long a connection without a byte may stay unseen. Long enough that a request's first packet has come even over a
-/// poor line, short enough that a slow client falls under the head timeout soon.
+/// The time for which the kernel holds back a connection without data, in seconds. The first packet of a request
+/// arrives within it even over a slow line, and a slow client comes under the head timeout soon.
 const DEFER_ACCEPT_SECONDS: i32 = 5;
 
-/// What a socket is for.
+/// The purpose of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The site: workers serve its files.
     Http,
-    /// Counters and health: the supervisor tells them.
+    /// Counters and health: the supervisor answers.
     Metrics,
 }
 
-/// Names that sound as if they meant something, and do not (yet).
+/// Names that suggest a meaning which they do not have (yet).
 const MISLEADING: [&str; 12] =
     ["https", "tls", "ssl", "http2", "http3", "h2", "h3", "quic", "health", "status", "admin", "prometheus"];
 
 impl Purpose {
-    /// What a socket of that name is for.
+    /// Returns the purpose of a socket of that name.
     fn of(name: &str) -> Purpose {
         if name == "metrics" { Purpose::Metrics } else { Purpose::Http }
     }
 
-    /// Whether whoever chose `name` may have expected something else of it.
+    /// Whether the name suggests a meaning that it does not have.
     fn is_misleading(name: &str) -> bool {
         let lower = name.to_ascii_lowercase();
         name != "metrics" && (MISLEADING.contains(&lower.as_str()) || is_near(lower.as_bytes(), b"metrics"))
     }
 }
 
-/// Whether two edits at most lie between two words: a letter more, a letter less, another letter.
+/// Whether at most two edits lie between two words: an insertion, a deletion, a replacement.
 fn is_near(word: &[u8], other: &[u8]) -> bool {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, letter) in word.iter().enumerate() {
@@ -63,14 +62,14 @@ fn is_near(word: &[u8], other: &[u8]) -> bool {
     row[other.len()] <= 2
 }
 
-/// A socket that clients connect to.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Socket {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// What FileDescriptorName= in the .socket unit calls it, or the unit's name; none if it is our own.
+    /// FileDescriptorName= of its .socket unit, or the name of the unit; none if the server has bound it.
     pub name: Option<String>,
-    /// Where clients find it, for the log.
+    /// Its address, for the log.
     pub address: String,
     listener: OwnedFd,
 }
@@ -93,17 +92,17 @@ impl AsFd for Socket {
     }
 }
 
-/// The address of a connection's client; a unix socket has none.
+/// The address of a client; none on a unix socket.
 pub type Client = Option<SocketAddr>;
 
-/// The client that an address of accept(2) belongs to.
+/// Returns the client of an address of accept(2).
 pub fn client(address: &SockaddrStorage) -> Client {
     let v4 = address.as_sockaddr_in().map(|address| SocketAddrV4::from(*address).into());
     v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddrV6::from(*address).into()))
 }
 
-/// The sockets that the image before left, or those that systemd passed; and where none of them is for the site, one bound
-/// to `host` and `port`.
+/// Returns the sockets that the previous image handed over, or those that systemd passed. If none of them is for the
+/// site, one is bound to `host` and `port`.
 pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
     let mut sockets = if left.is_empty() {
         from_systemd()?
@@ -116,7 +115,7 @@ pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, F
     Ok(sockets)
 }
 
-/// Whether the server may leave after `idle_exit`, if that is set: only where its socket starts it again.
+/// Whether the server may stop after `idle_exit`, if that is set: only if its socket unit starts it again.
 pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(), Failure> {
     if idle_exit.is_some() && sockets.iter().any(|socket| socket.name.is_none()) {
         return Err(Failure::usage(
@@ -127,7 +126,7 @@ pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(),
     Ok(())
 }
 
-/// Says where the server listens, and for what.
+/// Logs the address and purpose of each socket.
 pub fn report(sockets: &[Socket]) {
     for Socket { name, purpose: role, address, .. } in sockets {
         match (name.as_deref(), role) {
@@ -150,7 +149,7 @@ pub fn report(sockets: &[Socket]) {
 }
 
 fn from_systemd() -> Result<Vec<Socket>, Failure> {
-    // Before listenfd, which knows nothing of names.
+    // Before listenfd, which does not read names.
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(|name| if name.is_empty() { "unknown" } else { name });
     let mut passed = ListenFd::from_env();
@@ -165,7 +164,7 @@ fn from_systemd() -> Result<Vec<Socket>, Failure> {
             if let Ok(Some(listener)) = passed.take_unix_listener(index) {
                 adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-                // Answers leave at once even if the unit does not say NoDelay=yes; connections inherit it.
+                // Responses leave at once even without NoDelay=yes in the unit; connections inherit it.
                 let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
                 adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else {
@@ -184,7 +183,7 @@ fn adopt(name: String, listener: OwnedFd) -> io::Result<Socket> {
     Ok(Socket::new(Some(name), listener.into()))
 }
 
-/// The address to listen on where systemd passes no socket.
+/// Returns the address to listen on if systemd passes no socket.
 pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     (bare, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
@@ -202,7 +201,7 @@ fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
             io::ErrorKind::PermissionDenied => {
                 "ports below 1024 are for root or for a .socket unit of systemd; choose a --port from 1024 up"
             }
-            // The packaged unit allows no sockets of our own: PrivateNetwork=, RestrictAddressFamilies=.
+            // The packaged unit permits no sockets of the server's own: PrivateNetwork=, RestrictAddressFamilies=.
             _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
                 "the service's sandbox forbids it, and systemd passed no socket; if otus-httpd.socket was changed, run \
                  systemctl restart otus-httpd.socket"

@@ -18,14 +18,15 @@ use otus_httpd::supervisor::{self, Supervisor};
 use otus_httpd::worker::WorkerContext;
 use otus_httpd::{check, ipc::handover, listeners, log, os::rlimit, os::signals, precompress};
 
-/// The server cannot start, or a task is not wholly done.
+/// The server cannot start, or a task has failed in part.
 const EXIT_FAILURE: u8 = 1;
 
 /// An option or its value is wrong.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // A reload may be asked for before the server is ready for it. (This fails for no signal that there is.)
+    // Before all else: a reload may be requested before the server is ready for it. (Blocking a valid signal cannot
+    // fail.)
     let _ = signals::block();
     let command_line = match config::read() {
         Ok(command_line) => command_line,
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The settings go to standard output, what is wrong to the log. A wrong setting is one of usage.
+/// The configuration goes to standard output, problems go to the log. A wrong setting is an error of usage.
 fn check(command_line: &CommandLine) -> ExitCode {
     let problems = match check::Subject::of(command_line) {
         Ok(check::Subject::Unit(unit)) => return fail(&unit.check(), EXIT_FAILURE),
@@ -74,7 +75,7 @@ fn check(command_line: &CommandLine) -> ExitCode {
 fn precompress(directory: &Path) -> ExitCode {
     match precompress::run(directory) {
         Ok(report) => {
-            // Whoever does not read the summary may close the pipe.
+            // The reader of the summary may close the pipe.
             let _ = writeln!(std::io::stdout(), "{report}");
             ExitCode::from(if report.failed == 0 { 0 } else { EXIT_FAILURE })
         }
@@ -109,7 +110,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     if let Some(user) = identity.other_user() {
         tracing::info!(user, "Running as user {user}; root privileges dropped.");
     }
-    // Whoever starts the server opens the root: root's checkout beneath /root can be served by another user.
+    // The user who starts the server opens the root: another user can then serve root's checkout below /root.
     let site = Site::open(&options, descriptors)?;
     let confinement = Some(Sandbox::for_root(&options.root)?);
     identity.drop_privileges()?;
@@ -132,7 +133,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     )
 }
 
-/// Says what will not work since the user that the server has become cannot reach it.
+/// Warns about what does not work because the user of the server cannot reach it.
 fn report_out_of_reach(options: &Options) {
     let (program, root) = (supervisor::program(), &options.root);
     let consequences = [

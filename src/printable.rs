@@ -1,5 +1,5 @@
-//! Text from clients and from names of files, for lines that people read: it can neither end a line nor move a terminal's
-//! cursor nor turn the direction of writing.
+//! Text from clients and from file names in lines for people: it cannot end a line, move the cursor of a terminal or
+//! change the direction of writing.
 
 use std::fmt::{Display, Formatter, Result, Write};
 
@@ -18,14 +18,14 @@ impl<T: Display> Display for Printable<T> {
     }
 }
 
-/// Writes on what is printable, and escapes the rest.
+/// Writes printable characters, and escapes the others.
 #[derive(Debug)]
 pub struct Escape<W>(pub W);
 
 impl<W: Write> Write for Escape<W> {
     fn write_str(&mut self, text: &str) -> Result {
         for part in text.split_inclusive(['\\', '"', '\'']) {
-            // One byte, where there is one.
+            // As one byte, if it is one.
             let (rest, mark) = part.split_at(part.trim_end_matches(['\\', '"', '\'']).len());
             write!(self.0, "{}{mark}", rest.escape_debug())?;
         }

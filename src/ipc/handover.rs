@@ -1,6 +1,6 @@
-//! What one image of the supervisor leaves to the next, which it becomes by execve(2): its listening sockets, and the
-//! workers that go on until the new ones serve. Descriptors stay open under their numbers; what they are is told in a
-//! variable of the environment.
+//! The handover from one image of the supervisor to the next, across execve(2): listening sockets, and workers that
+//! serve until the new ones are ready. Descriptors stay open under their numbers; an environment variable says what
+//! they are.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -19,7 +19,7 @@ const VARIABLE: &str = "_OTUS_HANDOVER";
 pub struct Listener {
     /// The socket.
     pub descriptor: OwnedFd,
-    /// Its name, if systemd gave it.
+    /// Its name, if systemd passed it.
     pub name: Option<String>,
 }
 
@@ -30,11 +30,11 @@ pub struct InheritedWorker {
     pub pid: Pid,
     /// The supervisor's end of its lifeline.
     pub lifeline: OwnedFd,
-    /// Which of the memories it counts in, counted from 0.
+    /// The number of the memory that it counts in, from 0.
     pub memory: usize,
 }
 
-/// All that the image before left.
+/// What the previous image handed over.
 #[derive(Debug, Default)]
 pub struct Handover {
     /// The listening sockets.
@@ -45,7 +45,7 @@ pub struct Handover {
     pub workers: Vec<InheritedWorker>,
 }
 
-/// What is to be left, descriptor by descriptor.
+/// What is to be handed over, descriptor by descriptor.
 #[derive(Debug, Default)]
 pub struct HandoverBuilder<'a> {
     text: String,
@@ -58,14 +58,14 @@ impl<'a> HandoverBuilder<'a> {
         self.line("socket", descriptor, &[name.unwrap_or_default()]);
     }
 
-    /// Adds memory in which somebody has counted.
+    /// Adds memory with counters.
     pub fn memory(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("board", descriptor, &[]);
     }
 
-    /// Adds a worker, and which of the memories it counts in.
+    /// Adds a worker, and the number of the memory that it counts in.
     pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
-        // Versions that had one memory for many workers have its number there.
+        // Versions with one memory for many workers have the worker's number there.
         self.line("worker", lifeline, &[&pid.to_string(), "0", &memory.to_string()]);
     }
 
@@ -76,8 +76,8 @@ impl<'a> HandoverBuilder<'a> {
         self.descriptors.push(descriptor);
     }
 
-    /// Replaces this process's image by that at `path`, with the same arguments and environment. Returns only if that fails;
-    /// then all is as it was.
+    /// Executes the program at `path`, with the same arguments and environment. Returns only if that fails; nothing has
+    /// changed then.
     pub fn exec(self, path: &Path) -> nix::Error {
         let text = format!("process {}\n{}", getpid(), self.text);
         let own = [(OsString::from(VARIABLE), OsString::from(text))];
@@ -99,11 +99,11 @@ fn c_string(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }
 
-/// Takes what the image before left to this process, if there was one. To be called once.
+/// Takes what the previous image handed over to this process, if there was one. Call it once.
 pub fn take() -> Option<Handover> {
     let text = std::env::var(VARIABLE).ok()?;
     let mut lines = text.lines();
-    // Not what an ancestor left to itself.
+    // Not what an ancestor handed over to itself.
     let pid = lines.next()?.strip_prefix("process ")?;
     if pid != getpid().to_string() {
         return None;
@@ -125,7 +125,7 @@ pub fn take() -> Option<Handover> {
                 let pid = Pid::from_raw(pid.try_into().ok()?);
                 handover.workers.push(InheritedWorker { pid, lifeline: descriptor, memory });
             }
-            // A later version may leave more; this one closes it.
+            // A later version may hand over more; this one closes it.
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What ties a worker to its supervisor: a socket pair. The worker says on it that it is ready, and learns from its end of
-//! file that the supervisor is gone.
+//! The lifeline between a worker and its supervisor: a socket pair. The worker reports on it that it is ready, and
+//! learns from its end of file that the supervisor is gone.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,7 +16,7 @@ pub struct SupervisorEnd(OwnedFd);
 #[derive(Debug)]
 pub struct WorkerEnd(OwnedFd);
 
-/// Makes both ends. The process that forks must see to it that each side keeps only its own.
+/// Creates both ends. The process that forks must ensure that each side keeps only its own.
 pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (supervisor, worker) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
@@ -24,12 +24,12 @@ pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
 }
 
 impl SupervisorEnd {
-    /// The end of a lifeline that an image of this process before has made.
+    /// Takes the end of a lifeline that the previous image has created.
     pub fn inherit(descriptor: OwnedFd) -> Self {
         SupervisorEnd(descriptor)
     }
 
-    /// Whether the worker has said since the last time that it serves.
+    /// Whether the worker has reported since the last call that it is ready.
     pub fn poll_ready(&self) -> bool {
         let mut message = [0; 16];
         recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()).is_ok_and(|length| &message[..length] == READY)
@@ -37,7 +37,8 @@ impl SupervisorEnd {
 }
 
 impl WorkerEnd {
-    /// Tells the supervisor that this worker serves. A supervisor that is gone shows by end of file, not here.
+    /// Reports to the supervisor that this worker is ready. A supervisor that is gone is noticed by end of file, not
+    /// here.
     pub fn notify_ready(&self) {
         let _ = send(self.0.as_raw_fd(), READY, MsgFlags::MSG_NOSIGNAL);
     }

@@ -1,8 +1,8 @@
-//! Memory of the workers: each writes its own, and reads the others'.
+//! Memory of the workers: each writes its own, and reads that of the others.
 //!
-//! The supervisor makes it and may write all of it. A worker that was forked keeps a writable mapping of its own memory alone,
-//! and no descriptor, so that whoever gets hold of it cannot write what other workers say. What it says of itself it can
-//! choose: whoever reads it must not depend on its being true.
+//! The supervisor creates it and may write all of it. A forked worker keeps a writable mapping of its own memory only,
+//! and no descriptor, so that a compromised worker cannot write the memory of others. It can write anything into its
+//! own: no reader may depend on that being true.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use crate::os::sys::{self, ReadableCounters, WritableCounters};
 /// The memories of a number of processes.
 #[derive(Debug, Default)]
 pub struct Memories {
-    /// None in a worker, nor where nobody else is to map them.
+    /// None in a worker, and where no other process maps them.
     descriptors: Vec<OwnedFd>,
     /// Those that this process may write.
     writable: Vec<Option<WritableCounters>>,
@@ -21,7 +21,7 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// `memories` of them, each of `count` zeroes.
+    /// Creates `memories` memories, each of `count` zeroes.
     pub fn new(memories: usize, count: usize) -> io::Result<Self> {
         let descriptors: Vec<_> = (0..memories).map(|_| sys::counters_memory(count)).collect::<io::Result<_>>()?;
         let writable = descriptors.iter().map(|memory| WritableCounters::map(memory, count).map(Some));
@@ -31,17 +31,17 @@ impl Memories {
         Ok(Memories { descriptors, writable, readable })
     }
 
-    /// Descriptors by which another image of this process can map them.
+    /// Returns descriptors by which the next image of this process can map them.
     pub fn descriptors(&self) -> &[OwnedFd] {
         &self.descriptors
     }
 
-    /// Closes the descriptors; only this process, and those that it forks, have them then.
+    /// Closes the descriptors; from then on, only this process and its children have the memory.
     pub fn close_descriptors(&mut self) {
         self.descriptors.clear();
     }
 
-    /// Leaves this process, which was forked for it, nothing to write but memory number `own`.
+    /// Takes the right to write all but memory number `own` from this process, which was forked for it.
     pub fn keep_only(&mut self, own: usize) {
         self.close_descriptors();
         for (number, writable) in self.writable.iter_mut().enumerate() {
@@ -51,20 +51,20 @@ impl Memories {
         }
     }
 
-    /// Memory number `number`, which must be one that this process may write.
+    /// Returns memory number `number`, which this process must be permitted to write.
     pub fn writable(&self, number: usize) -> &[AtomicU64] {
         self.writable[number].as_deref().expect("a worker writes its own memory alone")
     }
 
-    /// Counter `index` of each memory.
+    /// Returns counter `index` of each memory.
     pub fn read(&self, index: usize) -> impl Iterator<Item = u64> {
         self.readable.iter().map(move |counters| counters.get(index))
     }
 }
 
-/// What each of `workers` workers may have of `most` that all have together, whatever the others say, so that one which does not
-/// tell the truth leaves the others that much. All together may have an eighth more than `most` if they use it unevenly. Where
-/// `most` is less than eight for each, there is no reserve.
+/// Returns what each of `workers` workers may use of the common limit `most` whatever the others report, so that a
+/// compromised worker leaves that to the others. All together may exceed `most` by an eighth if they use it unevenly.
+/// If `most` is less than eight for each, there is no reserve.
 pub fn reserve(most: u64, workers: usize) -> u64 {
     most / (8 * workers as u64)
 }

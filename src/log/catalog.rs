@@ -1,39 +1,39 @@
-//! What the journal calls the events that an administrator may want explained: their `MESSAGE_ID`, 128 random bits each.
+//! The `MESSAGE_ID` of events that an administrator may want explained: 128 random bits each.
 //!
 //! `packaging/otus-httpd.catalog` has the explanations, and `journalctl -x` shows them. An identifier never changes its
-//! meaning: scripts may look for it.
+//! meaning: scripts may search for it.
 
 /// A worker was ended by a signal.
 pub const WORKER_KILLED: &str = "45433acbf8c749f793c552da82f38f6b";
 
-/// A worker ended by itself.
+/// A worker exited by itself.
 pub const WORKER_EXITED: &str = "b72049678157406192f3f850926917d1";
 
-/// A worker answers nothing any more, and is being ended.
+/// A worker is hung and is being killed.
 pub const WORKER_HUNG: &str = "193b1dac606b431c84632d027a436f6c";
 
-/// A worker that hung is still there after SIGKILL.
+/// A hung worker survives SIGKILL.
 pub const WORKER_SURVIVED: &str = "952f2e1e5a2948fb9e68a08befbf3d20";
 
-/// A reload changed nothing.
+/// A reload failed.
 pub const RELOAD_REFUSED: &str = "60ce72beeba9411690c340d88d9fc953";
 
 /// Records of the access log were dropped.
 pub const RECORDS_DROPPED: &str = "d7ec30a6a2a6477686898785eb1e496f";
 
-/// No descriptor or memory for another connection.
+/// No descriptor or memory is left for another connection.
 pub const DESCRIPTORS_EXHAUSTED: &str = "d14acc4409d54c47a48c4a9167326047";
 
-/// Every request thread that a worker may have is busy.
+/// All request threads of a worker are busy.
 pub const THREADS_BUSY: &str = "1af0cc88fec44f83b26878c262cbef6f";
 
-/// A worker has as many connections as it may.
+/// A worker has reached its connection limit.
 pub const CONNECTIONS_FULL: &str = "959e720c2c2944fa83f4c4b7967a743f";
 
-/// A client has as many connections as it may.
+/// A client has reached its connection limit.
 pub const CLIENT_FULL: &str = "97c1a62bf90547bcbd57e73a408f5fd5";
 
-/// A file cannot be served, or not to its end, for a fault on this side.
+/// A file cannot be served, or not to its end, because of an error of the server.
 pub const FILE_FAILED: &str = "7ac8a38f6f874ff59614ef07b18583a6";
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_catalog_names_only_fields_that_the_event_has() {
         for ((_, text), (_, fields)) in entries().into_iter().zip(EVENTS) {
-            // Every second piece stands between two of them; an address in Support: has one alone.
+            // Every second piece stands between two of them; an address in Support: has only one.
             let text = text.replace("otus-httpd@example.org", "");
             for field in text.split('@').skip(1).step_by(2) {
                 assert!(fields.split(' ').any(|name| name == field), "@{field}@ in {text}");

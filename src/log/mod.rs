@@ -1,4 +1,4 @@
-//! Where events go: to journald as fields when it reads our stderr, else as lines to stderr.
+//! The destination of events: journald, with fields, if it reads stderr; otherwise lines on stderr.
 
 pub mod catalog;
 
@@ -31,37 +31,37 @@ use crate::failure::{self, Failure};
 use crate::os::sys;
 use crate::printable::{Escape, Printable};
 
-/// The name under which `journalctl -t` finds this program.
+/// The identifier for `journalctl -t`.
 const IDENTIFIER: &str = "otus-httpd";
 
-/// How long an event waits for a journal that is busy.
+/// The time that an event waits for a journal that is busy.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long a start waits for it.
+/// The time that the start waits for it.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where journald takes events (its own name for it).
+/// The socket where journald receives events.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Where journald reads output (its own name for it).
+/// The socket where journald receives output.
 const JOURNAL_OUTPUT: &str = "/run/systemd/journal/stdout";
 
-/// Where the access log goes.
+/// The destination of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// To the journal, as fields.
+    /// The journal, with fields.
     Journal,
-    /// To stderr, a JSON object a line.
+    /// Stderr, a JSON object per line.
     Stderr,
 }
 
-/// Takes events from now on, those of level debug only if `debug` is set. Lines on stderr are JSON if `json` is set.
+/// Starts logging, including events of level debug if `debug` is set. Lines on stderr are JSON if `json` is set.
 pub fn start(debug: bool, json: bool) {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let journal = if is_journal(io::stderr()) { journal_for_events() } else { None };
     let stderr = journal.is_none().then(|| if json { json_lines(|| Stderr).boxed() } else { lines() });
     let subscriber = Registry::default().with(level).with(journal.map(WithStderrFallback)).with(stderr);
-    // Fails only where a subscriber is set already, as it may be in a test: then that one stays.
+    // This fails only if a subscriber is set already, as in a test: that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn start(debug: bool, json: bool) {
     }));
 }
 
-/// A message says everything; its fields are for the journal, where they can be searched for.
+/// The message is complete; its fields are for the journal, where they can be searched.
 fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> Box<dyn Layer<S> + Send + Sync> {
     let message = debug_fn(|line, field, value| match field.name() {
         "message" => write!(Escape(line), "{value:?}"),
@@ -90,27 +90,27 @@ where
     lines.with_writer(move || PrintableJson(writer())).log_internal_errors(false)
 }
 
-/// Standard error for whom nobody may keep waiting: a line for which there is no room, since nobody reads, is dropped, and
-/// the next one that there is room for says how many were.
+/// Standard error that never blocks: a line for which there is no room, because its reader does not read, is dropped,
+/// and the next line that is written reports the number.
 #[derive(Debug)]
 struct Stderr;
 
-/// Lines that were dropped and not yet told of.
+/// Lines that were dropped and not yet reported.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Messages that nobody took, and that are not yet counted elsewhere.
+/// Messages that were not taken, and are not yet counted elsewhere.
 static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
 
-/// How many messages of this process nobody took since the last call.
+/// Returns the number of messages of this process that were not taken since the last call.
 pub fn take_dropped() -> u64 {
     UNCOUNTED.swap(0, Relaxed)
 }
 
 impl Stderr {
-    /// Writes if that does not wait.
+    /// Writes if that does not block.
     fn try_write(bytes: &[u8]) -> bool {
         static OWN: OnceLock<Option<File>> = OnceLock::new();
-        // As much as a pipe takes as a whole or not at all (pipe(7), PIPE_BUF).
+        // The size that a pipe takes wholly or not at all (pipe(7), PIPE_BUF).
         bytes.chunks(4096).all(|part| match OWN.get_or_init(Stderr::reopen) {
             Some(own) => (&*own).write_all(part).is_ok(),
             None => {
@@ -121,8 +121,8 @@ impl Stderr {
         })
     }
 
-    /// A pipe or a terminal, opened anew: that it must not wait is then true of this process and its workers alone, and not
-    /// of everybody who has the same output.
+    /// Opens a pipe or a terminal anew, non-blocking: that then holds for this process and its workers only, not for
+    /// all processes with the same output.
     fn reopen() -> Option<File> {
         let kind = sys::file_type(&fstat(io::stderr()).ok()?);
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -139,7 +139,7 @@ impl Write for Stderr {
         if !is_told || !Stderr::try_write(bytes) {
             DROPPED_LINES.fetch_add(u64::from(!is_told) * dropped + 1, Relaxed);
             UNCOUNTED.fetch_add(1, Relaxed);
-            // For whoever wants to know: see `is_written`.
+            // See `write_succeeded`.
             Errno::EAGAIN.set();
         }
         Ok(bytes.len())
@@ -150,8 +150,8 @@ impl Write for Stderr {
     }
 }
 
-/// Takes whole lines of JSON and writes them with every character that is not printable as `\uXXXX`. JSON itself only asks
-/// for that below U+0020.
+/// Takes whole lines of JSON and writes every character that is not printable as `\uXXXX`. JSON itself requires that
+/// only below U+0020.
 #[derive(Debug)]
 struct PrintableJson<W>(W);
 
@@ -182,8 +182,8 @@ impl<W: Write> Write for PrintableJson<W> {
     }
 }
 
-/// The journal's layer, and what becomes of an event that the journal does not take in time: journald reads stderr as well,
-/// and that has room for more.
+/// The journal's layer, with a fallback: an event that the journal does not take in time goes to stderr, which journald
+/// reads as well and which has more room.
 struct WithStderrFallback(tracing_journald::Layer);
 
 impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for WithStderrFallback {
@@ -191,7 +191,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for WithStderrFallback {
         if write_succeeded(|| self.0.on_event(event, context)) {
             return;
         }
-        // sd-daemon(3): the priority stands in front.
+        // sd-daemon(3): the priority precedes the line.
         let priority = match *event.metadata().level() {
             Level::ERROR => 3,
             Level::WARN => 4,
@@ -210,23 +210,23 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for WithStderrFallback {
             Ok(_) => Errno::clear(),
             Err(errno) => {
                 UNCOUNTED.fetch_add(1, Relaxed);
-                // For whoever wants to know: see `is_written`.
+                // See `write_succeeded`.
                 errno.set();
             }
         }
     }
 }
 
-/// Whether what `event` does is written. Layers keep their errors to themselves, but the last thing that they do is a system
-/// call, which leaves its error in errno(3).
+/// Whether the event was written. Layers do not return errors, but their last action is a system call, which leaves its
+/// error in errno(3).
 fn write_succeeded(event: impl FnOnce()) -> bool {
     Errno::clear();
     event();
-    // What was too long for a datagram went another way.
+    // An event that is too long for a datagram was sent in another way.
     matches!(Errno::last_raw(), 0 | libc::EMSGSIZE)
 }
 
-/// A way of one's own for what may have to wait, and says so. It is opened when there is something to write.
+/// A separate sink whose writes may block and report success. It is opened on the first write.
 #[derive(Debug)]
 pub struct Sink {
     open: fn(Destination) -> Option<Dispatch>,
@@ -235,22 +235,22 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// For records of the access log.
+    /// Creates the sink for records of the access log.
     pub fn for_access(destination: Destination) -> Self {
         Sink { open: open_for_access, destination, dispatch: None }
     }
 
-    /// For what is to be said of the access log itself.
+    /// Creates the sink for warnings about the access log.
     pub fn for_warnings(destination: Destination) -> Self {
         Sink { open: open_for_warnings, destination, dispatch: None }
     }
 
-    /// Closes what was opened, until there is something to write.
+    /// Closes what was opened, until the next write.
     pub fn close(&mut self) {
         self.dispatch = None;
     }
 
-    /// Writes an event, and says whether that went well.
+    /// Writes an event. Returns whether that has succeeded.
     pub fn write(&mut self, event: impl FnOnce()) -> bool {
         if self.dispatch.is_none() {
             self.dispatch = (self.open)(self.destination);
@@ -264,14 +264,14 @@ fn open_for_access(destination: Destination) -> Option<Dispatch> {
     match destination {
         Destination::Journal => {
             reach_journal().ok()?;
-            // syslog(3): what a client did wrong is a normal condition that is worth a note.
+            // syslog(3): an error of a client is a normal but significant condition.
             Some(Dispatch::new(registry.with(journal(Priority::Notice)?)))
         }
         Destination::Stderr => Some(Dispatch::new(registry.with(json_lines(io::stderr)))),
     }
 }
 
-/// With the server's own events, unless these go elsewhere.
+/// Together with the server's own events, unless these go elsewhere.
 fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
     if destination == Destination::Stderr || is_journal(io::stderr()) {
         return Some(dispatcher::get_default(Dispatch::clone));
@@ -280,38 +280,38 @@ fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
     Some(Dispatch::new(Registry::default().with(LevelFilter::INFO).with(journal_of_daemon()?)))
 }
 
-/// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where journald
-/// reads that: it knows whose stream it is, but not who sent a datagram and has ended since.
+/// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where
+/// journald reads that: journald knows the sender of a stream, but not of a datagram whose sender has ended.
 pub fn failure(failure: &Failure) {
     // sd-daemon(3): the priority of an error.
     let prefix = if is_journal(io::stderr()) { "<3>".into() } else { format!("{IDENTIFIER}: ") };
-    // Whoever reads it may be slow, or not there at all.
+    // The reader may be slow, or missing.
     let stderr = io::stderr();
     let timeout = PollTimeout::try_from(START_TIMEOUT).unwrap_or(PollTimeout::ZERO);
     let _ = poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], timeout);
     Stderr::try_write(format!("{prefix}{failure}\n").as_bytes());
 }
 
-/// Whether journald reads this output. systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the stream, which may be
-/// inherited by a process whose output has since become something else.
+/// Whether journald reads this output (systemd.exec(5), `$JOURNAL_STREAM`): device and inode of the stream. A process
+/// whose output has changed since may have inherited the variable.
 pub fn is_journal(output: impl AsFd) -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
-        // systemd before 231 does not set it; journald's end of the stream has a name all the same.
+        // systemd before 231 does not set it; journald's end of the stream has a name there.
         let peer = getpeername::<UnixAddr>(output.as_fd().as_raw_fd());
         return peer.is_ok_and(|peer| peer.path() == Some(Path::new(JOURNAL_OUTPUT)));
     };
     fstat(output).is_ok_and(|output| stream == format!("{}:{}", output.st_dev, output.st_ino))
 }
 
-/// Whether there is a journal that takes something now.
+/// Whether a journal takes messages now.
 fn reach_journal() -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    // An empty datagram says nothing.
+    // An empty datagram is no message.
     socket.send_to(&[], JOURNAL).map(drop)
 }
 
-/// Whether the access log can go where it is to. Where the journal takes the rest of the log, it may come back.
+/// Whether the access log can reach its destination. Where the journal takes the rest of the log, it may come back.
 pub fn check(destination: Option<Destination>) -> Result<(), Failure> {
     if destination != Some(Destination::Journal) || is_journal(io::stderr()) {
         return Ok(());
@@ -338,7 +338,7 @@ fn journal(warning: Priority) -> Option<tracing_journald::Layer> {
     Some(layer.with_field_prefix(None).with_syslog_identifier(IDENTIFIER.into()).with_priority_mappings(mappings))
 }
 
-/// The way of the server's own events. Whoever has one waits for it, but not for ever.
+/// The path of the server's own events. An event waits for it, but not for ever.
 fn journal_for_events() -> Option<tracing_journald::Layer> {
     let begin = Instant::now();
     while reach_journal().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
@@ -347,15 +347,16 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
         }
         std::thread::sleep(SEND_TIMEOUT);
     }
-    // The layer keeps its socket to itself. A new descriptor has the lowest number that is free (socket(2)), and no other thread
-    // takes one.
+    // The layer does not expose its socket. A new descriptor has the lowest free number (socket(2)), and no other
+    // thread opens one.
     let number = UnixDatagram::unbound().ok()?.as_raw_fd();
     let layer = journal_of_daemon();
     let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
     layer
 }
 
-/// syslog(3): what the server says of itself is LOG_DAEMON's. Its visitors have no facility, and so are told apart.
+/// syslog(3): the server's own events have the facility LOG_DAEMON. Records of the access log have none, which tells
+/// them apart.
 fn journal_of_daemon() -> Option<tracing_journald::Layer> {
     journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]))
 }

@@ -1,32 +1,32 @@
-//! The time, as cheaply as the kernel tells it: to the tick where that is enough, as for deadlines and the Date field.
+//! The time, as cheaply as the kernel gives it: to the tick where that suffices, as for deadlines and the Date field.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Milliseconds of CLOCK_MONOTONIC, which stands still while the machine sleeps.
+/// Returns milliseconds of CLOCK_MONOTONIC, which stops while the machine sleeps.
 pub fn now_ms() -> u64 {
     let now = read(ClockId::CLOCK_MONOTONIC_COARSE);
     now.as_millis() as u64
 }
 
-/// Nanoseconds of CLOCK_MONOTONIC to the nanosecond, for what is measured. It costs some 25 of them.
+/// Returns nanoseconds of CLOCK_MONOTONIC, for measurements. It costs some 25 of them.
 pub fn now_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC).as_nanos() as u64
 }
 
-/// Seconds since the epoch, to the tick.
+/// Returns seconds since the epoch, to the tick.
 pub fn unix_s() -> u64 {
     read(ClockId::CLOCK_REALTIME_COARSE).as_secs()
 }
 
-/// Microseconds since the epoch.
+/// Returns microseconds since the epoch.
 pub fn unix_us() -> u64 {
     read(ClockId::CLOCK_REALTIME).as_micros() as u64
 }
 
-/// A thread's Date field, formatted once a second.
+/// The Date field of a thread, formatted once a second.
 #[derive(Debug, Default)]
 pub struct Date {
     second: u64,
@@ -34,7 +34,7 @@ pub struct Date {
 }
 
 impl Date {
-    /// The date now (RFC 9110 §6.6.1).
+    /// Returns the current date (RFC 9110 §6.6.1).
     pub fn now(&mut self) -> &str {
         let second = unix_s();
         if second != self.second || self.text.is_empty() {
@@ -45,23 +45,23 @@ impl Date {
     }
 }
 
-/// A count that tells what was before what, where the clock is too coarse to.
+/// A logical clock: it orders events that the coarse clock cannot.
 #[derive(Debug, Default)]
 pub struct LogicalClock(AtomicU64);
 
 impl LogicalClock {
-    /// A moment later than every one before.
+    /// Returns a time later than every one before.
     pub fn tick(&self) -> u64 {
         self.0.fetch_add(1, SeqCst) + 1
     }
 
-    /// The latest moment there was.
+    /// Returns the latest time.
     pub fn latest(&self) -> u64 {
         self.0.load(SeqCst)
     }
 }
 
 fn read(clock: ClockId) -> Duration {
-    // These clocks exist since Linux 2.6.32, and reading them cannot fail.
+    // These clocks exist since Linux 2.6.32; reading them cannot fail.
     clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }

@@ -1,6 +1,6 @@
-//! What is left to a worker once it serves: to read what lies around the document root, and to use the sockets that it has.
-//! By Landlock (landlock(7)) and no_new_privs, as far as the kernel has them, so that whoever gets hold of a worker has no
-//! more than that, be there a sandbox of systemd's around it or none.
+//! The sandbox of a worker: it may read what is around the document root, and use the sockets that it has. It uses
+//! Landlock (landlock(7)) and no_new_privs, as far as the kernel has them, so that a compromised worker has no other
+//! rights, with or without a sandbox of systemd.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,21 +16,21 @@ use nix::sys::stat::Mode;
 
 use crate::failure::{self, Failure};
 
-/// The version whose rights are taken away, as far as the kernel knows them. A later one may have rights that a worker
-/// needs, such as that to reach the journal's socket.
+/// The version whose rights are removed, as far as the kernel knows them. A later one may include rights that a worker
+/// needs, such as connecting to the journal's socket.
 const VERSION: ABI = ABI::V6;
 
-/// The threads of this process, of whom the keeper wants to know which run.
+/// The threads of this process: the stall detector reads which of them run.
 const TASKS: &str = "/proc/self/task";
 
-/// What workers are left with.
+/// What workers may access.
 #[derive(Debug)]
 pub struct Sandbox {
     places: Vec<(OwnedFd, PathBuf)>,
 }
 
 impl Sandbox {
-    /// For workers that serve `root`.
+    /// Creates the sandbox of workers that serve `root`.
     pub fn for_root(root: &Path) -> Result<Self, Failure> {
         Sandbox::open(root).map_err(|error| {
             let (root, why) = (root.display(), failure::reason(&error));
@@ -41,9 +41,10 @@ impl Sandbox {
     }
 
     fn open(root: &Path) -> io::Result<Self> {
-        // The kernel's rules are for directories, not for names, and a root may be made anew, or be a link that is swapped
-        // for another release: so it is the directory that holds the root, and the one that holds what it links to, that
-        // may be read. What holds a root directly beneath / is all that there is: then it is the root alone.
+        // The rules of the kernel are bound to directories, not to names, and a root may be made anew, or be a link
+        // that is swapped for another release. So the directory that holds the root may be read, and the one that holds
+        // the target of a link. The parent of a root directly beneath / would be everything: then only the root may be
+        // read.
         let holder = |name: PathBuf| match name.parent() {
             Some(parent) if parent != Path::new("/") => parent.to_path_buf(),
             _ => name,
@@ -54,7 +55,7 @@ impl Sandbox {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let place = |path: PathBuf| match open(&path, flags, Mode::empty()) {
             Ok(place) => Some(Ok((place, path))),
-            // Once it is there, new workers are started for it.
+            // When the root appears, new workers are started for it.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => None,
             Err(errno) => Some(Err(io::Error::from(errno))),
         };
@@ -62,7 +63,7 @@ impl Sandbox {
         Ok(Sandbox { places })
     }
 
-    /// Confines this thread and all that it starts, for good. Says how far that went if `is_to_say`.
+    /// Restricts this thread and all that it starts, for good. Logs the extent if `is_to_say`.
     pub fn restrict_self(&self, is_to_say: bool) {
         let result = self.restrict();
         if !is_to_say {
@@ -99,14 +100,14 @@ impl Sandbox {
         }
         if let Ok(tasks) = PathFd::new(TASKS) {
             ruleset = ruleset.add_rule(PathBeneath::new(&tasks, reading))?;
-            // While it is open the kernel does not forget the directory, nor the rule with it.
+            // While it is open, the kernel keeps the directory, and the rule with it.
             std::mem::forget(tasks);
         }
         ruleset.restrict_self()
     }
 }
 
-/// The version of Landlock that is in force; 0 for none.
+/// Returns the version of Landlock that is in force; 0 for none.
 fn version(status: &RestrictionStatus) -> u32 {
     match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
@@ -114,7 +115,7 @@ fn version(status: &RestrictionStatus) -> u32 {
     }
 }
 
-/// What else the kernel refuses, from the versions on that brought it.
+/// Returns what else the kernel rejects, depending on the version.
 fn beyond_files(version: u32) -> &'static str {
     match version {
         0..4 => "",
@@ -139,7 +140,7 @@ mod tests {
     use nix::unistd::Pid;
     use tempfile::TempDir;
 
-    /// Two sites with a release each, and a link to the first one's.
+    /// Two sites with a release each, and a link to that of the first.
     fn sites() -> TempDir {
         let top = tempfile::tempdir().unwrap();
         for release in ["one/releases/1", "one/releases/2", "other/releases/1"] {
@@ -150,7 +151,7 @@ mod tests {
         top
     }
 
-    /// Runs `what` in a thread that is confined as a worker for `root` is; gives it the version of Landlock, too.
+    /// Runs `what` in a thread that is restricted like a worker of `root`, with the version of Landlock.
     fn confined<T: Send>(root: &Path, what: impl FnOnce(u32) -> T + Send) -> T {
         let confinement = Sandbox::for_root(root).unwrap();
         std::thread::scope(|scope| {
@@ -159,7 +160,7 @@ mod tests {
         })
     }
 
-    /// From version `since` on it is refused; before, it works.
+    /// It is rejected from version `since` on; before, it works.
     fn check<T>(what: &str, since: u32, version: u32, result: io::Result<T>) {
         let refused = result.err().map(|error| error.kind());
         assert_eq!(refused, (version >= since).then_some(ErrorKind::PermissionDenied), "{what}, Landlock {version}");

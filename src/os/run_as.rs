@@ -1,22 +1,22 @@
-//! Whose rights the server has: those of whoever started it. One that root starts has those of a user for the web, and root's
-//! only if it was told so.
+//! The user that the server runs as: the one that starts it. If root starts it, that is an unprivileged user, and root
+//! only if `--user` names root.
 
 use nix::unistd::{User, getegid, geteuid, initgroups, setgid, setuid};
 
 use crate::failure::Failure;
 
-/// Whom a server becomes that root starts without naming anybody: the first of these that there is.
+/// The default user if root starts the server: the first of these that exists.
 const FOR_ROOT: [&str; 2] = ["www-data", "nobody"];
 
-/// The user that a server is to serve as.
+/// The user that the server runs as.
 #[derive(Debug)]
 pub struct RunAs {
-    /// Whom to become; none if the server is that user already.
+    /// The user to switch to; none if the server runs as that user already.
     other: Option<User>,
 }
 
 impl RunAs {
-    /// Decides by who started the server, and whom `--user` names.
+    /// Decides by the user who has started the server and `--user`.
     pub fn new(named: Option<&str>) -> Result<Self, Failure> {
         let of = |name: &str| match User::from_name(name) {
             Ok(Some(user)) => Ok(user),
@@ -37,12 +37,12 @@ impl RunAs {
         Ok(RunAs { other: decide(geteuid().as_raw(), named)? })
     }
 
-    /// Whom the server is to become.
+    /// Returns the user to switch to.
     pub fn other_user(&self) -> Option<&str> {
         self.other.as_ref().map(|user| user.name.as_str())
     }
 
-    /// Becomes that user, for good: with its groups, and without a capability.
+    /// Switches to that user for good, with its groups and without capabilities.
     pub fn drop_privileges(&self) -> Result<(), Failure> {
         let Some(user) = &self.other else { return Ok(()) };
         let become_it = || {
@@ -58,13 +58,13 @@ impl RunAs {
                  taken away, start the server as {name} without --user."
             ))
         })?;
-        // What follows relies on it, whatever the kernel's security bits (capabilities(7)) made of the calls.
+        // The sandbox relies on it, whatever the security bits of the kernel (capabilities(7)) made of the calls.
         assert!((geteuid(), getegid()) == (user.uid, user.gid) && setuid(0.into()).is_err(), "still root");
         Ok(())
     }
 }
 
-/// The user to become, if any, for a server that runs as `own`.
+/// Returns the user to switch to, if any, for a server that runs as `own`.
 fn decide(own: u32, named: Option<User>) -> Result<Option<User>, Failure> {
     match named {
         Some(user) if own != user.uid.as_raw() && own != 0 => Err(Failure::new(format!(

@@ -1,4 +1,4 @@
-//! Signals as something to read: blocked everywhere, delivered by signalfd(2) to the one loop that waits for them.
+//! Signals as events: blocked everywhere, and read from a signalfd(2) by the one loop that waits for them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,31 +9,31 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::os::sys;
 
-/// The signals that a process listens to.
+/// The signals that a process reads.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
-/// What the supervisor listens to.
+/// The signals that the supervisor reads.
 pub const FOR_SUPERVISOR: [Signal; 9] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
     Signal::SIGHUP,
     Signal::SIGCHLD,
-    // What other servers take for orders: to reopen logs, to upgrade, to add or end a worker. By default each ends or stops
-    // a process.
+    // Other servers use them to reopen logs, to upgrade, to add or end a worker. By default each ends or stops a
+    // process.
     Signal::SIGUSR1,
     Signal::SIGUSR2,
     Signal::SIGTTIN,
     Signal::SIGTTOU,
 ];
 
-/// What a worker listens to.
+/// The signals that a worker reads.
 pub const FOR_WORKER: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
-/// What by default ends or stops a process, and means nothing to this server: timers that it does not set, input and output
-/// that it does not ask to be told of, a terminal's Ctrl-Z, a file that has reached its limit, which write(2) says as well.
-/// Those by which the kernel reports a fault, and that of used-up processor time, keep their effects.
+/// Signals that end or stop a process by default and mean nothing to this server: timers that it does not set,
+/// notifications of input and output that it does not request, Ctrl-Z in a terminal, a file at its size limit, which
+/// write(2) reports as well. The signals of faults and of used-up processor time keep their effects.
 const MEANINGLESS: [Signal; 8] = [
     Signal::SIGALRM,
     Signal::SIGVTALRM,
@@ -45,36 +45,36 @@ const MEANINGLESS: [Signal; 8] = [
     Signal::SIGXFSZ,
 ];
 
-/// Makes what means nothing to a server do nothing, in this process and those that it forks.
+/// Ignores the signals that mean nothing, in this process and its children.
 pub fn ignore_meaningless() {
     let numbers = MEANINGLESS.into_iter().map(|signal| signal as i32).chain(SIGRTMIN()..=SIGRTMAX());
     numbers.for_each(|number| sys::set_signal(number, true));
 }
 
-/// Blocks every signal that the supervisor listens to, and so keeps it from ending this process. Call it before all else:
-/// one that comes during the start is heard once that is over. Workers and threads inherit it; what a worker does not listen
-/// to has no effect on it. A terminal's INT goes to all of them, and tells each the same: the server stops.
+/// Blocks every signal that the supervisor reads, so that none ends this process. Call it first: a signal during the
+/// start is handled after it. Workers and threads inherit the mask; a signal that a worker does not read has no effect
+/// on it. INT from a terminal goes to all of them, and means the same to each: the server stops.
 pub fn block() -> io::Result<()> {
-    // Whoever has started this process may have ignored it; then the kernel reaps children by itself, and nobody hears of it.
+    // If the parent process ignored it, the kernel would reap children by itself, unnoticed.
     sys::set_signal(Signal::SIGCHLD as i32, false);
     set(&FOR_SUPERVISOR).thread_block()?;
     Ok(())
 }
 
-/// Gives signals their default effects again, for a process that does not serve.
+/// Restores the default effects of signals, for a process that does not serve.
 pub fn unblock() -> io::Result<()> {
     set(&FOR_SUPERVISOR).thread_unblock()?;
     Ok(())
 }
 
 impl Signals {
-    /// Listens to `signals`, which are blocked.
+    /// Reads `signals`, which are blocked.
     pub fn listen(signals: &[Signal]) -> io::Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Signals(SignalFd::with_flags(&set(signals), flags)?))
     }
 
-    /// The next signal that has come.
+    /// Returns the next signal.
     pub fn next(&self) -> Option<Signal> {
         let info = self.0.read_signal().ok().flatten()?;
         Signal::try_from(info.ssi_signo as i32).ok()

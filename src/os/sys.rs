@@ -1,4 +1,4 @@
-//! The one room for `unsafe`: what the kernel offers and nix leaves unsafe or out.
+//! System calls that nix leaves unsafe or out. The only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, ftruncate, write};
 
-/// The exit status of a child whose code panicked.
+/// The exit status of a child that panicked.
 pub const EXIT_PANIC: i32 = 101;
 
 /// Forks; the child runs `child` and exits with the status that it returns.
@@ -43,20 +43,20 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
-/// What a process does about a signal, by its number: the default, or nothing. Says nothing of a number that is not one.
+/// Sets the effect of a signal, by its number: the default, or none. A number that is no signal has no effect.
 pub fn set_signal(number: libc::c_int, is_ignored: bool) {
     let action = if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: neither action is a function of this program that could run at a bad moment.
     unsafe { libc::signal(number, action) };
 }
 
-/// Ends this process without running anything that the rest of it may be in the middle of.
+/// Ends this process without running destructors or exit handlers.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes any status and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// Memory of `count` zeroes, which its descriptor stands for: whoever has that can map it, but not change its size.
+/// Creates memory of `count` zeroes. Processes with its descriptor can map it and not change its size.
 pub fn counters_memory(count: usize) -> io::Result<OwnedFd> {
     let memory = memory(c"counters")?;
     ftruncate(&memory, (count * size_of::<AtomicU64>()) as i64)?;
@@ -64,11 +64,12 @@ pub fn counters_memory(count: usize) -> io::Result<OwnedFd> {
     Ok(memory)
 }
 
-/// A file in memory (memfd_create(2)), which nobody can execute and whoever has it can seal.
+/// Creates a file in memory (memfd_create(2)) that cannot be executed and can be sealed.
 fn memory(name: &CStr) -> nix::Result<OwnedFd> {
     let create = |flags: libc::c_uint| {
-        // glibc has a function for it from 2.27 on; this must run with 2.23.
-        // SAFETY: the name is a string that ends with a zero, and stays.
+        // glibc has a function for it since 2.27; this must run with 2.23.
+        //
+        // SAFETY: the name is a string that ends with a zero, and outlives the call.
         Errno::result(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) })
     };
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
@@ -77,11 +78,11 @@ fn memory(name: &CStr) -> nix::Result<OwnedFd> {
         Err(Errno::EINVAL) => create(flags)?,
         result => result?,
     };
-    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    // SAFETY: the call has just created this descriptor, and nothing else uses it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// A file in memory that holds `content` and nothing else, ever.
+/// Creates a file in memory that holds `content`, for good.
 pub fn sealed_memory(name: &CStr, mut content: &[u8]) -> nix::Result<OwnedFd> {
     let memory = memory(name)?;
     while !content.is_empty() {
@@ -112,7 +113,7 @@ impl Mapping {
     fn new(memory: impl AsFd, count: usize, protection: ProtFlags) -> io::Result<Self> {
         let seals = SealFlag::from_bits_retain(fcntl(&memory, FcntlArg::F_GET_SEALS)?);
         let length = NonZeroUsize::new(count * size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
-        // What could become shorter, or is too short, would end this process when it is read.
+        // Memory that could shrink, or is too short, would end this process when it is read.
         if !seals.contains(SealFlag::F_SEAL_SHRINK) || (fstat(&memory)?.st_size as usize) < length.get() {
             return Err(Errno::EINVAL.into());
         }
@@ -140,7 +141,7 @@ impl Drop for Mapping {
 pub struct WritableCounters(Mapping);
 
 impl WritableCounters {
-    /// The first `count` of `memory`, which is that of [`counters_memory`].
+    /// Maps the first `count` counters of `memory`, which comes from [`counters_memory`].
     pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
         Mapping::new(memory, count, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(WritableCounters)
     }
@@ -154,15 +155,15 @@ impl Deref for WritableCounters {
     }
 }
 
-/// Counters that this process can only read, and cannot make writable again.
+/// Counters that this process can only read, and cannot make writable.
 #[derive(Debug)]
 pub struct ReadableCounters(Mapping);
 
 impl ReadableCounters {
-    /// The first `count` of `memory`, which is that of [`counters_memory`].
+    /// Maps the first `count` counters of `memory`, which comes from [`counters_memory`].
     pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
-        // mprotect(2), EACCES: what is mapped by a descriptor that is open for reading alone stays read-only. Without /proc the
-        // pages are read-only until somebody asks otherwise.
+        // mprotect(2), EACCES: a mapping of a descriptor that is open for reading only stays read-only. Without /proc,
+        // the pages are read-only until mprotect(2) changes that.
         match fs::File::open(format!("/proc/self/fd/{}", memory.as_raw_fd())) {
             Ok(read_only) => Mapping::new(read_only, count, ProtFlags::PROT_READ),
             Err(_) => Mapping::new(memory, count, ProtFlags::PROT_READ),
@@ -170,19 +171,20 @@ impl ReadableCounters {
         .map(ReadableCounters)
     }
 
-    /// One of them, as it is now.
+    /// Returns the current value of one.
     pub fn get(&self, index: usize) -> u64 {
-        // Of atomic accesses, only this one is allowed for memory that is read-only (std::sync::atomic).
+        // Of atomic accesses, only this one is permitted on read-only memory (std::sync::atomic).
         self.0.counters()[index].load(Relaxed)
     }
 }
 
-/// inode(7): the type of a file, which shares a number with its permissions.
+/// Returns the type of a file, which shares a number with its permissions (inode(7)).
 pub fn file_type(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
-/// Takes a descriptor that another image of this process has left open across execve(2), and closes it on the next.
+/// Takes a descriptor that the previous image of this process has left open across execve(2), and closes it on the next
+/// one.
 pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: fcntl with this command and an int changes a flag of the descriptor, if there is one of that number.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
@@ -190,7 +192,7 @@ pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Puts /dev/null in the place of what a descriptor of this process is for, for good. Other processes keep theirs.
+/// Replaces what a descriptor of this process refers to by /dev/null, for good. Other processes keep theirs.
 pub fn blank(descriptor: &impl AsFd) -> io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     // SAFETY: the number is that of an open descriptor, and stays one, for whoever owns it.
@@ -198,7 +200,7 @@ pub fn blank(descriptor: &impl AsFd) -> io::Result<()> {
     Ok(Errno::result(result).map(drop)?)
 }
 
-/// Accepts one connection, non-blocking and closed on exec, and says whose it is.
+/// Accepts a connection, non-blocking and closed on exec. Returns it with the address of the client.
 pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStorage>)> {
     let listener = listener.as_fd().as_raw_fd();
     // SAFETY: for an address of any family, all bits zero are one.
@@ -214,19 +216,18 @@ pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStor
     Ok((connection, address))
 }
 
-/// socket(7), SO_SNDTIMEO: what is sent waits so long at most.
+/// socket(7), SO_SNDTIMEO: the longest time that sending may block.
 pub fn set_send_timeout(socket: RawFd, timeout: Duration) -> nix::Result<()> {
     let (tv_sec, tv_usec) = (timeout.as_secs() as libc::time_t, timeout.subsec_micros().into());
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, libc::timeval { tv_sec, tv_usec })
 }
 
-/// tcp(7), TCP_DEFER_ACCEPT: the listener wakes this server only when the client's first bytes are there, or after so many
-/// seconds.
+/// tcp(7), TCP_DEFER_ACCEPT: the listener reports a connection only once data has arrived, or after this many seconds.
 pub fn set_defer_accept(listener: &impl AsFd, seconds: libc::c_int) -> nix::Result<()> {
     set_option(listener.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
 }
 
-/// tcp(7), TCP_CORK: only full packets leave, until it is taken out again.
+/// tcp(7), TCP_CORK: only full packets are sent until it is removed.
 pub fn set_cork(socket: &impl AsFd, is_in: bool) -> nix::Result<()> {
     set_option(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, libc::c_int::from(is_in))
 }
@@ -238,7 +239,7 @@ fn set_option<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: T)
     Errno::result(result).map(drop)
 }
 
-/// tcp(7), unix(7), SIOCOUTQ: how many bytes the client has not yet taken.
+/// tcp(7), unix(7), SIOCOUTQ: returns the bytes that the client has not acknowledged.
 pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: this request, which is the same number as TIOCOUTQ, writes one int to the address that it is given.
@@ -247,8 +248,8 @@ pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     Ok(count.unsigned_abs() as usize)
 }
 
-/// malloc_trim(3): gives the system back what is free, wherever it lies. By itself free(3) gives back only what is at the
-/// end of an arena, and one connection that stays can keep that from being so.
+/// malloc_trim(3): returns free memory to the system, wherever it lies. free(3) by itself returns only the end of an
+/// arena, which one long-lived connection can prevent.
 pub fn trim_memory() {
     // SAFETY: it takes any number, and locks each arena that it looks at.
     unsafe { libc::malloc_trim(0) };

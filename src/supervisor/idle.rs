@@ -1,8 +1,9 @@
-//! Leaving when nobody has come for a while (`--idle-exit`): the socket starts the server again.
+//! Stopping when there was no client for a while (`--idle-exit`): the socket unit starts the server on the next
+//! connection.
 
 use std::time::Duration;
 
-/// How long nobody was there.
+/// How long the server has been idle.
 #[derive(Debug)]
 pub struct IdleTimer {
     limit_ms: Option<u64>,
@@ -11,13 +12,12 @@ pub struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// Nobody yet; never over without a limit.
+    /// Starts without clients. Without a limit, the server never stops.
     pub fn new(limit: Option<Duration>) -> Self {
         IdleTimer { limit_ms: limit.map(|limit| limit.as_millis() as u64), visits: 0, since_ms: 0 }
     }
 
-    /// Whether for all of the limit there was no visit, of which there have been `visits` so far, and nobody to be waited
-    /// for.
+    /// Whether there was no client for the whole limit. `visits` is the number of connections so far.
     pub fn is_over(&mut self, visits: u64, is_anybody_there: bool, now_ms: u64) -> bool {
         if is_anybody_there || visits != self.visits || self.since_ms == 0 {
             (self.visits, self.since_ms) = (visits, now_ms);
@@ -36,7 +36,7 @@ mod tests {
         for (now_ms, visits, is_anybody_there, is_over) in [
             (50_000, 0, false, false),
             (52_999, 0, false, false),
-            // Who came and left between two looks is seen by the count.
+            // The number shows clients that came and went between two checks.
             (53_000, 1, false, false),
             (55_999, 1, false, false),
             (56_000, 1, true, false),

@@ -1,5 +1,5 @@
-//! The desk: answers those who ask on the sockets named `metrics` how the server is. It waits for nobody, has a bounded
-//! number of callers, and each of them has little time: whatever they do, the supervisor goes on with its work.
+//! The metrics server: answers requests on the sockets named `metrics`. It never blocks, has a bounded number of
+//! clients, and each has little time: the supervisor does its work whatever they do.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -14,34 +14,35 @@ use crate::listeners::{Purpose, Socket};
 use crate::os::clock::Date;
 use crate::os::sys;
 
-/// Callers that are waited for. For a further one, whoever has been silent longest has to leave.
+/// The most clients that are kept waiting. A further one replaces the client that has been silent for longest.
 const MAX_CLIENTS: usize = 16;
 
-/// The most callers that are accepted before everything else is looked after.
+/// The most clients that are accepted in one turn of the supervisor.
 const MAX_ACCEPTS: usize = 64;
 
-/// From being accepted to having left, in milliseconds; it is looked at once a second.
+/// The timeout of a client from accept to close, in milliseconds; it is checked once a second.
 const CLIENT_TIMEOUT_MS: u64 = 5_000;
 
-/// How long nobody is accepted when that has failed, for want of descriptors, in milliseconds.
+/// The pause after accepting has failed for want of descriptors, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 
-/// How often the desk reads or sends for one caller before it looks after everything else.
+/// The reads and writes for one client in one turn of the supervisor.
 const MAX_STEPS: usize = 8;
 
-/// The sockets for metrics, and who has come to them.
+/// The metrics sockets and their clients.
 #[derive(Debug)]
 pub struct MetricsServer {
     sockets: Vec<&'static Socket>,
     clients: Vec<Client>,
     accepted: u64,
     closed_until_ms: u64,
-    /// Whether no worker has served yet: whoever's coming has started the server need not hear that.
+    /// Whether no worker has been ready yet. A client whose connection has started the server is answered once one is.
     is_new: bool,
     date: Date,
 }
 
-/// One who asks: first read from, then sent to, then waited for until it ends too, lest a reset destroy the answer.
+/// A client: its request is read, the response sent, and then its end awaited: closing earlier could reset the
+/// connection and destroy the response.
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
@@ -51,7 +52,7 @@ struct Client {
     until_ms: u64,
 }
 
-/// What follows an attempt to go on with a caller.
+/// What to do after a read or write.
 enum Step {
     Next,
     Wait,
@@ -59,7 +60,8 @@ enum Step {
 }
 
 impl MetricsServer {
-    /// A desk for those of `sockets` that are for metrics. It opens when a worker serves, or when that takes too long.
+    /// Creates a server of those of `sockets` that are for metrics. It accepts once a worker is ready, or when that
+    /// takes too long.
     pub fn new(sockets: &'static [Socket], now_ms: u64) -> Self {
         let sockets = sockets.iter().filter(|socket| socket.purpose == Purpose::Metrics).collect();
         MetricsServer {
@@ -72,14 +74,14 @@ impl MetricsServer {
         }
     }
 
-    /// What the desk waits for.
+    /// Returns the descriptors to poll.
     pub fn poll_sources(&self, now_ms: u64) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let sockets = self.sockets.iter().filter(move |_| self.is_open(now_ms));
         let sockets = sockets.map(|socket| (socket.as_fd(), PollFlags::POLLIN));
         sockets.chain(self.clients.iter().map(|client| (client.socket.as_fd(), client.flags())))
     }
 
-    /// Does for every caller what can be done without waiting.
+    /// Does for every client what can be done without waiting.
     pub fn serve(&mut self, snapshot: &Snapshot, now_ms: u64) {
         if snapshot.ready > 0 && std::mem::take(&mut self.is_new) {
             self.closed_until_ms = now_ms;
@@ -89,31 +91,31 @@ impl MetricsServer {
         self.clients.retain_mut(|client| client.until_ms > now_ms && client.advance(snapshot, date));
     }
 
-    /// How many callers there have been.
+    /// Returns the number of clients so far.
     pub fn accepted(&self) -> u64 {
         self.accepted
     }
 
-    /// Whether a caller is there.
+    /// Whether there is a client.
     pub fn is_busy(&self) -> bool {
         !self.clients.is_empty()
     }
 
-    /// Lets nobody come any more, until it is opened again; who has come is still answered.
+    /// Stops accepting; clients that are connected are still answered.
     pub fn close(&mut self) {
         self.closed_until_ms = u64::MAX;
     }
 
-    /// Lets callers come again.
+    /// Accepts clients again.
     pub fn open(&mut self, now_ms: u64) {
         self.closed_until_ms = now_ms;
     }
 
-    /// Closes what a worker has inherited and has no part in.
+    /// Closes what a worker inherits and does not need.
     pub fn close_inherited(&mut self) {
         self.clients.clear();
         for socket in self.sockets.drain(..) {
-            // A worker that is not itself any more could answer here. One that keeps it does no harm yet.
+            // A compromised worker could answer here. A worker that keeps it does no harm by itself.
             let _ = sys::blank(socket);
         }
     }
@@ -133,7 +135,7 @@ impl MetricsServer {
                         self.accepted += 1;
                         self.admit(Client::new(socket, now_ms + CLIENT_TIMEOUT_MS), snapshot);
                     }
-                    // Nobody is there, or whoever was there has left.
+                    // No client waits, or it is gone.
                     Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
                     Err(errno) => {
                         tracing::debug!("Cannot accept a connection for metrics ({errno}).");
@@ -144,13 +146,13 @@ impl MetricsServer {
         }
     }
 
-    /// Answers a caller whose question is there already; others are waited for, the latest of them.
+    /// Answers a client whose request has arrived. Others are kept waiting, the latest of them.
     fn admit(&mut self, mut client: Client, snapshot: &Snapshot) {
         if !client.advance(snapshot, &mut self.date) {
             return;
         }
         if self.clients.len() == MAX_CLIENTS {
-            // They stand in the order in which they came.
+            // They are in the order of their arrival.
             let silent = self.clients.iter().position(|client| client.answer.is_empty());
             self.clients.remove(silent.unwrap_or(0));
         }
@@ -167,7 +169,7 @@ impl Client {
         if self.sent < self.answer.len() { PollFlags::POLLOUT } else { PollFlags::POLLIN }
     }
 
-    /// Goes on until it has to wait, and says whether there is something to wait for.
+    /// Reads and writes until it has to wait. Returns whether there is something to wait for.
     fn advance(&mut self, snapshot: &Snapshot, date: &mut Date) -> bool {
         for _ in 0..MAX_STEPS {
             let step = match self.answer.len() {
@@ -184,7 +186,7 @@ impl Client {
         true
     }
 
-    /// Reads, and has the answer ready once the request is whole.
+    /// Reads, and prepares the response once the request is whole.
     fn read(&mut self, snapshot: &Snapshot, date: &mut Date) -> Step {
         let mut bytes = [0; 4096];
         match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
@@ -207,13 +209,13 @@ impl Client {
             Err(errno) => return Step::after(errno),
         }
         if self.sent == self.answer.len() {
-            // A caller that is gone needs no telling.
+            // A client that is gone cannot be told.
             let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         }
         Step::Next
     }
 
-    /// Drops what still comes, until the caller has ended.
+    /// Discards input until the client closes its side.
     fn drain(&mut self) -> Step {
         match recv(self.socket.as_raw_fd(), &mut [0; 4096], MsgFlags::empty()) {
             Ok(0) => Step::Over,

@@ -1,7 +1,7 @@
-//! What systemd is told (sd_notify(3)). Without systemd, nothing happens.
+//! Notifications to systemd (sd_notify(3)). Without systemd, they do nothing.
 //!
-//! Nobody is waited for: a socket that is full, since whoever has it does not read, takes nothing. What has to be told is
-//! told again on a later tick; a status line or a sign of life comes again by itself.
+//! They never block: a socket that is full, because its reader does not read, takes nothing. Changes of state are sent
+//! again on a later tick; status lines and watchdog pings are repeated anyway.
 
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
@@ -12,42 +12,42 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// So many messages at most wait to be told: reloading, ready and stopping.
+/// The most messages that wait to be sent: reloading, ready and stopping.
 const MAX_QUEUED: usize = 4;
 
-/// What systemd is told, and what it has yet to be told.
+/// The notifications, with those that are still to be sent.
 #[derive(Debug, Default)]
 pub struct Notify {
-    /// In the order in which they are to be told.
+    /// In the order in which they are sent.
     waiting: Vec<String>,
     dropped: u64,
 }
 
 impl Notify {
-    /// All workers serve.
+    /// All workers are ready.
     pub fn ready(&mut self) {
         self.send_until_taken(&[NotifyState::Ready]);
     }
 
-    /// The server reloads, until it is ready again.
+    /// The server reloads; it is ready again later.
     pub fn reloading(&mut self) {
         let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
         self.send_until_taken(&[NotifyState::Reloading, now]);
     }
 
-    /// The server ends what is in flight and then itself.
+    /// The server drains and stops.
     pub fn stopping(&mut self) {
         self.send_until_taken(&[NotifyState::Stopping]);
     }
 
-    /// One line for `systemctl status`. Says whether it was taken.
+    /// Sends the line that `systemctl status` shows. Returns whether it was taken.
     pub fn status(&mut self, line: &str) -> bool {
         let is_taken = self.waiting.is_empty() && notify(&message(&[NotifyState::Status(line)]));
         self.dropped += u64::from(!is_taken);
         is_taken
     }
 
-    /// The server lives, and so do all its workers.
+    /// Pings the watchdog: the server and all its workers are alive.
     pub fn watchdog_ping(&mut self) {
         self.tell_once(NotifyState::Watchdog);
     }
@@ -57,7 +57,7 @@ impl Notify {
         self.tell_once(NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX)));
     }
 
-    /// How many messages were not taken since the last call, and are not told again.
+    /// Returns the number of messages that were not taken since the last call and are not sent again.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -66,7 +66,7 @@ impl Notify {
         self.dropped += u64::from(!notify(&message(&[state])));
     }
 
-    /// Tells again what was not taken.
+    /// Sends again what was not taken.
     pub fn resend_queued(&mut self) {
         while self.waiting.first().is_some_and(|message| notify(message)) {
             self.waiting.remove(0);
@@ -91,7 +91,7 @@ fn message(states: &[NotifyState]) -> String {
     })
 }
 
-/// Sends a message. Says whether there is nothing left to do for it: it was taken, or will never be.
+/// Sends a message. Returns true if it was taken, or never will be.
 fn notify(message: &str) -> bool {
     match send(message) {
         Ok(()) => true,
@@ -114,7 +114,7 @@ fn send(message: &str) -> io::Result<()> {
     socket.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
-/// WatchdogSec= of the unit: how long systemd waits for a sign of life.
+/// Returns WatchdogSec= of the unit: the time within which systemd expects a ping.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

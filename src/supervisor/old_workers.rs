@@ -1,5 +1,4 @@
-//! Workers that an image of the supervisor before has started. They serve until those of this image do, and then end what
-//! is in flight.
+//! Workers of the previous generation. They serve until those of this one are ready, and then drain.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,26 +8,26 @@ use crate::ipc::lifeline::SupervisorEnd;
 use crate::ipc::scoreboard::Scoreboard;
 use std::os::fd::AsFd;
 
-/// The workers of images before.
+/// The workers of the previous generation.
 #[derive(Debug, Default)]
 pub struct OldWorkers(Vec<OldWorker>);
 
 #[derive(Debug)]
 struct OldWorker {
     pid: Pid,
-    /// As long as it is there, the worker goes on.
+    /// While it is open, the worker runs.
     lifeline: SupervisorEnd,
 }
 
 impl OldWorkers {
-    /// Those that were left.
+    /// Takes over the workers that were handed over.
     pub fn new(inherited: Vec<InheritedWorker>) -> Self {
         let old_worker =
             |InheritedWorker { pid, lifeline, .. }| OldWorker { pid, lifeline: SupervisorEnd::inherit(lifeline) };
         OldWorkers(inherited.into_iter().map(old_worker).collect())
     }
 
-    /// How many there are.
+    /// Returns their number.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -36,12 +35,12 @@ impl OldWorkers {
     /// Sends `signal` to each.
     pub fn signal(&self, signal: Signal) {
         for old_worker in &self.0 {
-            // One that has just ended will be reaped.
+            // One that has just ended is reaped later.
             let _ = kill(old_worker.pid, signal);
         }
     }
 
-    /// Forgets one that has ended. Says whether it was one.
+    /// Removes one that has ended. Returns whether it was one.
     pub fn forget(&mut self, pid: Pid, board: &mut Scoreboard) -> bool {
         let Some(index) = self.0.iter().position(|old_worker| old_worker.pid == pid) else { return false };
         self.0.swap_remove(index);
@@ -49,10 +48,10 @@ impl OldWorkers {
         true
     }
 
-    /// Leaves them to the next image.
+    /// Hands them over to the next image.
     pub fn add_to<'a>(&'a self, builder: &mut HandoverBuilder<'a>, board: &Scoreboard) {
         for old_worker in &self.0 {
-            // One whose memory could not be read has none.
+            // A worker whose memory could not be read has none.
             builder.worker(
                 old_worker.lifeline.as_fd(),
                 old_worker.pid,

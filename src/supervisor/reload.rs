@@ -1,4 +1,4 @@
-//! Reload: this process becomes a new image of the program at its path, once that has found the settings right.
+//! Reload: the supervisor executes the program at its path once that has validated the configuration.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -11,28 +11,28 @@ use nix::unistd::Pid;
 
 use crate::config::unit;
 
-/// How long the check of the settings may take, in milliseconds.
+/// The timeout of the check, in milliseconds.
 const CHECK_MS: u64 = 20_000;
 
-/// As much is said of what is wrong with the settings, in bytes.
+/// The longest error message of a check, in bytes.
 const REASON_BYTES: usize = 1_000;
 
-/// What this process is an image of, and a reload executes: as it was named if that is a path, so that a link to the present
-/// version stays one.
+/// Returns the program that runs and that a reload executes: as it was named if that is a path, so that a link to the
+/// current version stays one.
 pub fn program() -> PathBuf {
     let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
     named.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
 }
 
-/// A reload that may be under way.
+/// The state of reloading.
 #[derive(Debug)]
 pub struct Reload {
-    /// What to become: found out at the start, since an upgrade replaces the file.
+    /// The program to execute, determined at the start: an upgrade replaces the file.
     pub program: PathBuf,
     check: Option<Check>,
 }
 
-/// The program at that path, checking the settings.
+/// A process of that program that validates the configuration.
 #[derive(Debug)]
 struct Check {
     child: Child,
@@ -40,22 +40,22 @@ struct Check {
 }
 
 impl Reload {
-    /// None under way.
+    /// Creates the state without a reload.
     pub fn new() -> Self {
         Reload { program: program(), check: None }
     }
 
-    /// Whether the settings are being checked.
+    /// Whether the configuration is being validated.
     pub fn is_under_way(&self) -> bool {
         self.check.is_some()
     }
 
-    /// Closes what a worker has inherited and has no part in.
+    /// Closes what a worker inherits and does not need.
     pub fn forget(&mut self) {
         self.check = None;
     }
 
-    /// Begins to check the settings; an error says why that cannot be.
+    /// Starts validating the configuration. An error says why that is impossible.
     pub fn begin(&mut self, now_ms: u64) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command.args(std::env::args_os().skip(1)).arg("--check").env_remove("NOTIFY_SOCKET");
@@ -73,7 +73,7 @@ impl Reload {
         }
     }
 
-    /// What the check has found, if it is the check that has ended: an error says what is wrong.
+    /// Returns the result of the check, if it is the child that has ended. An error says what is wrong.
     pub fn verdict(&mut self, end: WaitStatus) -> Option<Result<(), String>> {
         let check = self.check.take_if(|check| end.pid() == Some(Pid::from_raw(check.child.id() as i32)))?;
         Some(match end {
@@ -84,11 +84,12 @@ impl Reload {
     }
 }
 
-/// What a check that has ended wrote.
+/// Returns what a check that has ended wrote.
 fn reason(mut check: Child) -> String {
     let mut text = String::new();
     if let Some(mut errors) = check.stderr.take() {
-        // The check writes no more; whoever might have inherited the pipe is not waited for: what is there is read at once.
+        // The check writes no more. Another process may have inherited the pipe and is not waited for: what has been
+        // written is read at once.
         let mut ready = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
             let mut bytes = [0; REASON_BYTES];
@@ -96,7 +97,7 @@ fn reason(mut check: Child) -> String {
             text = String::from_utf8_lossy(&bytes[..length]).into_owned();
         }
     }
-    // Warnings are not what it failed for.
+    // Warnings are not the reason of the failure.
     let reasons = text.lines().filter_map(|line| line.strip_prefix("otus-httpd: "));
     let reason = reasons.collect::<Vec<_>>().join(" ");
     if reason.is_empty() { "the configuration is invalid; see otus-httpd --check.".into() } else { reason }

@@ -4,22 +4,22 @@ use std::collections::VecDeque;
 
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 
-/// The rate is that of the last so many seconds.
+/// The window of the request rate, in milliseconds.
 const WINDOW_MS: u64 = 10_000;
 
-/// Remembers the request counts of the last seconds, for the rate.
+/// The request counts of the last seconds, for the rate.
 #[derive(Debug)]
 pub struct StatusLine {
     samples: VecDeque<(u64, u64)>,
 }
 
 impl StatusLine {
-    /// Begins at `now_ms`, before the first request.
+    /// Starts at `now_ms`, before the first request.
     pub fn new(now_ms: u64) -> Self {
         StatusLine { samples: VecDeque::from([(now_ms, 0)]) }
     }
 
-    /// The line at `now_ms`; `state` is one word, and `ready` of `workers` workers serve.
+    /// Returns the line at `now_ms`. `state` is one word; `ready` of `workers` workers are ready.
     pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
         let requests = board.requests();
         let rate = self.rate(now_ms, requests);
@@ -46,9 +46,9 @@ impl StatusLine {
             self.samples.pop_front();
         }
         let (then, before) = self.samples[0];
-        // A few milliseconds after the start say nothing about a second.
+        // A few milliseconds after the start give no rate.
         let seconds = (now_ms - then).max(1_000) as f64 / 1_000.0;
-        // A worker that is not itself any more may make the sum fall.
+        // A compromised worker may make the sum fall.
         requests.saturating_sub(before) as f64 / seconds
     }
 }

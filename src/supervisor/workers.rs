@@ -1,4 +1,4 @@
-//! The workers: who runs, who is to be started, and when.
+//! The table of workers: which run, which are to be started, and when.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,23 +17,23 @@ use crate::{log::catalog, os::clock, os::sys};
 
 use super::old_workers::OldWorkers;
 
-/// How long the first replacement of a worker waits; each further one twice as long, in milliseconds.
+/// The delay of the first restart of a worker, in milliseconds; each further one is twice as long.
 const FIRST_BACKOFF_MS: u64 = 100;
 
-/// The longest that a replacement waits, in milliseconds.
+/// The longest delay of a restart, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 5_000;
 
-/// How long a worker that hangs has for each way of ending: SIGABRT, then SIGKILL, then it is left alone, in milliseconds.
+/// The time that a hung worker has to end by SIGABRT, and then by SIGKILL, before it is abandoned, in milliseconds.
 const KILL_STEP_MS: u64 = 1_000;
 
-/// A worker that lived so long died of something new: its replacement waits the first pause again, in milliseconds.
+/// A worker that ran this long, in milliseconds, resets the delay.
 const STABLE_AFTER_MS: u64 = 30_000;
 
 /// The workers of the supervisor.
 #[derive(Debug)]
 pub struct Workers {
     slots: Vec<Slot>,
-    /// Workers of images before, which go on until those of this one serve.
+    /// Workers of the previous generation, which serve until those of this one are ready.
     old_workers: OldWorkers,
     context: &'static WorkerContext,
     shared: Shared,
@@ -41,7 +41,7 @@ pub struct Workers {
     has_spawned: bool,
 }
 
-/// A place for a worker: occupied, or to be filled when its time comes.
+/// The slot of a worker: its process, or when to start one.
 #[derive(Debug)]
 struct Slot {
     child: Option<Child>,
@@ -55,12 +55,12 @@ struct Child {
     lifeline: SupervisorEnd,
     is_ready: bool,
     started_ms: u64,
-    /// When it was told to end because it hangs.
+    /// When it was killed because it hangs.
     ending_ms: Option<u64>,
 }
 
 impl Workers {
-    /// A team whose posts are all to be filled now.
+    /// Creates a table whose workers are all to be started now.
     pub fn new(context: &'static WorkerContext, clients: Option<ClientLimiter>) -> io::Result<Self> {
         let workers = context.options.workers;
         let vacant = || Slot { child: None, backoff_ms: FIRST_BACKOFF_MS, due_ms: 0 };
@@ -69,7 +69,7 @@ impl Workers {
         Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
 
-    /// Takes over the workers of images before, and what these and others have counted.
+    /// Takes over the workers of the previous generation, and what was counted.
     pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<InheritedWorker>) {
         let mut memories: Vec<_> = memories.into_iter().map(Some).collect();
         for worker in &workers {
@@ -77,12 +77,12 @@ impl Workers {
                 self.shared.board.keep_past(worker.pid, memory);
             }
         }
-        // The supervisor's, and those of workers that have ended.
+        // The supervisor's memory, and that of workers that have ended.
         memories.iter().flatten().for_each(|memory| self.shared.board.take_over(memory));
         self.old_workers = OldWorkers::new(workers);
     }
 
-    /// Leaves the sockets and the workers to the next image.
+    /// Hands the sockets and the workers over to the next image.
     pub fn handover(&self) -> HandoverBuilder<'_> {
         let mut builder = HandoverBuilder::default();
         for socket in &self.context.sockets {
@@ -98,22 +98,22 @@ impl Workers {
         builder
     }
 
-    /// The workers of images before.
+    /// Returns the workers of the previous generation.
     pub fn old_workers(&self) -> &OldWorkers {
         &self.old_workers
     }
 
-    /// What all workers count.
+    /// Returns the counters.
     pub fn board(&self) -> &Scoreboard {
         &self.shared.board
     }
 
-    /// How many workers there are to be.
+    /// Returns the configured number of workers.
     pub fn size(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many workers serve.
+    /// Returns the number of ready workers.
     pub fn ready(&self) -> usize {
         self.children().filter(|child| child.is_ready && child.ending_ms.is_none()).count()
     }
@@ -123,17 +123,17 @@ impl Workers {
         self.children().next().is_none() && self.old_workers.count() == 0
     }
 
-    /// What becomes readable when a worker has news.
+    /// Returns the descriptors that become readable when a worker is ready or has ended.
     pub fn lifelines(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.children().filter(|child| !child.is_ready).map(|child| child.lifeline.as_fd())
     }
 
-    /// When the next vacant post is to be filled.
+    /// Returns when the next worker is to be started.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.due_ms).min()
     }
 
-    /// Fills every vacant post whose time has come. Each worker first lets go of what is the supervisor's alone: `let_go` does.
+    /// Starts every worker that is due. Each calls `let_go` first, which closes what belongs to the supervisor.
     pub fn spawn_missing(&mut self, now_ms: u64, let_go: &mut dyn FnMut()) {
         for number in 0..self.slots.len() {
             if self.slots[number].child.is_some() || self.slots[number].due_ms > now_ms {
@@ -152,7 +152,7 @@ impl Workers {
         self.shared.board.counters(number).clear_levels();
         let (context, is_first) = (self.context, !self.has_spawned);
         let pid = sys::fork(|| {
-            // The supervisor's ends, of this lifeline and of the others', would keep them alive when it dies.
+            // The supervisor's ends of the lifelines would keep them open after its death.
             own.take();
             self.slots.clear();
             self.old_workers = OldWorkers::default();
@@ -167,15 +167,16 @@ impl Workers {
         Ok(())
     }
 
-    /// Hears which workers have become ready.
+    /// Records which workers have become ready.
     pub fn poll_ready(&mut self) {
         for child in self.slots.iter_mut().filter_map(|slot| slot.child.as_mut()) {
             child.is_ready |= child.lifeline.poll_ready();
         }
     }
 
-    /// Takes note of every worker that has ended. Unless the server is stopping, that was not asked for, and the journal
-    /// says how it came about. Returns the ends of other children: of a check, or, for the first process of a container, of strangers.
+    /// Reaps every child that has ended. A worker that was not stopped is logged with the reason. Returns the ends of
+    /// other children: a check of the configuration, or orphans, where the supervisor is the first process of a
+    /// container.
     pub fn reap(&mut self, is_stopping: bool) -> Vec<WaitStatus> {
         let mut others = Vec::new();
         loop {
@@ -226,18 +227,18 @@ impl Workers {
     /// pid, here and wherever else kill(2) is called, on kernels without pidfd_send_signal(2) as well.
     pub fn signal(&self, signal: Signal) {
         for child in self.children() {
-            // One that has just ended will be reaped.
+            // One that has just ended is reaped later.
             let _ = kill(child.pid, signal);
         }
         self.old_workers.signal(signal);
     }
 
-    /// Ends every worker that has not proved for `limit_ms`, since `begin_ms`, that it serves: by SIGABRT, then SIGKILL. One
-    /// that survives both, as a disk that hangs can make it, is left alone, and its post filled anew.
+    /// Kills every worker without a heartbeat for `limit_ms` since `begin_ms`: by SIGABRT, then SIGKILL. A worker that
+    /// survives both, as a disk that hangs can make it, is abandoned and replaced.
     pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let Some(child) = &mut slot.child else { continue };
-            // A worker that is not itself any more may have written anything there, and nobody is alive in the future.
+            // A compromised worker may have written anything there; a heartbeat in the future is none.
             let (pid, beat_ms) = (child.pid, self.shared.board.counters(number).get(Counter::Heartbeat).min(now_ms));
             let signal = match child.ending_ms.map(|since_ms| (now_ms - since_ms) / KILL_STEP_MS) {
                 None if beat_ms.max(child.started_ms).max(begin_ms) + limit_ms >= now_ms => continue,
@@ -261,12 +262,13 @@ impl Workers {
                     continue;
                 }
             };
-            // One that has just ended will be reaped.
+            // One that has just ended is reaped later.
             let _ = kill(pid, signal);
         }
     }
 
-    /// The number of a post that could not be filled for `limit_ms`. One that waits out its pause is in order.
+    /// Returns the number of a worker that could not be started for `limit_ms`. Waiting for the delay of a restart does
+    /// not count.
     pub fn first_unfillable(&self, now_ms: u64, limit_ms: u64) -> Option<usize> {
         self.slots.iter().position(|slot| slot.child.is_none() && slot.due_ms + limit_ms < now_ms)
     }
@@ -281,7 +283,7 @@ impl Workers {
 }
 
 impl Slot {
-    /// Lets the post be filled after its pause, which is then longer the next time. Returns the pause.
+    /// Schedules the next start after the delay, and doubles the delay. Returns the delay.
     fn back_off(&mut self, now_ms: u64) -> u64 {
         let pause_ms = self.backoff_ms;
         self.due_ms = now_ms + pause_ms;
