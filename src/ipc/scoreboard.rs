@@ -1,4 +1,4 @@
-//! What every worker counts, in memory that the supervisor reads and that survives a worker.
+//! The scoreboard: the counters of each worker, in memory that the supervisor reads and that survives a worker.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,69 +10,69 @@ use crate::http::request::Method;
 use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
 
-/// One count or level of a worker.
+/// A counter or level of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
     /// Connections that were accepted.
     Accepted,
-    /// Connections that were answered with a 503 at once, since their client has as many as it may.
+    /// Connections that got a 503 at once because their client has reached --max-per-client.
     RejectedPerClient,
     /// Connections that ended without a request.
     Unused,
-    /// Requests, and connections without one, that the access log is to account for.
+    /// Requests, and connections without one, that the access log has to account for.
     LogDue,
-    /// Those that have a record of their own.
+    /// Those with a record of their own.
     LogWritten,
     /// Those that were summed.
     LogSummed,
-    /// Those that the journal did not take in time.
+    /// Those that were dropped: the journal did not take them in time.
     LogDropped,
-    /// Those of the dropped whose number was told.
+    /// Dropped records whose number was reported.
     LogReported,
-    /// Those of the dropped that the worker has yet to tell.
+    /// Dropped records that the worker has yet to report.
     LogUnreported,
-    /// Bytes handed to the kernel for clients.
+    /// Bytes of responses that the kernel has taken.
     BytesSent,
-    /// Requests whose answer is not yet wholly handed to the kernel.
+    /// Requests whose response the kernel has not wholly taken.
     InFlight,
-    /// Connections that are open.
+    /// Open connections.
     Connections,
-    /// Connections that wait and hold no thread.
+    /// Parked connections.
     Parked,
     /// Request threads.
     Threads,
-    /// When the worker last proved that it serves: milliseconds of CLOCK_MONOTONIC.
+    /// When the worker last proved to be alive, in milliseconds of CLOCK_MONOTONIC.
     Heartbeat,
-    /// 1 while every request thread that there may be is busy.
+    /// 1 while all request threads are busy.
     Saturated,
-    /// 1 while the document root is not there.
+    /// 1 while the document root does not exist.
     RootMissing,
-    /// 1 while the document root's path leads to a place that the worker may not read.
+    /// 1 while the path of the document root leads to a place that the worker may not read.
     RootOutside,
-    /// Workers that ended by a signal; their supervisor counts them.
+    /// Workers that ended by a signal; counted by the supervisor.
     Killed,
-    /// Workers that ended by themselves, and should not have; their supervisor counts them.
+    /// Workers that exited by themselves and should not have; counted by the supervisor.
     Exited,
-    /// Workers that were ended since they hung; their supervisor counts them.
+    /// Workers that were killed because they were hung; counted by the supervisor.
     Hung,
-    /// Connections that were ended to make room for others.
+    /// Connections that were closed to make room for others.
     Evicted,
-    /// Listening sockets that take no connections any more.
+    /// Listening sockets that have failed.
     FailedListeners,
-    /// Messages of the server's own that the log did not take.
+    /// Messages of the server that the log did not take.
     MessagesDropped,
-    /// Messages for systemd that it did not take; the supervisor counts them.
+    /// Notifications that systemd did not take; counted by the supervisor.
     NotificationsDropped,
 }
 
-/// What a request asked for, as it is counted; bytes that are no request are among the others.
+/// The methods by which requests are counted; malformed requests count as other.
 pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
 
-/// The classes of statuses that there are, by their first digit.
+/// The classes of status codes, by their first digit.
 pub const CLASSES: [u8; 4] = [2, 3, 4, 5];
 
-/// The upper bounds of the classes of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten from 100 microseconds to
-/// 10 seconds. What takes longer has a class of its own.
+/// The upper bounds of the histogram of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten from 100
+/// microseconds to 10 seconds. Longer durations have a class of their own.
 pub const BOUNDS_NS: [u64; 16] = [
     100_000,
     250_000,
@@ -92,27 +92,27 @@ pub const BOUNDS_NS: [u64; 16] = [
     10_000_000_000,
 ];
 
-/// How long answers took.
+/// The durations of responses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Durations {
-    /// How many took at most as long as each of [`BOUNDS_NS`], and longer than the bound before; the last are the others.
+    /// The number of durations up to each of [`BOUNDS_NS`] and above the bound before; the last are the others.
     pub counts: [u64; BOUNDS_NS.len() + 1],
-    /// How long they took together, in nanoseconds.
+    /// Their sum, in nanoseconds.
     pub sum_ns: u64,
 }
 
-/// Counters of one worker.
+/// The counters of one worker.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerCounters<'m>(&'m [AtomicU64]);
 
-/// Where a slab has what: each [`Counter`], then requests by method and class, then durations and their sum.
+/// The layout: each [`Counter`], then requests by method and class, then durations and their sum.
 const REQUESTS: usize = 32;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
 const COUNTERS_PER_WORKER: usize = DURATION_SUM + 1;
 
-/// What is there of a worker only as long as it runs.
+/// The counters that are levels: they end with the worker.
 const LEVELS: [Counter; 10] = [
     Counter::InFlight,
     Counter::Connections,
@@ -127,18 +127,18 @@ const LEVELS: [Counter; 10] = [
 ];
 
 impl WorkerCounters<'_> {
-    /// Counters that nobody reads.
+    /// Returns counters that no process reads.
     pub fn discard() -> WorkerCounters<'static> {
         static UNSEEN: [AtomicU64; COUNTERS_PER_WORKER] = [const { AtomicU64::new(0) }; COUNTERS_PER_WORKER];
         WorkerCounters(&UNSEEN)
     }
 
-    /// Raises a counter.
+    /// Increases a counter.
     pub fn add(&self, counter: Counter, by: u64) {
         self.0[counter as usize].fetch_add(by, Relaxed);
     }
 
-    /// Lowers a level.
+    /// Decreases a level.
     pub fn subtract(&self, counter: Counter, by: u64) {
         self.0[counter as usize].fetch_sub(by, Relaxed);
     }
@@ -148,7 +148,7 @@ impl WorkerCounters<'_> {
         self.0[counter as usize].store(value, Relaxed);
     }
 
-    /// Reads a counter.
+    /// Returns a counter.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Relaxed)
     }
@@ -161,7 +161,7 @@ impl WorkerCounters<'_> {
         }
     }
 
-    /// Counts a request by what it asked for and the status that it gets.
+    /// Counts a request by method and status code.
     pub fn count_request(&self, method: Method, status: u16) {
         let method = match method {
             Method::Get => 0,
@@ -173,43 +173,43 @@ impl WorkerCounters<'_> {
         self.0[REQUESTS + method * CLASSES.len() + class].fetch_add(1, Relaxed);
     }
 
-    /// Counts answers that took so long each.
+    /// Counts responses that took `each_ns` each.
     pub fn count_answers(&self, count: u64, each_ns: u64) {
         let class = BOUNDS_NS.iter().position(|&bound| each_ns <= bound).unwrap_or(BOUNDS_NS.len());
         self.0[DURATIONS + class].fetch_add(count, Relaxed);
         self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
     }
 
-    /// Counts as dropped what a worker that has ended has not accounted for.
+    /// Counts as dropped the records that a worker which has ended did not account for.
     pub fn count_lost_records(&self) {
         self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
     }
 
-    /// Forgets the levels of a worker that ended; what it counted stays.
+    /// Clears the levels of a worker that has ended; its counts stay.
     pub fn clear_levels(&self) {
         LEVELS.iter().for_each(|level| self.set(*level, 0));
     }
 }
 
-/// What is due and has become nothing, by the counters that `get` reads.
+/// Returns the records that are due and were not accounted for, by the counters that `get` reads.
 fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
     let accounted = [Counter::LogWritten, Counter::LogSummed, Counter::LogDropped].map(&get);
     let accounted = accounted.into_iter().fold(0, u64::saturating_add);
     get(Counter::LogDue).saturating_sub(accounted)
 }
 
-/// The counters of all workers, and what was counted by the workers of images before (see [`handover`](crate::ipc::handover)).
-/// Each worker has a memory of its own, and so has the supervisor.
+/// The counters of all workers, and those of previous generations (see [`handover`](crate::ipc::handover)). Each worker
+/// has memory of its own, and so has the supervisor.
 #[derive(Debug, Default)]
 pub struct Scoreboard {
-    /// The workers', and last the supervisor's.
+    /// The memories of the workers, and last that of the supervisor.
     memories: Memories,
     workers: usize,
-    /// Of workers of images before that have not ended.
+    /// Workers of previous generations that have not ended.
     retired: Vec<RetiredBoard>,
 }
 
-/// The counters of a worker of an image before.
+/// The counters of a worker of a previous generation.
 #[derive(Debug)]
 struct RetiredBoard {
     worker: Pid,
@@ -220,36 +220,36 @@ struct RetiredBoard {
 /// Changes with the meaning of the counters: memory of another layout is not read.
 const LAYOUT: u64 = 5;
 
-/// As many workers as there may be, by their option.
+/// The most workers, by their option.
 pub const MAX_WORKERS: usize = 1024;
 
-/// Before the counters: the layout, and how much the worker has used of its budgets.
+/// Before the counters: the layout, and the use of each budget by the worker.
 const FRONT: usize = 8;
 const BUDGETS: usize = 1;
 
 impl Scoreboard {
-    /// A scoreboard for `workers` workers, all zero.
+    /// Creates a scoreboard for `workers` workers, all zero.
     pub fn new(workers: usize) -> io::Result<Self> {
         let memories = Memories::new(workers + 1, FRONT + COUNTERS_PER_WORKER)?;
         (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
         Ok(Scoreboard { memories, workers, retired: Vec::new() })
     }
 
-    /// Goes on reading what a worker of an image before counts, if `memory` can be read.
+    /// Continues to read the counters of a worker of a previous generation, if `memory` can be read.
     pub fn keep_past(&mut self, worker: Pid, memory: OwnedFd) {
         if let Some(counters) = read_memory(&memory) {
             self.retired.push(RetiredBoard { worker, memory, counters });
         }
     }
 
-    /// Takes over what was counted in `memory`, which nobody writes any more. If it cannot be read, counting begins anew.
+    /// Adds the counts in `memory`, which no process writes any more. If it cannot be read, they start at zero.
     pub fn take_over(&self, memory: &OwnedFd) {
         if let Some(counters) = read_memory(memory) {
             self.supervisor().absorb(&counters);
         }
     }
 
-    /// Takes over what a worker of an image before has counted, which has ended.
+    /// Adds the counts of a worker of a previous generation that has ended.
     pub fn end_past(&mut self, worker: Pid) {
         if let Some(index) = self.past_place(worker) {
             let counters = self.retired.swap_remove(index).counters;
@@ -259,13 +259,14 @@ impl Scoreboard {
         }
     }
 
-    /// Leaves this process, which was forked for worker number `worker`, nothing but what that needs.
+    /// Removes from this process, which was forked for worker number `worker`, what it does not need.
     pub fn keep_only(&mut self, worker: usize) {
         self.retired.clear();
         self.memories.keep_only(worker);
     }
 
-    /// The memories, each worker's at its number, then the supervisor's, then those of images before.
+    /// Returns the memories: that of each worker at its number, then that of the supervisor, then those of previous
+    /// generations.
     pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.memories
             .descriptors()
@@ -274,7 +275,7 @@ impl Scoreboard {
             .map(|memory| memory.as_fd())
     }
 
-    /// Where the memory of a worker of an image before stands among all memories.
+    /// Returns the position of the memory of a worker of a previous generation.
     pub fn place(&self, worker: Pid) -> Option<usize> {
         self.past_place(worker).map(|index| self.workers + 1 + index)
     }
@@ -283,55 +284,55 @@ impl Scoreboard {
         self.retired.iter().position(|past| past.worker == worker)
     }
 
-    /// The counters of worker number `worker`, from 0; for the worker itself and the supervisor.
+    /// Returns the counters of worker number `worker`, from 0; for the worker itself and the supervisor.
     pub fn counters(&self, worker: usize) -> WorkerCounters<'_> {
         WorkerCounters(&self.memories.writable(worker)[FRONT..])
     }
 
-    /// The counters of the supervisor.
+    /// Returns the counters of the supervisor.
     pub fn supervisor(&self) -> WorkerCounters<'_> {
         self.counters(self.workers)
     }
 
-    /// How much worker number `worker` has used of what there may be each second, of one of two kinds.
+    /// Returns the use of a budget by worker number `worker`.
     pub fn budget(&self, worker: usize, kind: usize) -> &AtomicU64 {
         &self.memories.writable(worker)[BUDGETS + kind]
     }
 
-    /// The same of each worker, as they say.
+    /// Returns the same of each worker, as they report it.
     pub fn budgets(&self, kind: usize) -> impl Iterator<Item = u64> {
         self.memories.read(BUDGETS + kind)
     }
 
-    /// How many workers it is for.
+    /// Returns the number of workers.
     pub fn workers(&self) -> usize {
         self.workers
     }
 
-    /// The sum over all workers.
+    /// Returns the sum over all workers.
     pub fn total(&self, counter: Counter) -> u64 {
         self.sum(counter as usize)
     }
 
-    /// How many records were dropped of which no living worker will tell.
+    /// Returns the number of dropped records that no living worker will report.
     pub fn unreported(&self) -> u64 {
-        // In this order: a worker counts what it drops here first, and what it has told here last.
+        // In this order: a worker counts a dropped record here first, and a reported one last.
         let dropped = self.total(Counter::LogDropped);
         let untold = self.total(Counter::LogUnreported);
         dropped.saturating_sub(untold.saturating_add(self.total(Counter::LogReported)))
     }
 
-    /// How many requests all workers have answered.
+    /// Returns the number of requests of all workers.
     pub fn requests(&self) -> u64 {
         (REQUESTS..DURATIONS).map(|index| self.sum(index)).fold(0, u64::wrapping_add)
     }
 
-    /// How many there were of one of [`METHODS`] and one of [`CLASSES`], both by their index.
+    /// Returns the number of requests of one of [`METHODS`] and one of [`CLASSES`], both by index.
     pub fn requests_of(&self, method: usize, class: usize) -> u64 {
         self.sum(REQUESTS + method * CLASSES.len() + class)
     }
 
-    /// How long the answers of all workers took.
+    /// Returns the durations of all responses.
     pub fn durations(&self) -> Durations {
         let counts = std::array::from_fn(|index| self.sum(DURATIONS + index));
         Durations { counts, sum_ns: self.sum(DURATION_SUM) }
@@ -343,7 +344,7 @@ impl Scoreboard {
     }
 }
 
-/// Memory of an image before, if it means what this one's does.
+/// Returns the memory of a previous generation as counters, if it has this layout.
 fn read_memory(memory: &OwnedFd) -> Option<ReadableCounters> {
     ReadableCounters::map(memory, FRONT + COUNTERS_PER_WORKER).ok().filter(|counters| counters.get(0) == LAYOUT)
 }
