@@ -9,7 +9,7 @@ from client import Client, request
 from record import own_fields
 from scene import individual
 
-# Where journald reads streams. The one of these checks has no such socket of its own.
+# The name of journald's socket for streams.
 OUTPUT = "/run/systemd/journal/stdout"
 
 SECRET = "token-4711"
@@ -147,7 +147,10 @@ def old_systemd(check, scene):
 
 @contextlib.contextmanager
 def journald_output():
-    """What a service has as its output: connected to journald's socket for streams."""
+    """The output of a service: connected to a socket with the name of journald's socket for streams."""
+    # In a run of all checks, journald may have created its own.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(OUTPUT)
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as output:
         listener.bind(OUTPUT)
         try:
