@@ -1,23 +1,25 @@
-//! The supervisor: keeps the workers alive, tells systemd the truth, reloads, and stops everything in order.
+//! The supervisor: restarts workers, reports the state to systemd, reloads, and stops the server in order.
 //!
-//! One thread and one loop. It waits for a signal, for news from a worker, or for its next tick, whichever comes first.
+//! One thread and one loop. It waits for a signal, an event of a worker or the next tick, whichever comes first.
 //!
-//! It waits for nobody else, whatever they do. The calls that could:
-//! - sendto(2) to systemd: never waits, is tried again ([`notify`]);
+//! No other process can block it. The system calls that could block:
+//! - sendto(2) to systemd: non-blocking, retried ([`notify`]);
 //! - sendmsg(2) to the journal: has a timeout ([`log`](crate::log)), after which the event goes to stderr;
-//! - write(2) to stderr: only as much as there is room for ([`log`](crate::log)), the rest is dropped and counted;
-//! - accept(2), recv(2) and send(2) of callers for metrics: never wait ([`metrics_server`]);
+//! - write(2) to stderr: only as much as fits ([`log`](crate::log)), the rest is dropped and counted;
+//! - accept(2), recv(2) and send(2) for clients of the metrics sockets: non-blocking ([`metrics_server`]);
 //! - waitpid(2): WNOHANG;
-//! - read(2) of what a check wrote: after poll(2), and the check has ended ([`reload`]);
-//! - fork(2) and execve(2): as long as the kernel takes. The document root's path is looked at by workers alone.
+//! - read(2) of the output of a configuration check: after poll(2), when the check has ended ([`reload`]);
+//! - fork(2) and execve(2): for as long as the kernel takes. Only workers access the path of the document root.
 
 mod exposition;
 mod idle;
+mod lifecycle;
 mod metrics_server;
 mod notify;
 mod old_workers;
 mod reload;
 mod status;
+mod watchdog;
 mod workers;
 
 use std::io;
@@ -42,42 +44,28 @@ use crate::{listeners, log};
 
 use exposition::Snapshot;
 use idle::IdleTimer;
+use lifecycle::{Drain, Lifecycle};
 use metrics_server::MetricsServer;
 use notify::Notify;
 use reload::Reload;
 pub use reload::program;
 use status::StatusLine;
+use watchdog::{LATE_MS, TICK_MS, Watchdog};
 use workers::Workers;
-
-/// How often the supervisor looks at the counters, in milliseconds.
-const TICK_MS: u64 = 1_000;
-
-/// A tick that comes so much later than it was due means that this process stood still, in milliseconds.
-const LATE_MS: u64 = 500;
-
-/// How long a worker may go without a proof that it serves where no watchdog of systemd sets a time, in milliseconds.
-const HANG_TIMEOUT_MS: u64 = 8_000;
-
-/// The shortest that it may be: three times a worker proves it in that time.
-const MIN_HANG_TIMEOUT_MS: u64 = 1_500;
 
 /// How much longer than the workers' own timeout the supervisor waits before it kills them, in milliseconds.
 const DRAIN_GRACE_MS: u64 = 2_000;
 
-/// How long a killed worker may take to vanish before it is left to systemd, in milliseconds: a disk that hangs can hold a
-/// process beyond any signal.
-const KILL_GRACE_MS: u64 = 3_000;
-
-/// How long it is not said again that a signal has no effect, in milliseconds.
+/// Shortest interval of the warning about a signal without effect, in milliseconds.
 const HINT_INTERVAL_MS: u64 = 60_000;
 
-/// The shortest time between two reloads for the document root's sake, in milliseconds.
+/// Shortest interval between two reloads for a replaced document root, in milliseconds.
 const ROOT_RELOAD_INTERVAL_MS: u64 = 5_000;
 
-/// The interval of checking for a document root that did not exist at the start, in milliseconds.
+/// Interval of the check for a document root that did not exist at the start, in milliseconds.
 const FIRST_ROOT_CHECK_MS: u64 = 100;
 
-/// The process that systemd knows.
+/// The main process of the service.
 #[derive(Debug)]
 pub struct Supervisor {
     context: &'static WorkerContext,
@@ -91,25 +79,19 @@ pub struct Supervisor {
     unreported: OrphanedDrops,
     last_status: String,
     notify: Notify,
-    watchdog: Option<Duration>,
-    is_ready: bool,
-    unfillable: Option<usize>,
+    lifecycle: Lifecycle,
+    watchdog: Watchdog,
     next_tick_ms: u64,
-    /// What came before does not count against a worker: this process may have stood still as well.
+    /// Earlier time without a heartbeat does not count against a worker: this process was stopped as well.
     awake_since_ms: u64,
-    kill_at_ms: Option<u64>,
     reload: Reload,
-    /// Whether it is told to reload and has not yet begun to.
-    reload_requested: bool,
-    /// Whether the settings are found right, and it has only to answer those who have come to the desk.
-    exec_pending: bool,
-    /// Why the last reload was refused.
+    /// Reason why the last reload failed.
     reload_error: Option<String>,
-    /// From when on it may be said again that a signal has no effect.
+    /// Earliest time of the next warning about a signal without effect.
     next_hint_ms: u64,
-    /// When the next reload for the document root's sake may be.
+    /// Earliest time of the next reload for a replaced document root.
     next_root_reload_ms: u64,
-    /// When the workers of images before are ended.
+    /// When the workers of previous generations are killed.
     kill_old_at_ms: Option<u64>,
 }
 
@@ -144,15 +126,11 @@ impl Supervisor {
             unreported: OrphanedDrops::new(&context.options),
             last_status: String::new(),
             notify: Notify::default(),
-            watchdog: notify::watchdog(),
-            is_ready: false,
-            unfillable: None,
+            lifecycle: Lifecycle::new(),
+            watchdog: Watchdog::new(notify::watchdog()),
             next_tick_ms: 0,
             awake_since_ms: 0,
-            kill_at_ms: None,
             reload: Reload::new(),
-            reload_requested: false,
-            exec_pending: false,
             reload_error: None,
             next_hint_ms: 0,
             next_root_reload_ms: match context.site.root_state() {
@@ -168,7 +146,7 @@ impl Supervisor {
         listeners::report(&self.context.sockets);
         loop {
             let now_ms = clock::now_ms();
-            if self.kill_at_ms.is_none() {
+            if !self.lifecycle.is_stopping() {
                 self.workers.spawn_missing(now_ms, &mut || {
                     self.signals = None;
                     self.metrics.close_inherited();
@@ -181,17 +159,16 @@ impl Supervisor {
                 self.handle_signal(signal);
             }
             self.workers.poll_ready();
-            if !self.is_ready && self.workers.ready() == self.workers.size() {
-                self.is_ready = true;
+            if self.workers.ready() == self.workers.size() && self.lifecycle.all_ready() {
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
-            for end in self.workers.reap(self.is_stopping()) {
+            for end in self.workers.reap(self.lifecycle.is_stopping()) {
                 if let Some(verdict) = self.reload.verdict(end) {
                     self.end_check(verdict);
                 }
             }
-            if !self.is_stopping() {
+            if !self.lifecycle.is_stopping() {
                 self.reload_for_new_root(clock::now_ms());
                 self.reload();
             }
@@ -203,42 +180,38 @@ impl Supervisor {
                 self.tick(clock::now_ms());
             }
         }
-        // Nobody else is left to tell it.
+        // No later process reports these.
         self.unreported.report(self.workers.board());
         self.unreported.report(self.workers.board());
         let requests = self.workers.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
     }
 
-    /// Answers those who ask how the server is.
+    /// Serves the clients of the metrics sockets.
     fn serve_metrics(&mut self) {
         let snapshot = Snapshot {
             board: self.workers.board(),
             ready: self.workers.ready(),
             workers: self.workers.size(),
             old_workers: self.workers.old_workers().count(),
-            is_stopping: self.is_stopping(),
+            is_stopping: self.lifecycle.is_stopping(),
             started: self.started,
         };
         self.metrics.serve(&snapshot, clock::now_ms());
     }
 
-    fn is_stopping(&self) -> bool {
-        self.kill_at_ms.is_some()
-    }
-
-    /// Whether nothing is left to wait for.
+    /// Returns whether the server has stopped: no worker is left, or a killed one does not vanish.
     fn is_over(&self) -> bool {
-        let Some(kill_at_ms) = self.kill_at_ms else { return false };
-        let is_hopeless = clock::now_ms() >= kill_at_ms + KILL_GRACE_MS;
-        if is_hopeless && !self.workers.is_gone() {
+        let Some(drain) = self.lifecycle.drain(clock::now_ms()) else { return false };
+        let is_gone = self.workers.is_gone();
+        if drain == Drain::GiveUp && !is_gone {
             tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
         }
-        is_hopeless || self.workers.is_gone()
+        is_gone || drain == Drain::GiveUp
     }
 
     fn wait(&self, now_ms: u64) {
-        let due_ms = self.workers.next_due_ms().filter(|_| !self.is_stopping());
+        let due_ms = self.workers.next_due_ms().filter(|_| !self.lifecycle.is_stopping());
         let root_ms = if self.awaits_first_root() { now_ms + FIRST_ROOT_CHECK_MS } else { u64::MAX };
         let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms);
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
@@ -255,11 +228,11 @@ impl Supervisor {
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::SIGCHLD => {}
-            Signal::SIGHUP => self.reload_requested = true,
+            Signal::SIGHUP => self.lifecycle.request_reload(),
             Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGTTIN | Signal::SIGTTOU => self.report_ignored(signal),
-            _ if self.is_stopping() => {
+            _ if self.lifecycle.is_stopping() => {
                 tracing::warn!("Second stop signal ({signal}): terminating immediately.");
-                self.kill_at_ms = Some(clock::now_ms());
+                self.lifecycle.stop(clock::now_ms());
                 self.next_tick_ms = 0;
             }
             _ => {
@@ -271,7 +244,7 @@ impl Supervisor {
         }
     }
 
-    /// Says what to use instead of a signal that other servers know, once a minute at most.
+    /// Logs what replaces a signal that other servers use, once a minute at most.
     fn report_ignored(&mut self, signal: Signal) {
         let now_ms = clock::now_ms();
         if now_ms >= self.next_hint_ms {
@@ -285,21 +258,21 @@ impl Supervisor {
 
     fn stop(&mut self) {
         self.notify.stopping();
-        self.kill_at_ms = Some(drained_by_ms(self.context.stop_timeout()));
+        self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
         self.next_tick_ms = 0;
-        // Workers of a version before this know TERM alone.
+        // Workers of earlier versions handle only TERM.
         self.workers.signal(Signal::SIGTERM);
         self.workers.signal(Signal::SIGINT);
     }
 
-    /// Leaves when nobody has come for `--idle-exit`. Whoever comes from now on is served while it drains, or waits in the
-    /// socket, and so starts the server again.
+    /// Stops after `--idle-exit` without a connection. Later connections are served while the server drains, or stay in the
+    /// listen queue and start the server again.
     fn stop_when_idle(&mut self, now_ms: u64) {
         let (workers, server) = (&self.workers, &self.metrics);
         let visits = workers.board().total(Counter::Accepted).wrapping_add(server.accepted());
-        let is_whole = self.is_ready && workers.ready() == workers.size();
+        let is_whole = self.lifecycle.is_serving() && workers.ready() == workers.size();
         let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
-        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.is_stopping() {
+        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.lifecycle.is_stopping() {
             let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
             tracing::info!(
                 seconds,
@@ -315,37 +288,31 @@ impl Supervisor {
         self.next_root_reload_ms == 0 && board.total(Counter::RootMissing) + board.total(Counter::RootOutside) > 0
     }
 
-    /// Reloads if the document root's path leads to a place that the workers may not read: new ones are confined to that. A
-    /// root that stays out of their reach, or a worker that says so for no reason, causes no more than one reload in
+    /// Reloads if the path of the document root leads outside the sandbox of the workers: new workers have the new sandbox. A
+    /// root that stays outside, or a compromised worker that reports so, causes at most one reload in
     /// [`ROOT_RELOAD_INTERVAL_MS`].
     fn reload_for_new_root(&mut self, now_ms: u64) {
         let is_outside = self.workers.board().total(Counter::RootOutside) > 0;
-        if is_outside && self.is_ready && !self.is_stopping() && now_ms >= self.next_root_reload_ms {
+        if is_outside && self.lifecycle.is_serving() && now_ms >= self.next_root_reload_ms {
             self.next_root_reload_ms = now_ms + ROOT_RELOAD_INTERVAL_MS;
             tracing::info!(
                 "Starting new workers: the document root is now a directory outside the sandbox of the present ones."
             );
-            self.reload_requested = true;
+            self.lifecycle.request_reload();
         }
     }
 
-    /// Takes the next step of a reload, if it is time for one.
+    /// Performs the next step of a reload, if one is due.
     fn reload(&mut self) {
-        if self.exec_pending && !self.metrics.is_busy() {
-            self.exec_pending = false;
+        if self.lifecycle.is_exec_pending() && !self.metrics.is_busy() {
             self.exec_new_image();
         }
-        if self.reload_requested && self.is_ready && !self.is_reloading() {
-            self.reload_requested = false;
+        if self.lifecycle.begin_reload() {
             self.begin_reload();
         }
     }
 
-    fn is_reloading(&self) -> bool {
-        self.reload.is_under_way() || self.exec_pending
-    }
-
-    /// Has the settings checked. Meanwhile, everything goes on.
+    /// Starts the check of the configuration. The server continues meanwhile.
     fn begin_reload(&mut self) {
         self.notify.reloading();
         self.reload_error = None;
@@ -355,19 +322,16 @@ impl Supervisor {
         }
     }
 
-    /// Goes on when the settings have been checked: if they are right, once those who ask at the desk are answered.
+    /// Handles the result of the check. The new image is executed once the clients of the metrics sockets have their responses.
     fn end_check(&mut self, verdict: Result<(), String>) {
         match verdict {
-            _ if self.is_stopping() => {}
-            Ok(()) => {
-                self.metrics.close();
-                self.exec_pending = true;
-            }
+            Ok(()) if self.lifecycle.check_passed() => self.metrics.close(),
+            Ok(()) => {}
             Err(why) => self.fail_reload(why),
         }
     }
 
-    /// Becomes a new image of the program; returns only if that fails.
+    /// Executes the new image of the program; returns only if that fails.
     fn exec_new_image(&mut self) {
         let program = &self.reload.program;
         let error = self.workers.handover().exec(program);
@@ -377,6 +341,9 @@ impl Supervisor {
     }
 
     fn fail_reload(&mut self, why: String) {
+        if !self.lifecycle.reload_failed() {
+            return;
+        }
         tracing::error!(
             message_id = catalog::RELOAD_REFUSED,
             why,
@@ -406,9 +373,9 @@ impl Supervisor {
         if self.next_tick_ms + LATE_MS < now_ms {
             self.awake_since_ms = now_ms;
         }
-        self.next_tick_ms = now_ms + self.tick_ms();
-        if !self.is_stopping() {
-            self.workers.end_hung(self.awake_since_ms, now_ms, self.hang_timeout_ms());
+        self.next_tick_ms = now_ms + self.watchdog.tick_ms();
+        if !self.lifecycle.is_stopping() {
+            self.workers.end_hung(self.awake_since_ms, now_ms, self.watchdog.hang_timeout_ms());
         }
         self.notify.resend_queued();
         self.send_status(now_ms);
@@ -420,29 +387,23 @@ impl Supervisor {
             self.workers.old_workers().signal(Signal::SIGKILL);
         }
         self.stop_when_idle(now_ms);
-        match self.kill_at_ms {
-            Some(kill_at_ms) if now_ms >= kill_at_ms => self.workers.signal(Signal::SIGKILL),
-            Some(_) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
+        match self.lifecycle.drain(now_ms) {
+            Some(Drain::Waiting) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            Some(Drain::Kill | Drain::GiveUp) => self.workers.signal(Signal::SIGKILL),
             None => {}
         }
     }
 
-    /// Counts messages that nobody took.
+    /// Counts messages that their receivers did not accept.
     fn count_dropped(&mut self) {
         let counters = self.workers.board().supervisor();
         counters.add(Counter::MessagesDropped, log::take_dropped());
         counters.add(Counter::NotificationsDropped, self.notify.take_dropped());
     }
 
-    /// Tells systemd the status line, if it has changed.
+    /// Sends the status line to systemd, if it has changed.
     fn send_status(&mut self, now_ms: u64) {
-        let state = match (self.is_stopping(), self.is_ready) {
-            (true, _) => "Draining",
-            (false, _) if self.is_reloading() => "Reloading",
-            (false, true) => "Serving",
-            (false, false) if self.workers.old_workers().count() > 0 => "Reloading",
-            (false, false) => "Starting",
-        };
+        let state = self.lifecycle.name(self.workers.old_workers().count() > 0);
         let workers = (self.workers.ready(), self.workers.size());
         let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
         match self.workers.old_workers().count() {
@@ -454,46 +415,23 @@ impl Supervisor {
             line += &format!("; reload failed: {why}");
         }
         if line != self.last_status {
-            // One that is not taken is told on the next tick, as it is then.
+            // If it was not accepted, the next tick sends the line of that time.
             if self.notify.status(&line) {
                 self.last_status = line;
             }
         }
     }
 
-    /// Often enough for the watchdog, which systemd.service(5) wants fed at half its time.
-    fn tick_ms(&self) -> u64 {
-        self.watchdog.map_or(TICK_MS, |watchdog| (watchdog.as_millis() as u64 / 4).clamp(10, TICK_MS))
-    }
-
-    /// How long a worker may go without a proof that it serves: it is found out within half of the watchdog's time.
-    fn hang_timeout_ms(&self) -> u64 {
-        let half = self.watchdog.map(|watchdog| watchdog.as_millis() as u64 / 2);
-        half.map_or(HANG_TIMEOUT_MS, |half| half.saturating_sub(TICK_MS + LATE_MS).max(MIN_HANG_TIMEOUT_MS))
-    }
-
-    /// Says that the server lives, unless a worker is missing that cannot be started.
+    /// Pings the watchdog of systemd, unless a worker is missing that cannot be started.
     fn feed_watchdog(&mut self, now_ms: u64) {
-        let Some(watchdog) = self.watchdog else { return };
-        let unfillable = self.workers.first_unfillable(now_ms, (watchdog.as_millis() as u64 / 2).max(2 * TICK_MS));
-        if unfillable.is_none() {
+        let Some(timeout_ms) = self.watchdog.missing_worker_timeout_ms() else { return };
+        if self.watchdog.check(self.workers.first_unfillable(now_ms, timeout_ms)) {
             self.notify.watchdog_ping();
         }
-        if unfillable == self.unfillable {
-            return;
-        }
-        match unfillable {
-            None => tracing::info!("All workers have been started again."),
-            Some(number) => tracing::error!(
-                worker = number,
-                "Worker {number} still cannot be started: systemd's watchdog will restart the server unless a retry succeeds soon."
-            ),
-        }
-        self.unfillable = unfillable;
     }
 }
 
-/// When workers that are told now to end within `timeout` are to have ended.
+/// Returns the deadline of workers that are now told to end within `timeout`.
 fn drained_by_ms(timeout: Duration) -> u64 {
     clock::now_ms() + timeout.as_millis() as u64 + DRAIN_GRACE_MS
 }

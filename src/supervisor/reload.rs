@@ -45,11 +45,6 @@ impl Reload {
         Reload { program: program(), check: None }
     }
 
-    /// Whether the configuration is being validated.
-    pub fn is_under_way(&self) -> bool {
-        self.check.is_some()
-    }
-
     /// Closes what a worker inherits and does not need.
     pub fn forget(&mut self) {
         self.check = None;
