@@ -48,7 +48,7 @@ check_of_the_service() {
     drop_in service Service Environment=OTUS_ROOT=/srv/for-the-web-group LimitNOFILE=300
     check "check of the service: its groups are known, and so is a drop-in" checked
     equal "check of the service: the root of a drop-in" "$(row --root)" "--root /srv/for-the-web-group environment (OTUS_ROOT)"
-    check "check of the service: its limits are known" grep 'A worker may have 300 descriptors' /tmp/check.err
+    check "check of the service: its limits are known" grep 'The limit of a worker is 300 descriptors' /tmp/check.err
     for place in /home/web/site /root/site /tmp/site /var/tmp/site; do
         mkdir -p $place
         chmod -R o+rx "/${place#/}"
@@ -71,7 +71,7 @@ check_of_the_service() {
     setpriv --reuid=nobody --regid=nogroup --clear-groups otus-httpd --check > /tmp/check
     check "check by who is not root: it says whose settings these are" grep 'To check otus-httpd.service, run otus-httpd --check as root' /tmp/check
     unshare --mount sh -c 'mount -t tmpfs tmpfs /run/systemd && otus-httpd --check' > /tmp/check
-    check "check without systemd: it says what it does not see" grep 'systemd does not run here, so otus-httpd.service was not looked at' /tmp/check
+    check "check without systemd: it says what it does not see" grep 'systemd is not running, so otus-httpd.service was not checked' /tmp/check
     check "check of what is no unit" sh -c '! otus-httpd --check --unit otus-nothing 2> /tmp/check.err'
     check "check of what is no unit: it is named" grep 'systemd has no unit otus-nothing.service' /tmp/check.err
 }
