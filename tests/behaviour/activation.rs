@@ -43,8 +43,8 @@ fn host_and_port_are_ignored_with_socket_activation() {
     let server = Setup::new(&site, &["--port=1"]).env("OTUS_HOST", "192.0.2.1").listen();
     assert_eq!(server.get("/a").text(), "a");
     let expected = [
-        " WARN --host 192.0.2.1 (environment (OTUS_HOST)) has no effect: the socket unit says",
-        " WARN --port 1 (command line) has no effect: the socket unit says",
+        " WARN --host 192.0.2.1 (environment (OTUS_HOST)) has no effect: the socket unit sets",
+        " WARN --port 1 (command line) has no effect: the socket unit sets",
     ];
     let messages = || {
         let messages = server.warnings();
