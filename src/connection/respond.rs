@@ -120,7 +120,7 @@ pub fn reject_connection(
     let started_ns = clock::now_ns();
     let response = Response::error(Status::ServiceUnavailable);
     encode::head(output, response.status, Context { date: scratch.date.now(), keep_alive: false }, &response.fields);
-    let cause = "its client has as many connections as it may";
+    let cause = "the client reached --max-per-client";
     let summary = ResponseSummary {
         status: response.status.code(),
         begin: 0,

@@ -7,12 +7,12 @@ use httparse::Header;
 pub struct Fields<'f, 'b>(pub &'f [Header<'b>]);
 
 impl<'f, 'b> Fields<'f, 'b> {
-    /// The values of every line with this name, in any case, in order.
+    /// Returns the values of every line with this name, case-insensitive, in order.
     pub fn all(self, name: &'static str) -> impl Iterator<Item = &'b [u8]> + 'f {
         self.0.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
     }
 
-    /// The value of the only line with this name; none if there is none or more than one.
+    /// Returns the value of the only line with this name; none if there is none or more than one.
     pub fn only(self, name: &'static str) -> Option<&'b [u8]> {
         let mut all = self.all(name);
         all.next().filter(|_| all.next().is_none())

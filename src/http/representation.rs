@@ -1,4 +1,4 @@
-//! What is said of a file, and how much of it a request gets (RFC 9110 §8, §13, §14).
+//! A representation of a file, and what of it a request gets (RFC 9110 §8, §13, §14).
 
 use std::time::{Duration, SystemTime};
 
@@ -10,31 +10,31 @@ use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
 use super::{Coding, Field, Status};
 
-/// The metadata of a file, as its answers say it.
+/// The metadata of a file in its responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Representation {
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The entity tag, quotes included.
     pub etag: String,
-    /// Last-Modified, seconds since the epoch; none if the file's time does not say when it was written.
+    /// Last-Modified in seconds since the epoch; none if the mtime does not tell when the file was written.
     pub modified_s: Option<u64>,
     /// The media type with its parameters.
     pub content_type: String,
-    /// How the file's bytes are coded.
+    /// The content coding of the file's bytes.
     pub coding: Coding,
     /// Whether another request may get another coding of the same resource (RFC 9110 §12.5.5).
     pub varies: bool,
 }
 
-/// What a GET or HEAD gets of a file.
+/// What a GET or HEAD request gets of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 200 with everything.
+    /// 200 with all of it.
     Whole,
-    /// 206 with these bytes.
+    /// 206 with this range.
     Part(ByteRange),
-    /// 206 in several parts.
+    /// 206 with several parts.
     Parts(Multipart),
     /// 304.
     NotModified,
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The status code.
+    /// Returns the status code.
     pub fn status(&self) -> Status {
         match self {
             Outcome::Whole => Status::Ok,
@@ -56,7 +56,7 @@ impl Outcome {
         }
     }
 
-    /// The field lines of a 206 from `representation`; none for another status.
+    /// Returns the field lines of a 206 from `representation`; none for another status.
     pub fn partial_fields<'r>(&'r self, representation: &'r Representation) -> Vec<Field<'r>> {
         let (range, length, content_type) = match self {
             Outcome::Part(range) => {
@@ -72,8 +72,8 @@ impl Outcome {
 }
 
 impl Representation {
-    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1). It is the only one of its
-    /// resource; [`coded`](Representation::coded) makes it one of several.
+    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1). It is the only
+    /// representation of its resource; [`coded`](Representation::coded) makes it one of several.
     pub fn new(validator: Validator, media_type: &str, charset: Option<&str>, now: SystemTime) -> Self {
         let content_type = match charset {
             Some(charset) => format!("{media_type}; charset={charset}"),
@@ -85,7 +85,7 @@ impl Representation {
         Representation { size: validator.size, etag, modified_s, content_type, coding, varies: false }
     }
 
-    /// The same file as one of several codings: each has an entity tag of its own (RFC 9110 §8.8.3.3).
+    /// Returns the same file as one of several codings: each has an entity tag of its own (RFC 9110 §8.8.3.3).
     pub fn coded(mut self, coding: Coding) -> Self {
         if coding != Coding::Identity {
             self.etag.insert_str(self.etag.len() - 1, &format!("-{}", coding.token()));
@@ -95,30 +95,30 @@ impl Representation {
         self
     }
 
-    /// The same file if its bytes are stored in a coding: it is still the only one of its resource. Who does not accept the
-    /// coding gets it all the same, as RFC 9110 §12.5.3 has it where there is nothing else.
+    /// Returns the same file if its bytes are stored in a coding. It remains the only representation of its resource: a
+    /// client that does not accept the coding gets it as well, which RFC 9110 §12.5.3 permits where there is no other.
     pub fn stored_in(mut self, coding: Coding) -> Self {
         self.coding = coding;
         self
     }
 
-    /// Last-Modified as a time.
+    /// Returns Last-Modified as a time.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified_s.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
-    /// The field lines of a 200 with all of it.
+    /// Returns the field lines of a 200 with all of it.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.content_fields().chain(self.validator_fields())
     }
 
-    /// The field lines that a 304 has as well (RFC 9110 §15.4.5).
+    /// Returns the field lines that a 304 has as well (RFC 9110 §15.4.5).
     pub fn validator_fields(&self) -> impl Iterator<Item = Field<'_>> {
         let modified = self.modified().map(Field::LastModified);
         self.vary().into_iter().chain(modified).chain([Field::ETag(&self.etag)])
     }
 
-    /// The field lines that describe the content of a 200.
+    /// Returns the field lines that describe the content of a 200.
     pub fn content_fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.fields_of_content(self.size, &self.content_type)
     }
@@ -129,12 +129,12 @@ impl Representation {
         fields.into_iter().chain(coding).chain([Field::NoSniff])
     }
 
-    /// The field by which the choice of the representation is known to caches (RFC 9110 §12.5.5).
+    /// Returns the field that tells caches how the representation was chosen (RFC 9110 §12.5.5).
     pub fn vary(&self) -> Option<Field<'static>> {
         self.varies.then_some(Field::Vary("Accept-Encoding"))
     }
 
-    /// What `request`, a GET or HEAD, gets: preconditions first, then ranges (RFC 9110 §13.2.2).
+    /// Returns what `request`, a GET or HEAD, gets: conditions first, then ranges (RFC 9110 §13.2.2).
     pub fn evaluate(&self, request: &Request) -> Outcome {
         let fields = request.fields;
         let matters = |name: &str| name.len() >= 5 && (name[..3].eq_ignore_ascii_case("if-") || is_range(name));
@@ -166,7 +166,7 @@ fn is_range(name: &str) -> bool {
     name.eq_ignore_ascii_case("range")
 }
 
-/// A file's time within what an HTTP date can say: up to the year 9999.
+/// Limits a time to the range of an HTTP date: up to the year 9999.
 fn http_seconds(mtime_ns: i128) -> u64 {
     const END_OF_9999: i128 = 253_402_300_799;
     mtime_ns.div_euclid(1_000_000_000).clamp(0, END_OF_9999) as u64

@@ -135,7 +135,9 @@ impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let dropped = DROPPED_LINES.swap(0, Relaxed);
         let is_told = dropped == 0
-            || Stderr::try_write(format!("{dropped} lines of the log were dropped: nobody read them.\n").as_bytes());
+            || Stderr::try_write(
+                format!("{dropped} log lines were dropped: the reader of stderr is too slow.\n").as_bytes(),
+            );
         if !is_told || !Stderr::try_write(bytes) {
             DROPPED_LINES.fetch_add(u64::from(!is_told) * dropped + 1, Relaxed);
             UNCOUNTED.fetch_add(1, Relaxed);

@@ -1,4 +1,4 @@
-//! What the server says of itself: `/metrics` in Prometheus' text format 0.0.4, `/health` in a word.
+//! What the server reports about itself: `/metrics` in the Prometheus text format 0.0.4, `/health` in one line.
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,24 +12,24 @@ use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, METHODS, Scoreboard};
 const TEXT: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How the server is.
+/// The state of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'b> {
-    /// What the workers count.
+    /// The counters of the workers.
     pub board: &'b Scoreboard,
-    /// How many workers serve.
+    /// The number of ready workers.
     pub ready: usize,
-    /// How many there are to be.
+    /// The configured number of workers.
     pub workers: usize,
-    /// How many of an image before have not yet ended; they serve as long as none else does.
+    /// The number of old workers, which serve until one of this generation is ready.
     pub old_workers: usize,
-    /// Whether it ends.
+    /// Whether the server stops.
     pub is_stopping: bool,
     /// When it started.
     pub started: SystemTime,
 }
 
-/// Appends the answer to whoever asks; it is the connection's last.
+/// Appends the response to a request; it is the connection's last.
 pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec<u8>) {
     let mut path = Vec::new();
     let target = target::decode(request.target, &mut path);
@@ -47,7 +47,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec
     encode(&Response::report(status, content_type, content), request.method, date, out);
 }
 
-/// Appends the answer to bytes that are no request.
+/// Appends the response to bytes that are no request.
 pub fn refuse(refusal: &Refusal, input: &[u8], date: &str, out: &mut Vec<u8>) {
     encode(&Response::error(refusal.status()), parse::method_of_refused(input), date, out);
 }
@@ -60,7 +60,7 @@ fn encode(response: &Response, method: Method, date: &str, out: &mut Vec<u8>) {
 }
 
 impl Snapshot<'_> {
-    /// Whether the server can be sent visitors.
+    /// Whether the server can be sent requests.
     fn health(&self) -> (Status, &'static str) {
         match (self.is_stopping, self.ready + self.old_workers) {
             (true, _) => (Status::ServiceUnavailable, "draining"),
@@ -137,7 +137,7 @@ impl Snapshot<'_> {
         let durations = self.board.durations();
         let mut count = 0u64;
         for (&bound_ns, among) in BOUNDS_NS.iter().zip(durations.counts) {
-            // What workers say may be anything.
+            // A compromised worker may report anything.
             count = count.wrapping_add(among);
             exposition.sample(
                 "otus_http_request_duration_seconds_bucket",
@@ -151,7 +151,7 @@ impl Snapshot<'_> {
         exposition.sample("otus_http_request_duration_seconds_count", "", count);
     }
 
-    /// What has neither labels nor buckets: name, kind, help, value.
+    /// Metrics without labels and buckets: name, kind, help, value.
     fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 11] {
         let total = |counter| self.board.total(counter);
         [
@@ -200,13 +200,13 @@ impl Snapshot<'_> {
     }
 }
 
-/// Nanoseconds as seconds, to the last digit that is not zero.
+/// Formats nanoseconds as seconds, to the last digit that is not zero.
 fn seconds(ns: u64) -> String {
     let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-/// Lines of the text format.
+/// A writer of the text format.
 #[derive(Debug, Default)]
 struct Exposition(String);
 

@@ -96,8 +96,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor that has not yet started a worker, but may have some of images before, with the memories that they count
-    /// in. Signals are blocked from here on.
+    /// Creates a supervisor without workers of its own. It may have workers of previous generations, and the memories
+    /// that they count in. Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
@@ -141,7 +141,7 @@ impl Supervisor {
         })
     }
 
-    /// Serves until a signal ends it.
+    /// Serves until a signal stops it.
     pub fn run(mut self) {
         listeners::report(&self.context.sockets);
         loop {
@@ -431,7 +431,7 @@ impl Supervisor {
     }
 }
 
-/// Returns the deadline of workers that are now told to end within `timeout`.
+/// Returns the deadline of workers that are now requested to end within `timeout`.
 fn drained_by_ms(timeout: Duration) -> u64 {
     clock::now_ms() + timeout.as_millis() as u64 + DRAIN_GRACE_MS
 }

@@ -77,7 +77,7 @@ fn the_supervisor_does_not_wait_for_a_reader_of_its_output() {
     wait_until("what was dropped", || {
         let _ = stderr.read_to_end(&mut text);
         let _ = server.get("/a");
-        String::from_utf8_lossy(&text).contains(" lines of the log were dropped: nobody read them.")
+        String::from_utf8_lossy(&text).contains(" log lines were dropped: the reader of stderr is too slow.")
     });
     fill(&mut stderr);
     fill_socket(&systemd);

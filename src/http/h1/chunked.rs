@@ -1,12 +1,12 @@
-//! The chunked transfer coding (RFC 9112 §7.1), only as far as to find its end: no content is ever used.
+//! The chunked transfer coding (RFC 9112 §7.1), only as far as needed to find its end: the content is never used.
 
 use crate::http::{Refusal, syntax};
 
-/// Where a chunked body that begins with `bytes` ends, behind its trailers and their empty line; `None` says that more bytes
-/// are needed.
+/// Returns the end of a chunked body that begins with `bytes`, after its trailers and their empty line; `None` if more
+/// bytes are needed.
 ///
-/// Stricter than the RFC asks for where leniency helps nobody but smugglers: sizes have at most eight digits, and lines end
-/// with CR LF alone.
+/// Stricter than the RFC where leniency helps request smuggling only: sizes have at most eight digits, and lines end
+/// with CR LF.
 pub fn end(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut at = 0;
     loop {
@@ -20,7 +20,7 @@ pub fn end(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         match bytes.get(at..at + 2) {
             Some(b"\r\n") => at += 2,
             Some(_) => return Err(Refusal::Malformed("a chunk does not end where it should")),
-            // Of two bytes that are to come, one may be there.
+            // Of two bytes that are missing, one may have arrived.
             None if bytes.get(at).is_some_and(|&b| b != b'\r') => {
                 return Err(Refusal::Malformed("a chunk does not end where it should"));
             }
@@ -40,7 +40,8 @@ fn size(line: &[u8]) -> Result<usize, Refusal> {
     usize::from_str_radix(text, 16).map_err(|_| BAD)
 }
 
-/// Extensions are ignored (RFC 9112 §7.1.1), but not what is none: `*( BWS ";" BWS name [ BWS "=" BWS value ] )`.
+/// Checks that extensions are well-formed, and ignores them (RFC 9112 §7.1.1): `*( BWS ";" BWS name [ BWS "=" BWS value
+/// ] )`.
 fn check_extensions(mut rest: &[u8]) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::Malformed("what follows a chunk's size is no extension");
     while !rest.is_empty() {

@@ -5,12 +5,12 @@ use std::io::Write;
 use crate::http::Status;
 use crate::http::field::Field;
 
-/// What the head of every response says besides status and field lines.
+/// What every head has besides status and field lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'c> {
     /// The time of the response in the form of RFC 9110 §5.6.7.
     pub date: &'c str,
-    /// Whether the connection goes on after the response.
+    /// Whether the connection persists after the response.
     pub keep_alive: bool,
 }
 

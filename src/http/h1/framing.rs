@@ -3,7 +3,7 @@
 //! | Transfer-Encoding and Content-Length | what becomes of the request | RFC 9112 |
 //! |---|---|---|
 //! | neither | no body | §6.3, 7 |
-//! | one Content-Length, or several that are the same number | so many bytes | §6.3, 6 |
+//! | one Content-Length, or several that are the same number | a body of that length | §6.3, 6 |
 //! | a Content-Length that is no number, or several that differ | 400 | §6.3, 5 |
 //! | `chunked` alone, once | a chunked body | §7.1 |
 //! | any Transfer-Encoding in HTTP/1.0 | 400: its framing is faulty | §6.1 |
@@ -19,32 +19,32 @@
 
 use crate::http::{Refusal, syntax};
 
-/// How the end of the body is to be found.
+/// How to find the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Behind so many bytes; none if there is no body.
+    /// After this number of bytes; none if there is no body.
     Length(u64),
-    /// Its chunks say where it is.
+    /// At the end of its chunks.
     Chunked,
 }
 
-/// What the lines of the head that were read so far say of the body.
+/// The framing by the lines of the head that were read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// Nothing: there is none.
+    /// No body.
     None,
-    /// It has so many bytes.
+    /// A body of this number of bytes.
     Length(u64),
-    /// It comes in chunks.
+    /// A chunked body.
     Chunked,
-    /// It is in other codings, and `chunked` has not come yet.
+    /// Other codings, without `chunked` so far.
     Coded,
-    /// It is in other codings and in chunks.
+    /// Other codings and `chunked`.
     CodedAndChunked,
 }
 
 impl Framing {
-    /// What the lines so far and another one, of Content-Length, say.
+    /// Adds a line of Content-Length.
     pub fn with_length(self, value: &[u8]) -> Result<Framing, Refusal> {
         let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         let length = digits.and_then(|digits| digits.parse().ok());
@@ -57,7 +57,7 @@ impl Framing {
         }
     }
 
-    /// What the lines so far and another one, of Transfer-Encoding, say in a request of HTTP/1.`minor`.
+    /// Adds a line of Transfer-Encoding, in a request of HTTP/1.`minor`.
     pub fn with_codings(self, value: &[u8], minor: u8) -> Result<Framing, Refusal> {
         if minor == 0 {
             return Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding"));
@@ -84,7 +84,7 @@ impl Framing {
         }
     }
 
-    /// What all lines together say.
+    /// Returns the framing by all lines.
     pub fn end(self) -> Result<End, Refusal> {
         match self {
             Framing::None => Ok(End::Length(0)),
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::http::Status;
 
-    /// What lines of Transfer-Encoding say; a line that begins with a digit is one of Content-Length.
+    /// The framing by lines of Transfer-Encoding; a line that begins with a digit is one of Content-Length.
     fn end(lines: &[&str], minor: u8) -> Result<End, Refusal> {
         let add = |framing: Framing, line: &&str| match line.as_bytes() {
             value @ [b'0'..=b'9', ..] => framing.with_length(value),

@@ -24,17 +24,17 @@ pub struct Message<'f, 'b> {
     pub length: usize,
 }
 
-/// Room for the field lines of one head.
+/// Space for the field lines of one head.
 pub type Storage<'b> = [MaybeUninit<Header<'b>>; limits::FIELDS];
 
-/// Empty room for field lines.
+/// Creates empty space for field lines.
 pub fn storage<'b>() -> Storage<'b> {
     [MaybeUninit::uninit(); limits::FIELDS]
 }
 
-/// Reads one request from the beginning of `buffer`; `None` says that more bytes are needed.
+/// Parses one request at the beginning of `buffer`; `None` if more bytes are needed.
 ///
-/// After an error the framing is lost: answer and close.
+/// After an error the framing is lost: respond and close.
 pub fn parse<'f, 'b>(
     buffer: &'b [u8],
     storage: &'f mut Storage<'b>,
@@ -64,8 +64,8 @@ pub fn parse<'f, 'b>(
     }
 }
 
-/// Has the request in front read as one of HTTP/1.1 if it names a later version with the same major number (RFC 9110
-/// §2.5), and says whether it did.
+/// Rewrites the request in front as one of HTTP/1.1 if it names a later version with the same major number (RFC 9110
+/// §2.5). Returns whether it did.
 pub fn lower_version(buffer: &mut [u8]) -> bool {
     let begin = buffer.len() - buffer.trim_ascii_start().len();
     let line = buffer[begin..].split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_end();
@@ -79,18 +79,19 @@ pub fn lower_version(buffer: &mut [u8]) -> bool {
     }
 }
 
-/// The method that the bytes of a request that was refused begin with, as far as it matters: HEAD gets no content.
+/// Returns the method that the bytes of a rejected request begin with, as far as it matters: a response to HEAD has no
+/// content.
 pub fn method_of_refused(buffer: &[u8]) -> Method {
     if buffer.trim_ascii_start().starts_with(b"HEAD ") { Method::Head } else { Method::Get }
 }
 
-/// Whether `buffer` holds nothing but the line ends that may stand before a request (RFC 9112 §2.2).
+/// Whether `buffer` holds only line ends that may precede a request (RFC 9112 §2.2).
 pub fn is_blank(buffer: &[u8]) -> bool {
     buffer.iter().all(|&byte| matches!(byte, b'\r' | b'\n'))
 }
 
-/// Whether every line ends with CR LF. httparse takes a line feed alone for an end; see [`syntax::line`] for why that is
-/// refused here. The empty lines before a request are no part of it, and are overlooked.
+/// Checks that every line ends with CR LF. httparse accepts a line feed alone; [`syntax::line`] says why that is
+/// rejected here. Empty lines before a request are not part of it, and are ignored.
 fn check_lines(parsed: &httparse::Request, bytes: &[u8]) -> Result<(), Refusal> {
     let offset = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
     let ends_well = |from: usize| {
@@ -146,7 +147,7 @@ fn interpret<'f, 'b>(
 
     let (body, body_length) = match framing.end()? {
         End::Length(0) => (Body::Dropped, 0),
-        // The client waits for leave to send it, and gets the answer at once (RFC 9110 §10.1.1).
+        // The client waits for permission to send it, and gets the final response at once (RFC 9110 §10.1.1).
         _ if expects => (Body::Unread, 0),
         End::Length(length) if length > limits.body_bytes as u64 => (Body::TooLarge, 0),
         End::Length(length) if ((buffer.len() - head_length) as u64) < length => return Ok(None),
@@ -179,8 +180,8 @@ fn within_limits(buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is wrong with a request line that is too long: its method, if that is longer than any, and else its target
-/// (RFC 9112 §3).
+/// Returns the error of a request line that is too long: its method, if that is longer than any known one, or its
+/// target (RFC 9112 §3).
 fn long_line(method_bytes: usize) -> Refusal {
     if method_bytes > limits::METHOD_BYTES { Refusal::LongMethod } else { Refusal::LongRequestLine }
 }
@@ -198,7 +199,7 @@ fn refuse(error: httparse::Error, buffer: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the first line ends with a well-formed version, which then is none of ours (RFC 9112 §2.3).
+/// Whether the first line ends with a well-formed version, which is then not supported (RFC 9112 §2.3).
 fn names_another_version(buffer: &[u8]) -> bool {
     let line = buffer.trim_ascii_start();
     let line = line.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_end();
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
     use crate::http::Status;
 
-    /// What a request says besides its fields.
+    /// What a request has besides its fields.
     #[derive(Debug, PartialEq, Eq)]
     struct Whole {
         method: Method,
