@@ -1,8 +1,8 @@
 //! otus-httpd: a static-file web server that systemd runs. This is the guided tour; start here, then read `main.rs`.
 //!
 //! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks
-//! workers, which inherit the sockets. A [`worker`] serves each request by one thread, from its first byte to its last; a
-//! connection that waits for its client holds no thread. The [`site`] turns a target into an open file, and [`http`]
+//! workers, which inherit the sockets. In a [`worker`], one thread at a time serves a request; a connection
+//! that waits for its client holds no thread. The [`site`] turns a target into an open file, and [`http`]
 //! decides the response. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no
 //! configuration language.
 //!
@@ -12,7 +12,7 @@
 //!
 //! | layer | contents |
 //! |---|---|
-//! | `main` | configuration, log, site, sockets, supervisor: the start, in reading order |
+//! | `main` | configuration, log, sockets, site, supervisor: the start, in reading order |
 //! | [`precompress`] | the subcommand of that name, which the server does not use |
 //! | [`check`] | `--check`: everything that a start does, short of serving; for a service, as its units say |
 //! | [`supervisor`] | keeps N workers alive, notifies systemd, reloads, stops everything in order |
@@ -32,14 +32,14 @@
 //! 1. The supervisor never has a second thread. [`os::sys::fork`] checks that, and its child can neither return nor unwind
 //!    into the supervisor's code.
 //! 2. `unsafe` is used in [`os::sys`] only; elsewhere a lint denies it. Each block says why it is sound.
-//! 3. A worker's main thread never serves a request, and never opens, reads or closes a file of the site: it always handles
-//!    signals and deadlines, and knows whether the worker makes progress.
+//! 3. A worker's main thread never serves a file: it always handles signals and deadlines, and knows whether the worker
+//!    makes progress. The only responses that it sends are a 408 and, while draining, a 503.
 //! 4. A connection has one owner at a time: a request thread, or the table of parked connections.
 //! 5. A path is opened only through [`site::root::Root`], which keeps it beneath the root: by openat2(2), or, where that
 //!    is missing or refuses an absolute link, one component at a time. Both pass the same tests.
 //! 6. Errors have two audiences: [`http::Refusal`] has a status for the client and, apart from it, a text for the journal.
-//!    A client's own error is a debug line. A start that fails is one sentence ([`failure::Failure`]) and status 1.
-//!    Nothing is both logged and returned.
+//!    A client's own error is a debug line. A start that fails is one sentence ([`failure::Failure`]) and status 1,
+//!    or 2 for a wrong option. A refusal is logged where it becomes an answer, and nowhere else.
 //! 7. Nothing that a client sends makes a worker panic, allocate without bound, or hold a thread without a deadline. A
 //!    panic in a request thread costs one connection.
 //! 8. A response is never mixed from two versions of a file: length, validators and content come from one inode, which is
@@ -52,8 +52,8 @@
 //!
 //! The heartbeat is a counter in the shared [`scoreboard`](ipc::scoreboard), not a message on the
 //! [`lifeline`](ipc::lifeline): the supervisor then wakes for its own tick only, not for every worker's. The lifeline
-//! reports readiness, and by its end of file the death of either side. The heartbeat advances only after an answered
-//! self-check, or while other requests are demonstrably completing.
+//! reports readiness, and by its end of file the death of either side. The heartbeat advances after an answered
+//! self-check, while other requests are completing or a thread is idle, and while the worker drains, which has a deadline.
 //!
 //! A reload replaces the supervisor's image, not only its settings: there is one way to start, and an upgrade needs no
 //! other. Listening sockets, counters and old workers pass through execve(2) ([`handover`](ipc::handover)).
@@ -68,8 +68,9 @@
 //! difference of counters in the [`scoreboard`](ipc::scoreboard), so that it survives the death of a worker.
 //!
 //! A response is never staler than its request: any stat(2) made after the request began to arrive may validate it,
-//! whichever thread made it ([`os::clock::LogicalClock`]). The exception is a listing of a directory, which is shared for one
-//! second after it was made ([`site::listings`]): making one can take longer than serving a thousand files.
+//! whichever thread made it ([`os::clock::LogicalClock`]). The exceptions are a listing of a
+//! directory, which is shared for one second after it was made ([`site::listings`]), a replaced document root, which is noticed
+//! within half a second, and a new precompressed variant, which is used within a second.
 
 pub mod access_log;
 pub mod check;
