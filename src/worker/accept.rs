@@ -29,7 +29,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
                 Connection::new(Transport::plain(accepted), permit, deadline_ms, records, worker.service.counters);
             connection.subject = worker.service.blocking.subject_of_client(client);
             if worker.has_more_than_its_share() {
-                report_listener_error(worker.gate.requeue_behind_other_workers(&worker.epoll));
+                requeue_listeners(worker);
             }
             if worker.is_full() {
                 // If clients wait then, the main loop evicts idle connections.
