@@ -72,7 +72,8 @@ impl ConnectionDriver {
             self.output = std::mem::take(&mut connection.output);
         }
         let sends_file = connection.phase == Phase::Sending && connection.send_queue.has_file_part();
-        let next = if sends_file && self.exceeds_blocking_limit(service, connection) {
+        let slot = self.scratch.handler.slot;
+        let next = if sends_file && service.begin_blocking(slot, connection.subject).is_err() {
             connection.waits_for_disk = true;
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
             Next::Disk
@@ -99,18 +100,6 @@ impl ConnectionDriver {
         respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |output| {
             transport.write(output, false).unwrap_or(0)
         });
-    }
-
-    /// Whether this thread would be one too many that a file blocks. If not, the file is recorded as what may block it.
-    fn exceeds_blocking_limit(&self, service: &Service, connection: &Connection) -> bool {
-        let now_ms = clock::now_ms();
-        let (slot, subject) = (self.scratch.handler.slot, connection.subject);
-        service.blocking.begin(slot, subject, now_ms);
-        let is_exceeded = service.pool.is_over_half() && service.blocking.exceeded(subject, now_ms).is_some();
-        if is_exceeded {
-            service.blocking.end(slot);
-        }
-        is_exceeded
     }
 
     fn advance(&mut self, service: &Service, connection: &mut Connection) -> Next {

@@ -11,7 +11,6 @@ use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
 use crate::http::{Field, Outcome, Refusal, Request, Response, coding, target};
 use crate::log::catalog;
-use crate::os::clock;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 use crate::site::{Content, Found, Freshness, Resource};
@@ -85,7 +84,8 @@ fn find(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    begin_blocking(service, origin.subject, target.path, scratch.slot)?;
+    *origin.subject = service.blocking.subject_of_path(target.path, *origin.subject);
+    service.begin_blocking(scratch.slot, *origin.subject).map_err(Refusal::Blocked)?;
     let acceptable = || coding::acceptable(request.fields);
     match service.site.find(&target, acceptable, &mut scratch.path, origin.freshness)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
@@ -105,25 +105,6 @@ fn find(
             }
         }
     }
-}
-
-/// Records what may block this thread, unless too many threads are blocked by the same file, directory or client.
-fn begin_blocking(
-    service: &Service,
-    subject: &mut BlockingKey,
-    path: &[u8],
-    slot: Option<usize>,
-) -> Result<(), Refusal> {
-    let now_ms = clock::now_ms();
-    *subject = service.blocking.subject_of_path(path, *subject);
-    service.blocking.begin(slot, *subject, now_ms);
-    if service.pool.is_over_half()
-        && let Some(why) = service.blocking.exceeded(*subject, now_ms)
-    {
-        service.blocking.end(slot);
-        return Err(Refusal::Blocked(why));
-    }
-    Ok(())
 }
 
 /// The response to a request whose precondition or range does not apply.
@@ -157,14 +138,12 @@ fn error(service: &Service, refusal: &Refusal) -> Response {
     let status = refusal.status();
     // The disk that the page is on may be the one that does not answer.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
-    match has_page.then(|| service.site.error_page(status)).flatten() {
-        Some(page) => match page.content() {
-            Content::Memory(content) => {
-                Response::error_with_page(status, page.representation.content_type.clone(), content)
-            }
-            Content::Disk(_) => Response::error(status),
-        },
-        None => Response::error(status),
+    let page = has_page.then(|| service.site.error_page(status)).flatten();
+    match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
+        Some((content_type, Content::Memory(content))) => {
+            Response::error_with_page(status, content_type.clone(), content)
+        }
+        _ => Response::error(status),
     }
 }
 

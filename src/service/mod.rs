@@ -15,11 +15,11 @@ use crate::access_log::AccessLog;
 use crate::config::{LogAddress, Options};
 use crate::http::Limits;
 use crate::ipc::scoreboard::{Scoreboard, WorkerCounters};
-use crate::os::clock::LogicalClock;
+use crate::os::clock::{self, LogicalClock};
 use crate::site::Site;
 use crate::site::listings::Listings;
 
-use blocking::BlockingLimits;
+use blocking::{BlockingKey, BlockingLimits};
 use pool::ThreadPool;
 use timeouts::Timeouts;
 use warnings::RateLimitedWarnings;
@@ -78,6 +78,20 @@ impl Service {
         })
     }
 
+    /// Records that the thread in `slot` begins with `subject`, which may block it. Returns the limit that this would exceed, and
+    /// records nothing then.
+    pub fn begin_blocking(&self, slot: Option<usize>, subject: BlockingKey) -> Result<(), &'static str> {
+        let now_ms = clock::now_ms();
+        self.blocking.begin(slot, subject, now_ms);
+        if self.pool.is_over_half()
+            && let Some(why) = self.blocking.exceeded(subject, now_ms)
+        {
+            self.blocking.end(slot);
+            return Err(why);
+        }
+        Ok(())
+    }
+
     /// From now on, every response is the last of its connection.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Relaxed);
@@ -93,23 +107,23 @@ impl Service {
 #[derive(Debug, Default)]
 pub struct Wakeups {
     connections: Mutex<Vec<RawFd>>,
-    is_empty: AtomicBool,
+    has_some: AtomicBool,
 }
 
 impl Wakeups {
     /// Adds connections.
     pub fn push_all(&self, connections: impl IntoIterator<Item = RawFd>) {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).extend(connections);
-        self.is_empty.store(false, SeqCst);
+        self.has_some.store(true, SeqCst);
     }
 
     /// Takes all of them. Without any, that is one atomic load.
     pub fn take(&self) -> Vec<RawFd> {
-        if self.is_empty.load(SeqCst) {
+        if !self.has_some.load(SeqCst) {
             return Vec::new();
         }
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_empty.store(true, SeqCst);
+        self.has_some.store(false, SeqCst);
         std::mem::take(&mut *connections)
     }
 }
