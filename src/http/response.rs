@@ -33,21 +33,18 @@ impl Response {
 
     /// An error with a page of the server. A 405 lists the methods that are allowed (RFC 9110 §15.5.6).
     pub fn error(status: Status) -> Self {
-        let fields = match status {
-            Status::ServiceUnavailable => vec![Field::RetryAfter(RETRY_AFTER_S)],
-            Status::MethodNotAllowed => vec![Field::Allow(ALLOW)],
-            Status::NotAcceptable => vec![Field::Vary("Accept-Encoding")],
-            _ => Vec::new(),
+        let field = match status {
+            Status::MethodNotAllowed => Some(Field::Allow(ALLOW)),
+            Status::NotAcceptable => Some(Field::Vary("Accept-Encoding")),
+            _ => retry_after(status),
         };
-        Response::page(status, fields)
+        Response::page(status, Vec::from_iter(field))
     }
 
     /// An error with a page of the site.
     pub fn error_with_page(status: Status, content_type: String, page: &[u8]) -> Self {
-        let retry = (status == Status::ServiceUnavailable).then_some(Field::RetryAfter(RETRY_AFTER_S));
-        let mut response = Response { status, fields: Vec::from_iter(retry), content: page.to_vec() };
-        response.describe_content(content_type.into(), [Field::NoSniff]);
-        response
+        let fields = Vec::from_iter(retry_after(status));
+        Response::new(status, fields, content_type.into(), page.to_vec(), [Field::NoSniff])
     }
 
     /// A 204 that lists the methods that are allowed (RFC 9110 §9.3.7).
@@ -57,9 +54,9 @@ impl Response {
 
     /// What the server reports about itself at this moment: for GET and HEAD only, and not to be stored.
     pub fn report(status: Status, content_type: &'static str, content: String) -> Self {
-        let retry = (status == Status::ServiceUnavailable).then_some(Field::RetryAfter(RETRY_AFTER_S));
-        let mut response = Response { status, fields: Vec::from_iter(retry), content: content.into_bytes() };
-        response.describe_content(content_type.into(), [Field::NoSniff, Field::CacheControl("no-store")]);
+        let fields = Vec::from_iter(retry_after(status));
+        let further = [Field::NoSniff, Field::CacheControl("no-store")];
+        let mut response = Response::new(status, fields, content_type.into(), content.into_bytes(), further);
         if status == Status::MethodNotAllowed {
             response.fields.push(Field::Allow(ALLOW_METRICS));
         }
@@ -68,16 +65,25 @@ impl Response {
 
     /// A short HTML page that repeats the status, after further `fields`.
     pub fn page(status: Status, fields: Vec<Field<'static>>) -> Self {
-        let mut response = Response { status, fields, content: page::of(status).into_bytes() };
-        response.describe_content(page::MEDIA_TYPE.into(), []);
-        response
+        Response::new(status, fields, page::MEDIA_TYPE.into(), page::of(status).into_bytes(), [])
     }
 
-    fn describe_content<const N: usize>(&mut self, content_type: Cow<'static, str>, further: [Field<'static>; N]) {
-        self.fields.push(Field::ContentLength(self.content.len() as u64));
-        self.fields.push(Field::ContentType(content_type));
-        self.fields.extend(further);
+    /// A response with `content`, whose field lines stand between `fields` and `further` ones.
+    fn new<const N: usize>(
+        status: Status,
+        mut fields: Vec<Field<'static>>,
+        content_type: Cow<'static, str>,
+        content: Vec<u8>,
+        further: [Field<'static>; N],
+    ) -> Self {
+        fields.extend([Field::ContentLength(content.len() as u64), Field::ContentType(content_type)]);
+        fields.extend(further);
+        Response { status, fields, content }
     }
+}
+
+fn retry_after(status: Status) -> Option<Field<'static>> {
+    (status == Status::ServiceUnavailable).then_some(Field::RetryAfter(RETRY_AFTER_S))
 }
 
 #[cfg(test)]
