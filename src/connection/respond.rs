@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use super::send_queue::{FileSlice, QueuedPart};
 use super::{AfterResponse, Connection};
-use crate::handler::{self, Answer, Origin, Waiter};
+use crate::handler::{self, Answer, Cause, Origin, Waiter};
 use crate::http::h1::encode::{self, Context};
 use crate::http::h1::parse::{self, Message};
 use crate::http::range::ByteRange;
 use crate::http::request::{Body, Method};
-use crate::http::{Coding, Outcome, Refusal, Response, Status};
+use crate::http::{Outcome, Refusal, Response, Status};
 use crate::os::clock::{self, Date};
 use crate::service::Service;
 use crate::site::{Content, File, Freshness};
@@ -90,15 +90,8 @@ pub fn reject(
     connection.begin_response();
     connection.after_response = AfterResponse::LingeringClose;
     let answer = handler::reject(service, refusal);
-    let begin = output.len();
-    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive: false });
-    let summary = ResponseSummary::new(&answer, begin, output.len());
+    let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
     connection.count_response(ReceivedMessage::Malformed(bytes), &summary);
-    if let Answer::Response { response, .. } = &answer
-        && parse::method_of_refused(bytes) != Method::Head
-    {
-        output.extend_from_slice(&response.content);
-    }
 }
 
 /// Responds to a head that did not arrive in time, as far as that is possible without waiting.
@@ -118,23 +111,26 @@ pub fn reject_connection(
     send: impl FnOnce(&[u8]) -> usize,
 ) {
     let started_ns = clock::now_ns();
-    let response = Response::error(Status::ServiceUnavailable);
-    encode::head(output, response.status, Context { date: scratch.date.now(), keep_alive: false }, &response.fields);
-    let cause = "the client reached --max-per-client";
-    let summary = ResponseSummary {
-        status: response.status.code(),
-        begin: 0,
-        content: output.len(),
-        coding: Coding::Identity,
-        cause: Some(&cause),
-    };
+    let cause = Some(Cause::Text("the client reached --max-per-client"));
+    let answer = Answer::Response { response: Response::error(Status::ServiceUnavailable), cause };
+    let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
     records.add(ReceivedMessage::Malformed(bytes), 1, started_ns, &summary);
-    if parse::method_of_refused(bytes) != Method::Head {
-        output.extend_from_slice(&response.content);
-    }
     let sent = send(output);
     let now_ns = clock::now_ns();
     records.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);
+}
+
+/// Appends the response to `bytes` that were rejected. The connection ends after it.
+fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], date: &str) -> ResponseSummary<'a> {
+    let begin = output.len();
+    encode_head(output, answer, Context { date, keep_alive: false });
+    let summary = ResponseSummary::new(answer, begin, output.len());
+    if let Answer::Response { response, .. } = answer
+        && parse::method_of_refused(bytes) != Method::Head
+    {
+        output.extend_from_slice(&response.content);
+    }
+    summary
 }
 
 /// Appends the head. Those of a whole file and of a 304 are encoded once for all requests.
@@ -142,10 +138,7 @@ fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {
         Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
         Answer::File { resource, outcome: Outcome::NotModified } => resource.validators(),
-        Answer::Response { response, .. } => {
-            return encode::head(output, response.status, context, &response.fields);
-        }
-        _ => return encode::head(output, answer.status(), context, &answer.fields()),
+        _ => return encode::head(output, answer.status(), context, answer.fields().iter()),
     };
     encode::begin_head(output, answer.status(), context);
     output.extend_from_slice(encoded);

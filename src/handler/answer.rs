@@ -1,5 +1,6 @@
 //! The answer to a request as a value: status, field lines and content, before any wire format.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,13 +70,9 @@ impl Answer {
 
     /// The field lines, without those of the connection. A listing depends on Accept and on the moment: caches have to
     /// revalidate it.
-    pub fn fields(&self) -> Vec<Field<'_>> {
+    pub fn fields(&self) -> Cow<'_, [Field<'_>]> {
         match self {
-            Answer::File { resource, outcome: Outcome::Whole } => resource.representation.fields().collect(),
-            Answer::File { resource, outcome: Outcome::NotModified } => {
-                resource.representation.validator_fields().collect()
-            }
-            Answer::File { resource, outcome } => outcome.partial_fields(&resource.representation),
+            Answer::File { resource, outcome } => outcome.fields(&resource.representation).into(),
             Answer::Listing { listed, form } => {
                 let mut fields = vec![
                     Field::ContentLength(listed.file.version().size),
@@ -85,9 +82,9 @@ impl Answer {
                     Field::Vary("Accept"),
                 ];
                 fields.extend(listed.is_cut.then_some(Field::ListingIncomplete));
-                fields
+                fields.into()
             }
-            Answer::Response { response, .. } => response.fields.clone(),
+            Answer::Response { response, .. } => response.fields.as_slice().into(),
         }
     }
 

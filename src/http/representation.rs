@@ -56,15 +56,17 @@ impl Outcome {
         }
     }
 
-    /// Returns the field lines of a 206 from `representation`; none for another status.
-    pub fn partial_fields<'r>(&'r self, representation: &'r Representation) -> Vec<Field<'r>> {
+    /// Returns the field lines of a 200, 206 or 304 from `representation`; of another status, none.
+    pub fn fields<'r>(&'r self, representation: &'r Representation) -> Vec<Field<'r>> {
         let (range, length, content_type) = match self {
+            Outcome::Whole => (None, representation.size, representation.content_type.as_str()),
             Outcome::Part(range) => {
                 let content_range = ContentRange { span: Some(*range), size: representation.size };
                 (Some(Field::ContentRange(content_range)), range.length(), representation.content_type.as_str())
             }
             Outcome::Parts(multipart) => (None, multipart.length(), multipart.media_type.as_str()),
-            _ => return Vec::new(),
+            Outcome::NotModified => return representation.validator_fields().collect(),
+            Outcome::PreconditionFailed | Outcome::Unsatisfiable => return Vec::new(),
         };
         let content = representation.fields_of_content(length, content_type);
         range.into_iter().chain(content).chain(representation.validator_fields()).collect()
@@ -105,11 +107,6 @@ impl Representation {
     /// Returns Last-Modified as a time.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified_s.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-    }
-
-    /// Returns the field lines of a 200 with all of it.
-    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        self.content_fields().chain(self.validator_fields())
     }
 
     /// Returns the field lines that a 304 has as well (RFC 9110 §15.4.5).

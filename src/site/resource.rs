@@ -101,3 +101,31 @@ fn encode_fields(out: &mut Vec<u8>, representation: &Representation) -> usize {
     out.extend_from_slice(b"\r\n");
     validators
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::super::root::Root;
+    use super::*;
+    use crate::http::{Coding, Outcome};
+
+    #[test]
+    fn the_heads_that_are_kept_are_those_of_the_outcome() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), "content").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let file = File::open(&root, c"a").unwrap();
+        let now = SystemTime::now() + Duration::from_secs(1);
+        let plain = Representation::new(file.validator(), "text/plain", None, now);
+        for representation in [plain.clone(), plain.coded(Coding::Gzip)] {
+            let resource = Resource::in_memory(&file, representation).unwrap();
+            for (outcome, kept) in [(Outcome::Whole, resource.head()), (Outcome::NotModified, resource.validators())] {
+                let mut encoded = Vec::new();
+                outcome.fields(&resource.representation).iter().for_each(|field| encode::field(&mut encoded, field));
+                assert_eq!(kept, [&encoded[..], b"\r\n"].concat(), "{outcome:?}");
+            }
+        }
+    }
+}
