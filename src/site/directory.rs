@@ -84,51 +84,103 @@ impl Directory {
         &self.path
     }
 
-    /// Reads its entries.
+    /// Returns the entries that would be served if they were requested: no link that leaves the root, and no socket. Opens
+    /// none of them, and resolves only links by their path. Beyond the limits, the last entries in the order are left out,
+    /// among the names that are read.
     pub fn read(&self) -> Result<Listing, Refusal> {
-        listing(&self.root, &self.descriptor, &self.path, self.dotfiles)
+        let Names { names, mut is_cut } = self.names().map_err(refuse)?;
+        // A link is sorted by the type of its target.
+        let (mut candidates, mut checks) = (Vec::with_capacity(names.len()), 0);
+        for (name, kind) in names {
+            match kind {
+                Some(Type::Directory | Type::File) => {
+                    candidates.push(Candidate::Unchecked { name, is_directory: kind == Some(Type::Directory) });
+                }
+                Some(Type::Symlink) | None if checks < MAX_CHECKS => {
+                    checks += 1;
+                    candidates.extend(self.entry(name, kind.is_some()).map(Candidate::Checked));
+                }
+                Some(Type::Symlink) | None => is_cut = true,
+                Some(_) => {}
+            }
+        }
+        // The sort is stable: names of one type remain sorted.
+        candidates.sort_by_key(|candidate| !candidate.is_directory());
+        let mut entries = Vec::new();
+        checks = 0;
+        for candidate in candidates {
+            if entries.len() == MAX_ENTRIES || checks == MAX_CHECKS {
+                is_cut = true;
+                break;
+            }
+            match candidate {
+                Candidate::Checked(entry) => entries.push(entry),
+                Candidate::Unchecked { name, .. } => {
+                    checks += 1;
+                    entries.extend(self.entry(name, false));
+                }
+            }
+        }
+        Ok(Listing { entries, is_cut })
     }
-}
 
-/// Returns the entries that would be served if they were requested: no link that leaves the root, and no socket. Opens none
-/// of them, and resolves only links by their path. Beyond the limits, the last entries in the order are left out, among the
-/// names that are read.
-fn listing(root: &Root, descriptor: &OwnedFd, path: &[u8], dotfiles: bool) -> Result<Listing, Refusal> {
-    let Names { names, mut is_cut } = names(descriptor, path, dotfiles).map_err(refuse)?;
-    let check = |name, is_link| entry_at(root, descriptor, path, name, is_link);
-    // A link is sorted by the type of its target.
-    let (mut candidates, mut checks) = (Vec::with_capacity(names.len()), 0);
-    for (name, kind) in names {
-        match kind {
-            Some(Type::Directory | Type::File) => {
-                candidates.push(Candidate::Unchecked { name, is_directory: kind == Some(Type::Directory) });
+    fn names(&self) -> Result<Names, Errno> {
+        let mut names = Vec::new();
+        let mut is_cut = false;
+        for (read, entry) in Dir::from_fd(self.descriptor.try_clone().map_err(|_| Errno::EMFILE)?)?.iter().enumerate() {
+            // The directory itself and its parent are two more.
+            if read == MAX_NAMES + 2 {
+                is_cut = true;
+                break;
             }
-            Some(Type::Symlink) | None if checks < MAX_CHECKS => {
-                checks += 1;
-                candidates.extend(check(name, kind.is_some()).map(Candidate::Checked));
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            let is_shown = self.dotfiles || !name.starts_with(b".") || (self.path.is_empty() && name == b".well-known");
+            if is_shown && name != b"." && name != b".." {
+                names.push((entry.file_name().to_owned(), entry.file_type()));
             }
-            Some(Type::Symlink) | None => is_cut = true,
-            Some(_) => {}
         }
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(Names { names, is_cut })
     }
-    // The sort is stable: names of one type remain sorted.
-    candidates.sort_by_key(|candidate| !candidate.is_directory());
-    let mut entries = Vec::new();
-    checks = 0;
-    for candidate in candidates {
-        if entries.len() == MAX_ENTRIES || checks == MAX_CHECKS {
-            is_cut = true;
-            break;
-        }
-        match candidate {
-            Candidate::Checked(entry) => entries.push(entry),
-            Candidate::Unchecked { name, .. } => {
-                checks += 1;
-                entries.extend(check(name, false));
+
+    /// Returns the entry for a name, if it would be served. Permissions are checked by the kernel, since the mode does not
+    /// include access control lists.
+    fn entry(&self, name: CString, is_link: bool) -> Option<DirEntry> {
+        let own = if is_link {
+            None
+        } else {
+            Some(fstatat(&self.descriptor, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?)
+        };
+        let stat = match own.filter(|own| file_type(own) != SFlag::S_IFLNK) {
+            Some(own) => own,
+            None => fstat(&self.root.locate(&path_of(&self.path, &name).ok()?).ok()?).ok()?,
+        };
+        // A link's target was located inside the root above.
+        let is_permitted = |wanted| faccessat(&self.descriptor, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
+        let is_directory = match file_type(&stat) {
+            SFlag::S_IFDIR => true,
+            SFlag::S_IFREG => false,
+            _ => return None,
+        };
+        let is_served = match is_directory {
+            false => is_permitted(AccessFlags::R_OK),
+            true => {
+                is_permitted(AccessFlags::R_OK | AccessFlags::X_OK)
+                    || (is_permitted(AccessFlags::X_OK) && self.has_index(&name))
             }
-        }
+        };
+        let version = FileVersion::from(&stat);
+        let since = u64::try_from(version.mtime_ns.max(0)).unwrap_or(u64::MAX);
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
+        is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size, modified })
     }
-    Ok(Listing { entries, is_cut })
+
+    /// Returns whether a directory that may be searched, but not read, has an index that may be read.
+    fn has_index(&self, name: &CStr) -> bool {
+        let index = CString::new([&self.path, name.to_bytes(), b"/index.html"].concat());
+        index.is_ok_and(|index| self.root.may_read_file(&index))
+    }
 }
 
 impl Candidate {
@@ -148,61 +200,6 @@ struct Names {
     is_cut: bool,
 }
 
-fn names(directory: &OwnedFd, path: &[u8], dotfiles: bool) -> Result<Names, Errno> {
-    let mut names = Vec::new();
-    let mut is_cut = false;
-    for (read, entry) in Dir::from_fd(directory.try_clone().map_err(|_| Errno::EMFILE)?)?.iter().enumerate() {
-        // The directory itself and its parent are two more.
-        if read == MAX_NAMES + 2 {
-            is_cut = true;
-            break;
-        }
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        let is_shown = dotfiles || !name.starts_with(b".") || (path.is_empty() && name == b".well-known");
-        if is_shown && name != b"." && name != b".." {
-            names.push((entry.file_name().to_owned(), entry.file_type()));
-        }
-    }
-    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(Names { names, is_cut })
-}
-
 fn path_of(directory: &[u8], name: &CStr) -> Result<CString, Refusal> {
     CString::new([directory, name.to_bytes()].concat()).map_err(|_| Refusal::NotFound)
-}
-
-/// Returns the entry for a name, if it would be served. Permissions are checked by the kernel, since the mode does not
-/// include access control lists.
-fn entry_at(root: &Root, directory: &OwnedFd, path: &[u8], name: CString, is_link: bool) -> Option<DirEntry> {
-    let own =
-        if is_link { None } else { Some(fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?) };
-    let stat = match own.filter(|own| file_type(own) != SFlag::S_IFLNK) {
-        Some(own) => own,
-        None => fstat(&root.locate(&path_of(path, &name).ok()?).ok()?).ok()?,
-    };
-    // A link's target was located inside the root above.
-    let is_permitted = |wanted| faccessat(directory, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
-    let is_directory = match file_type(&stat) {
-        SFlag::S_IFDIR => true,
-        SFlag::S_IFREG => false,
-        _ => return None,
-    };
-    let is_served = match is_directory {
-        false => is_permitted(AccessFlags::R_OK),
-        true => {
-            is_permitted(AccessFlags::R_OK | AccessFlags::X_OK)
-                || (is_permitted(AccessFlags::X_OK) && has_index(root, path, &name))
-        }
-    };
-    let version = FileVersion::from(&stat);
-    let since = u64::try_from(version.mtime_ns.max(0)).unwrap_or(u64::MAX);
-    let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
-    is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size, modified })
-}
-
-/// Returns whether a directory that may be searched, but not read, has an index that may be read.
-fn has_index(root: &Root, path: &[u8], name: &CStr) -> bool {
-    let index = CString::new([path, name.to_bytes(), b"/index.html"].concat());
-    index.is_ok_and(|index| root.may_read_file(&index))
 }
