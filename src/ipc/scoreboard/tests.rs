@@ -1,0 +1,74 @@
+use super::*;
+
+#[test]
+fn counts_add_up_and_levels_are_forgotten() {
+    let board = Scoreboard::new(2).unwrap();
+    board.counters(0).add(Counter::Accepted, 2);
+    board.counters(1).add(Counter::Accepted, 3);
+    board.counters(1).add(Counter::InFlight, 1);
+    assert_eq!(board.total(Counter::Accepted), 5);
+    board.counters(1).clear_levels();
+    assert_eq!(board.total(Counter::InFlight), 0);
+    assert_eq!(board.total(Counter::Accepted), 5);
+}
+
+#[test]
+fn requests_are_counted_by_method_and_class() {
+    let board = Scoreboard::new(2).unwrap();
+    for (method, status) in [(Method::Get, 200), (Method::Get, 206), (Method::Unknown, 501), (Method::Head, 304)] {
+        board.counters(0).count_request(method, status);
+        board.counters(1).count_request(method, status);
+    }
+    assert_eq!((board.requests(), board.requests_of(0, 0)), (8, 4));
+    assert_eq!((board.requests_of(1, 1), board.requests_of(3, 3), board.requests_of(0, 1)), (2, 2, 0));
+}
+
+#[test]
+fn a_bound_belongs_to_the_durations_below_it() {
+    let board = Scoreboard::new(1).unwrap();
+    for (count, each_ns) in [(1, 0), (2, 100_000), (3, 100_001), (4, u64::MAX >> 8)] {
+        board.counters(0).count_answers(count, each_ns);
+    }
+    let durations = board.durations();
+    assert_eq!((durations.counts[0], durations.counts[1], durations.counts[16]), (3, 3, 4));
+    assert_eq!(durations.counts.iter().sum::<u64>(), 10);
+}
+
+#[test]
+fn what_was_counted_before_is_taken_over() {
+    let memories =
+        |board: &Scoreboard| -> Vec<_> { board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect() };
+    let first = Scoreboard::new(2).unwrap();
+    first.counters(0).add(Counter::Accepted, 2);
+    first.counters(1).add(Counter::InFlight, 1);
+    // Its second worker goes on,
+    let mut second = Scoreboard::new(1).unwrap();
+    let (worker, mut left) = (Pid::from_raw(7), memories(&first));
+    second.keep_past(worker, left.remove(1));
+    left.iter().for_each(|memory| second.take_over(memory));
+    second.counters(0).add(Counter::Accepted, 10);
+    first.counters(1).add(Counter::Accepted, 1);
+    first.counters(1).add(Counter::LogDue, 5);
+    assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
+    assert_eq!((second.place(worker), second.memories().count()), (Some(2), 3));
+    // and then is gone,
+    second.end_past(worker);
+    assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 0));
+    assert_eq!((second.total(Counter::LogDropped), second.place(worker)), (5, None));
+    // as is that of the second.
+    let third = Scoreboard::new(1).unwrap();
+    second.counters(0).add(Counter::InFlight, 1);
+    memories(&second).iter().for_each(|memory| third.take_over(memory));
+    assert_eq!((third.total(Counter::Accepted), third.total(Counter::InFlight)), (13, 0));
+}
+
+#[test]
+fn memory_of_another_layout_is_not_read() {
+    let board = Scoreboard::new(1).unwrap();
+    let memory = crate::os::sys::counters_memory(1_000).unwrap();
+    let counters = crate::os::sys::WritableCounters::map(&memory, 1_000).unwrap();
+    counters.iter().for_each(|counter| counter.store(LAYOUT - 1, Relaxed));
+    board.take_over(&memory);
+    assert_eq!(board.total(Counter::Accepted), 0);
+    board.take_over(&crate::os::sys::counters_memory(1).unwrap());
+}
