@@ -185,6 +185,9 @@ impl Supervisor {
         self.unreported.report(self.workers.board());
         let requests = self.workers.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
+        // systemd keeps the last status line of a service that has ended.
+        self.notify.resend_queued();
+        self.notify.status(&format!("Stopped; requests answered: {requests}, version {}", crate::VERSION));
     }
 
     /// Serves the clients of the metrics sockets.

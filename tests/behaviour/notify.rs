@@ -70,6 +70,9 @@ fn stopping_is_said_and_more_time_asked_for_while_it_drains() {
     }
     assert_eq!(client.response().body.len(), 20_000_000);
     assert_eq!(server.exit_status().code(), Some(0));
+    // systemd shows the last status line of a service that has ended.
+    let last = systemd.waiting().pop().expect("a last message");
+    assert!(last.starts_with("STATUS=Stopped; requests answered: 1, version "), "{last}");
 }
 
 #[test]
