@@ -52,7 +52,14 @@ pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
             origin: unit.clone(),
         });
         let settings = command_line.effective.iter().filter(|row| !(is_passed_sockets && config::is_address(row)));
-        print(&table(&addresses.chain(settings.cloned()).collect::<Vec<_>>()));
+        let settings = settings.cloned().map(|row| match row.option.as_str() {
+            "--stop-timeout" if !row.is_set() => {
+                let timeout = command_line.options.stop_timeout(is_passed_sockets);
+                Effective { value: format!("{} seconds", timeout.as_secs()), ..row }
+            }
+            _ => row,
+        });
+        print(&table(&addresses.chain(settings).collect::<Vec<_>>()));
     }
     command_line.problems.iter().chain(&problems).for_each(log::failure);
     for warning in command_line.warnings.iter().chain(&warnings) {

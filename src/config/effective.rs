@@ -45,9 +45,7 @@ fn value(argument: &Arg, matches: &ArgMatches) -> String {
     if !argument.get_action().takes_values() {
         return if matches.get_flag(id) { "yes" } else { "no" }.into();
     }
-    let Some(values) = matches.get_raw(id) else {
-        return if id == "stop_timeout" { "4 seconds, or as --drain-timeout" } else { "none" }.into();
-    };
+    let Some(values) = matches.get_raw(id) else { return "none".into() };
     let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
     match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
         Some("SECONDS") => value + " seconds",

@@ -294,6 +294,18 @@ impl Options {
 /// The variable with the name of the instance, which its unit sets; not a setting of an administrator.
 pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 
+/// The timeout of requests in flight when the server stops and systemd holds its sockets: new clients wait until the
+/// next server accepts them.
+const HELD_STOP_TIMEOUT: Duration = Duration::from_secs(4);
+
+impl Options {
+    /// Returns the timeout of requests in flight when the server stops. `is_held` is whether systemd holds its sockets.
+    pub fn stop_timeout(&self, is_held: bool) -> Duration {
+        let longest = if is_held { HELD_STOP_TIMEOUT } else { Duration::MAX };
+        self.stop_timeout.unwrap_or(self.drain_timeout.min(longest))
+    }
+}
+
 /// Returns the default document root, which depends on the instance. systemd escapes a `/` in an instance's name.
 fn default_root() -> PathBuf {
     let name = std::env::var(INSTANCE).ok().filter(|name| !name.is_empty() && !name.contains('/'));

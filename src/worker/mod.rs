@@ -69,16 +69,10 @@ impl Shared {
     }
 }
 
-/// The timeout of requests in flight when the server stops and systemd holds its sockets: new clients wait until the
-/// next server accepts them.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
-
 impl WorkerContext {
     /// Returns the timeout of requests in flight when the server stops.
     pub fn stop_timeout(&self) -> Duration {
-        let is_held = self.sockets.iter().any(|socket| socket.name.is_some());
-        let longest = if is_held { STOP_TIMEOUT } else { Duration::MAX };
-        self.options.stop_timeout.unwrap_or(self.options.drain_timeout.min(longest))
+        self.options.stop_timeout(self.sockets.iter().any(|socket| socket.name.is_some()))
     }
 }
 

@@ -63,6 +63,7 @@ fn a_check_prints_each_setting_with_its_origin() {
         ("workers", "3", "command line".into()),
         ("cache-size", "1m (1048576 bytes)", format!("{path}:2 (OTUS_CACHE_SIZE)")),
         ("min-rate", "100 bytes", "default".into()),
+        ("stop-timeout", "30 seconds", "default".into()),
         ("idle-timeout", "7 seconds", "environment (OTUS_IDLE_TIMEOUT)".into()),
     ] {
         let option = format!("--{option} ");

@@ -70,6 +70,7 @@ fn a_check_of_a_service_reads_its_units() {
         assert_row(&table, "--charset", "utf-8", "environment (OTUS_CHARSET)");
         assert_row(&table, "--max-connections", "100", "command line");
         assert_row(&table, "--access-log", "off", "default");
+        assert_row(&table, "--stop-timeout", "4 seconds", "default");
         if geteuid().is_root() {
             assert!(table.ends_with("\nConfiguration OK (checked a.service as user nobody)\n"), "{table}");
         } else {
