@@ -6,10 +6,14 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use strsim::osa_distance;
 
 use super::{CommandLine, INSTANCE, effective};
 use crate::config::file::{Setting, SettingsFile};
 use crate::failure::Failure;
+
+/// The names of all settings begin with it.
+const PREFIX: &str = "OTUS_";
 
 /// Reads the command line, the environment and the settings file. `--help` and `--version` print and exit. An invalid setting
 /// is an error of one sentence; with `--check`, all problems of the settings file are collected instead.
@@ -86,24 +90,26 @@ fn unknown_variables(command: &Command) -> Vec<String> {
     let is_setting = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
     let is_known = |name: &OsStr| name == INSTANCE || is_setting(name);
     let names = std::env::vars_os().map(|(name, _)| name);
-    let unknown = names.filter(|name| name.as_encoded_bytes().starts_with(b"OTUS_") && !is_known(name));
+    let unknown = names.filter(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && !is_known(name));
     unknown.map(|name| unknown_setting(command, &name.to_string_lossy(), "the environment")).collect()
 }
 
 fn unknown_setting(command: &Command, name: &str, place: &str) -> String {
     match similar(command, name) {
         Some(other) => format!("{name} in {place} is not a setting of otus-httpd; did you mean {other}?"),
-        None => format!("{name} in {place} is not a setting of otus-httpd; see otus-httpd --help."),
+        None => format!("{name} in {place} is not a setting of otus-httpd; see otus-httpd(5) for the list."),
     }
 }
 
-/// Returns the variable with a name similar to `name`, if there is one. clap decides what is similar, by the option's name.
+/// Returns the variable whose name differs from `name` by a typing error or two, if there is one.
 fn similar(command: &Command, name: &str) -> Option<String> {
-    let option = format!("--{}", name.strip_prefix("OTUS_")?.to_lowercase().replace('_', "-"));
-    let error = command.clone().try_get_matches_from(["otus-httpd", &option]).err()?;
-    let option = error.get(ContextKind::SuggestedArg)?.to_string();
-    let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"))?;
-    Some(argument.get_env()?.to_string_lossy().into_owned())
+    let name = name.strip_prefix(PREFIX)?;
+    let variables = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+    let edits = variables.map(|variable| (osa_distance(name, variable.trim_start_matches(PREFIX)), variable));
+    // The path of the settings file cannot be set in that file: it is a setting, in the wrong place.
+    let (edits, variable) = edits.filter(|(edits, _)| *edits > 0).min()?;
+    // One in three characters may be wrong: OTUS_FOO is not OTUS_ROOT.
+    (edits * 3 <= name.chars().count()).then(|| variable.to_string())
 }
 
 /// Returns the rule that an invalid value violates, such as "give a number from 1 to 1024".
