@@ -80,6 +80,11 @@ impl Site {
         })
     }
 
+    /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
+    pub fn silence_root(&self) {
+        self.root.silence();
+    }
+
     /// Returns the state of the document root's path at the last check.
     pub fn root_state(&self) -> RootState {
         self.root.state()

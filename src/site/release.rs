@@ -56,6 +56,8 @@ pub struct DocumentRoot {
     needs_upkeep: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
+    /// Whether another process logs the changes of the root.
+    is_silent: AtomicBool,
 }
 
 impl Release {
@@ -109,7 +111,13 @@ impl DocumentRoot {
             checked_ms: AtomicU64::new(clock::now_ms()),
             needs_upkeep: AtomicBool::new(false),
             state,
+            is_silent: AtomicBool::new(false),
         }
+    }
+
+    /// Stops logging changes of the root: of the processes that check the same path, one logs them.
+    pub fn silence(&self) {
+        self.is_silent.store(true, Relaxed);
     }
 
     /// Returns the state of the path at the last check.
@@ -164,7 +172,7 @@ impl DocumentRoot {
                 let is_first = last.is_none();
                 let release = Arc::new(Release::new(root, Cache::new(self.cache_size, self.max_open_files)));
                 *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
-                if !self.set_state(RootState::Served) && !is_first {
+                if !self.set_state(RootState::Served) && !is_first && !self.is_silent.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.path.display());
                 }
                 Some(release)
@@ -177,11 +185,14 @@ impl DocumentRoot {
         }
     }
 
-    /// Stores the result of a check. Returns whether it is new, in which case it is logged.
+    /// Stores the result of a check. Returns whether it is new, in which case it is logged, unless the root is silent.
     fn set_state(&self, state: RootState) -> bool {
         let before = self.state.swap(state as u8, Relaxed);
         if before == state as u8 {
             return false;
+        }
+        if self.is_silent.load(Relaxed) {
+            return true;
         }
         let path = self.path.display();
         match state {

@@ -120,6 +120,10 @@ pub fn run(
 impl Worker {
     fn new(context: &'static WorkerContext, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
         let options = &context.options;
+        // All workers see the same changes of the document root.
+        if number > 0 {
+            context.site.silence_root();
+        }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,

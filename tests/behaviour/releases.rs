@@ -49,7 +49,7 @@ fn a_link_that_points_to_another_release_is_followed_and_no_response_is_mixed() 
         assert!(download.response().body.iter().all(|&byte| byte == b'1'));
     }
     assert!(server.get("/large").body.iter().all(|&byte| byte == b'2'));
-    assert!(server.log().contains("is another directory now"), "{}", server.log());
+    server.wait_for_log("is another directory now");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_directory_that_is_replaced_by_another_is_detected_before_a_404() {
 fn a_root_that_is_gone_is_503_and_not_404() {
     let site = Site::with(&[("name", b"name"), ("dir/deep", b"deep")]);
     let systemd = Notifications::new();
-    let setup = Setup::new(&site, &["--workers=1"]).env("NOTIFY_SOCKET", systemd.path());
+    let setup = Setup::new(&site, &["--workers=3"]).env("NOTIFY_SOCKET", systemd.path());
     let server = setup.listen();
     assert_eq!((server.get("/name").status, server.get("/none").status), (200, 404));
     let aside = site.outside().join("aside");
@@ -163,6 +163,9 @@ fn a_root_that_is_gone_is_503_and_not_404() {
         message.contains("Serving: ") && !message.contains("DOCUMENT ROOT MISSING")
     });
     assert_eq!(server.get("/none").status, 404);
+    for event in ["/root does not exist", "/root exists again"] {
+        assert_eq!(server.log().matches(event).count(), 1, "{event}: once for all workers");
+    }
 }
 
 #[test]
