@@ -298,7 +298,8 @@ impl Connection {
         let Some(span) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
             return self.report_aborted(why);
         };
-        let (path, offset) = (span.file.path(), span.offset);
+        // With a slash, as in a request.
+        let (path, offset) = (format!("/{}", span.file.path()), span.offset);
         let path = path.escape_debug();
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
