@@ -56,6 +56,11 @@ removal() {
 
     # An upgrade keeps the administrator's choice.
     installed "$v1"
+    systemctl stop otus-httpd.socket
+    systemctl disable --quiet otus-httpd.service
+    equal "disable of the service: the socket is disabled" "$(systemctl is-enabled otus-httpd.socket)" disabled
+    systemctl enable --quiet otus-httpd.service
+    equal "enable of the service: the socket is enabled" "$(systemctl is-enabled otus-httpd.socket)" enabled
     systemctl disable --now --quiet otus-httpd.socket
     installed "$v2"
     equal "upgrade: a disabled socket stays disabled" "$(systemctl is-enabled otus-httpd.socket)" disabled
