@@ -7,18 +7,23 @@
 //! - sendmsg(2) to the journal: has a timeout ([`log`](crate::log)), after which the event goes to stderr;
 //! - write(2) to stderr: only as much as fits ([`log`](crate::log)), the rest is dropped and counted;
 //! - accept(2), recv(2) and send(2) for clients of the metrics sockets: non-blocking ([`metrics_server`]);
-//! - waitpid(2): WNOHANG;
-//! - read(2) of the output of a configuration check: after poll(2), when the check has ended ([`reload`]);
+//! - waitpid(2): WNOHANG ([`reap`]);
+//! - read(2) of the output of a configuration check: after poll(2), when the check has ended ([`configuration_check`]);
 //! - fork(2) and execve(2): for as long as the kernel takes. Only workers access the path of the document root.
 
+mod backoff;
+mod configuration_check;
 mod exposition;
 mod idle;
 mod lifecycle;
 mod metrics_server;
 mod notify;
 mod old_workers;
+mod reap;
 mod reload;
+mod root_reload;
 mod status;
+mod stop;
 mod watchdog;
 mod workers;
 
@@ -35,35 +40,26 @@ use crate::client_limit::ClientLimiter;
 use crate::failure::Failure;
 use crate::ipc::handover::InheritedWorker;
 use crate::ipc::scoreboard::Counter;
-use crate::log::catalog;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
-use crate::site::RootState;
 use crate::worker::WorkerContext;
 use crate::{listeners, log};
 
+use configuration_check::ConfigurationCheck;
+pub use configuration_check::program;
 use exposition::Snapshot;
 use idle::IdleTimer;
 use lifecycle::{Drain, Lifecycle};
 use metrics_server::MetricsServer;
 use notify::Notify;
-use reload::Reload;
-pub use reload::program;
+use root_reload::RootReload;
 use status::StatusLine;
+use stop::drained_by_ms;
 use watchdog::{LATE_MS, TICK_MS, Watchdog};
 use workers::Workers;
 
-/// How much longer than the workers' own timeout the supervisor waits before it kills them, in milliseconds.
-const DRAIN_GRACE_MS: u64 = 2_000;
-
 /// Shortest interval of the warning about a signal without effect, in milliseconds.
 const HINT_INTERVAL_MS: u64 = 60_000;
-
-/// Shortest interval between two reloads for a replaced document root, in milliseconds.
-const ROOT_RELOAD_INTERVAL_MS: u64 = 5_000;
-
-/// Interval of the check for a document root that did not exist at the start, in milliseconds.
-const FIRST_ROOT_CHECK_MS: u64 = 100;
 
 /// The main process of the service.
 #[derive(Debug)]
@@ -77,20 +73,18 @@ pub struct Supervisor {
     started: SystemTime,
     status: StatusLine,
     unreported: OrphanedDrops,
-    last_status: String,
     notify: Notify,
     lifecycle: Lifecycle,
     watchdog: Watchdog,
     next_tick_ms: u64,
     /// Earlier time without a heartbeat does not count against a worker: this process was stopped as well.
     awake_since_ms: u64,
-    reload: Reload,
+    check: ConfigurationCheck,
+    root_reload: RootReload,
     /// Reason why the last reload failed.
     reload_error: Option<String>,
     /// Earliest time of the next warning about a signal without effect.
     next_hint_ms: u64,
-    /// Earliest time of the next reload for a replaced document root.
-    next_root_reload_ms: u64,
     /// When the workers of previous generations are killed.
     kill_old_at_ms: Option<u64>,
 }
@@ -124,19 +118,15 @@ impl Supervisor {
             started: SystemTime::now(),
             status: StatusLine::new(clock::now_ms()),
             unreported: OrphanedDrops::new(&context.options),
-            last_status: String::new(),
             notify: Notify::default(),
             lifecycle: Lifecycle::new(),
             watchdog: Watchdog::new(notify::watchdog()),
             next_tick_ms: 0,
             awake_since_ms: 0,
-            reload: Reload::new(),
+            check: ConfigurationCheck::new(),
+            root_reload: RootReload::new(context.site.root_state(), clock::now_ms()),
             reload_error: None,
             next_hint_ms: 0,
-            next_root_reload_ms: match context.site.root_state() {
-                RootState::Missing => 0,
-                _ => clock::now_ms() + ROOT_RELOAD_INTERVAL_MS,
-            },
             kill_old_at_ms: None,
         })
     }
@@ -150,7 +140,7 @@ impl Supervisor {
                 self.workers.spawn_missing(now_ms, &mut || {
                     self.signals = None;
                     self.metrics.close_inherited();
-                    self.reload.forget();
+                    self.check.close_inherited();
                     self.unreported.forget();
                 });
             }
@@ -163,13 +153,8 @@ impl Supervisor {
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
-            for end in self.workers.reap(self.lifecycle.is_stopping()) {
-                if let Some(verdict) = self.reload.verdict(end) {
-                    self.end_check(verdict);
-                }
-            }
+            self.reap();
             if !self.lifecycle.is_stopping() {
-                self.reload_for_new_root(clock::now_ms());
                 self.reload();
             }
             self.serve_metrics();
@@ -203,19 +188,9 @@ impl Supervisor {
         self.metrics.serve(&snapshot, clock::now_ms());
     }
 
-    /// Returns whether the server has stopped: no worker is left, or a killed one does not vanish.
-    fn is_over(&self) -> bool {
-        let Some(drain) = self.lifecycle.drain(clock::now_ms()) else { return false };
-        let is_gone = self.workers.is_gone();
-        if drain == Drain::GiveUp && !is_gone {
-            tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
-        }
-        is_gone || drain == Drain::GiveUp
-    }
-
     fn wait(&self, now_ms: u64) {
         let due_ms = self.workers.next_due_ms().filter(|_| !self.lifecycle.is_stopping());
-        let root_ms = if self.awaits_first_root() { now_ms + FIRST_ROOT_CHECK_MS } else { u64::MAX };
+        let root_ms = self.root_reload.next_check_ms(self.workers.board(), now_ms);
         let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms);
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
@@ -259,104 +234,6 @@ impl Supervisor {
         }
     }
 
-    fn stop(&mut self) {
-        self.notify.stopping();
-        self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
-        self.next_tick_ms = 0;
-        // Workers of earlier versions handle only TERM.
-        self.workers.signal(Signal::SIGTERM);
-        self.workers.signal(Signal::SIGINT);
-    }
-
-    /// Stops after `--idle-exit` without a connection. Later connections are served while the server drains, or stay in the
-    /// listen queue and start the server again.
-    fn stop_when_idle(&mut self, now_ms: u64) {
-        let (workers, server) = (&self.workers, &self.metrics);
-        let visits = workers.board().total(Counter::Accepted).wrapping_add(server.accepted());
-        let is_whole = self.lifecycle.is_serving() && workers.ready() == workers.size();
-        let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
-        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.lifecycle.is_stopping() {
-            let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
-            tracing::info!(
-                seconds,
-                "Idle for {seconds} s (--idle-exit): exiting; the socket unit starts the server on the next connection."
-            );
-            self.stop();
-        }
-    }
-
-    /// Returns whether there was no document root at the start, and is none yet that the workers can serve.
-    fn awaits_first_root(&self) -> bool {
-        let board = self.workers.board();
-        self.next_root_reload_ms == 0 && board.total(Counter::RootMissing) + board.total(Counter::RootOutside) > 0
-    }
-
-    /// Reloads if the path of the document root leads outside the sandbox of the workers: new workers have the new sandbox. A
-    /// root that stays outside, or a compromised worker that reports so, causes at most one reload in
-    /// [`ROOT_RELOAD_INTERVAL_MS`].
-    fn reload_for_new_root(&mut self, now_ms: u64) {
-        let is_outside = self.workers.board().total(Counter::RootOutside) > 0;
-        if is_outside && self.lifecycle.is_serving() && now_ms >= self.next_root_reload_ms {
-            self.next_root_reload_ms = now_ms + ROOT_RELOAD_INTERVAL_MS;
-            tracing::info!(
-                "Starting new workers: the document root is now a directory outside the sandbox of the present ones."
-            );
-            self.lifecycle.request_reload();
-        }
-    }
-
-    /// Performs the next step of a reload, if one is due.
-    fn reload(&mut self) {
-        if self.lifecycle.is_exec_pending() && !self.metrics.is_busy() {
-            self.exec_new_image();
-        }
-        if self.lifecycle.begin_reload() {
-            self.begin_reload();
-        }
-    }
-
-    /// Starts the check of the configuration. The server continues meanwhile.
-    fn begin_reload(&mut self) {
-        self.notify.reloading();
-        self.reload_error = None;
-        self.next_tick_ms = 0;
-        if let Err(why) = self.reload.begin(clock::now_ms()) {
-            self.fail_reload(why);
-        }
-    }
-
-    /// Handles the result of the check. The new image is executed once the clients of the metrics sockets have their responses.
-    fn end_check(&mut self, verdict: Result<(), String>) {
-        match verdict {
-            Ok(()) if self.lifecycle.check_passed() => self.metrics.close(),
-            Ok(()) => {}
-            Err(why) => self.fail_reload(why),
-        }
-    }
-
-    /// Executes the new image of the program; returns only if that fails.
-    fn exec_new_image(&mut self) {
-        let program = &self.reload.program;
-        let error = self.workers.handover().exec(program);
-        let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
-        self.metrics.open(clock::now_ms());
-        self.fail_reload(why);
-    }
-
-    fn fail_reload(&mut self, why: String) {
-        if !self.lifecycle.reload_failed() {
-            return;
-        }
-        tracing::error!(
-            message_id = catalog::RELOAD_REFUSED,
-            why,
-            "Reload failed; still running with the previous configuration. {why}"
-        );
-        self.reload_error = Some(why);
-        self.next_tick_ms = 0;
-        self.notify.ready();
-    }
-
     fn report_ready(&mut self) {
         let workers = self.workers.size();
         let root = self.context.options.root.display();
@@ -385,7 +262,7 @@ impl Supervisor {
         self.unreported.report(self.workers.board());
         self.count_dropped();
         self.feed_watchdog(now_ms);
-        self.reload.end_overdue(now_ms);
+        self.check.end_overdue(now_ms);
         if self.kill_old_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
             self.workers.old_workers().signal(Signal::SIGKILL);
         }
@@ -404,27 +281,6 @@ impl Supervisor {
         counters.add(Counter::NotificationsDropped, self.notify.take_dropped());
     }
 
-    /// Sends the status line to systemd, if it has changed.
-    fn send_status(&mut self, now_ms: u64) {
-        let state = self.lifecycle.name(self.workers.old_workers().count() > 0);
-        let workers = (self.workers.ready(), self.workers.size());
-        let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
-        match self.workers.old_workers().count() {
-            0 => {}
-            count => line += &format!(", old workers {count}"),
-        }
-        line += &format!(", version {}", crate::VERSION);
-        if let Some(why) = &self.reload_error {
-            line += &format!("; reload failed: {why}");
-        }
-        if line != self.last_status {
-            // If it was not accepted, the next tick sends the line of that time.
-            if self.notify.status(&line) {
-                self.last_status = line;
-            }
-        }
-    }
-
     /// Pings the watchdog of systemd, unless a worker is missing that cannot be started.
     fn feed_watchdog(&mut self, now_ms: u64) {
         let Some(timeout_ms) = self.watchdog.missing_worker_timeout_ms() else { return };
@@ -432,9 +288,4 @@ impl Supervisor {
             self.notify.watchdog_ping();
         }
     }
-}
-
-/// Returns the deadline of workers that are now requested to end within `timeout`.
-fn drained_by_ms(timeout: Duration) -> u64 {
-    clock::now_ms() + timeout.as_millis() as u64 + DRAIN_GRACE_MS
 }

@@ -1,99 +1,66 @@
-//! Reload: the supervisor executes the program at its path once that has validated the configuration.
+//! The steps of a reload: the check of the configuration, then the execution of the new image. The
+//! [life cycle](super::lifecycle) permits each.
 
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use super::Supervisor;
+use crate::log::catalog;
+use crate::os::clock;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::WaitStatus;
-use nix::unistd::Pid;
-
-use crate::config::unit;
-
-/// The timeout of the check, in milliseconds.
-const CHECK_MS: u64 = 20_000;
-
-/// The longest error message of a check, in bytes.
-const REASON_BYTES: usize = 1_000;
-
-/// Returns the program that runs and that a reload executes: as it was named if that is a path, so that a link to the
-/// current version stays one.
-pub fn program() -> PathBuf {
-    let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
-    named.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
-}
-
-/// The state of reloading.
-#[derive(Debug)]
-pub struct Reload {
-    /// The program to execute, determined at the start: an upgrade replaces the file.
-    pub program: PathBuf,
-    check: Option<Check>,
-}
-
-/// A process of that program that validates the configuration.
-#[derive(Debug)]
-struct Check {
-    child: Child,
-    until_ms: u64,
-}
-
-impl Reload {
-    /// Creates the state without a reload.
-    pub fn new() -> Self {
-        Reload { program: program(), check: None }
-    }
-
-    /// Closes what a worker inherits and does not need.
-    pub fn forget(&mut self) {
-        self.check = None;
-    }
-
-    /// Starts validating the configuration. An error says why that is impossible.
-    pub fn begin(&mut self, now_ms: u64) -> Result<(), String> {
-        let mut command = Command::new(&self.program);
-        command.args(std::env::args_os().skip(1)).arg("--check").env_remove("NOTIFY_SOCKET");
-        command.env(unit::RELOAD_VARIABLE, "1");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = command.spawn().map_err(|error| format!("cannot run {} ({error})", self.program.display()))?;
-        self.check = Some(Check { child, until_ms: now_ms + CHECK_MS });
-        Ok(())
-    }
-
-    /// Ends a check that takes too long.
-    pub fn end_overdue(&mut self, now_ms: u64) {
-        if let Some(check) = self.check.as_mut().filter(|check| now_ms >= check.until_ms) {
-            let _ = check.child.kill();
+impl Supervisor {
+    /// Performs the next step of a reload, if one is due.
+    pub(super) fn reload(&mut self) {
+        if self.lifecycle.is_serving() && self.root_reload.is_due(self.workers.board(), clock::now_ms()) {
+            tracing::info!(
+                "Starting new workers: the document root is now a directory outside the sandbox of the present ones."
+            );
+            self.lifecycle.request_reload();
+        }
+        if self.lifecycle.is_exec_pending() && !self.metrics.is_busy() {
+            self.exec_new_image();
+        }
+        if self.lifecycle.begin_reload() {
+            self.begin_reload();
         }
     }
 
-    /// Returns the result of the check, if it is the child that has ended. An error says what is wrong.
-    pub fn verdict(&mut self, end: WaitStatus) -> Option<Result<(), String>> {
-        let check = self.check.take_if(|check| end.pid() == Some(Pid::from_raw(check.child.id() as i32)))?;
-        Some(match end {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            WaitStatus::Exited(..) => Err(reason(check.child)),
-            _ => Err(format!("the check of the configuration did not finish within {} s", CHECK_MS / 1_000)),
-        })
-    }
-}
-
-/// Returns what a check that has ended wrote.
-fn reason(mut check: Child) -> String {
-    let mut text = String::new();
-    if let Some(mut errors) = check.stderr.take() {
-        // The check writes no more. Another process may have inherited the pipe and is not waited for: what has been
-        // written is read at once.
-        let mut ready = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
-            let mut bytes = [0; REASON_BYTES];
-            let length = errors.read(&mut bytes).unwrap_or(0);
-            text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    /// Starts the check of the configuration. The server continues meanwhile.
+    fn begin_reload(&mut self) {
+        self.notify.reloading();
+        self.reload_error = None;
+        self.next_tick_ms = 0;
+        if let Err(why) = self.check.begin(clock::now_ms()) {
+            self.fail_reload(why);
         }
     }
-    // Warnings are not the reason of the failure.
-    let reasons = text.lines().filter_map(|line| line.strip_prefix("otus-httpd: "));
-    let reason = reasons.collect::<Vec<_>>().join(" ");
-    if reason.is_empty() { "the configuration is invalid; see otus-httpd --check.".into() } else { reason }
+
+    /// Handles the result of the check. The new image is executed once the clients of the metrics sockets have their responses.
+    pub(super) fn end_check(&mut self, verdict: Result<(), String>) {
+        match verdict {
+            Ok(()) if self.lifecycle.check_passed() => self.metrics.close(),
+            Ok(()) => {}
+            Err(why) => self.fail_reload(why),
+        }
+    }
+
+    /// Executes the new image of the program; returns only if that fails.
+    fn exec_new_image(&mut self) {
+        let program = &self.check.program;
+        let error = self.workers.handover().exec(program);
+        let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
+        self.metrics.open(clock::now_ms());
+        self.fail_reload(why);
+    }
+
+    fn fail_reload(&mut self, why: String) {
+        if !self.lifecycle.reload_failed() {
+            return;
+        }
+        tracing::error!(
+            message_id = catalog::RELOAD_REFUSED,
+            why,
+            "Reload failed; still running with the previous configuration. {why}"
+        );
+        self.reload_error = Some(why);
+        self.next_tick_ms = 0;
+        self.notify.ready();
+    }
 }

@@ -2,25 +2,48 @@
 
 use std::collections::VecDeque;
 
+use super::Supervisor;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 
 /// The window of the request rate, in milliseconds.
 const WINDOW_MS: u64 = 10_000;
 
-/// The request counts of the last seconds, for the rate.
+/// The line that was sent last, and the request counts of the last seconds, for the rate.
 #[derive(Debug)]
 pub struct StatusLine {
+    sent: String,
     samples: VecDeque<(u64, u64)>,
+}
+
+impl Supervisor {
+    /// Sends the status line to systemd, if it has changed.
+    pub(super) fn send_status(&mut self, now_ms: u64) {
+        let old_workers = self.workers.old_workers().count();
+        let state = self.lifecycle.name(old_workers > 0);
+        let workers = (self.workers.ready(), self.workers.size());
+        let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
+        if old_workers > 0 {
+            line += &format!(", old workers {old_workers}");
+        }
+        line += &format!(", version {}", crate::VERSION);
+        if let Some(why) = &self.reload_error {
+            line += &format!("; reload failed: {why}");
+        }
+        // If it is not accepted, the next tick sends the line of that time.
+        if line != self.status.sent && self.notify.status(&line) {
+            self.status.sent = line;
+        }
+    }
 }
 
 impl StatusLine {
     /// Starts at `now_ms`, before the first request.
     pub fn new(now_ms: u64) -> Self {
-        StatusLine { samples: VecDeque::from([(now_ms, 0)]) }
+        StatusLine { sent: String::new(), samples: VecDeque::from([(now_ms, 0)]) }
     }
 
     /// Returns the line at `now_ms`. `state` is one word; `ready` of `workers` workers are ready.
-    pub fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
+    fn line(&mut self, state: &str, board: &Scoreboard, (ready, workers): (usize, usize), now_ms: u64) -> String {
         let requests = board.requests();
         let rate = self.rate(now_ms, requests);
         let saturated = match board.total(Counter::Saturated) {

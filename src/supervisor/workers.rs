@@ -3,9 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use crate::client_limit::ClientLimiter;
@@ -15,19 +14,11 @@ use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Shared, WorkerContext};
 use crate::{log::catalog, os::clock, os::sys};
 
+use super::backoff::Backoff;
 use super::old_workers::OldWorkers;
-
-/// The delay of the first restart of a worker, in milliseconds; each further one is twice as long.
-const FIRST_BACKOFF_MS: u64 = 100;
-
-/// The longest delay of a restart, in milliseconds.
-const MAX_BACKOFF_MS: u64 = 5_000;
 
 /// The time that a hung worker has to end by SIGABRT, and then by SIGKILL, before it is abandoned, in milliseconds.
 const KILL_STEP_MS: u64 = 1_000;
-
-/// A worker that ran this long, in milliseconds, resets the delay.
-const STABLE_AFTER_MS: u64 = 30_000;
 
 /// The workers of the supervisor.
 #[derive(Debug)]
@@ -45,8 +36,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Slot {
     child: Option<Child>,
-    backoff_ms: u64,
-    due_ms: u64,
+    backoff: Backoff,
 }
 
 #[derive(Debug)]
@@ -63,8 +53,7 @@ impl Workers {
     /// Creates a table whose workers are all to be started now.
     pub fn new(context: &'static WorkerContext, clients: Option<ClientLimiter>) -> io::Result<Self> {
         let workers = context.options.workers;
-        let vacant = || Slot { child: None, backoff_ms: FIRST_BACKOFF_MS, due_ms: 0 };
-        let slots = (0..workers).map(|_| vacant()).collect();
+        let slots = (0..workers).map(|_| Slot { child: None, backoff: Backoff::new() }).collect();
         let shared = Shared { board: Scoreboard::new(workers)?, client_limit: clients };
         Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
@@ -130,18 +119,18 @@ impl Workers {
 
     /// Returns when the next worker is to be started.
     pub fn next_due_ms(&self) -> Option<u64> {
-        self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.due_ms).min()
+        self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.backoff.due_ms()).min()
     }
 
     /// Starts every worker that is due. Each calls `let_go` first, which closes what belongs to the supervisor.
     pub fn spawn_missing(&mut self, now_ms: u64, let_go: &mut dyn FnMut()) {
         for number in 0..self.slots.len() {
-            if self.slots[number].child.is_some() || self.slots[number].due_ms > now_ms {
+            if self.slots[number].child.is_some() || self.slots[number].backoff.due_ms() > now_ms {
                 continue;
             }
             if let Err(error) = self.spawn(number, let_go) {
                 tracing::error!(worker = number, "Cannot start worker {number} ({error}); retrying.");
-                self.slots[number].back_off(now_ms);
+                self.slots[number].backoff.delay(now_ms, 0);
             }
         }
     }
@@ -174,57 +163,38 @@ impl Workers {
         }
     }
 
-    /// Reaps every child that has ended. A worker that was not stopped is logged with the reason. Returns the ends of
-    /// other children: a check of the configuration, or orphans, where the supervisor is the first process of a
-    /// container.
-    pub fn reap(&mut self, is_stopping: bool) -> Vec<WaitStatus> {
-        let mut others = Vec::new();
-        loop {
-            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return others,
-                Err(Errno::EINTR) => continue,
-                Err(errno) => {
-                    tracing::error!("waitpid failed ({errno}).");
-                    return others;
-                }
-                Ok(status) => status,
-            };
-            let Some(pid) = status.pid().filter(|pid| !self.old_workers.forget(*pid, &mut self.shared.board)) else {
-                continue;
-            };
-            let Some(number) = self.number(pid) else {
-                others.push(status);
-                continue;
-            };
-            let now_ms = clock::now_ms();
-            self.shared.board.counters(number).clear_levels();
-            self.shared.board.counters(number).count_lost_records();
-            if let Some(clients) = &self.shared.client_limit {
-                clients.forget(number);
-            }
-            let slot = &mut self.slots[number];
-            let child = slot.child.take();
-            let has_hung = child.as_ref().is_some_and(|child| child.ending_ms.is_some());
-            let lived_ms = child.map_or(0, |child| now_ms - child.started_ms);
-            if lived_ms >= STABLE_AFTER_MS {
-                slot.backoff_ms = FIRST_BACKOFF_MS;
-            }
-            let pause_ms = slot.back_off(now_ms);
-            if !is_stopping {
-                let reason = match status {
-                    _ if has_hung => Counter::Hung,
-                    WaitStatus::Signaled(..) => Counter::Killed,
-                    _ => Counter::Exited,
-                };
-                self.shared.board.supervisor().add(reason, 1);
-                report_death(number, status, lived_ms, pause_ms);
-            }
-        }
+    /// Removes a worker of the previous generation that has ended. Returns whether `pid` was one.
+    pub fn forget_old(&mut self, pid: Pid) -> bool {
+        self.old_workers.forget(pid, &mut self.shared.board)
     }
 
-    /// Sends `signal` to every worker. A pid stays that of a child, at worst as a zombie, until waitpid(2) has returned it; only
-    /// [`reap`](Workers::reap) calls that, and forgets the child at once. So no signal goes to a stranger that was given the same
-    /// pid, here and wherever else kill(2) is called, on kernels without pidfd_send_signal(2) as well.
+    /// Records the end of a worker, and when the next one is started in its place. One that was not stopped is logged with the
+    /// reason. Returns whether `pid` was a worker.
+    pub fn end(&mut self, pid: Pid, status: WaitStatus, now_ms: u64, is_stopping: bool) -> bool {
+        let Some(number) = self.number(pid) else { return false };
+        self.shared.board.counters(number).clear_levels();
+        self.shared.board.counters(number).count_lost_records();
+        if let Some(clients) = &self.shared.client_limit {
+            clients.forget(number);
+        }
+        let slot = &mut self.slots[number];
+        let child = slot.child.take();
+        let has_hung = child.as_ref().is_some_and(|child| child.ending_ms.is_some());
+        let lived_ms = child.map_or(0, |child| now_ms - child.started_ms);
+        let pause_ms = slot.backoff.delay(now_ms, lived_ms);
+        if !is_stopping {
+            let reason = match status {
+                _ if has_hung => Counter::Hung,
+                WaitStatus::Signaled(..) => Counter::Killed,
+                _ => Counter::Exited,
+            };
+            self.shared.board.supervisor().add(reason, 1);
+            report_death(number, status, lived_ms, pause_ms);
+        }
+        true
+    }
+
+    /// Sends `signal` to every worker.
     pub fn signal(&self, signal: Signal) {
         for child in self.children() {
             // One that has just ended is reaped later.
@@ -258,7 +228,7 @@ impl Workers {
                     );
                     self.shared.board.supervisor().add(Counter::Hung, 1);
                     slot.child = None;
-                    slot.back_off(now_ms);
+                    slot.backoff.delay(now_ms, 0);
                     continue;
                 }
             };
@@ -270,7 +240,7 @@ impl Workers {
     /// Returns the number of a worker that could not be started for `limit_ms`. Waiting for the delay of a restart does
     /// not count.
     pub fn first_unfillable(&self, now_ms: u64, limit_ms: u64) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.child.is_none() && slot.due_ms + limit_ms < now_ms)
+        self.slots.iter().position(|slot| slot.child.is_none() && slot.backoff.due_ms() + limit_ms < now_ms)
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {
@@ -279,16 +249,6 @@ impl Workers {
 
     fn number(&self, pid: Pid) -> Option<usize> {
         self.slots.iter().position(|slot| slot.child.as_ref().is_some_and(|child| child.pid == pid))
-    }
-}
-
-impl Slot {
-    /// Schedules the next start after the delay, and doubles the delay. Returns the delay.
-    fn back_off(&mut self, now_ms: u64) -> u64 {
-        let pause_ms = self.backoff_ms;
-        self.due_ms = now_ms + pause_ms;
-        self.backoff_ms = (pause_ms * 2).min(MAX_BACKOFF_MS);
-        pause_ms
     }
 }
 
@@ -323,18 +283,5 @@ fn report_death(worker: usize, status: WaitStatus, lived_ms: u64, pause_ms: u64)
             "Worker {worker} (pid {pid}) exited with code {exit_code}; starting a new worker in {pause_ms} ms."
         ),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_five_seconds_and_never_end() {
-        let mut slot = Slot { child: None, backoff_ms: FIRST_BACKOFF_MS, due_ms: 0 };
-        let pauses: Vec<_> = (0..9).map(|_| slot.back_off(0)).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
-        assert_eq!(slot.due_ms, 5_000);
     }
 }

@@ -1,0 +1,57 @@
+//! Stopping: by a signal, or after `--idle-exit`. Requests in flight have a timeout; then the workers are killed.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::Supervisor;
+use super::lifecycle::Drain;
+use crate::ipc::scoreboard::Counter;
+use crate::os::clock;
+
+/// How much longer than the workers' own timeout the supervisor waits before it kills them, in milliseconds.
+const DRAIN_GRACE_MS: u64 = 2_000;
+
+impl Supervisor {
+    /// Returns whether the server has stopped: no worker is left, or a killed one does not vanish.
+    pub(super) fn is_over(&self) -> bool {
+        let Some(drain) = self.lifecycle.drain(clock::now_ms()) else { return false };
+        let is_gone = self.workers.is_gone();
+        if drain == Drain::GiveUp && !is_gone {
+            tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
+        }
+        is_gone || drain == Drain::GiveUp
+    }
+
+    /// Requests every worker to complete the requests in flight and to end.
+    pub(super) fn stop(&mut self) {
+        self.notify.stopping();
+        self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
+        self.next_tick_ms = 0;
+        // Workers of earlier versions handle only TERM.
+        self.workers.signal(Signal::SIGTERM);
+        self.workers.signal(Signal::SIGINT);
+    }
+
+    /// Stops after `--idle-exit` without a connection. Later connections are served while the server drains, or stay in the
+    /// listen queue and start the server again.
+    pub(super) fn stop_when_idle(&mut self, now_ms: u64) {
+        let (workers, server) = (&self.workers, &self.metrics);
+        let visits = workers.board().total(Counter::Accepted).wrapping_add(server.accepted());
+        let is_whole = self.lifecycle.is_serving() && workers.ready() == workers.size();
+        let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
+        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.lifecycle.is_stopping() {
+            let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
+            tracing::info!(
+                seconds,
+                "Idle for {seconds} s (--idle-exit): exiting; the socket unit starts the server on the next connection."
+            );
+            self.stop();
+        }
+    }
+}
+
+/// Returns the deadline of workers that are now requested to end within `timeout`.
+pub fn drained_by_ms(timeout: Duration) -> u64 {
+    clock::now_ms() + timeout.as_millis() as u64 + DRAIN_GRACE_MS
+}
