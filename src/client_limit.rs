@@ -27,9 +27,9 @@ pub struct ClientLimiter {
     max_per_client: u64,
     /// The connections that each worker grants by itself.
     reserve: u64,
-    key: RandomState,
+    hash_builder: RandomState,
     tables: Memories,
-    places: usize,
+    buckets: usize,
 }
 
 /// A permit for a connection; dropping it releases the permit.
@@ -40,25 +40,25 @@ impl ClientLimiter {
     /// Creates the limiter that `--max-per-client` configures.
     pub fn of(options: &Options) -> Result<Option<Self>, Failure> {
         let clients =
-            options.max_per_client.map(|most| ClientLimiter::new(most, options.max_connections, options.workers));
+            options.max_per_client.map(|limit| ClientLimiter::new(limit, options.max_connections, options.workers));
         clients.transpose().map_err(|error| {
             let why = failure::reason(&error);
             Failure::new(format!("Cannot get memory for --max-per-client ({why}): raise the limit on memory."))
         })
     }
 
-    /// Creates a limiter of `most` of the `connections` of all workers.
-    fn new(most: usize, connections: usize, workers: usize) -> io::Result<Self> {
-        let places = connections.saturating_mul(BUCKETS_PER_CONNECTION).clamp(MIN_BUCKETS, MAX_BUCKETS);
-        let mut tables = Memories::new(workers, places)?;
+    /// Creates a limiter that grants a client `max_per_client` of the `connections` of all workers.
+    fn new(max_per_client: usize, connections: usize, workers: usize) -> io::Result<Self> {
+        let buckets = connections.saturating_mul(BUCKETS_PER_CONNECTION).clamp(MIN_BUCKETS, MAX_BUCKETS);
+        let mut tables = Memories::new(workers, buckets)?;
         tables.close_descriptors();
-        let most = most as u64;
+        let max_per_client = max_per_client as u64;
         Ok(ClientLimiter {
-            max_per_client: most,
-            reserve: reserve(most, workers),
-            key: RandomState::new(),
+            max_per_client,
+            reserve: reserve(max_per_client, workers),
+            hash_builder: RandomState::new(),
             tables,
-            places,
+            buckets,
         })
     }
 
@@ -69,15 +69,15 @@ impl ClientLimiter {
 
     /// Acquires a permit for a connection from `address` that worker number `worker` has accepted; none at the limit.
     pub fn acquire(&self, worker: usize, address: IpAddr) -> Option<Permit<'_>> {
-        let place = self.key.hash_one(of_address(address)) as usize % self.places;
-        let count = &self.tables.writable(worker)[place];
+        let bucket = self.hash_builder.hash_one(of_address(address)) as usize % self.buckets;
+        let count = &self.tables.writable(worker)[bucket];
         let before = count.fetch_add(1, SeqCst);
         // Dropping it releases the permit again if it is one too many.
-        let seat = Permit(count);
+        let permit = Permit(count);
         // Of two workers that accept at the same time, at least one sees what the other has counted.
         fence(SeqCst);
-        let connections = self.tables.read(place).fold(0, u64::saturating_add);
-        (before < self.reserve || connections <= self.max_per_client).then_some(seat)
+        let connections = self.tables.read(bucket).fold(0, u64::saturating_add);
+        (before < self.reserve || connections <= self.max_per_client).then_some(permit)
     }
 
     /// Takes the right to write the tables of other workers from this process, which was forked for worker number
@@ -119,22 +119,22 @@ mod tests {
         let first = clients.acquire(0, address).unwrap();
         let _second = clients.acquire(1, address).unwrap();
         assert!(clients.acquire(0, address).is_none());
-        assert!(clients.acquire(1, address).is_none(), "a refusal takes no seat, and gives none");
+        assert!(clients.acquire(1, address).is_none(), "a rejection acquires no permit");
         drop(first);
         assert!(clients.acquire(1, address).is_some());
     }
 
     #[test]
-    fn a_worker_that_does_not_tell_the_truth_shuts_nobody_out_of_the_others() {
+    fn false_counters_of_a_worker_leave_the_others_their_reserve() {
         let clients = ClientLimiter::new(32, 100, 2).unwrap();
         clients.tables.writable(0).iter().for_each(|count| count.store(u64::MAX, SeqCst));
         let address = [192, 0, 2, 1].into();
-        let seats: Vec<_> = (0..3).map(|_| clients.acquire(1, address)).collect();
-        assert_eq!(seats.iter().flatten().count(), 2);
+        let permits: Vec<_> = (0..3).map(|_| clients.acquire(1, address)).collect();
+        assert_eq!(permits.iter().flatten().count(), 2);
     }
 
     #[test]
-    fn what_a_dead_worker_had_is_forgotten() {
+    fn connections_of_a_dead_worker_are_not_counted() {
         let clients = ClientLimiter::new(1, 100, 2).unwrap();
         let address = [192, 0, 2, 1].into();
         std::mem::forget(clients.acquire(1, address).unwrap());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ipv6_stands_for_its_64() {
+    fn an_ipv6_address_counts_by_its_64_prefix() {
         for (one, other, is_same) in [
             ("2001:db8::1", "2001:db8::ffff:1", true),
             ("2001:db8::1", "2001:db8:0:1::1", false),

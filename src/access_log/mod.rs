@@ -28,7 +28,7 @@ use budget::Budget;
 use sums::Sums;
 
 pub use lost::OrphanedDrops;
-pub use record::{Record, Subject};
+pub use record::{Record, RecordKind};
 pub use writer::Writer;
 
 /// The limit of records that wait for the writer.

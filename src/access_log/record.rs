@@ -46,9 +46,9 @@ const BYTES: usize = {
     sum
 };
 
-/// The subject of a record.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum RecordKind {
     /// A request.
     Request(Method),
     /// A malformed request.
@@ -60,8 +60,8 @@ pub enum Subject {
 /// A record of the access log.
 #[derive(Debug)]
 pub struct Record {
-    /// The subject.
-    pub subject: Subject,
+    /// The kind.
+    pub kind: RecordKind,
     /// The version of the protocol.
     pub version: Version,
     /// The status of the response; 0 if there was none.
@@ -95,7 +95,7 @@ impl Record {
     /// Creates an empty record.
     pub fn new() -> Self {
         Record {
-            subject: Subject::NoRequest,
+            kind: RecordKind::NoRequest,
             version: Version::Http11,
             status: 0,
             coding: Coding::Identity,
@@ -121,7 +121,7 @@ impl Record {
 
     /// Stores the texts of a request, with queries only if `query`.
     pub fn describe(&mut self, request: &Request, query: bool) {
-        self.subject = Subject::Request(request.method);
+        self.kind = RecordKind::Request(request.method);
         self.version = request.version;
         self.put(Text::Method, request.method_name.as_bytes());
         self.put(Text::Target, without_query(request.target.as_bytes(), query));
@@ -149,7 +149,7 @@ impl Record {
 
     /// Stores the first line of a malformed request.
     pub fn describe_malformed(&mut self, bytes: &[u8], query: bool) {
-        self.subject = Subject::Malformed;
+        self.kind = RecordKind::Malformed;
         let bytes = bytes.trim_ascii_start();
         let line = bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         self.put(Text::Target, without_query(line, query));

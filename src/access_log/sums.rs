@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::record::{Record, Subject};
+use super::record::{Record, RecordKind};
 use crate::http::Status;
 use crate::http::request::Method;
 
-/// The kinds of subjects.
+/// The kinds of records, as they are logged.
 const KINDS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "other", "-", "-/-"];
 
 /// Counts by kind and status; the last status stands for none.
@@ -51,10 +51,10 @@ impl Sums {
     /// Adds a record. Returns whether it is the first since the last report, and a record that is no longer used: this one or
     /// another.
     pub fn add(&self, record: Box<Record>) -> (bool, Option<Box<Record>>) {
-        self.counts[kind(record.subject)][place(record.status)].fetch_add(1, Relaxed);
+        self.counts[kind_index(record.kind)][status_index(record.status)].fetch_add(1, Relaxed);
         self.bytes.fetch_add(record.bytes, Relaxed);
         // The duration of a connection without a request does not describe the server.
-        let is_request = record.subject != Subject::NoRequest;
+        let is_request = record.kind != RecordKind::NoRequest;
         let is_slowest = is_request && record.duration_us >= self.slowest_us.load(Relaxed).max(1);
         let rest = if is_slowest {
             self.slowest_us.store(record.duration_us, Relaxed);
@@ -109,8 +109,8 @@ impl Display for Sum {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut gap = "";
         for (kind, counts) in KINDS.iter().zip(&self.counts) {
-            for (place, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-                match Status::ALL.get(place) {
+            for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                match Status::ALL.get(index) {
                     Some(status) => write!(f, "{gap}{kind}/{}={count}", status.code())?,
                     None => write!(f, "{gap}{kind}={count}")?,
                 }
@@ -121,18 +121,18 @@ impl Display for Sum {
     }
 }
 
-fn kind(subject: Subject) -> usize {
-    match subject {
-        Subject::Request(Method::Get) => 0,
-        Subject::Request(Method::Head) => 1,
-        Subject::Request(Method::Options) => 2,
-        Subject::Request(Method::Other | Method::Unknown) => 3,
-        Subject::Malformed => 4,
-        Subject::NoRequest => 5,
+fn kind_index(kind: RecordKind) -> usize {
+    match kind {
+        RecordKind::Request(Method::Get) => 0,
+        RecordKind::Request(Method::Head) => 1,
+        RecordKind::Request(Method::Options) => 2,
+        RecordKind::Request(Method::Other | Method::Unknown) => 3,
+        RecordKind::Malformed => 4,
+        RecordKind::NoRequest => 5,
     }
 }
 
-fn place(status: u16) -> usize {
+fn status_index(status: u16) -> usize {
     Status::ALL.iter().position(|known| known.code() == status).unwrap_or(Status::ALL.len())
 }
 
@@ -140,20 +140,20 @@ fn place(status: u16) -> usize {
 mod tests {
     use super::*;
 
-    fn record(asked: Subject, status: u16, bytes: u64, duration_us: u64) -> Box<Record> {
+    fn record(kind: RecordKind, status: u16, bytes: u64, duration_us: u64) -> Box<Record> {
         let mut record = Box::new(Record::new());
-        (record.subject, record.status, record.bytes, record.duration_us) = (asked, status, bytes, duration_us);
+        (record.kind, record.status, record.bytes, record.duration_us) = (kind, status, bytes, duration_us);
         record
     }
 
     #[test]
     fn they_are_exact() {
         let sums = Sums::new();
-        let get = Subject::Request(Method::Get);
+        let get = RecordKind::Request(Method::Get);
         assert!(sums.add(record(get, 200, 10, 5)).0);
         assert!(!sums.add(record(get, 200, 10, 7)).0);
-        for (asked, status) in [(get, 304), (Subject::Malformed, 400), (Subject::NoRequest, 0)] {
-            assert!(sums.add(record(asked, status, 0, 6)).1.is_some());
+        for (kind, status) in [(get, 304), (RecordKind::Malformed, 400), (RecordKind::NoRequest, 0)] {
+            assert!(sums.add(record(kind, status, 0, 6)).1.is_some());
         }
         let sum = sums.take();
         assert_eq!((sum.to_string().as_str(), sum.bytes), ("GET/200=2 GET/304=1 -/400=1 -/-=1", 20));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use super::AccessLog;
-use super::record::{Record, Subject, Text};
+use super::record::{Record, RecordKind, Text};
 use super::sums::Sum;
 use super::text::{self, Stamp};
 use crate::http::Coding;
@@ -185,7 +185,7 @@ impl WriterThread {
         // JSON lines have all of this in their fields, and must be short: a pipe accepts up to 4 KiB atomically.
         let message = (self.access.destination == Destination::Journal).then_some(self.line.as_str());
         let field = |text| text::field(record, text);
-        let is_request = matches!(record.subject, Subject::Request(_));
+        let is_request = matches!(record.kind, RecordKind::Request(_));
         let (method, target) = (field(Text::Method), field(Text::Target).filter(|_| is_request));
         let line = field(Text::Target).filter(|_| !is_request && message.is_none());
         let (host, referer, user_agent) = (field(Text::Host), field(Text::Referer), field(Text::UserAgent));

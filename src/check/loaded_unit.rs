@@ -149,9 +149,9 @@ fn logs_to_journal(properties: &Properties) -> bool {
 
 /// Reads the sandboxing directives that hide or bind-mount directories.
 fn read_sandbox(properties: &Properties, service: &mut ServiceUnit) {
-    let mut hide = |directive: &str, places: &[&str]| {
+    let mut hide = |directive: &str, paths: &[&str]| {
         let directive = format!("{directive}={}", properties.get(directive));
-        service.hidden_paths.extend(places.iter().map(|place| (PathBuf::from(place), directive.clone())));
+        service.hidden_paths.extend(paths.iter().map(|path| (PathBuf::from(path), directive.clone())));
     };
     if matches!(properties.get("ProtectHome"), "yes" | "tmpfs") {
         hide("ProtectHome", &["/home", "/root", "/run/user"]);
@@ -161,16 +161,16 @@ fn read_sandbox(properties: &Properties, service: &mut ServiceUnit) {
     }
     for directive in ["InaccessiblePaths", "InaccessibleDirectories", "TemporaryFileSystem"] {
         for word in properties::words(properties.get(directive)) {
-            let place = word.trim_start_matches(['-', '+']).split(':').next().unwrap_or_default();
-            service.hidden_paths.push((place.into(), format!("{directive}={word}")));
+            let path = word.trim_start_matches(['-', '+']).split(':').next().unwrap_or_default();
+            service.hidden_paths.push((path.into(), format!("{directive}={word}")));
         }
     }
     for directive in ["BindPaths", "BindReadOnlyPaths"] {
         for word in properties::words(properties.get(directive)) {
             let mut parts = word.trim_start_matches(['-', '+']).split(':');
             let source = parts.next().unwrap_or_default();
-            let place = parts.next().filter(|place| !place.is_empty()).unwrap_or(source);
-            service.bind_mounts.push((place.into(), source.into()));
+            let destination = parts.next().filter(|destination| !destination.is_empty()).unwrap_or(source);
+            service.bind_mounts.push((destination.into(), source.into()));
         }
     }
     for directive in ["RootDirectory", "RootImage"] {

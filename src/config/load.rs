@@ -94,10 +94,10 @@ fn unknown_variables(command: &Command) -> Vec<String> {
     unknown.map(|name| unknown_setting(command, &name.to_string_lossy(), "the environment")).collect()
 }
 
-fn unknown_setting(command: &Command, name: &str, place: &str) -> String {
+fn unknown_setting(command: &Command, name: &str, source: &str) -> String {
     match similar(command, name) {
-        Some(other) => format!("{name} in {place} is not a setting of otus-httpd; did you mean {other}?"),
-        None => format!("{name} in {place} is not a setting of otus-httpd; see otus-httpd(5) for the list."),
+        Some(other) => format!("{name} in {source} is not a setting of otus-httpd; did you mean {other}?"),
+        None => format!("{name} in {source} is not a setting of otus-httpd; see otus-httpd(5) for the list."),
     }
 }
 

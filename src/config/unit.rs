@@ -66,14 +66,16 @@ impl ServiceUnit {
 
     /// Returns the path outside the sandbox of what is at `path` inside, or the directive that hides it.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, &str> {
-        let depth = |place: &Path| place.components().count();
-        let bound = self.bind_mounts.iter().filter(|(place, _)| path.starts_with(place));
-        let bound = bound.max_by_key(|(place, _)| depth(place));
-        let hidden = self.hidden_paths.iter().filter(|(place, _)| path.starts_with(place));
-        let hidden = hidden.max_by_key(|(place, _)| depth(place));
+        let depth = |destination: &Path| destination.components().count();
+        let bound = self.bind_mounts.iter().filter(|(destination, _)| path.starts_with(destination));
+        let bound = bound.max_by_key(|(destination, _)| depth(destination));
+        let hidden = self.hidden_paths.iter().filter(|(destination, _)| path.starts_with(destination));
+        let hidden = hidden.max_by_key(|(destination, _)| depth(destination));
         match (bound, hidden) {
-            (Some((place, source)), hidden) if hidden.is_none_or(|(hidden, _)| depth(place) >= depth(hidden)) => {
-                Ok(path.strip_prefix(place).map_or(path.to_path_buf(), |rest| source.join(rest)))
+            (Some((destination, source)), hidden)
+                if hidden.is_none_or(|(hidden, _)| depth(destination) >= depth(hidden)) =>
+            {
+                Ok(path.strip_prefix(destination).map_or(path.to_path_buf(), |rest| source.join(rest)))
             }
             (_, Some((_, directive))) => Err(directive),
             (_, None) => Ok(path.to_path_buf()),
@@ -96,8 +98,9 @@ impl std::fmt::Display for ServiceUnit {
         self.hidden_paths
             .iter()
             .try_for_each(|(path, directive)| line("hidden", &path.to_string_lossy(), directive))?;
-        let mut bind =
-            |(place, source): &(PathBuf, PathBuf)| line("bound", &place.to_string_lossy(), &source.to_string_lossy());
+        let mut bind = |(destination, source): &(PathBuf, PathBuf)| {
+            line("bound", &destination.to_string_lossy(), &source.to_string_lossy())
+        };
         self.bind_mounts.iter().try_for_each(&mut bind)?;
         if self.logs_to_journal {
             line("journal", "", "")?;

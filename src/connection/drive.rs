@@ -7,7 +7,7 @@ use super::read_buffer::ReadBuffer;
 use super::respond::{self, Scratch};
 use super::send_queue::Progress;
 use super::transport::Transport;
-use super::{AfterResponse, Connection, Phase, Reading};
+use super::{AfterResponse, Connection, Phase, ReadResult};
 use crate::http::Refusal;
 use crate::http::h1::parse;
 use crate::os::clock;
@@ -34,7 +34,7 @@ pub struct ConnectionDriver {
 
 /// What a connection waits for after a turn.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum DriveResult {
     /// Bytes from the client.
     Readable,
     /// Room for bytes to the client.
@@ -62,9 +62,10 @@ impl ConnectionDriver {
         }
     }
 
-    /// Drives `connection` until it has to wait. The event that it waited for happened before the logical time `happened_by`.
-    pub fn drive(&mut self, service: &Service, connection: &mut Connection, happened_by: u64) -> Next {
-        (self.arrival_began, self.arrival_ended) = (happened_by, 0);
+    /// Drives `connection` until it has to wait. The event that it waited for had happened by the logical
+    /// time `reported_at`.
+    pub fn drive(&mut self, service: &Service, connection: &mut Connection, reported_at: u64) -> DriveResult {
+        (self.arrival_began, self.arrival_ended) = (reported_at, 0);
         connection.waits_for_disk = false;
         self.input.load(&connection.input);
         self.output.clear();
@@ -73,15 +74,15 @@ impl ConnectionDriver {
         }
         let sends_file = connection.phase == Phase::Sending && connection.send_queue.has_file_part();
         let slot = self.scratch.handler.slot;
-        let next = if sends_file && service.begin_blocking(slot, connection.subject).is_err() {
+        let next = if sends_file && service.begin_blocking(slot, connection.blocking_key).is_err() {
             connection.waits_for_disk = true;
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
-            Next::Disk
+            DriveResult::Disk
         } else {
             self.advance(service, connection)
         };
         connection.last_read_at = connection.last_read_at.max(self.arrival_ended);
-        if next != Next::Close {
+        if next != DriveResult::Close {
             connection.input = self.input.unread().to_vec();
             if connection.phase == Phase::Sending {
                 connection.output = std::mem::take(&mut self.output);
@@ -102,7 +103,7 @@ impl ConnectionDriver {
         });
     }
 
-    fn advance(&mut self, service: &Service, connection: &mut Connection) -> Next {
+    fn advance(&mut self, service: &Service, connection: &mut Connection) -> DriveResult {
         let mut may_have_input = true;
         for _ in 0..MAX_STEPS {
             let step = match connection.phase {
@@ -119,35 +120,35 @@ impl ConnectionDriver {
         self.yield_turn(service, connection)
     }
 
-    fn yield_turn(&self, service: &Service, connection: &mut Connection) -> Next {
+    fn yield_turn(&self, service: &Service, connection: &mut Connection) -> DriveResult {
         if connection.phase == Phase::Sending {
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
         }
-        Next::Yield
+        DriveResult::Yield
     }
 
-    fn send(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<Next> {
+    fn send(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
         match connection.send(&mut self.output) {
             Progress::More => Continue(()),
             Progress::Yield => Break(self.yield_turn(service, connection)),
             Progress::Blocked => {
                 connection.wait_for_client(service.timeouts.send(clock::now_ms()));
-                Break(Next::Writable)
+                Break(DriveResult::Writable)
             }
             Progress::PeerGone(why) => {
                 connection.report_aborted(why);
-                Break(Next::Close)
+                Break(DriveResult::Close)
             }
             Progress::SourceFailed(why) => {
                 connection.report_failure(service, why);
-                Break(Next::Close)
+                Break(DriveResult::Close)
             }
             Progress::Done => self.end_responses(service, connection),
         }
     }
 
     /// Everything is sent.
-    fn end_responses(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<Next> {
+    fn end_responses(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
         self.output.clear();
         match connection.after_response {
             AfterResponse::KeepAlive => {
@@ -155,7 +156,7 @@ impl ConnectionDriver {
                 connection.deadline_ms = service.timeouts.idle(connection.last_response_ms());
             }
             AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
-                return Break(Next::Close);
+                return Break(DriveResult::Close);
             }
             AfterResponse::Close | AfterResponse::LingeringClose => {
                 connection.linger(service.timeouts.linger(clock::now_ms()));
@@ -164,12 +165,12 @@ impl ConnectionDriver {
         Continue(())
     }
 
-    fn discard_input(&mut self, connection: &mut Connection) -> ControlFlow<Next> {
+    fn discard_input(&mut self, connection: &mut Connection) -> ControlFlow<DriveResult> {
         self.input.clear();
         match connection.read(&mut self.input) {
-            Reading::End(_) => Break(Next::Close),
-            Reading::Nothing => Break(Next::Readable),
-            Reading::All | Reading::Part => Continue(()),
+            ReadResult::Closed(_) => Break(DriveResult::Close),
+            ReadResult::WouldBlock => Break(DriveResult::Readable),
+            ReadResult::Complete | ReadResult::Partial => Continue(()),
         }
     }
 
@@ -180,27 +181,27 @@ impl ConnectionDriver {
         service: &Service,
         connection: &mut Connection,
         may_have_input: &mut bool,
-    ) -> ControlFlow<Next> {
+    ) -> ControlFlow<DriveResult> {
         self.respond(service, connection);
         match connection.phase {
-            Phase::Waiting => return Break(Next::Listing),
+            Phase::Waiting => return Break(DriveResult::Listing),
             Phase::Sending => return Continue(()),
-            _ if !*may_have_input => return Break(Next::Readable),
+            _ if !*may_have_input => return Break(DriveResult::Readable),
             _ => {}
         }
         let reading = connection.read(&mut self.input);
         self.record_arrival(service);
         match reading {
-            Reading::Part => Continue(()),
-            Reading::All => {
+            ReadResult::Partial => Continue(()),
+            ReadResult::Complete => {
                 *may_have_input = false;
                 Continue(())
             }
-            Reading::Nothing => Break(Next::Readable),
-            Reading::End(why) => {
+            ReadResult::WouldBlock => Break(DriveResult::Readable),
+            ReadResult::Closed(why) => {
                 tracing::debug!("closed: {why}");
                 connection.records.set_cause(why);
-                Break(Next::Close)
+                Break(DriveResult::Close)
             }
         }
     }

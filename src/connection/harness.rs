@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use super::pending_records::PendingRecords;
 use super::transport::Transport;
-use super::{Connection, ConnectionDriver, Next};
+use super::{Connection, ConnectionDriver, DriveResult};
 use crate::config::Options;
 use crate::ipc::scoreboard::Scoreboard;
 use crate::os::clock;
@@ -41,7 +41,7 @@ impl InProcessServer {
     /// Drives the connection as far as that is possible without waiting. Says whether it is still open.
     pub fn turn(&mut self) -> bool {
         if let Some(connection) = &mut self.connection
-            && self.driver.drive(&self.service, connection, self.service.clock.tick()) == Next::Close
+            && self.driver.drive(&self.service, connection, self.service.clock.tick()) == DriveResult::Close
         {
             self.connection = None;
         }

@@ -31,7 +31,7 @@ use read_buffer::ReadBuffer;
 use send_queue::{Progress, SendQueue};
 use transport::Transport;
 
-pub use drive::{ConnectionDriver, Next};
+pub use drive::{ConnectionDriver, DriveResult};
 pub use respond::reject_slow_head;
 
 /// The phase of a connection.
@@ -63,15 +63,15 @@ pub enum AfterResponse {
 
 /// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Everything that had arrived.
-    All,
+pub enum ReadResult {
+    /// All bytes that had arrived.
+    Complete,
     /// Some bytes; more may have arrived.
-    Part,
-    /// Nothing.
-    Nothing,
+    Partial,
+    /// No bytes: none has arrived.
+    WouldBlock,
     /// The end of the connection, with the reason.
-    End(&'static str),
+    Closed(&'static str),
 }
 
 /// A client's connection.
@@ -93,7 +93,7 @@ pub struct Connection {
     /// Whether it is the worker's self-check, which no counter includes.
     pub is_probe: bool,
     /// What its last request may block a thread for.
-    pub subject: BlockingKey,
+    pub blocking_key: BlockingKey,
     /// Whether sending a file waits until it blocks fewer threads.
     pub waits_for_disk: bool,
     /// The logical time of the last read.
@@ -109,7 +109,7 @@ pub struct Connection {
     /// Those whose response is not yet wholly sent.
     in_flight: u64,
     /// Whether the first of these has no response yet: it waits for a listing.
-    is_begun: bool,
+    awaits_listing: bool,
     /// When the first of these had arrived, or the last response was sent, in nanoseconds of [`clock::now_ns`].
     started_ns: u64,
     /// Whether the responses that are being sent have had to wait for the client.
@@ -144,7 +144,7 @@ impl Connection {
             interest: EpollFlags::empty(),
             may_have_more: false,
             is_probe: false,
-            subject: BlockingKey::default(),
+            blocking_key: BlockingKey::default(),
             waits_for_disk: false,
             last_read_at: 0,
             input: Vec::new(),
@@ -152,7 +152,7 @@ impl Connection {
             send_queue: SendQueue::default(),
             requests: 0,
             in_flight: 0,
-            is_begun: false,
+            awaits_listing: false,
             started_ns: 0,
             has_waited: false,
             bytes_sent: 0,
@@ -175,19 +175,19 @@ impl Connection {
     }
 
     /// Reads what has arrived.
-    pub fn read(&mut self, input: &mut ReadBuffer) -> Reading {
+    pub fn read(&mut self, input: &mut ReadBuffer) -> ReadResult {
         let room = input.spare();
         let size = room.len();
         match self.transport.read(room) {
-            Ok(0) => Reading::End("the client closed the connection"),
+            Ok(0) => ReadResult::Closed("the client closed the connection"),
             Ok(length) => {
                 input.filled(length);
                 // A read that does not fill the buffer has taken everything, with that exception.
-                if length == size || self.may_have_more { Reading::Part } else { Reading::All }
+                if length == size || self.may_have_more { ReadResult::Partial } else { ReadResult::Complete }
             }
-            Err(Errno::EAGAIN) => Reading::Nothing,
-            Err(Errno::EINTR) => Reading::Part,
-            Err(_) => Reading::End("the client is gone"),
+            Err(Errno::EAGAIN) => ReadResult::WouldBlock,
+            Err(Errno::EINTR) => ReadResult::Partial,
+            Err(_) => ReadResult::Closed("the client is gone"),
         }
     }
 
@@ -206,7 +206,7 @@ impl Connection {
     /// Counts a request that has arrived. Requests that arrived together begin together. Returns whether it has waited for a
     /// listing and was counted before.
     pub fn begin_response(&mut self) -> bool {
-        if std::mem::take(&mut self.is_begun) {
+        if std::mem::take(&mut self.awaits_listing) {
             return true;
         }
         if self.in_flight == 0 {
@@ -226,7 +226,7 @@ impl Connection {
             self.in_flight -= 1;
             self.counters.subtract(Counter::InFlight, 1);
         } else {
-            self.is_begun = true;
+            self.awaits_listing = true;
         }
     }
 
@@ -237,14 +237,14 @@ impl Connection {
     }
 
     /// Counts and records the responses that are wholly sent, or whose connection ends.
-    fn end_responses(&mut self, is_whole: bool) {
+    fn end_responses(&mut self, is_complete: bool) {
         let responses = std::mem::take(&mut self.in_flight);
         if responses > 0 {
             let now_ns = clock::now_ns();
             let duration_ns = now_ns.saturating_sub(self.started_ns);
             self.counters.subtract(Counter::InFlight, responses);
-            self.counters.count_answers(responses, duration_ns);
-            self.records.end_answers(self.bytes_sent - self.bytes_sent_before, is_whole, now_ns, duration_ns);
+            self.counters.count_responses(responses, duration_ns);
+            self.records.end_responses(self.bytes_sent - self.bytes_sent_before, is_complete, now_ns, duration_ns);
             self.started_ns = now_ns;
         }
     }
@@ -295,11 +295,11 @@ impl Connection {
 
     /// Logs, once a minute, why a response could not be sent to its end: an error of the server.
     pub fn report_failure(&mut self, service: &Service, why: String) {
-        let Some(span) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
+        let Some(slice) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
             return self.report_aborted(why);
         };
         // With a slash, as in a request.
-        let (path, offset) = (format!("/{}", span.file.path()), span.offset);
+        let (path, offset) = (format!("/{}", slice.file.path()), slice.offset);
         let path = path.escape_debug();
         tracing::warn!(
             message_id = catalog::FILE_FAILED,
@@ -314,7 +314,7 @@ impl Connection {
     pub fn report_aborted(&mut self, why: impl Into<Cow<'static, str>>) {
         let why = why.into();
         match &self.send_queue.slice {
-            Some(span) => tracing::debug!(offset = span.offset, end = span.end, "download aborted: {why}"),
+            Some(slice) => tracing::debug!(offset = slice.offset, end = slice.end, "download aborted: {why}"),
             None => tracing::debug!("response aborted: {why}"),
         }
         self.records.set_cause(why);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use crate::access_log::{AccessLog, Record, Subject};
+use crate::access_log::{AccessLog, Record, RecordKind};
 use crate::handler::Answer;
 use crate::http::request::Method;
 use crate::http::{Coding, Request};
@@ -117,8 +117,8 @@ impl PendingRecords {
     }
 
     /// Ends the records of all responses that were being sent. Since the first began, `sent` bytes were sent. All were
-    /// sent if `is_whole`; otherwise only those that end within these bytes.
-    pub fn end_answers(&mut self, sent: u64, is_whole: bool, now_ns: u64, duration_ns: u64) {
+    /// sent if `is_complete`; otherwise only those that end within these bytes.
+    pub fn end_responses(&mut self, sent: u64, is_complete: bool, now_ns: u64, duration_ns: u64) {
         let Some(access) = self.access_log else { return };
         let ended_s = clock::unix_s();
         let mut records = self.pending.drain(..).peekable();
@@ -127,7 +127,7 @@ impl PendingRecords {
             record.bytes = sent.min(end).saturating_sub(content);
             record.duration_us = duration_ns / 1_000;
             record.ended_s = ended_s;
-            record.is_aborted = !is_whole && sent < end;
+            record.is_aborted = !is_complete && sent < end;
             if record.is_aborted {
                 record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
             }
@@ -139,7 +139,7 @@ impl PendingRecords {
     pub fn end_without_request(&mut self) {
         let now_ns = clock::now_ns();
         let Some((access, mut record)) = self.begin(0, 0, now_ns) else { return };
-        (record.subject, record.ended_s) = (Subject::NoRequest, clock::unix_s());
+        (record.kind, record.ended_s) = (RecordKind::NoRequest, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
         record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
         access.end(record, now_ns);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use super::send_queue::{FileSlice, QueuedPart};
 use super::{AfterResponse, Connection};
-use crate::handler::{self, Answer, Cause, Origin, Waiter};
+use crate::handler::{self, Answer, Cause, RequestContext, Waiter};
 use crate::http::h1::encode::{self, Context};
 use crate::http::h1::parse::{self, Message};
 use crate::http::range::ByteRange;
@@ -47,8 +47,8 @@ pub fn respond(
         descriptor: connection.as_raw_fd(),
         may_wait: !has_waited || clock::now_ms() < connection.deadline_ms,
     });
-    let origin = Origin { freshness, subject: &mut connection.subject, waiter };
-    let Some(answer) = handler::respond(service, request, origin, &mut scratch.handler) else {
+    let context = RequestContext { freshness, blocking_key: &mut connection.blocking_key, waiter };
+    let Some(answer) = handler::respond(service, request, context, &mut scratch.handler) else {
         connection.defer_response(!output.is_empty());
         return false;
     };
@@ -117,7 +117,7 @@ pub fn reject_connection(
     records.add(ReceivedMessage::Malformed(bytes), 1, started_ns, &summary);
     let sent = send(output);
     let now_ns = clock::now_ns();
-    records.end_answers(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);
+    records.end_responses(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);
 }
 
 /// Appends the response to `bytes` that were rejected. The connection ends after it.
@@ -153,7 +153,7 @@ fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
         Outcome::Parts(multipart) => {
             for part in &multipart.parts {
                 output.extend_from_slice(part.head.as_bytes());
-                output.extend_from_slice(range(&part.span));
+                output.extend_from_slice(range(&part.range));
             }
             output.extend_from_slice(multipart.end.as_bytes());
         }
@@ -171,7 +171,7 @@ fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome)
         Outcome::Parts(multipart) => {
             let parts = multipart.parts.into_iter();
             let parts =
-                parts.map(|part| QueuedPart { head: part.head.into(), slice: slice(part.span.start, part.span.end) });
+                parts.map(|part| QueuedPart { head: part.head.into(), slice: slice(part.range.start, part.range.end) });
             let end = QueuedPart { head: multipart.end.into(), slice: None };
             connection.send_queue.parts.extend(parts.chain([end]));
         }

@@ -93,7 +93,7 @@ impl SendQueue {
             Ok(sent) => sent,
             Err(progress) => return (0, progress),
         };
-        if self.sent < output.len() || self.slice.as_ref().is_some_and(|span| span.offset < span.end) {
+        if self.sent < output.len() || self.slice.as_ref().is_some_and(|slice| slice.offset < slice.end) {
             return (sent, if sent < QUANTUM_BYTES { Progress::More } else { Progress::Yield });
         }
         self.sent = 0;
@@ -118,26 +118,26 @@ impl SendQueue {
     }
 
     fn send_file(&mut self, transport: &mut Transport, has_waited: bool) -> Result<usize, Progress> {
-        let Some(span) = &mut self.slice else { return Ok(0) };
+        let Some(slice) = &mut self.slice else { return Ok(0) };
         // After a pause, the file must still be the one that was described or sent before.
-        if span.has_begun || has_waited {
-            match span.file.is_unchanged() {
+        if slice.has_begun || has_waited {
+            match slice.file.is_unchanged() {
                 Ok(true) => {}
                 Ok(false) => return Err(Progress::SourceFailed("it changed while it was sent".into())),
                 Err(refusal) => return Err(Progress::SourceFailed(refusal.to_string())),
             }
         }
-        span.has_begun = true;
-        let rest = (span.end - span.offset) as usize;
+        slice.has_begun = true;
+        let rest = (slice.end - slice.offset) as usize;
         if rest >= CORK_FROM_BYTES && !self.is_corked {
             self.is_corked = transport.set_cork(true);
         }
         // A small rest is not worth a turn of its own.
         let length = if rest < QUANTUM_BYTES * 3 / 2 { rest } else { QUANTUM_BYTES };
-        match transport.write_file(&span.file, span.offset, length) {
+        match transport.write_file(&slice.file, slice.offset, length) {
             Ok(0) => Err(Progress::SourceFailed("it became shorter while it was sent".into())),
             Ok(sent) => {
-                span.offset += sent as u64;
+                slice.offset += sent as u64;
                 Ok(sent)
             }
             Err(errno) => Err(self.classify(transport, errno)),
@@ -155,7 +155,7 @@ impl SendQueue {
             errno => errno == Errno::EPIPE,
         };
         let file = self.slice.as_ref().filter(|_| !is_clients());
-        match (file.map(|span| span.file.probe(span.offset)), errno) {
+        match (file.map(|slice| slice.file.check_readable(slice.offset)), errno) {
             (Some(Err(refusal)), _) => Progress::SourceFailed(refusal.to_string()),
             (Some(Ok(())), Errno::EAGAIN) => Progress::More,
             (None, Errno::EAGAIN) => Progress::Blocked,

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::pending_records::PendingRecords;
 use super::transport::Transport;
 use super::transport::script::Script;
-use super::{Connection, ConnectionDriver, Next};
+use super::{Connection, ConnectionDriver, DriveResult};
 use crate::config::CommandLine;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::os::clock;
@@ -55,7 +55,7 @@ impl Server {
         let mut connection = Connection::new(Transport::Script(script), None, deadline_ms, records, service.counters);
         let mut driver = ConnectionDriver::new(service.limits.request_bytes(), None);
         let is_closed =
-            (0..MAX_TURNS).any(|_| driver.drive(service, &mut connection, service.clock.tick()) == Next::Close);
+            (0..MAX_TURNS).any(|_| driver.drive(service, &mut connection, service.clock.tick()) == DriveResult::Close);
         assert!(is_closed, "{sizes:?} {failure:?}");
         drop(connection);
         for level in [Counter::Connections, Counter::InFlight] {

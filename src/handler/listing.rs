@@ -7,7 +7,7 @@ use crate::http::listing::Form;
 use crate::os::clock;
 use crate::service::Service;
 use crate::site::directory::{Directory, ListingKey};
-use crate::site::listings::{Listed, Turn};
+use crate::site::listings::{Listed, ListingAction};
 
 /// A connection that may wait for a listing.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,10 @@ pub fn get(
     let Some(waiter) = waiter else { return Err(Refusal::NotFound) };
     let key = directory.key(form);
     match service.listings.request(&key, waiter.descriptor, clock::now_ms()) {
-        Turn::Send(listed) => listed.map(Some),
-        Turn::Wait if waiter.may_wait => Ok(None),
-        Turn::Wait => Err(Refusal::Blocked("reading the directory takes too long")),
-        Turn::Make => {
+        ListingAction::Send(listed) => listed.map(Some),
+        ListingAction::Wait if waiter.may_wait => Ok(None),
+        ListingAction::Wait => Err(Refusal::Blocked("reading the directory takes too long")),
+        ListingAction::Make => {
             service.pool.begin_long_work();
             let mut making = Making { service, key: &key, result: None };
             let result = making.make(directory, form);

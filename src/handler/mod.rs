@@ -33,18 +33,18 @@ impl Scratch {
 
 /// What a request comes with besides its bytes.
 #[derive(Debug)]
-pub struct Origin<'o> {
+pub struct RequestContext<'o> {
     /// When it arrived.
     pub freshness: Freshness,
     /// What the connection's last request was for; becomes what this one is for.
-    pub subject: &'o mut BlockingKey,
+    pub blocking_key: &'o mut BlockingKey,
     /// The connection, if the request may wait for a listing.
     pub waiter: Option<Waiter>,
 }
 
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
-pub fn respond(service: &Service, request: &Request, origin: Origin, scratch: &mut Scratch) -> Option<Answer> {
-    let answer = match find(service, request, origin, scratch) {
+pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
+    let answer = match find(service, request, context, scratch) {
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
@@ -66,7 +66,7 @@ pub fn reject(service: &Service, refusal: Refusal) -> Answer {
 fn find(
     service: &Service,
     request: &Request,
-    origin: Origin,
+    context: RequestContext,
     scratch: &mut Scratch,
 ) -> Result<Option<Answer>, Refusal> {
     match request.method {
@@ -84,14 +84,14 @@ fn find(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    *origin.subject = service.blocking.subject_of_path(target.path, *origin.subject);
-    service.begin_blocking(scratch.slot, *origin.subject).map_err(Refusal::Blocked)?;
+    *context.blocking_key = service.blocking.key_for_path(target.path, *context.blocking_key);
+    service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
     let acceptable = || coding::acceptable(request.fields);
-    match service.site.find(&target, acceptable, &mut scratch.path, origin.freshness)? {
+    match service.site.find(&target, acceptable, &mut scratch.path, context.freshness)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields);
-            let listed = listing::get(service, &directory, form, origin.waiter)?;
+            let listed = listing::get(service, &directory, form, context.waiter)?;
             Ok(listed.map(|listed| Answer::Listing { listed, form }))
         }
         Found::File(resource) => {
@@ -99,7 +99,7 @@ fn find(
             match outcome {
                 Outcome::PreconditionFailed | Outcome::Unsatisfiable => Ok(Some(not_applicable(&resource, &outcome))),
                 _ => {
-                    check_readable(&resource, &outcome)?;
+                    check_first_byte(&resource, &outcome)?;
                     Ok(Some(Answer::File { resource, outcome }))
                 }
             }
@@ -112,7 +112,7 @@ fn not_applicable(resource: &Resource, outcome: &Outcome) -> Answer {
     let representation = &resource.representation;
     let (range, cause) = match outcome {
         Outcome::Unsatisfiable => {
-            let range = ContentRange { span: None, size: representation.size };
+            let range = ContentRange { range: None, size: representation.size };
             (Some(Field::ContentRange(range)), "the file has none of the ranges")
         }
         _ => (None, "a precondition does not hold"),
@@ -124,11 +124,13 @@ fn not_applicable(resource: &Resource, outcome: &Outcome) -> Answer {
 
 /// Reads a byte where a partial response begins in a file on disk: an error of the disk is then a 500. The beginning of the
 /// file was read when it was opened.
-fn check_readable(resource: &Resource, outcome: &Outcome) -> Result<(), Refusal> {
+fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusal> {
     let Content::Disk(file) = resource.content() else { return Ok(()) };
     match outcome {
-        Outcome::Part(range) => file.probe(range.start),
-        Outcome::Parts(multipart) => multipart.parts.first().map_or(Ok(()), |part| file.probe(part.span.start)),
+        Outcome::Part(range) => file.check_readable(range.start),
+        Outcome::Parts(multipart) => {
+            multipart.parts.first().map_or(Ok(()), |part| file.check_readable(part.range.start))
+        }
         _ => Ok(()),
     }
 }

@@ -90,12 +90,12 @@ pub fn acceptable(fields: Fields) -> Acceptable {
     let mut others = None;
     let members = fields.all("accept-encoding").flat_map(quality::choices);
     for Choice { name, weight, .. } in members.filter(|member| !member.has_parameters) {
-        let place = match Coding::named(name) {
+        let entry = match Coding::named(name) {
             _ if name == b"*" => &mut others,
             Some(coding) => &mut named[rank(coding)],
             None => continue,
         };
-        *place = Some(place.map_or(weight, |before: u16| before.min(weight)));
+        *entry = Some(entry.map_or(weight, |before: u16| before.min(weight)));
     }
     let mut weights = named.map(|weight| weight.or(others).unwrap_or(0));
     let identity = rank(Coding::Identity);

@@ -8,14 +8,14 @@ use super::range::ByteRange;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
     /// The range in a 206; None in a 416.
-    pub span: Option<ByteRange>,
+    pub range: Option<ByteRange>,
     /// The size of the representation in bytes.
     pub size: u64,
 }
 
 impl fmt::Display for ContentRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.span {
+        match self.range {
             Some(ByteRange { start, end }) => write!(f, "bytes {start}-{}/{}", end.saturating_sub(1), self.size),
             None => write!(f, "bytes */{}", self.size),
         }
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn the_last_byte_is_named_and_not_the_one_behind_it() {
-        let check = |span, size, expected| assert_eq!(ContentRange { span, size }.to_string(), expected);
+        let check = |range, size, expected| assert_eq!(ContentRange { range, size }.to_string(), expected);
         check(Some(ByteRange { start: 0, end: 10 }), 100, "bytes 0-9/100");
         check(Some(ByteRange { start: 99, end: 100 }), 100, "bytes 99-99/100");
         check(

@@ -22,29 +22,30 @@ pub struct Part {
     /// The delimiter, the fields and the empty line.
     pub head: String,
     /// The range of the file that follows.
-    pub span: ByteRange,
+    pub range: ByteRange,
 }
 
 impl Multipart {
     /// Creates the parts for these ranges of a file of `size` bytes. `media_type` is the Content-Type of a 200.
-    pub fn new(spans: &[ByteRange], size: u64, media_type: &str, boundary: &str) -> Multipart {
-        let part = |&span: &ByteRange| {
+    pub fn new(ranges: &[ByteRange], size: u64, media_type: &str, boundary: &str) -> Multipart {
+        let part = |&range: &ByteRange| {
             // The line end before a delimiter is part of it. RFC 2046 §5.1.1 makes it optional for the first delimiter;
             // nginx and Apache send it, and zsync discards the first line of the content in any case.
-            let range = ContentRange { span: Some(span), size };
-            let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
-            Part { head, span }
+            let content_range = ContentRange { range: Some(range), size };
+            let head =
+                format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n");
+            Part { head, range }
         };
         Multipart {
             media_type: format!("multipart/byteranges; boundary={boundary}"),
-            parts: spans.iter().map(part).collect(),
+            parts: ranges.iter().map(part).collect(),
             end: format!("\r\n--{boundary}--\r\n"),
         }
     }
 
     /// Returns the value of Content-Length.
     pub fn length(&self) -> u64 {
-        let part = |part: &Part| (part.head.len() as u64).saturating_add(part.span.length());
+        let part = |part: &Part| (part.head.len() as u64).saturating_add(part.range.length());
         self.parts.iter().map(part).fold(self.end.len() as u64, u64::saturating_add)
     }
 }

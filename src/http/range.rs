@@ -51,14 +51,14 @@ pub enum Selection {
 /// So a response is never longer than the whole by more than a few thousand bytes. Ranges that overlap, or whose gap is
 /// smaller than a part's head, are merged, in the place of the first of them (§15.3.7.2); the others keep their order.
 pub fn select(value: Option<&[u8]>, size: u64) -> Selection {
-    let spans = value.filter(|_| size > 0).and_then(|value| satisfiable(value, size)).and_then(coalesce);
-    match spans {
+    let ranges = value.filter(|_| size > 0).and_then(|value| satisfiable(value, size)).and_then(coalesce);
+    match ranges {
         None => Selection::Whole,
-        Some(spans) => match spans[..] {
+        Some(ranges) => match ranges[..] {
             [] => Selection::Unsatisfiable,
-            [span] => Selection::One(span),
-            _ if multipart_size(&spans) >= size => Selection::Whole,
-            _ => Selection::Several(spans),
+            [range] => Selection::One(range),
+            _ if multipart_size(&ranges) >= size => Selection::Whole,
+            _ => Selection::Several(ranges),
         },
     }
 }
@@ -69,7 +69,7 @@ fn satisfiable(value: &[u8], size: u64) -> Option<Vec<ByteRange>> {
     if !value[..unit].eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    let mut spans = Vec::new();
+    let mut ranges = Vec::new();
     let mut count = 0;
     let members = value[unit + 1..].split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     for member in members.filter(|member| !member.is_empty()) {
@@ -77,9 +77,9 @@ fn satisfiable(value: &[u8], size: u64) -> Option<Vec<ByteRange>> {
         if count > MAX_RANGES {
             return None;
         }
-        spans.extend(Spec::parse(member)?.within(size));
+        ranges.extend(Spec::parse(member)?.within(size));
     }
-    (count > 0).then_some(spans)
+    (count > 0).then_some(ranges)
 }
 
 /// A range as it was requested (RFC 9110 §14.1.2).
@@ -103,11 +103,11 @@ impl Spec {
 
     /// Returns the bytes of it that a representation of `size` bytes has.
     fn within(self, size: u64) -> Option<ByteRange> {
-        let span = match self {
+        let range = match self {
             Spec::Between { first, last } => ByteRange { start: first, end: last.saturating_add(1).min(size) },
             Spec::Suffix(length) => ByteRange { start: size.saturating_sub(length), end: size },
         };
-        (span.start < span.end).then_some(span)
+        (range.start < range.end).then_some(range)
     }
 }
 
@@ -118,26 +118,26 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// Merges ranges that overlap or nearly touch; returns None if more than two of them overlap.
-fn coalesce(spans: Vec<ByteRange>) -> Option<Vec<ByteRange>> {
+fn coalesce(ranges: Vec<ByteRange>) -> Option<Vec<ByteRange>> {
     let mut overlaps = 0;
-    let mut placed: Vec<(usize, ByteRange)> = spans.into_iter().enumerate().collect();
-    placed.sort_unstable_by_key(|(_, span)| span.start);
-    placed.dedup_by(|(place, next), (first_place, kept)| {
+    let mut indexed: Vec<(usize, ByteRange)> = ranges.into_iter().enumerate().collect();
+    indexed.sort_unstable_by_key(|(_, range)| range.start);
+    indexed.dedup_by(|(index, next), (first_index, kept)| {
         let near = next.start < kept.end.saturating_add(PART_OVERHEAD);
         if near {
             overlaps += usize::from(next.start < kept.end);
             kept.end = kept.end.max(next.end);
-            *first_place = *place.min(first_place);
+            *first_index = *index.min(first_index);
         }
         near
     });
-    placed.sort_unstable_by_key(|(place, _)| *place);
-    (overlaps < 2).then(|| placed.into_iter().map(|(_, span)| span).collect())
+    indexed.sort_unstable_by_key(|(index, _)| *index);
+    (overlaps < 2).then(|| indexed.into_iter().map(|(_, range)| range).collect())
 }
 
 /// Estimates the size of a multipart response in bytes.
-fn multipart_size(spans: &[ByteRange]) -> u64 {
-    spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length()).saturating_add(PART_OVERHEAD))
+fn multipart_size(ranges: &[ByteRange]) -> u64 {
+    ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.length()).saturating_add(PART_OVERHEAD))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Outcome {
         let (range, length, content_type) = match self {
             Outcome::Whole => (None, representation.size, representation.content_type.as_str()),
             Outcome::Part(range) => {
-                let content_range = ContentRange { span: Some(*range), size: representation.size };
+                let content_range = ContentRange { range: Some(*range), size: representation.size };
                 (Some(Field::ContentRange(content_range)), range.length(), representation.content_type.as_str())
             }
             Outcome::Parts(multipart) => (None, multipart.length(), multipart.media_type.as_str()),
@@ -149,10 +149,10 @@ impl Representation {
         }
         match range::select(fields.only("range"), self.size) {
             Selection::Whole => Outcome::Whole,
-            Selection::One(span) => Outcome::Part(span),
-            Selection::Several(spans) => {
+            Selection::One(range) => Outcome::Part(range),
+            Selection::Several(ranges) => {
                 let boundary = multipart::boundary(&self.etag);
-                Outcome::Parts(Multipart::new(&spans, self.size, &self.content_type, &boundary))
+                Outcome::Parts(Multipart::new(&ranges, self.size, &self.content_type, &boundary))
             }
             Selection::Unsatisfiable => Outcome::Unsatisfiable,
         }

@@ -25,7 +25,7 @@ pub struct Listener {
 
 /// A worker.
 #[derive(Debug)]
-pub struct InheritedWorker {
+pub struct OldWorkerHandle {
     /// Its process, a child of this one.
     pub pid: Pid,
     /// The supervisor's end of its lifeline.
@@ -42,7 +42,7 @@ pub struct Handover {
     /// Memory in which workers, or a supervisor, have counted.
     pub memories: Vec<OwnedFd>,
     /// The workers.
-    pub workers: Vec<InheritedWorker>,
+    pub workers: Vec<OldWorkerHandle>,
 }
 
 /// What is to be handed over, descriptor by descriptor.
@@ -123,7 +123,7 @@ pub fn take() -> Option<Handover> {
                 let numbers: Vec<usize> = rest.split(' ').map_while(|word| word.parse().ok()).collect();
                 let &[pid, _, memory] = numbers.as_slice() else { return None };
                 let pid = Pid::from_raw(pid.try_into().ok()?);
-                handover.workers.push(InheritedWorker { pid, lifeline: descriptor, memory });
+                handover.workers.push(OldWorkerHandle { pid, lifeline: descriptor, memory });
             }
             // A later version may hand over more; this one closes it.
             _ => {}

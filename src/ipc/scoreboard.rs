@@ -157,7 +157,7 @@ impl WorkerCounters<'_> {
     fn absorb(&self, other: &ReadableCounters) {
         let is_level = |index: usize| LEVELS.iter().any(|level| *level as usize == index);
         for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_level(*index)) {
-            own.fetch_add(other.get(FRONT + index), Relaxed);
+            own.fetch_add(other.get(HEADER_WORDS + index), Relaxed);
         }
     }
 
@@ -174,7 +174,7 @@ impl WorkerCounters<'_> {
     }
 
     /// Counts responses that took `each_ns` each.
-    pub fn count_answers(&self, count: u64, each_ns: u64) {
+    pub fn count_responses(&self, count: u64, each_ns: u64) {
         let class = BOUNDS_NS.iter().position(|&bound| each_ns <= bound).unwrap_or(BOUNDS_NS.len());
         self.0[DURATIONS + class].fetch_add(count, Relaxed);
         self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
@@ -206,12 +206,12 @@ pub struct Scoreboard {
     memories: Memories,
     workers: usize,
     /// Workers of previous generations that have not ended.
-    retired: Vec<RetiredBoard>,
+    old_workers: Vec<OldWorkerCounters>,
 }
 
 /// The counters of a worker of a previous generation.
 #[derive(Debug)]
-struct RetiredBoard {
+struct OldWorkerCounters {
     worker: Pid,
     memory: OwnedFd,
     counters: ReadableCounters,
@@ -224,21 +224,21 @@ const LAYOUT: u64 = 5;
 pub const MAX_WORKERS: usize = 1024;
 
 /// Before the counters: the layout, and the use of each budget by the worker.
-const FRONT: usize = 8;
-const BUDGETS: usize = 1;
+const HEADER_WORDS: usize = 8;
+const BUDGET_OFFSET: usize = 1;
 
 impl Scoreboard {
     /// Creates a scoreboard for `workers` workers, all zero.
     pub fn new(workers: usize) -> io::Result<Self> {
-        let memories = Memories::new(workers + 1, FRONT + COUNTERS_PER_WORKER)?;
+        let memories = Memories::new(workers + 1, HEADER_WORDS + COUNTERS_PER_WORKER)?;
         (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
-        Ok(Scoreboard { memories, workers, retired: Vec::new() })
+        Ok(Scoreboard { memories, workers, old_workers: Vec::new() })
     }
 
     /// Continues to read the counters of a worker of a previous generation, if `memory` can be read.
-    pub fn keep_past(&mut self, worker: Pid, memory: OwnedFd) {
+    pub fn add_old_worker(&mut self, worker: Pid, memory: OwnedFd) {
         if let Some(counters) = read_memory(&memory) {
-            self.retired.push(RetiredBoard { worker, memory, counters });
+            self.old_workers.push(OldWorkerCounters { worker, memory, counters });
         }
     }
 
@@ -250,18 +250,18 @@ impl Scoreboard {
     }
 
     /// Adds the counts of a worker of a previous generation that has ended.
-    pub fn end_past(&mut self, worker: Pid) {
-        if let Some(index) = self.past_place(worker) {
-            let counters = self.retired.swap_remove(index).counters;
+    pub fn remove_old_worker(&mut self, worker: Pid) {
+        if let Some(index) = self.old_worker_index(worker) {
+            let counters = self.old_workers.swap_remove(index).counters;
             self.supervisor().absorb(&counters);
-            let dropped = unaccounted(|counter| counters.get(FRONT + counter as usize));
+            let dropped = unaccounted(|counter| counters.get(HEADER_WORDS + counter as usize));
             self.supervisor().add(Counter::LogDropped, dropped);
         }
     }
 
     /// Removes from this process, which was forked for worker number `worker`, what it does not need.
     pub fn keep_only(&mut self, worker: usize) {
-        self.retired.clear();
+        self.old_workers.clear();
         self.memories.keep_only(worker);
     }
 
@@ -271,22 +271,22 @@ impl Scoreboard {
         self.memories
             .descriptors()
             .iter()
-            .chain(self.retired.iter().map(|past| &past.memory))
+            .chain(self.old_workers.iter().map(|old_worker| &old_worker.memory))
             .map(|memory| memory.as_fd())
     }
 
     /// Returns the position of the memory of a worker of a previous generation.
-    pub fn place(&self, worker: Pid) -> Option<usize> {
-        self.past_place(worker).map(|index| self.workers + 1 + index)
+    pub fn memory_index(&self, worker: Pid) -> Option<usize> {
+        self.old_worker_index(worker).map(|index| self.workers + 1 + index)
     }
 
-    fn past_place(&self, worker: Pid) -> Option<usize> {
-        self.retired.iter().position(|past| past.worker == worker)
+    fn old_worker_index(&self, worker: Pid) -> Option<usize> {
+        self.old_workers.iter().position(|old_worker| old_worker.worker == worker)
     }
 
     /// Returns the counters of worker number `worker`, from 0; for the worker itself and the supervisor.
     pub fn counters(&self, worker: usize) -> WorkerCounters<'_> {
-        WorkerCounters(&self.memories.writable(worker)[FRONT..])
+        WorkerCounters(&self.memories.writable(worker)[HEADER_WORDS..])
     }
 
     /// Returns the counters of the supervisor.
@@ -296,12 +296,12 @@ impl Scoreboard {
 
     /// Returns the use of a budget by worker number `worker`.
     pub fn budget(&self, worker: usize, kind: usize) -> &AtomicU64 {
-        &self.memories.writable(worker)[BUDGETS + kind]
+        &self.memories.writable(worker)[BUDGET_OFFSET + kind]
     }
 
     /// Returns the same of each worker, as they report it.
     pub fn budgets(&self, kind: usize) -> impl Iterator<Item = u64> {
-        self.memories.read(BUDGETS + kind)
+        self.memories.read(BUDGET_OFFSET + kind)
     }
 
     /// Returns the number of workers.
@@ -318,8 +318,8 @@ impl Scoreboard {
     pub fn unreported(&self) -> u64 {
         // In this order: a worker counts a dropped record here first, and a reported one last.
         let dropped = self.total(Counter::LogDropped);
-        let untold = self.total(Counter::LogUnreported);
-        dropped.saturating_sub(untold.saturating_add(self.total(Counter::LogReported)))
+        let unreported = self.total(Counter::LogUnreported);
+        dropped.saturating_sub(unreported.saturating_add(self.total(Counter::LogReported)))
     }
 
     /// Returns the number of requests of all workers.
@@ -339,14 +339,14 @@ impl Scoreboard {
     }
 
     fn sum(&self, index: usize) -> u64 {
-        let past = self.retired.iter().map(|past| past.counters.get(FRONT + index));
-        self.memories.read(FRONT + index).chain(past).fold(0, u64::wrapping_add)
+        let old_workers = self.old_workers.iter().map(|old_worker| old_worker.counters.get(HEADER_WORDS + index));
+        self.memories.read(HEADER_WORDS + index).chain(old_workers).fold(0, u64::wrapping_add)
     }
 }
 
 /// Returns the memory of a previous generation as counters, if it has this layout.
 fn read_memory(memory: &OwnedFd) -> Option<ReadableCounters> {
-    ReadableCounters::map(memory, FRONT + COUNTERS_PER_WORKER).ok().filter(|counters| counters.get(0) == LAYOUT)
+    ReadableCounters::map(memory, HEADER_WORDS + COUNTERS_PER_WORKER).ok().filter(|counters| counters.get(0) == LAYOUT)
 }
 
 #[cfg(test)]

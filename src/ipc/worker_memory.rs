@@ -62,9 +62,9 @@ impl Memories {
     }
 }
 
-/// Returns what each of `workers` workers may use of the common limit `most` whatever the others report, so that a
-/// compromised worker leaves that to the others. All together may exceed `most` by an eighth if they use it unevenly.
-/// If `most` is less than eight for each, there is no reserve.
-pub fn reserve(most: u64, workers: usize) -> u64 {
-    most / (8 * workers as u64)
+/// Returns what each of `workers` workers may use of the common limit `limit` whatever the others report, so that a
+/// compromised worker leaves that to the others. All together may exceed `limit` by an eighth if they use it unevenly.
+/// If `limit` is less than eight for each, there is no reserve.
+pub fn reserve(limit: u64, workers: usize) -> u64 {
+    limit / (8 * workers as u64)
 }

@@ -26,7 +26,7 @@ const TASKS: &str = "/proc/self/task";
 /// What workers may access.
 #[derive(Debug)]
 pub struct Sandbox {
-    places: Vec<(OwnedFd, PathBuf)>,
+    directories: Vec<(OwnedFd, PathBuf)>,
 }
 
 impl Sandbox {
@@ -53,28 +53,28 @@ impl Sandbox {
             [std::path::absolute(root), root.canonicalize()].into_iter().flatten().map(holder).collect();
         holders.dedup();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let place = |path: PathBuf| match open(&path, flags, Mode::empty()) {
-            Ok(place) => Some(Ok((place, path))),
+        let directory = |path: PathBuf| match open(&path, flags, Mode::empty()) {
+            Ok(directory) => Some(Ok((directory, path))),
             // When the root appears, new workers are started for it.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => None,
             Err(errno) => Some(Err(io::Error::from(errno))),
         };
-        let places = holders.into_iter().filter_map(place).collect::<io::Result<_>>()?;
-        Ok(Sandbox { places })
+        let directories = holders.into_iter().filter_map(directory).collect::<io::Result<_>>()?;
+        Ok(Sandbox { directories })
     }
 
-    /// Restricts this thread and all that it starts, for good. Logs the extent if `is_to_say`.
-    pub fn restrict_self(&self, is_to_say: bool) {
+    /// Restricts this thread and all that it starts, for good. Logs the extent if `is_logged`.
+    pub fn restrict_self(&self, is_logged: bool) {
         let result = self.restrict();
-        if !is_to_say {
+        if !is_logged {
             return;
         }
-        let places: Vec<_> = self.places.iter().map(|(_, path)| path.display().to_string()).collect();
-        let places = if places.is_empty() { "no directory yet".into() } else { places.join(" and ") };
+        let directories: Vec<_> = self.directories.iter().map(|(_, path)| path.display().to_string()).collect();
+        let directories = if directories.is_empty() { "no directory yet".into() } else { directories.join(" and ") };
         match result {
             Ok(status) if version(&status) > 0 => tracing::info!(
                 landlock = version(&status),
-                "Workers are confined: they can read beneath {places}, and neither write nor execute{} (Landlock {}{}).",
+                "Workers are confined: they can read beneath {directories}, and neither write nor execute{} (Landlock {}{}).",
                 beyond_files(version(&status)),
                 version(&status),
                 if status.no_new_privs { ", no new privileges" } else { "" },
@@ -95,8 +95,8 @@ impl Sandbox {
             .handle_access(AccessNet::from_all(VERSION))?
             .scope(Scope::from_all(VERSION))?
             .create()?;
-        for (place, _) in &self.places {
-            ruleset = ruleset.add_rule(PathBeneath::new(place.as_fd(), reading))?;
+        for (directory, _) in &self.directories {
+            ruleset = ruleset.add_rule(PathBeneath::new(directory.as_fd(), reading))?;
         }
         if let Ok(tasks) = PathFd::new(TASKS) {
             ruleset = ruleset.add_rule(PathBeneath::new(&tasks, reading))?;

@@ -44,81 +44,81 @@ struct ThreadSlot {
 #[derive(Debug)]
 pub struct BlockingLimits {
     slots: Box<[ThreadSlot]>,
-    key: RandomState,
+    hash_builder: RandomState,
     max_for_file: usize,
     max_for_directory: usize,
     max_for_client: usize,
 }
 
 impl BlockingLimits {
-    /// Creates slots for `most` threads.
-    pub fn new(most: usize) -> Self {
+    /// Creates slots for `max_threads` threads.
+    pub fn new(max_threads: usize) -> Self {
         // If there are two threads, one is left for other requests.
-        let beyond_half = |more: usize| (most / 2 + more.max(1)).min(most.saturating_sub(1)).max(1);
+        let beyond_half = |more: usize| (max_threads / 2 + more.max(1)).min(max_threads.saturating_sub(1)).max(1);
         BlockingLimits {
-            slots: (0..most).map(|_| ThreadSlot::default()).collect(),
-            key: RandomState::new(),
-            max_for_file: (most / 4).max(1),
-            max_for_directory: beyond_half(most / 8),
-            max_for_client: beyond_half(most / 4),
+            slots: (0..max_threads).map(|_| ThreadSlot::default()).collect(),
+            hash_builder: RandomState::new(),
+            max_for_file: (max_threads / 4).max(1),
+            max_for_directory: beyond_half(max_threads / 8),
+            max_for_client: beyond_half(max_threads / 4),
         }
     }
 
     /// Returns a slot for a new thread. There is one for each possible thread.
     pub fn add_thread(&self) -> Option<usize> {
-        self.slots.iter().position(|place| !place.is_taken.swap(true, SeqCst))
+        self.slots.iter().position(|slot| !slot.is_taken.swap(true, SeqCst))
     }
 
     /// Frees the slot of a thread.
-    pub fn remove_thread(&self, place: Option<usize>) {
-        self.end(place);
-        self.slot(place).into_iter().for_each(|place| place.is_taken.store(false, SeqCst));
+    pub fn remove_thread(&self, slot: Option<usize>) {
+        self.end(slot);
+        self.slot(slot).into_iter().for_each(|slot| slot.is_taken.store(false, SeqCst));
     }
 
     /// Returns the key of a client without a request.
-    pub fn subject_of_client(&self, client: Client) -> BlockingKey {
-        let client = client.map_or(0, |client| self.key.hash_one(client_limit::of_address(client.ip())));
+    pub fn key_for_client(&self, client: Client) -> BlockingKey {
+        let client = client.map_or(0, |client| self.hash_builder.hash_one(client_limit::of_address(client.ip())));
         BlockingKey { client, ..BlockingKey::default() }
     }
 
     /// Returns the key of a request for `path`, without its leading slash, from the client of `before`.
-    pub fn subject_of_path(&self, path: &[u8], before: BlockingKey) -> BlockingKey {
+    pub fn key_for_path(&self, path: &[u8], before: BlockingKey) -> BlockingKey {
         let (first, rest) = path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len()));
-        let mut hasher = self.key.build_hasher();
+        let mut hasher = self.hash_builder.build_hasher();
         hasher.write(first);
         let directory = hasher.finish();
         hasher.write(rest);
         BlockingKey { file: hasher.finish(), directory, ..before }
     }
 
-    /// Records that the thread in `place` begins with `subject`, which may block it.
-    pub fn begin(&self, place: Option<usize>, subject: BlockingKey, now_ms: u64) {
-        let Some(place) = self.slot(place) else { return };
-        place.file.store(subject.file, Relaxed);
-        place.directory.store(subject.directory, Relaxed);
-        place.client.store(subject.client, Relaxed);
-        place.since_ms.store(now_ms.max(1), Relaxed);
+    /// Records that the thread in `slot` begins with `blocking_key`, which may block it.
+    pub fn begin(&self, slot: Option<usize>, blocking_key: BlockingKey, now_ms: u64) {
+        let Some(slot) = self.slot(slot) else { return };
+        slot.file.store(blocking_key.file, Relaxed);
+        slot.directory.store(blocking_key.directory, Relaxed);
+        slot.client.store(blocking_key.client, Relaxed);
+        slot.since_ms.store(now_ms.max(1), Relaxed);
     }
 
-    /// Records that the thread in `place` is not blocked.
-    pub fn end(&self, place: Option<usize>) {
-        self.slot(place).into_iter().for_each(|place| place.since_ms.store(0, Relaxed));
+    /// Records that the thread in `slot` is not blocked.
+    pub fn end(&self, slot: Option<usize>) {
+        self.slot(slot).into_iter().for_each(|slot| slot.since_ms.store(0, Relaxed));
     }
 
-    /// Returns the limit that the thread which has just begun with `subject` exceeds, if it does. Threads that begin
+    /// Returns the limit that the thread which has just begun with `blocking_key` exceeds, if it does. Threads that begin
     /// together all count each other: each records itself before it counts.
-    pub fn exceeded(&self, subject: BlockingKey, now_ms: u64) -> Option<&'static str> {
+    pub fn exceeded(&self, blocking_key: BlockingKey, now_ms: u64) -> Option<&'static str> {
         fence(SeqCst);
         let (mut file, mut directory, mut client) = (Count::default(), Count::default(), Count::default());
-        for place in &self.slots {
-            let since_ms = place.since_ms.load(Relaxed);
+        for slot in &self.slots {
+            let since_ms = slot.since_ms.load(Relaxed);
             if since_ms == 0 {
                 continue;
             }
             let is_blocked = since_ms + BLOCKED_MS <= now_ms;
-            file.add(place.file.load(Relaxed) == subject.file, is_blocked);
-            directory.add(place.directory.load(Relaxed) == subject.directory, is_blocked);
-            client.add(subject.client != 0 && place.client.load(Relaxed) == subject.client, is_blocked);
+            file.add(slot.file.load(Relaxed) == blocking_key.file, is_blocked);
+            directory.add(slot.directory.load(Relaxed) == blocking_key.directory, is_blocked);
+            client.add(blocking_key.client != 0 && slot.client.load(Relaxed) == blocking_key.client, is_blocked);
         }
         if file.exceeds(self.max_for_file) {
             Some("its disk does not answer, and as many threads wait for this file as may")
@@ -131,8 +131,8 @@ impl BlockingLimits {
         }
     }
 
-    fn slot(&self, place: Option<usize>) -> Option<&ThreadSlot> {
-        self.slots.get(place?)
+    fn slot(&self, slot: Option<usize>) -> Option<&ThreadSlot> {
+        self.slots.get(slot?)
     }
 }
 
@@ -149,9 +149,9 @@ impl Count {
         self.blocked += usize::from(is_same && is_blocked);
     }
 
-    /// Whether they are more than `most`, and not only because many requests have just arrived.
-    fn exceeds(&self, most: usize) -> bool {
-        self.busy > most && self.blocked * 2 >= most
+    /// Whether they are more than `limit`, and not only because many requests have just arrived.
+    fn exceeds(&self, limit: usize) -> bool {
+        self.busy > limit && self.blocked * 2 >= limit
     }
 }
 
@@ -168,69 +168,69 @@ mod tests {
     /// Blocks `count` further threads by `path`.
     fn block(blocked: &BlockingLimits, count: usize, path: impl Fn(usize) -> String, of: Client) {
         for number in 0..count {
-            let subject = blocked.subject_of_path(path(number).as_bytes(), blocked.subject_of_client(of));
-            blocked.begin(blocked.add_thread(), subject, NOW_MS - BLOCKED_MS);
+            let blocking_key = blocked.key_for_path(path(number).as_bytes(), blocked.key_for_client(of));
+            blocked.begin(blocked.add_thread(), blocking_key, NOW_MS - BLOCKED_MS);
         }
     }
 
-    fn is_refused(blocked: &BlockingLimits, path: &str, of: Client) -> bool {
-        let subject = blocked.subject_of_path(path.as_bytes(), blocked.subject_of_client(of));
-        let place = blocked.add_thread();
-        blocked.begin(place, subject, NOW_MS);
-        let is_refused = blocked.exceeded(subject, NOW_MS).is_some();
-        blocked.remove_thread(place);
-        is_refused
+    fn is_rejected(blocked: &BlockingLimits, path: &str, of: Client) -> bool {
+        let blocking_key = blocked.key_for_path(path.as_bytes(), blocked.key_for_client(of));
+        let slot = blocked.add_thread();
+        blocked.begin(slot, blocking_key, NOW_MS);
+        let is_rejected = blocked.exceeded(blocking_key, NOW_MS).is_some();
+        blocked.remove_thread(slot);
+        is_rejected
     }
 
     #[test]
-    fn a_file_has_a_quarter_of_the_threads() {
+    fn a_file_may_block_a_quarter_of_the_threads() {
         let blocked = BlockingLimits::new(16);
         block(&blocked, 3, |_| "d/f".into(), client(1));
-        assert!(!is_refused(&blocked, "d/f", client(1)));
+        assert!(!is_rejected(&blocked, "d/f", client(1)));
         block(&blocked, 1, |_| "d/f".into(), client(1));
-        assert!(is_refused(&blocked, "d/f", client(2)));
-        assert!(!is_refused(&blocked, "d/g", client(1)));
+        assert!(is_rejected(&blocked, "d/f", client(2)));
+        assert!(!is_rejected(&blocked, "d/g", client(1)));
     }
 
     #[test]
-    fn a_directory_of_the_root_has_five_eighths() {
+    fn a_directory_of_the_root_may_block_five_eighths() {
         let blocked = BlockingLimits::new(16);
         block(&blocked, 10, |number| format!("d/e/{number}"), client(1));
-        assert!(is_refused(&blocked, "d/g", client(2)));
-        assert!(!is_refused(&blocked, "e/g", client(1)));
+        assert!(is_rejected(&blocked, "d/g", client(2)));
+        assert!(!is_rejected(&blocked, "e/g", client(1)));
     }
 
     #[test]
-    fn a_client_has_three_quarters_and_none_without_an_address() {
+    fn a_client_may_block_three_quarters_and_has_no_limit_without_an_address() {
         for (of, is_bounded) in [(client(1), true), (None, false)] {
             let blocked = BlockingLimits::new(16);
             block(&blocked, 12, |number| number.to_string(), of);
-            assert_eq!(is_refused(&blocked, "a", of), is_bounded);
-            assert!(!is_refused(&blocked, "a", client(2)));
+            assert_eq!(is_rejected(&blocked, "a", of), is_bounded);
+            assert!(!is_rejected(&blocked, "a", client(2)));
         }
     }
 
     #[test]
-    fn those_that_are_not_blocked_for_long_do_not_count() {
+    fn threads_that_are_blocked_for_a_short_time_do_not_count() {
         let blocked = BlockingLimits::new(4);
-        let subject = blocked.subject_of_path(b"f", blocked.subject_of_client(None));
-        let place = blocked.add_thread();
-        blocked.begin(blocked.add_thread(), subject, NOW_MS);
-        blocked.begin(place, subject, NOW_MS - BLOCKED_MS + 1);
-        assert!(blocked.exceeded(subject, NOW_MS).is_none());
-        assert!(blocked.exceeded(subject, NOW_MS + 1).is_some());
-        blocked.end(place);
-        assert!(blocked.exceeded(subject, NOW_MS + 1).is_none());
-        blocked.remove_thread(place);
-        assert_eq!(blocked.add_thread(), place);
+        let blocking_key = blocked.key_for_path(b"f", blocked.key_for_client(None));
+        let slot = blocked.add_thread();
+        blocked.begin(blocked.add_thread(), blocking_key, NOW_MS);
+        blocked.begin(slot, blocking_key, NOW_MS - BLOCKED_MS + 1);
+        assert!(blocked.exceeded(blocking_key, NOW_MS).is_none());
+        assert!(blocked.exceeded(blocking_key, NOW_MS + 1).is_some());
+        blocked.end(slot);
+        assert!(blocked.exceeded(blocking_key, NOW_MS + 1).is_none());
+        blocked.remove_thread(slot);
+        assert_eq!(blocked.add_thread(), slot);
     }
 
     #[test]
     fn one_thread_at_least_is_left_for_others() {
-        for most in 2..100 {
-            let blocked = BlockingLimits::new(most);
+        for max_threads in 2..100 {
+            let blocked = BlockingLimits::new(max_threads);
             let bounds = [blocked.max_for_file, blocked.max_for_directory, blocked.max_for_client];
-            assert!(bounds.iter().all(|&bound| (1..most).contains(&bound)), "{bounds:?} of {most}");
+            assert!(bounds.iter().all(|&bound| (1..max_threads).contains(&bound)), "{bounds:?} of {max_threads}");
         }
     }
 }

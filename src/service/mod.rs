@@ -78,13 +78,13 @@ impl Service {
         })
     }
 
-    /// Records that the thread in `slot` begins with `subject`, which may block it. Returns the limit that this would exceed, and
+    /// Records that the thread in `slot` begins with `blocking_key`, which may block it. Returns the limit that this would exceed, and
     /// records nothing then.
-    pub fn begin_blocking(&self, slot: Option<usize>, subject: BlockingKey) -> Result<(), &'static str> {
+    pub fn begin_blocking(&self, slot: Option<usize>, blocking_key: BlockingKey) -> Result<(), &'static str> {
         let now_ms = clock::now_ms();
-        self.blocking.begin(slot, subject, now_ms);
+        self.blocking.begin(slot, blocking_key, now_ms);
         if self.pool.is_over_half()
-            && let Some(why) = self.blocking.exceeded(subject, now_ms)
+            && let Some(why) = self.blocking.exceeded(blocking_key, now_ms)
         {
             self.blocking.end(slot);
             return Err(why);

@@ -28,7 +28,7 @@ pub struct ThreadPool {
     max_threads: usize,
     threads: AtomicUsize,
     waiting: AtomicUsize,
-    turns_ended: AtomicU64,
+    completed_turns: AtomicU64,
     no_idle_thread: EventFd,
     is_monitored: AtomicBool,
     counters: WorkerCounters<'static>,
@@ -42,7 +42,7 @@ impl ThreadPool {
             max_threads,
             threads: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            turns_ended: AtomicU64::new(0),
+            completed_turns: AtomicU64::new(0),
             no_idle_thread,
             is_monitored: AtomicBool::new(false),
             counters,
@@ -103,8 +103,8 @@ impl ThreadPool {
     }
 
     /// Returns the number of turns that have ended.
-    pub fn turns_ended(&self) -> u64 {
-        self.turns_ended.load(SeqCst)
+    pub fn completed_turns(&self) -> u64 {
+        self.completed_turns.load(SeqCst)
     }
 
     /// Whether the pool is full and no thread is idle.
@@ -150,7 +150,7 @@ impl ThreadPool {
 
     /// Counts a turn that ended.
     pub fn end_turn(&self) {
-        self.turns_ended.fetch_add(1, SeqCst);
+        self.completed_turns.fetch_add(1, SeqCst);
     }
 }
 

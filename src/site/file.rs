@@ -110,12 +110,12 @@ pub struct File {
 impl File {
     /// Opens the file or directory at `path` below `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
-        let place = root.locate(path).map_err(refuse)?;
-        let stat = fstat(&place).map_err(refuse_open)?;
+        let located = root.locate(path).map_err(refuse)?;
+        let stat = fstat(&located).map_err(refuse_open)?;
         let (fd, is_directory) = match file_type(&stat) {
             // Not opened: a directory may be searchable without being readable.
-            SFlag::S_IFDIR => (place, true),
-            SFlag::S_IFREG => (root.open_located(&place, path).map_err(refuse)?, false),
+            SFlag::S_IFDIR => (located, true),
+            SFlag::S_IFREG => (root.open_located(&located, path).map_err(refuse)?, false),
             _ => return Err(Refusal::NotAFile),
         };
         Ok(File::new(fd, root, path.into(), FileVersion::from(&stat), is_directory))
@@ -212,7 +212,7 @@ impl File {
     }
 
     /// Reads the byte at `offset`, so that a disk error is detected before the response begins.
-    pub fn probe(&self, offset: u64) -> Result<(), Refusal> {
+    pub fn check_readable(&self, offset: u64) -> Result<(), Refusal> {
         self.read_at(&mut [0], offset)
     }
 

@@ -41,7 +41,7 @@ pub struct Listed {
 
 /// The next step of a request for a listing.
 #[derive(Debug)]
-pub enum Turn {
+pub enum ListingAction {
     /// Send the listing, or the error of making it.
     Send(Result<Listed, Refusal>),
     /// Make it, then call [`finish`](Listings::finish).
@@ -86,20 +86,20 @@ struct Made {
 
 impl Listings {
     /// Requests a listing for the connection with the file descriptor `waiter`, and returns its next step.
-    pub fn request(&self, key: &ListingKey, waiter: RawFd, now_ms: u64) -> Turn {
+    pub fn request(&self, key: &ListingKey, waiter: RawFd, now_ms: u64) -> ListingAction {
         let mut state = self.state();
         state.remove_old(now_ms);
         state.remove_waiter(waiter);
         if let Some(shared) = state.made.get(key).and_then(|made| made.shared.clone()) {
-            return Turn::Send(shared);
+            return ListingAction::Send(shared);
         }
         if state.is_free(now_ms) && !state.is_being_made(key) {
             state.making.push((key.clone(), now_ms));
-            return Turn::Make;
+            return ListingAction::Make;
         }
         state.waiting.insert(waiter, key.clone());
         state.order.push_back(waiter);
-        Turn::Wait
+        ListingAction::Wait
     }
 
     /// Stores the content of a listing in a file in memory. Uses the last file again if it still exists and its content is
@@ -185,9 +185,9 @@ impl State {
         if !self.is_free(now_ms) {
             return None;
         }
-        let place =
+        let index =
             self.order.iter().position(|fd| self.waiting.get(fd).is_some_and(|key| !self.is_being_made(key)))?;
-        let fd = self.order.remove(place)?;
+        let fd = self.order.remove(index)?;
         self.waiting.remove(&fd);
         Some(fd)
     }

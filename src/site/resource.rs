@@ -35,7 +35,7 @@ impl Resource {
     /// Creates a resource that keeps the file open. Fails if the file cannot be read.
     pub fn open(file: File, representation: Representation) -> Result<Resource, Refusal> {
         if file.version().size > 0 {
-            file.probe(0)?;
+            file.check_readable(0)?;
         }
         let mut bytes = Vec::with_capacity(256);
         let validators = encode_fields(&mut bytes, &representation);

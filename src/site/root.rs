@@ -75,21 +75,21 @@ impl Root {
     /// Opens the file or directory at `path`, which is relative, for reading. Returns ENXIO if it is neither, without opening
     /// it: a FIFO's writer or a device would notice.
     pub fn open_beneath(&self, path: &CStr) -> Result<OwnedFd, Errno> {
-        let place = self.locate(path)?;
-        match file_type(&fstat(&place)?) {
-            SFlag::S_IFREG | SFlag::S_IFDIR => self.open_located(&place, path),
+        let located = self.locate(path)?;
+        match file_type(&fstat(&located)?) {
+            SFlag::S_IFREG | SFlag::S_IFDIR => self.open_located(&located, path),
             _ => Err(Errno::ENXIO),
         }
     }
 
     /// Opens for reading the file that [`locate`](Root::locate) returned for `path`, and no other.
-    pub fn open_located(&self, place: &OwnedFd, path: &CStr) -> Result<OwnedFd, Errno> {
-        match walk::reopen(place) {
+    pub fn open_located(&self, located: &OwnedFd, path: &CStr) -> Result<OwnedFd, Errno> {
+        match walk::reopen(located) {
             // The file exists, so proc(5) is not mounted.
             Err(Errno::ENOENT | Errno::ENOTDIR) if self.openat2 => {
                 let opened = self.openat2(path, FLAGS)?;
                 let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-                if same(fstat(&opened)?, fstat(place)?) { Ok(opened) } else { Err(Errno::ESTALE) }
+                if same(fstat(&opened)?, fstat(located)?) { Ok(opened) } else { Err(Errno::ESTALE) }
             }
             result => result,
         }
@@ -118,9 +118,9 @@ impl Root {
 
     /// Returns whether `path` leads to a readable regular file, without opening it.
     pub fn may_read_file(&self, path: &CStr) -> bool {
-        let is_file = |place: &OwnedFd| fstat(place).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFREG);
+        let is_file = |located: &OwnedFd| fstat(located).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFREG);
         // Its path was located below the root, so checking permissions by path reveals nothing about other files.
-        self.locate(path).is_ok_and(|place| is_file(&place))
+        self.locate(path).is_ok_and(|located| is_file(&located))
             && faccessat(&self.directory, path, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_ok()
     }
 
@@ -160,7 +160,7 @@ impl Root {
 /// Returns whether systemd runs this server (systemd.exec(5), `$INVOCATION_ID`), and the sandbox of its unit hides `path`.
 fn is_hidden_by_sandbox(path: &Path) -> bool {
     let hidden = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
-    std::env::var_os("INVOCATION_ID").is_some() && hidden.iter().any(|place| path.starts_with(place))
+    std::env::var_os("INVOCATION_ID").is_some() && hidden.iter().any(|directory| path.starts_with(directory))
 }
 
 #[cfg(test)]

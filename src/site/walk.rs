@@ -63,8 +63,8 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
 
 /// Opens a located file for reading (proc(5), /proc/pid/fd). If another program has a lease on it (fcntl(2)), this thread
 /// waits until the lease is released.
-pub fn reopen(place: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+pub fn reopen(located: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", located.as_raw_fd());
     match open(path.as_str(), FLAGS, Mode::empty()) {
         Err(Errno::EAGAIN) => open(path.as_str(), FLAGS.difference(OFlag::O_NONBLOCK), Mode::empty()),
         result => result,

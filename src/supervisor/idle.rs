@@ -18,8 +18,8 @@ impl IdleTimer {
     }
 
     /// Whether there was no client for the whole limit. `visits` is the number of connections so far.
-    pub fn is_over(&mut self, visits: u64, is_anybody_there: bool, now_ms: u64) -> bool {
-        if is_anybody_there || visits != self.visits || self.since_ms == 0 {
+    pub fn is_over(&mut self, visits: u64, has_connections: bool, now_ms: u64) -> bool {
+        if has_connections || visits != self.visits || self.since_ms == 0 {
             (self.visits, self.since_ms) = (visits, now_ms);
         }
         self.limit_ms.is_some_and(|limit_ms| now_ms >= self.since_ms + limit_ms)
@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn it_is_over_when_nobody_was_there_for_long_enough() {
         let mut idle = IdleTimer::new(Some(Duration::from_secs(3)));
-        for (now_ms, visits, is_anybody_there, is_over) in [
+        for (now_ms, visits, has_connections, is_over) in [
             (50_000, 0, false, false),
             (52_999, 0, false, false),
             // The number shows clients that came and went between two checks.
@@ -43,7 +43,7 @@ mod tests {
             (58_999, 1, false, false),
             (59_000, 1, false, true),
         ] {
-            assert_eq!(idle.is_over(visits, is_anybody_there, now_ms), is_over, "{now_ms}");
+            assert_eq!(idle.is_over(visits, has_connections, now_ms), is_over, "{now_ms}");
         }
         assert!(!IdleTimer::new(None).is_over(0, false, u64::MAX));
     }

@@ -27,11 +27,11 @@ enum State {
     Draining { kill_at_ms: u64 },
 }
 
-/// What is due while the server drains.
+/// The action that is due while the server drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drain {
+pub enum DrainAction {
     /// Requests in flight have time left.
-    Waiting,
+    Wait,
     /// The time is over: the workers are killed.
     Kill,
     /// A killed worker does not vanish: it is left to systemd.
@@ -92,12 +92,12 @@ impl Lifecycle {
     }
 
     /// Returns what is due at `now_ms` while the server drains; None before that.
-    pub fn drain(&self, now_ms: u64) -> Option<Drain> {
+    pub fn drain_action(&self, now_ms: u64) -> Option<DrainAction> {
         let State::Draining { kill_at_ms } = self.state else { return None };
         Some(match now_ms {
-            _ if now_ms >= kill_at_ms + KILL_GRACE_MS => Drain::GiveUp,
-            _ if now_ms >= kill_at_ms => Drain::Kill,
-            _ => Drain::Waiting,
+            _ if now_ms >= kill_at_ms + KILL_GRACE_MS => DrainAction::GiveUp,
+            _ if now_ms >= kill_at_ms => DrainAction::Kill,
+            _ => DrainAction::Wait,
         })
     }
 
@@ -192,24 +192,24 @@ mod tests {
         for state in STATES {
             let mut lifecycle = in_state(state);
             lifecycle.stop(9_000);
-            assert_eq!(lifecycle.drain(1_000), Some(Drain::Waiting));
+            assert_eq!(lifecycle.drain_action(1_000), Some(DrainAction::Wait));
             lifecycle.stop(1_000);
-            assert_eq!(lifecycle.drain(1_000), Some(Drain::Kill));
+            assert_eq!(lifecycle.drain_action(1_000), Some(DrainAction::Kill));
             assert!(lifecycle.is_stopping() && !lifecycle.is_serving());
         }
     }
 
     #[test]
     fn workers_are_killed_at_the_deadline_and_given_up_three_seconds_later() {
-        assert_eq!(in_state(State::Serving).drain(u64::MAX), None);
+        assert_eq!(in_state(State::Serving).drain_action(u64::MAX), None);
         for (now_ms, due) in [
-            (0, Drain::Waiting),
-            (4_999, Drain::Waiting),
-            (5_000, Drain::Kill),
-            (7_999, Drain::Kill),
-            (8_000, Drain::GiveUp),
+            (0, DrainAction::Wait),
+            (4_999, DrainAction::Wait),
+            (5_000, DrainAction::Kill),
+            (7_999, DrainAction::Kill),
+            (8_000, DrainAction::GiveUp),
         ] {
-            assert_eq!(in_state(DRAINING).drain(now_ms), Some(due), "{now_ms}");
+            assert_eq!(in_state(DRAINING).drain_action(now_ms), Some(due), "{now_ms}");
         }
     }
 

@@ -175,7 +175,7 @@ impl Client {
             let step = match self.answer.len() {
                 0 => self.read(snapshot, date),
                 length if self.sent < length => self.write(),
-                _ => self.drain(),
+                _ => self.discard_input(),
             };
             match step {
                 Step::Next => {}
@@ -216,7 +216,7 @@ impl Client {
     }
 
     /// Discards input until the client closes its side.
-    fn drain(&mut self) -> Step {
+    fn discard_input(&mut self) -> Step {
         match recv(self.socket.as_raw_fd(), &mut [0; 4096], MsgFlags::empty()) {
             Ok(0) => Step::Over,
             Ok(_) => Step::Next,

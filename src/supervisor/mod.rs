@@ -38,7 +38,7 @@ use nix::sys::signal::Signal;
 use crate::access_log::OrphanedDrops;
 use crate::client_limit::ClientLimiter;
 use crate::failure::Failure;
-use crate::ipc::handover::InheritedWorker;
+use crate::ipc::handover::OldWorkerHandle;
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
@@ -49,7 +49,7 @@ use configuration_check::ConfigurationCheck;
 pub use configuration_check::program;
 use exposition::Snapshot;
 use idle::IdleTimer;
-use lifecycle::{Drain, Lifecycle};
+use lifecycle::{DrainAction, Lifecycle};
 use metrics_server::MetricsServer;
 use notify::Notify;
 use root_reload::RootReload;
@@ -96,7 +96,7 @@ impl Supervisor {
         context: WorkerContext,
         clients: Option<ClientLimiter>,
         memories: Vec<OwnedFd>,
-        old_workers: Vec<InheritedWorker>,
+        old_workers: Vec<OldWorkerHandle>,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
@@ -267,9 +267,9 @@ impl Supervisor {
             self.workers.old_workers().signal(Signal::SIGKILL);
         }
         self.stop_when_idle(now_ms);
-        match self.lifecycle.drain(now_ms) {
-            Some(Drain::Waiting) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
-            Some(Drain::Kill | Drain::GiveUp) => self.workers.signal(Signal::SIGKILL),
+        match self.lifecycle.drain_action(now_ms) {
+            Some(DrainAction::Wait) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
+            Some(DrainAction::Kill | DrainAction::GiveUp) => self.workers.signal(Signal::SIGKILL),
             None => {}
         }
     }

@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::ipc::handover::{HandoverBuilder, InheritedWorker};
+use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::lifeline::SupervisorEnd;
 use crate::ipc::scoreboard::Scoreboard;
 use std::os::fd::AsFd;
@@ -21,10 +21,10 @@ struct OldWorker {
 
 impl OldWorkers {
     /// Takes over the workers that were handed over.
-    pub fn new(inherited: Vec<InheritedWorker>) -> Self {
+    pub fn new(handles: Vec<OldWorkerHandle>) -> Self {
         let old_worker =
-            |InheritedWorker { pid, lifeline, .. }| OldWorker { pid, lifeline: SupervisorEnd::inherit(lifeline) };
-        OldWorkers(inherited.into_iter().map(old_worker).collect())
+            |OldWorkerHandle { pid, lifeline, .. }| OldWorker { pid, lifeline: SupervisorEnd::inherit(lifeline) };
+        OldWorkers(handles.into_iter().map(old_worker).collect())
     }
 
     /// Returns their number.
@@ -44,7 +44,7 @@ impl OldWorkers {
     pub fn forget(&mut self, pid: Pid, board: &mut Scoreboard) -> bool {
         let Some(index) = self.0.iter().position(|old_worker| old_worker.pid == pid) else { return false };
         self.0.swap_remove(index);
-        board.end_past(pid);
+        board.remove_old_worker(pid);
         true
     }
 
@@ -55,7 +55,7 @@ impl OldWorkers {
             builder.worker(
                 old_worker.lifeline.as_fd(),
                 old_worker.pid,
-                board.place(old_worker.pid).unwrap_or(usize::MAX),
+                board.memory_index(old_worker.pid).unwrap_or(usize::MAX),
             );
         }
     }

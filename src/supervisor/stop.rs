@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::Supervisor;
-use super::lifecycle::Drain;
+use super::lifecycle::DrainAction;
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 
@@ -15,12 +15,12 @@ const DRAIN_GRACE_MS: u64 = 2_000;
 impl Supervisor {
     /// Returns whether the server has stopped: no worker is left, or a killed one does not vanish.
     pub(super) fn is_over(&self) -> bool {
-        let Some(drain) = self.lifecycle.drain(clock::now_ms()) else { return false };
+        let Some(drain) = self.lifecycle.drain_action(clock::now_ms()) else { return false };
         let is_gone = self.workers.is_gone();
-        if drain == Drain::GiveUp && !is_gone {
+        if drain == DrainAction::GiveUp && !is_gone {
             tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
         }
-        is_gone || drain == Drain::GiveUp
+        is_gone || drain == DrainAction::GiveUp
     }
 
     /// Requests every worker to complete the requests in flight and to end.
@@ -39,8 +39,8 @@ impl Supervisor {
         let (workers, server) = (&self.workers, &self.metrics);
         let visits = workers.board().total(Counter::Accepted).wrapping_add(server.accepted());
         let is_whole = self.lifecycle.is_serving() && workers.ready() == workers.size();
-        let is_anybody_there = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
-        if self.idle.is_over(visits, is_anybody_there, now_ms) && !self.lifecycle.is_stopping() {
+        let has_connections = !is_whole || server.is_busy() || workers.board().total(Counter::Connections) > 0;
+        if self.idle.is_over(visits, has_connections, now_ms) && !self.lifecycle.is_stopping() {
             let seconds = self.context.options.idle_exit.unwrap_or_default().as_secs();
             tracing::info!(
                 seconds,

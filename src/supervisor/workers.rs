@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use crate::client_limit::ClientLimiter;
-use crate::ipc::handover::{HandoverBuilder, InheritedWorker};
+use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::lifeline::{self, SupervisorEnd};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::worker::{self, Shared, WorkerContext};
@@ -59,11 +59,11 @@ impl Workers {
     }
 
     /// Takes over the workers of the previous generation, and what was counted.
-    pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<InheritedWorker>) {
+    pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<OldWorkerHandle>) {
         let mut memories: Vec<_> = memories.into_iter().map(Some).collect();
         for worker in &workers {
             if let Some(memory) = memories.get_mut(worker.memory).and_then(Option::take) {
-                self.shared.board.keep_past(worker.pid, memory);
+                self.shared.board.add_old_worker(worker.pid, memory);
             }
         }
         // The supervisor's memory, and that of workers that have ended.
@@ -108,7 +108,7 @@ impl Workers {
     }
 
     /// Whether no worker is left.
-    pub fn is_gone(&self) -> bool {
+    pub fn have_all_ended(&self) -> bool {
         self.children().next().is_none() && self.old_workers.count() == 0
     }
 
@@ -122,20 +122,20 @@ impl Workers {
         self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.backoff.due_ms()).min()
     }
 
-    /// Starts every worker that is due. Each calls `let_go` first, which closes what belongs to the supervisor.
-    pub fn spawn_missing(&mut self, now_ms: u64, let_go: &mut dyn FnMut()) {
+    /// Starts every worker that is due. Each calls `close_supervisor_fds` first, which closes what belongs to the supervisor.
+    pub fn spawn_missing(&mut self, now_ms: u64, close_supervisor_fds: &mut dyn FnMut()) {
         for number in 0..self.slots.len() {
             if self.slots[number].child.is_some() || self.slots[number].backoff.due_ms() > now_ms {
                 continue;
             }
-            if let Err(error) = self.spawn(number, let_go) {
+            if let Err(error) = self.spawn(number, close_supervisor_fds) {
                 tracing::error!(worker = number, "Cannot start worker {number} ({error}); retrying.");
                 self.slots[number].backoff.delay(now_ms, 0);
             }
         }
     }
 
-    fn spawn(&mut self, number: usize, let_go: &mut dyn FnMut()) -> io::Result<()> {
+    fn spawn(&mut self, number: usize, close_supervisor_fds: &mut dyn FnMut()) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let mut own = Some(own);
         self.shared.board.counters(number).clear_levels();
@@ -145,7 +145,7 @@ impl Workers {
             own.take();
             self.slots.clear();
             self.old_workers = OldWorkers::default();
-            let_go();
+            close_supervisor_fds();
             worker::run(context, number, &theirs, std::mem::take(&mut self.shared), is_first)
         })?;
         self.has_spawned = true;

@@ -27,7 +27,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
             let mut connection =
                 Connection::new(Transport::plain(accepted), permit, deadline_ms, records, worker.service.counters);
-            connection.subject = worker.service.blocking.subject_of_client(client);
+            connection.blocking_key = worker.service.blocking.key_for_client(client);
             if worker.has_more_than_its_share() {
                 requeue_listeners(worker);
             }

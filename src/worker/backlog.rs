@@ -22,34 +22,34 @@ const FULL_PAUSE_MS: u64 = 100;
 #[derive(Debug, Default)]
 pub struct Backlog {
     /// When to check next; none while the listening sockets are polled.
-    look_ms: Option<u64>,
+    check_at_ms: Option<u64>,
 }
 
 impl Backlog {
     /// Returns the listening sockets to poll.
     pub fn poll_fds<'w>(&self, worker: &'w Worker) -> Vec<PollFd<'w>> {
-        if self.look_ms.is_some() || worker.service.is_draining() { Vec::new() } else { listening_fds(worker) }
+        if self.check_at_ms.is_some() || worker.service.is_draining() { Vec::new() } else { listening_fds(worker) }
     }
 
     /// Returns the milliseconds until the next check, if one is due.
     pub fn next_check_ms(&self, now_ms: u64) -> Option<u64> {
-        Some(self.look_ms?.saturating_sub(now_ms))
+        Some(self.check_at_ms?.saturating_sub(now_ms))
     }
 
     /// Schedules a check: a connection waits.
     pub fn on_pending(&mut self, worker: &Worker, now_ms: u64) {
         let is_for_us = worker.gate.is_paused() && are_all_full(worker);
-        self.look_ms = Some(if is_for_us { now_ms } else { now_ms + PAUSE_MS });
+        self.check_at_ms = Some(if is_for_us { now_ms } else { now_ms + PAUSE_MS });
     }
 
     /// Checks the listen queues, if it is time to.
     pub fn check(&mut self, worker: &Worker, now_ms: u64) {
-        if self.look_ms.is_none_or(|look_ms| now_ms < look_ms) || worker.service.is_draining() {
+        if self.check_at_ms.is_none_or(|check_at_ms| now_ms < check_at_ms) || worker.service.is_draining() {
             return;
         }
         let mut sockets = listening_fds(worker);
         let does_wait = poll(&mut sockets, PollTimeout::ZERO).is_ok_and(|count| count > 0);
-        self.look_ms = if !does_wait {
+        self.check_at_ms = if !does_wait {
             None
         } else if !worker.gate.is_paused() {
             accept::requeue_listeners(worker);

@@ -52,16 +52,16 @@ impl Drain {
         if worker.service.counters.get(Counter::Connections) > 0 {
             return false;
         }
-        self.are_threads_gone(worker)
+        self.have_threads_exited(worker)
     }
 
     /// A thread may hold an event of a listening socket that it has not handled yet. So the threads exit, each after
     /// its turn; if there is a connection after that, a new thread serves it.
-    fn are_threads_gone(&mut self, worker: &'static Worker) -> bool {
+    fn have_threads_exited(&mut self, worker: &'static Worker) -> bool {
         if self.exit.is_none() {
             self.exit = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC).ok();
-            let dismissed = self.exit.as_ref().is_some_and(|exit| thread::wake_all_to_exit(worker, exit).is_ok());
-            return !dismissed;
+            let are_woken = self.exit.as_ref().is_some_and(|exit| thread::wake_all_to_exit(worker, exit).is_ok());
+            return !are_woken;
         }
         if worker.service.pool.threads() > 0 {
             return false;

@@ -25,9 +25,9 @@ pub struct Event {
     /// Flags and token.
     pub epoll_event: EpollEvent,
     /// A logical time by which it had happened.
-    pub happened_by: u64,
+    pub reported_at: u64,
     /// A logical time before epoll was called.
-    pub polled_after: u64,
+    pub polled_at: u64,
 }
 
 /// The events of a worker that wait for a thread.
@@ -47,10 +47,10 @@ struct Queues {
 impl EventQueue {
     /// Creates an empty queue, with a wakeup that is registered in `epoll`.
     pub fn new(epoll: &Epoll) -> nix::Result<Self> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let wakeup = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         // It is never read: every write is an edge, which wakes one thread.
-        epoll.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKEUP_TOKEN))?;
-        Ok(EventQueue { queues: Mutex::default(), wakeup: bell })
+        epoll.add(&wakeup, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKEUP_TOKEN))?;
+        Ok(EventQueue { queues: Mutex::default(), wakeup })
     }
 
     /// Takes the next event, and wakes a thread for those behind it: the thread that has taken one may block.
@@ -76,8 +76,8 @@ impl EventQueue {
     pub fn push_all(&self, events: impl Iterator<Item = Event>) {
         let mut queues = self.queues();
         for event in events {
-            let has_only_room = event.epoll_event.events() == EpollFlags::EPOLLOUT;
-            if has_only_room { queues.deferred.push_back(event) } else { queues.next.push_back(event) }
+            let is_only_writable = event.epoll_event.events() == EpollFlags::EPOLLOUT;
+            if is_only_writable { queues.deferred.push_back(event) } else { queues.next.push_back(event) }
         }
         let first = queues.deferred.pop_front();
         queues.next.extend(first);
@@ -102,7 +102,7 @@ mod tests {
     use crate::ipc::scoreboard::WorkerCounters;
 
     const REQUEST: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT);
-    const ROOM: EpollFlags = EpollFlags::EPOLLOUT;
+    const WRITABLE: EpollFlags = EpollFlags::EPOLLOUT;
 
     fn ready() -> (EventQueue, Epoll, ThreadPool) {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
@@ -111,7 +111,7 @@ mod tests {
 
     fn leave(ready: &EventQueue, events: &[(EpollFlags, u64)]) {
         let report =
-            |&(flags, datum)| Event { epoll_event: EpollEvent::new(flags, datum), happened_by: 0, polled_after: 0 };
+            |&(flags, datum)| Event { epoll_event: EpollEvent::new(flags, datum), reported_at: 0, polled_at: 0 };
         ready.push_all(events.iter().map(report));
     }
 
@@ -120,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_only_room_follows_the_requests_of_each_report() {
+    fn writable_connections_follow_the_requests_of_each_report() {
         let (ready, _epoll, pool) = ready();
-        leave(&ready, &[(ROOM, 1), (ROOM, 2), (REQUEST, 10), (ROOM, 3), (REQUEST, 11)]);
+        leave(&ready, &[(WRITABLE, 1), (WRITABLE, 2), (REQUEST, 10), (WRITABLE, 3), (REQUEST, 11)]);
         assert_eq!(taken(&ready, &pool), [10, 11, 1]);
-        leave(&ready, &[(ROOM, 1), (REQUEST, 12)]);
+        leave(&ready, &[(WRITABLE, 1), (REQUEST, 12)]);
         assert_eq!(taken(&ready, &pool), [12, 2]);
         leave(&ready, &[]);
         assert_eq!(taken(&ready, &pool), [3]);
@@ -135,19 +135,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_one_rings_for_those_behind_it_and_for_those_put_off() {
+    fn a_thread_that_takes_an_event_wakes_one_for_those_that_are_left() {
         let (ready, epoll, pool) = ready();
-        let rings = || epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO).unwrap() == 1;
+        let is_woken = || epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO).unwrap() == 1;
         pool.begin_waiting();
-        leave(&ready, &[(ROOM, 1), (ROOM, 2)]);
+        leave(&ready, &[(WRITABLE, 1), (WRITABLE, 2)]);
         ready.pop(&pool).unwrap();
-        assert!(rings());
+        assert!(is_woken());
         leave(&ready, &[]);
         ready.pop(&pool).unwrap();
-        assert!(!rings(), "nothing is left");
+        assert!(!is_woken(), "nothing is left");
         pool.end_waiting();
         leave(&ready, &[(REQUEST, 10), (REQUEST, 11)]);
         ready.pop(&pool).unwrap();
-        assert!(!rings(), "nobody waits");
+        assert!(!is_woken(), "no thread waits");
     }
 }

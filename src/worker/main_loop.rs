@@ -164,8 +164,8 @@ fn wait(
     backlog: &mut Backlog,
 ) -> io::Result<Wakeup> {
     let timeout = watch.unwrap_or(if supervisor.is_some() { tick_ms(worker) } else { DRAIN_MS });
-    let look_ms = backlog.next_check_ms(clock::now_ms()).unwrap_or(u64::MAX);
-    let timeout = look_ms.min(timeout.into()) as u16;
+    let check_ms = backlog.next_check_ms(clock::now_ms()).unwrap_or(u64::MAX);
+    let timeout = check_ms.min(timeout.into()) as u16;
     let mut events = vec![
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         PollFd::new(worker.service.pool.no_idle_thread().as_fd(), PollFlags::POLLIN),
@@ -177,18 +177,18 @@ fn wait(
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let has_come = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
-    let is_orphan = supervisor.is_some() && has_come(2);
-    if (own..events.len()).any(has_come) {
+    let is_ready = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
+    let is_orphan = supervisor.is_some() && is_ready(2);
+    if (own..events.len()).any(is_ready) {
         backlog.on_pending(worker, clock::now_ms());
     }
-    let signal = if has_come(0) { signals.next() } else { None };
+    let signal = if is_ready(0) { signals.next() } else { None };
     let end = match signal {
         Some(Signal::SIGINT) => Some(End::Stop),
         Some(_) => Some(End::Reload),
         None => is_orphan.then_some(End::Reload),
     };
-    Ok(Wakeup { end, pool_exhausted: has_come(1) })
+    Ok(Wakeup { end, pool_exhausted: is_ready(1) })
 }
 
 /// Whether a connection has timed out, or waits for a retry.

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::Worker;
-use crate::connection::{Connection, Next};
+use crate::connection::{Connection, DriveResult};
 
 /// The events of every connection: input, and the client's end.
 const READ: EpollFlags =
@@ -14,20 +14,20 @@ const READ: EpollFlags =
 /// Parks a connection until the event that it waits for. The kernel reports each change once (epoll(7),
 /// edge-triggered), so a connection is registered only for new events; registering it again makes the kernel report
 /// what has happened already.
-pub fn park(worker: &Worker, connection: Box<Connection>, wait: Next) {
+pub fn park(worker: &Worker, connection: Box<Connection>, wait: DriveResult) {
     worker.parked.park(connection, |connection, has_missed| {
         let watched = connection.interest;
         // Few connections ever wait for room to send, and every new one has some.
         connection.interest |= match wait {
-            Next::Writable | Next::Yield => READ | EpollFlags::EPOLLOUT,
+            DriveResult::Writable | DriveResult::Yield => READ | EpollFlags::EPOLLOUT,
             // The listing may have been made before it was parked.
-            Next::Listing if has_missed => READ | EpollFlags::EPOLLOUT,
+            DriveResult::Listing if has_missed => READ | EpollFlags::EPOLLOUT,
             _ => READ,
         };
         let mut event = EpollEvent::new(connection.interest, connection.as_raw_fd() as u64);
         if watched.is_empty() {
             worker.epoll.add(connection, event)
-        } else if watched != connection.interest || has_missed || wait == Next::Yield {
+        } else if watched != connection.interest || has_missed || wait == DriveResult::Yield {
             worker.epoll.modify(connection, &mut event)
         } else {
             Ok(())
@@ -37,24 +37,24 @@ pub fn park(worker: &Worker, connection: Box<Connection>, wait: Next) {
 
 /// Parks a new connection until its first bytes.
 pub fn register(worker: &Worker, connection: Box<Connection>) {
-    park(worker, connection, Next::Readable);
+    park(worker, connection, DriveResult::Readable);
 }
 
 /// Parks a connection whose last response is sent until `deadline_ms`, or until the client closes its side.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
-    park(worker, connection, Next::Readable);
+    park(worker, connection, DriveResult::Readable);
 }
 
 /// Has the kernel report input that has arrived already.
 pub fn rearm(worker: &Worker, connection: Box<Connection>) {
-    park(worker, connection, Next::Yield);
+    park(worker, connection, DriveResult::Yield);
 }
 
 /// Has a request thread close a connection: closing its file may block as reading it does.
 pub fn close_on_pool(worker: &Worker, mut connection: Box<Connection>) {
     connection.shutdown();
-    park(worker, connection, Next::Yield);
+    park(worker, connection, DriveResult::Yield);
 }
 
 /// Rearms a parked connection whose listing was made. If a thread owns it, that thread finds the event recorded in the

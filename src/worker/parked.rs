@@ -70,8 +70,8 @@ impl ParkedConnections {
 
     /// Takes each connection that `is_due`, one after the other.
     pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
-        for place in self.chunks.iter().filter_map(OnceLock::get).flatten() {
-            let due = lock(place).connection.take_if(|connection| is_due(connection));
+        for slot in self.chunks.iter().filter_map(OnceLock::get).flatten() {
+            let due = lock(slot).connection.take_if(|connection| is_due(connection));
             if let Some(connection) = due {
                 connection.count_unparked();
                 each(connection);
@@ -82,15 +82,15 @@ impl ParkedConnections {
     /// Takes up to `count` connections with the lowest `rank`; those without a rank stay.
     #[expect(clippy::vec_box, reason = "a parked connection is in a box, here and wherever it goes next")]
     pub fn take_lowest(&self, count: usize, rank: impl Fn(&Connection) -> Option<u64>) -> Vec<Box<Connection>> {
-        let places = self.chunks.iter().filter_map(OnceLock::get).flatten();
-        let ranked = |place| Some((rank(lock(place).connection.as_deref()?)?, place));
-        let mut found: Vec<(u64, &Slot)> = places.filter_map(ranked).collect();
+        let slots = self.chunks.iter().filter_map(OnceLock::get).flatten();
+        let ranked = |slot| Some((rank(lock(slot).connection.as_deref()?)?, slot));
+        let mut found: Vec<(u64, &Slot)> = slots.filter_map(ranked).collect();
         if found.len() > count {
             found.select_nth_unstable_by_key(count, |&(rank, _)| rank);
             found.truncate(count);
         }
-        let take = |(before, place)| {
-            let connection = lock(place).connection.take_if(|connection| rank(connection) == Some(before))?;
+        let take = |(before, slot)| {
+            let connection = lock(slot).connection.take_if(|connection| rank(connection) == Some(before))?;
             connection.count_unparked();
             Some(connection)
         };
@@ -104,6 +104,6 @@ impl ParkedConnections {
 }
 
 /// Locks a slot. A thread that panicked while it held the lock left the slot empty or full, never between.
-fn lock(place: &Slot) -> MutexGuard<'_, SlotState> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(slot: &Slot) -> MutexGuard<'_, SlotState> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,7 +27,7 @@ pub struct Probe {
 struct Channel {
     own: OwnedFd,
     /// The slot of the worker's end among the parked connections.
-    place: usize,
+    slot: usize,
 }
 
 /// What has arrived.
@@ -46,10 +46,10 @@ impl Probe {
     /// Sends a request, if the last one was answered. Returns whether the worker is alive: it has answered, or some
     /// turn has ended since the last check, or the self-check waits for the site while another thread is idle.
     pub fn is_alive(&mut self, worker: &Worker) -> bool {
-        let turns = worker.service.pool.turns_ended();
+        let turns = worker.service.pool.completed_turns();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
         let echo = self.channel.as_ref().map_or(Reply::Closed, Channel::receive);
-        let is_in_hand = self.channel.as_ref().is_none_or(|line| !worker.parked.contains(line.place));
+        let is_in_hand = self.channel.as_ref().is_none_or(|line| !worker.parked.contains(line.slot));
         match echo {
             Reply::Response => {
                 self.channel = self.channel.take().filter(Channel::send_request);
@@ -69,7 +69,7 @@ impl Channel {
     fn open(worker: &Worker) -> Option<Channel> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
-        let place = theirs.as_raw_fd() as usize;
+        let slot = theirs.as_raw_fd() as usize;
         let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
         let mut connection = Connection::new(
             Transport::plain(theirs),
@@ -80,7 +80,7 @@ impl Channel {
         );
         connection.is_probe = true;
         park::register(worker, Box::new(connection));
-        Some(Channel { own, place }).filter(Channel::send_request)
+        Some(Channel { own, slot }).filter(Channel::send_request)
     }
 
     fn send_request(&self) -> bool {

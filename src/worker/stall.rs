@@ -47,13 +47,17 @@ impl StallDetector {
     /// Begins monitoring, after the notification that no thread is idle.
     pub fn begin(&mut self, pool: &ThreadPool) {
         pool.clear_notification();
-        *self =
-            StallDetector { turns: pool.turns_ended(), idle_checks: 0, stalled_since_ms: None, interval_ms: Some(1) };
+        *self = StallDetector {
+            turns: pool.completed_turns(),
+            idle_checks: 0,
+            stalled_since_ms: None,
+            interval_ms: Some(1),
+        };
     }
 
     /// Checks the pool, an interval after the last check.
     pub fn check(&mut self, pool: &ThreadPool) -> Verdict {
-        let turns = pool.turns_ended();
+        let turns = pool.completed_turns();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
         self.interval_ms = self.interval_ms.map(|interval| (interval * 2).min(MAX_INTERVAL_MS));
         if has_moved {
@@ -84,7 +88,7 @@ impl StallDetector {
             return Verdict::Recheck;
         }
         // A turn that ended while /proc was read shows progress.
-        if pool.turns_ended() != turns || pool.has_idle_thread() {
+        if pool.completed_turns() != turns || pool.has_idle_thread() {
             return Verdict::Recheck;
         }
         // The new threads may block as well.

@@ -10,7 +10,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use super::events::{Event, WAKEUP_TOKEN};
 use super::{Worker, accept, park};
 use crate::connection::Connection;
-use crate::connection::{ConnectionDriver, Next};
+use crate::connection::{ConnectionDriver, DriveResult};
 use crate::failure;
 use crate::service::pool;
 
@@ -51,21 +51,21 @@ pub fn start(worker: &'static Worker) -> bool {
 }
 
 fn run(worker: &'static Worker) {
-    let place = worker.service.blocking.add_thread();
-    let mut driver = ConnectionDriver::new(worker.service.limits.request_bytes(), place);
+    let slot = worker.service.blocking.add_thread();
+    let mut driver = ConnectionDriver::new(worker.service.limits.request_bytes(), slot);
     let mut reports = [EpollEvent::empty(); MAX_EVENTS];
     loop {
         let Some(event) = worker.events.pop(&worker.service.pool).or_else(|| wait(worker, &mut reports)) else {
             worker.service.site.close_stale();
             if worker.service.pool.try_retire() {
-                return worker.service.blocking.remove_thread(place);
+                return worker.service.blocking.remove_thread(slot);
             }
             continue;
         };
         match event.epoll_event.data() {
             // The event stays until all threads have exited. Other events go first.
             EXIT_TOKEN if worker.events.is_empty() => {
-                worker.service.blocking.remove_thread(place);
+                worker.service.blocking.remove_thread(slot);
                 return worker.service.pool.remove();
             }
             EXIT_TOKEN | WAKEUP_TOKEN => continue,
@@ -73,10 +73,10 @@ fn run(worker: &'static Worker) {
         }
         // A panic costs one connection: unwinding drops it, which closes it.
         if catch_unwind(AssertUnwindSafe(|| dispatch(worker, &mut driver, event))).is_err() {
-            driver = ConnectionDriver::new(worker.service.limits.request_bytes(), place);
+            driver = ConnectionDriver::new(worker.service.limits.request_bytes(), slot);
         }
         worker.service.wakeups.take().into_iter().for_each(|descriptor| park::wake(worker, descriptor));
-        worker.service.blocking.end(place);
+        worker.service.blocking.end(slot);
         worker.service.pool.end_turn();
         if worker.service.site.needs_upkeep() {
             worker.service.site.close_stale();
@@ -88,13 +88,13 @@ fn run(worker: &'static Worker) {
 fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     loop {
         worker.service.pool.begin_waiting();
-        if let Some(left) = worker.events.pop(&worker.service.pool) {
+        if let Some(event) = worker.events.pop(&worker.service.pool) {
             worker.service.pool.end_waiting();
-            return Some(left);
+            return Some(event);
         }
         let is_idle = worker.events.is_empty();
         let timeout = if is_idle { EpollTimeout::from(IDLE_MS) } else { EpollTimeout::ZERO };
-        let before = worker.service.clock.latest();
+        let polled_at = worker.service.clock.latest();
         let count = loop {
             match worker.epoll.wait(reports, timeout) {
                 // The worker was stopped and continues (signal(7)).
@@ -106,11 +106,11 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
         if is_idle && count == 0 {
             return None;
         }
-        let moment = worker.service.clock.tick();
+        let reported_at = worker.service.clock.tick();
         worker.events.push_all(reports[..count].iter().map(|&report| Event {
             epoll_event: report,
-            happened_by: moment,
-            polled_after: before,
+            reported_at,
+            polled_at,
         }));
         if let Some(event) = worker.events.pop(&worker.service.pool) {
             return Some(event);
@@ -125,9 +125,9 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
         None => worker.parked.take(datum as usize, event.epoll_event.events().intersects(PARTIAL_READ)),
     };
     let Some(mut connection) = connection else { return };
-    let moment = arrival(&event, &connection);
-    match driver.drive(&worker.service, &mut connection, moment) {
-        Next::Close => {
+    let arrived_at = arrival(&event, &connection);
+    match driver.drive(&worker.service, &mut connection, arrived_at) {
+        DriveResult::Close => {
             drop(connection);
             if worker.gate.is_paused() && !worker.is_full() {
                 accept::resume_accepting(worker);
@@ -143,7 +143,7 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
 fn arrival(event: &Event, connection: &Connection) -> u64 {
     let is_new = connection.interest.is_empty();
     let is_for_bytes = event.epoll_event.events().contains(EpollFlags::EPOLLIN);
-    if !is_new && is_for_bytes && connection.last_read_at <= event.polled_after { event.happened_by } else { u64::MAX }
+    if !is_new && is_for_bytes && connection.last_read_at <= event.polled_at { event.reported_at } else { u64::MAX }
 }
 
 /// Makes every thread exit that finds no other event. `exit` is readable.

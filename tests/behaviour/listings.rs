@@ -118,9 +118,9 @@ fn a_truncated_listing_is_marked_and_lacks_the_last_names() {
     // What was made before is shared for a second.
     wait_until("a listing that is whole", || {
         let answer = ask(&mut client, "/many/", "text/html");
-        let is_whole = answer.field(INCOMPLETE).is_none();
-        assert_eq!(is_whole, !answer.text().contains("not complete"));
-        is_whole
+        let is_complete = answer.field(INCOMPLETE).is_none();
+        assert_eq!(is_complete, !answer.text().contains("not complete"));
+        is_complete
     });
 }
 

@@ -4,9 +4,9 @@ use super::*;
 /// What goes over the wire for `file`.
 fn sent(multipart: &Multipart, file: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
-    for Part { head, span } in &multipart.parts {
+    for Part { head, range } in &multipart.parts {
         content.extend_from_slice(head.as_bytes());
-        content.extend_from_slice(&file[span.start as usize..span.end as usize]);
+        content.extend_from_slice(&file[range.start as usize..range.end as usize]);
     }
     content.extend_from_slice(multipart.end.as_bytes());
     content
@@ -14,8 +14,8 @@ fn sent(multipart: &Multipart, file: &[u8]) -> Vec<u8> {
 
 #[test]
 fn two_parts() {
-    let spans = [ByteRange { start: 7, end: 10 }, ByteRange { start: 0, end: 1 }];
-    let multipart = Multipart::new(&spans, 10, "text/html; charset=utf-8", "B");
+    let ranges = [ByteRange { start: 7, end: 10 }, ByteRange { start: 0, end: 1 }];
+    let multipart = Multipart::new(&ranges, 10, "text/html; charset=utf-8", "B");
     let expected = "\r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 7-9/10\r\n\r\nhij\
                     \r\n--B\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: bytes 0-0/10\r\n\r\na\
                     \r\n--B--\r\n";
@@ -26,8 +26,8 @@ fn two_parts() {
 
 #[test]
 fn the_length_of_the_largest_file_does_not_wrap() {
-    let spans = [ByteRange { start: 0, end: u64::MAX - 200 }, ByteRange { start: u64::MAX - 1, end: u64::MAX }];
-    assert_eq!(Multipart::new(&spans, u64::MAX, "a/b", "B").length(), u64::MAX);
+    let ranges = [ByteRange { start: 0, end: u64::MAX - 200 }, ByteRange { start: u64::MAX - 1, end: u64::MAX }];
+    assert_eq!(Multipart::new(&ranges, u64::MAX, "a/b", "B").length(), u64::MAX);
 }
 
 #[test]
@@ -85,25 +85,25 @@ fn whatever_is_asked_for_spans_lie_within_the_file_and_lengths_add_up() {
         let (value, asked) = random.set(size);
         let selection = select(Some(&value), size);
         let context = format!("{} of {size}: {selection:?}", value.escape_ascii());
-        let (kind, spans) = match &selection {
+        let (kind, ranges) = match &selection {
             Selection::Whole => (0, &[][..]),
             Selection::Unsatisfiable => (1, &[][..]),
-            Selection::One(span) => (2, std::slice::from_ref(span)),
-            Selection::Several(spans) => (3, &spans[..]),
+            Selection::One(range) => (2, std::slice::from_ref(range)),
+            Selection::Several(ranges) => (3, &ranges[..]),
         };
         seen[kind] += 1;
 
-        assert!(spans.iter().all(|span| span.start < span.end && span.end <= size), "{context}");
+        assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size), "{context}");
         let apart = |a: &ByteRange, b: &ByteRange| a.end + 80 <= b.start || b.end + 80 <= a.start;
-        assert!(spans.iter().enumerate().all(|(n, a)| spans[..n].iter().all(|b| apart(a, b))), "{context}");
+        assert!(ranges.iter().enumerate().all(|(n, a)| ranges[..n].iter().all(|b| apart(a, b))), "{context}");
         for (first, end) in asked.into_iter().flatten().filter(|_| kind > 0) {
             let end = end.min(size);
-            let held = spans.iter().any(|span| span.start <= first && end <= span.end);
+            let held = ranges.iter().any(|range| range.start <= first && end <= range.end);
             assert!(held || first >= end, "{first} to {end}: {context}");
         }
         if kind == 3 {
-            assert!(spans.len() > 1, "{context}");
-            let multipart = Multipart::new(spans, size, "text/html", &boundary("\"61-18c3\""));
+            assert!(ranges.len() > 1, "{context}");
+            let multipart = Multipart::new(ranges, size, "text/html", &boundary("\"61-18c3\""));
             let content = sent(&multipart, &vec![b'x'; size as usize]);
             assert_eq!(multipart.length(), content.len() as u64, "{context}");
         }

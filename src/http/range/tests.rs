@@ -15,8 +15,8 @@ fn one(start: u64, end: u64) -> Selection {
     One(ByteRange { start, end })
 }
 
-fn several(spans: &[(u64, u64)]) -> Selection {
-    Several(spans.iter().map(|&(start, end)| ByteRange { start, end }).collect())
+fn several(ranges: &[(u64, u64)]) -> Selection {
+    Several(ranges.iter().map(|&(start, end)| ByteRange { start, end }).collect())
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn more_than_two_that_overlap_are_ignored() {
 fn many_ranges_are_ignored() {
     let apart = |count: usize| (0..count).map(|n| format!("{0}-{0}", n * 100)).collect::<Vec<_>>().join(",");
     match select(Some(format!("bytes={}", apart(50)).as_bytes()), SIZE) {
-        Several(spans) => assert_eq!(spans.len(), 50),
+        Several(ranges) => assert_eq!(ranges.len(), 50),
         other => panic!("{other:?}"),
     }
     check(&format!("bytes={}", apart(51)), Whole);

@@ -27,7 +27,7 @@ fn requests_are_counted_by_method_and_class() {
 fn a_bound_belongs_to_the_durations_below_it() {
     let board = Scoreboard::new(1).unwrap();
     for (count, each_ns) in [(1, 0), (2, 100_000), (3, 100_001), (4, u64::MAX >> 8)] {
-        board.counters(0).count_answers(count, each_ns);
+        board.counters(0).count_responses(count, each_ns);
     }
     let durations = board.durations();
     assert_eq!((durations.counts[0], durations.counts[1], durations.counts[16]), (3, 3, 4));
@@ -44,17 +44,17 @@ fn what_was_counted_before_is_taken_over() {
     // Its second worker goes on,
     let mut second = Scoreboard::new(1).unwrap();
     let (worker, mut left) = (Pid::from_raw(7), memories(&first));
-    second.keep_past(worker, left.remove(1));
+    second.add_old_worker(worker, left.remove(1));
     left.iter().for_each(|memory| second.take_over(memory));
     second.counters(0).add(Counter::Accepted, 10);
     first.counters(1).add(Counter::Accepted, 1);
     first.counters(1).add(Counter::LogDue, 5);
     assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
-    assert_eq!((second.place(worker), second.memories().count()), (Some(2), 3));
+    assert_eq!((second.memory_index(worker), second.memories().count()), (Some(2), 3));
     // and then is gone,
-    second.end_past(worker);
+    second.remove_old_worker(worker);
     assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 0));
-    assert_eq!((second.total(Counter::LogDropped), second.place(worker)), (5, None));
+    assert_eq!((second.total(Counter::LogDropped), second.memory_index(worker)), (5, None));
     // as is that of the second.
     let third = Scoreboard::new(1).unwrap();
     second.counters(0).add(Counter::InFlight, 1);

@@ -6,8 +6,8 @@ fn key(name: &str) -> ListingKey {
     ListingKey { root: (1, 1), directory: (1, 2), path: name.into(), form: Form::Html }
 }
 
-fn is_made(turn: Turn) -> bool {
-    matches!(turn, Turn::Make)
+fn is_made(action: ListingAction) -> bool {
+    matches!(action, ListingAction::Make)
 }
 
 #[test]
@@ -16,11 +16,11 @@ fn one_is_made_at_a_time_and_shared_for_a_second() {
     let result = || Some(Err(Refusal::Unreadable));
     assert!(is_made(listings.request(&key("a"), 10, 0)));
     for (waiter, name) in [(11, "a"), (12, "b"), (13, "c"), (14, "b"), (11, "a")] {
-        assert!(matches!(listings.request(&key(name), waiter, 0), Turn::Wait));
+        assert!(matches!(listings.request(&key(name), waiter, 0), ListingAction::Wait));
     }
     // All who wait for it, and one who is to make another.
     assert_eq!(listings.finish(&key("a"), result(), 5), [11, 12]);
-    assert!(matches!(listings.request(&key("a"), 11, 1_004), Turn::Send(Err(Refusal::Unreadable))));
+    assert!(matches!(listings.request(&key("a"), 11, 1_004), ListingAction::Send(Err(Refusal::Unreadable))));
     assert!(is_made(listings.request(&key("b"), 12, 1_005)));
     assert_eq!(listings.finish(&key("b"), result(), 1_005), [14, 13]);
     assert!(is_made(listings.request(&key("a"), 11, 1_006)), "it is too old");
@@ -31,12 +31,12 @@ fn one_is_made_at_a_time_and_shared_for_a_second() {
 fn one_that_a_disk_keeps_back_does_not_keep_others_back() {
     let listings = Listings::default();
     assert!(is_made(listings.request(&key("a"), 10, 0)));
-    assert!(matches!(listings.request(&key("a"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.request(&key("b"), 12, 0), Turn::Wait));
+    assert!(matches!(listings.request(&key("a"), 11, 0), ListingAction::Wait));
+    assert!(matches!(listings.request(&key("b"), 12, 0), ListingAction::Wait));
     assert_eq!(listings.expire(STUCK_MS - 1), None);
     assert_eq!(listings.expire(STUCK_MS), Some(12));
     assert!(is_made(listings.request(&key("b"), 12, STUCK_MS)));
-    assert!(matches!(listings.request(&key("a"), 11, STUCK_MS), Turn::Wait), "none is made twice");
+    assert!(matches!(listings.request(&key("a"), 11, STUCK_MS), ListingAction::Wait), "none is made twice");
     assert!(listings.finish(&key("b"), None, STUCK_MS).is_empty());
     assert_eq!(listings.finish(&key("a"), None, STUCK_MS), [11]);
 }
@@ -45,9 +45,9 @@ fn one_that_a_disk_keeps_back_does_not_keep_others_back() {
 fn a_waiter_who_asks_for_another_waits_for_that() {
     let listings = Listings::default();
     assert!(is_made(listings.request(&key("a"), 10, 0)));
-    assert!(matches!(listings.request(&key("a"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.request(&key("b"), 11, 0), Turn::Wait));
-    assert!(matches!(listings.request(&key("c"), 12, 0), Turn::Wait));
+    assert!(matches!(listings.request(&key("a"), 11, 0), ListingAction::Wait));
+    assert!(matches!(listings.request(&key("b"), 11, 0), ListingAction::Wait));
+    assert!(matches!(listings.request(&key("c"), 12, 0), ListingAction::Wait));
     assert_eq!(listings.finish(&key("a"), None, 0), [11]);
     assert!(is_made(listings.request(&key("c"), 12, 0)));
     assert!(listings.finish(&key("c"), None, 0).is_empty());

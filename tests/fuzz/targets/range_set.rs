@@ -8,7 +8,7 @@ use otus_httpd::http::range::{ByteRange, Selection, select};
 /// The most that an answer in parts may be longer than the whole: fifty heads of parts, less what the parts leave out.
 const MOST_OVERHEAD: u64 = 50 * 160;
 
-/// The spans that a well-formed set asks for: none if it is not well-formed.
+/// The ranges that a well-formed set asks for: none if it is not well-formed.
 fn asked(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
     let (unit, set) = value.split_once('=').filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))?;
     assert!(!unit.is_empty());
@@ -17,7 +17,7 @@ fn asked(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| digits.parse().unwrap_or(u64::MAX))
     };
-    let span = |member: &str| match member.split_once('-')? {
+    let range = |member: &str| match member.split_once('-')? {
         ("", length) => Some((size.saturating_sub(number(length)?), size)),
         (first, "") => Some((number(first)?, size)),
         (first, last) => {
@@ -25,7 +25,7 @@ fn asked(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
             (first <= last).then_some((first, last.saturating_add(1).min(size)))
         }
     };
-    members.map(span).collect()
+    members.map(range).collect()
 }
 
 // Eight bytes are the file's size, cut down by as many bits as a ninth says; the rest is the value.
@@ -37,30 +37,30 @@ fuzz_target!(|input: &[u8]| {
     }
     let size = u64::from_le_bytes(*size) >> (shift % 64);
     let selection = select(Some(value), size);
-    let spans = match &selection {
+    let ranges = match &selection {
         Selection::Whole | Selection::Unsatisfiable => &[][..],
-        Selection::One(span) => std::slice::from_ref(span),
-        Selection::Several(spans) => &spans[..],
+        Selection::One(range) => std::slice::from_ref(range),
+        Selection::Several(ranges) => &ranges[..],
     };
-    assert!(spans.iter().all(|span| span.start < span.end && span.end <= size));
+    assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size));
     let apart = |a: &ByteRange, b: &ByteRange| a.end < b.start || b.end < a.start;
-    assert!(spans.iter().enumerate().all(|(n, a)| spans[..n].iter().all(|b| apart(a, b))));
+    assert!(ranges.iter().enumerate().all(|(n, a)| ranges[..n].iter().all(|b| apart(a, b))));
 
     let text = std::str::from_utf8(value).ok();
     let asked = text.and_then(|value| asked(value, size));
     if let Some(asked) = asked.filter(|_| selection != Selection::Whole) {
         for (first, end) in asked.into_iter().filter(|(first, end)| first < end) {
-            assert!(spans.iter().any(|span| span.start <= first && end <= span.end), "{first} to {end}: {spans:?}");
+            assert!(ranges.iter().any(|range| range.start <= first && end <= range.end), "{first} to {end}: {ranges:?}");
         }
     } else {
         assert_eq!(selection, Selection::Whole, "not well-formed");
     }
 
-    if let Selection::Several(spans) = &selection {
-        assert!((2..=50).contains(&spans.len()));
-        let multipart = Multipart::new(spans, size, "text/html; charset=utf-8", &boundary("\"a-b\""));
+    if let Selection::Several(ranges) = &selection {
+        assert!((2..=50).contains(&ranges.len()));
+        let multipart = Multipart::new(ranges, size, "text/html; charset=utf-8", &boundary("\"a-b\""));
         let heads: usize = multipart.parts.iter().map(|part| part.head.len()).sum();
-        let length = (heads + multipart.end.len()) as u64 + spans.iter().map(|span| span.length()).sum::<u64>();
+        let length = (heads + multipart.end.len()) as u64 + ranges.iter().map(|range| range.length()).sum::<u64>();
         assert_eq!(multipart.length(), length);
         assert!(length <= size.saturating_add(MOST_OVERHEAD), "{length} bytes for {size}");
     }
