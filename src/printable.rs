@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_printable_is_escaped() {
+    fn unprintable_characters_are_escaped() {
         for (text, expected) in [
             ("", ""),
             ("/a b?c=d", "/a b?c=d"),

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_second_has_its_own() {
+    fn each_second_has_a_budget() {
         let budget = Budget::new(board(1), 0, 0, 2);
         assert_eq!([7, 7, 7, 8, 8, 8].map(|second| budget.take(second)), [true, true, false, true, true, false]);
         assert!(budget.is_spent(8) && !budget.is_spent(9));
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_none() {
+    fn a_budget_of_zero_is_always_spent() {
         let budget = Budget::new(board(1), 0, 0, 0);
         assert!(budget.is_spent(1) && !budget.take(1));
     }
 
     #[test]
-    fn workers_share_it_and_the_kinds_do_not() {
+    fn workers_share_a_budget_and_kinds_do_not() {
         let board = board(2);
         let budget = |worker, kind| Budget::new(board, worker, kind, 10);
         assert_eq!((0..20).filter(|_| budget(0, 0).take(7)).count(), 10);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_does_not_tell_the_truth_leaves_the_others_their_reserve() {
+    fn a_worker_with_false_counters_leaves_the_others_their_reserve() {
         let board = board(2);
         board.budget(0, 0).store(u64::MAX, Relaxed);
         let budget = Budget::new(board, 1, 0, 160);

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_told_as_far_as_it_may_be() {
+    fn addresses_are_logged_as_configured() {
         for (address, full, net) in [
             ("192.0.2.7:80", "192.0.2.7:80", "192.0.2.0:0"),
             ("[::ffff:192.0.2.7]:80", "192.0.2.7:80", "192.0.2.0:0"),

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_what_a_request_says() {
+    fn a_record_has_the_texts_of_its_request() {
         let head = "GET /a?b HTTP/1.0\r\nhost: h\r\nREFERER: http://r/?q\r\nUser-Agent: u\r\nRange: bytes=1-\r\n\r\n";
         let mut full = record(head, true, true);
         let texts = |record: &Record| {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut() {
+    fn long_texts_are_truncated() {
         let long = "x".repeat(2_000);
         let mut record = record(&format!("GET /{long} HTTP/1.1\r\nHost: h\r\nUser-Agent: {long}\r\n\r\n"), true, true);
         record.set_cause(&long);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn of_garbage_it_has_the_first_line() {
+    fn a_malformed_request_is_recorded_by_its_first_line() {
         let mut record = Record::new();
         record.describe_malformed(b"\r\n\x16\x03 secret?no\nmore", false);
         assert_eq!(record.text(Text::Target), b"\x16\x03 secret");

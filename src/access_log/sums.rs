@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_exact() {
+    fn sums_are_exact() {
         let sums = Sums::new();
         let get = RecordKind::Request(Method::Get);
         assert!(sums.add(record(get, 200, 10, 5)).0);

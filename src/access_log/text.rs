@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gets_out_of_its_quotation() {
+    fn quotes_and_control_characters_are_escaped() {
         let line = line(&record(b"\x16\x03\"\x1b[2J\xff\xc3\xa4\x7f\xe2\x80\xae 200 5\nGET / HTTP/1.1"));
         assert!(
             line.ends_with("] \"\\x16\\x03\\x22\\x1B[2J\\xFF\\xC3\\xA4\\x7F\\xE2\\x80\\xAE 200 5\" 200 97 \"-\" \"-\""),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_by_escaping_is_bounded() {
+    fn escaped_text_is_bounded() {
         let record = record(&[b"GET /\xff".as_slice(), &[0xff; 600]].concat());
         let field = field(&record, Text::Target).unwrap();
         assert!(field.starts_with("GET /\\xFF\\xFF") && field.ends_with("\\xFF..."), "{field}");

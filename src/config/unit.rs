@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_passed_unchanged() {
+    fn a_unit_is_passed_unchanged() {
         assert_eq!(ServiceUnit::parse(&service().to_string()), service());
     }
 

@@ -58,7 +58,7 @@ mod tests {
     use super::ReadBuffer;
 
     #[test]
-    fn bytes_come_in_behind_and_leave_in_front() {
+    fn bytes_are_appended_at_the_end_and_consumed_from_the_start() {
         let mut input = ReadBuffer::new(8);
         input.load(b"abcdef");
         input.consume(4);

@@ -81,7 +81,7 @@ fn responses_do_not_depend_on_how_bytes_arrive_and_leave() {
 }
 
 #[test]
-fn a_client_that_is_gone_at_any_byte_ends_the_connection() {
+fn a_disconnect_at_any_byte_ends_the_connection() {
     let server = Server::new();
     let whole = server.output((usize::MAX, usize::MAX), None);
     let dates = whole.matches("Server: ").count() * "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();

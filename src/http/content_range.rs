@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_byte_is_named_and_not_the_one_behind_it() {
+    fn the_last_position_is_inclusive() {
         let check = |range, size, expected| assert_eq!(ContentRange { range, size }.to_string(), expected);
         check(Some(ByteRange { start: 0, end: 10 }), 100, "bytes 0-9/100");
         check(Some(ByteRange { start: 99, end: 100 }), 100, "bytes 99-99/100");

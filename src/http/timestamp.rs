@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_what_four_digits_say() {
+    fn years_have_four_digits() {
         check(-62_167_219_200, "0000-01-01T00:00:00Z");
         check(-62_167_219_201, "0000-01-01T00:00:00Z");
         check(253_402_300_799, "9999-12-31T23:59:59Z");

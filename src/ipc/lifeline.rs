@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_heard_once() {
+    fn readiness_is_reported_once() {
         let (supervisor, worker) = pair().unwrap();
         assert!(!supervisor.poll_ready());
         worker.notify_ready();

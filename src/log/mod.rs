@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_stays_what_it_says_and_is_printable() {
+    fn json_is_made_printable_without_changing_its_meaning() {
         let mut out = PrintableJson(Vec::new());
         let line = "{\"a\":\"\u{9b}\u{7f}\\u0007 it's \\\"\u{202e}\u{444}\\\\\u{e0001}\"}\n";
         out.write_all(line.as_bytes()).unwrap();

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_around_the_root_and_nowhere_else() {
+    fn only_the_parent_directory_of_the_root_is_readable() {
         let top = sites();
         let path = |name: &str| top.path().join(name);
         confined(&path("one/releases/1"), |version| {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_reads_around_what_it_links_to_as_well() {
+    fn the_parent_directory_of_a_link_target_is_readable_too() {
         let top = sites();
         let path = |name: &str| top.path().join(name);
         symlink(path("other/releases/1"), path("one/away")).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_made_anew_or_swapped_can_be_read() {
+    fn a_root_that_is_recreated_or_swapped_is_readable() {
         let top = sites();
         let path = |name: &str| top.path().join(name);
         let confinement = Sandbox::for_root(&path("one/current")).unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn it_writes_and_executes_nothing() {
+    fn writing_and_executing_are_denied() {
         let top = sites();
         let root = top.path().join("one/releases/1");
         confined(&root, |version| {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn it_uses_the_sockets_that_it_has_and_makes_none() {
+    fn inherited_sockets_work_and_new_ones_are_denied() {
         let top = sites();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn it_signals_nobody() {
+    fn signals_to_other_processes_are_denied() {
         let top = sites();
         let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_raw(other.id() as i32);

@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn root_serves_only_if_told_so() {
+    fn root_serves_only_with_user_root() {
         check(ROOT, Some(ROOT), Ok(None));
         check(ROOT, Some(WEB), Ok(Some(WEB)));
     }
 
     #[test]
-    fn others_stay_who_they_are() {
+    fn other_users_are_not_switched() {
         check(WEB, None, Ok(None));
         check(WEB, Some(WEB), Ok(None));
         check(WEB, Some(ROOT), Err("Only root can become the user user0"));

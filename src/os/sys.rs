@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_the_size_stays() {
+    fn counters_are_shared_and_their_size_is_fixed() {
         let memory = counters_memory(9).unwrap();
         let writable = WritableCounters::map(&memory, 9).unwrap();
         let readable = ReadableCounters::map(&memory, 9).unwrap();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_readable_cannot_be_made_writable() {
+    fn a_readable_mapping_cannot_be_made_writable() {
         let memory = counters_memory(1).unwrap();
         let readable = ReadableCounters::map(&memory, 1).unwrap();
         drop(memory);

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_due_at_first_and_once_a_minute() {
+    fn a_warning_is_due_at_first_and_once_a_minute() {
         let seldom = OncePerMinute::default();
         let due: Vec<_> =
             [0, 1, 59_999, 60_001, 60_002, 130_000].into_iter().filter(|&now| seldom.is_due_at(now)).collect();

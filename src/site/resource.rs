@@ -112,7 +112,7 @@ mod tests {
     use crate::http::{Coding, Outcome};
 
     #[test]
-    fn the_heads_that_are_kept_are_those_of_the_outcome() {
+    fn cached_heads_equal_those_of_the_outcome() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), "content").unwrap();
         let root = Root::open(directory.path()).unwrap();

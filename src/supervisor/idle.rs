@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_over_when_nobody_was_there_for_long_enough() {
+    fn the_idle_exit_is_due_after_the_time_without_connections() {
         let mut idle = IdleTimer::new(Some(Duration::from_secs(3)));
         for (now_ms, visits, has_connections, is_over) in [
             (50_000, 0, false, false),

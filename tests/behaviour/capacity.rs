@@ -15,7 +15,7 @@ use crate::support::{Client, DEADLINE, Server, Setup, Site, get, ticks, wait_unt
 const LARGE: usize = 20_000_000;
 
 #[test]
-fn beyond_the_cap_connections_wait_for_room_while_all_have_requests_in_flight() {
+fn connections_beyond_the_limit_wait_while_all_have_requests_in_flight() {
     let site = Site::with(&[("a", b"a"), ("large", &[b'x'; LARGE])]);
     let server = Server::with(&site, &["--workers=1", "--max-connections=4"]);
     let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
@@ -158,7 +158,7 @@ fn out_of_descriptors_it_waits_and_recovers() {
 }
 
 #[test]
-fn a_client_has_no_more_connections_than_one_may() {
+fn connections_of_a_client_are_limited() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--max-per-client=3"]);
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
@@ -193,7 +193,7 @@ fn a_client_has_no_more_connections_than_one_may() {
 }
 
 #[test]
-fn a_client_that_has_seen_the_end_may_come_again_at_once() {
+fn a_client_may_reconnect_as_soon_as_it_sees_the_close() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::with(&site, &["--max-per-client=1"]);
     for _ in 0..1_000 {

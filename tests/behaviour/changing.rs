@@ -87,7 +87,7 @@ fn append(path: &Path, bytes: &[u8]) {
 type Deed = fn(&Site);
 
 #[test]
-fn what_leaves_the_content_alone_cuts_no_download() {
+fn changes_of_metadata_cut_no_download() {
     let deeds: [(&str, Deed); 7] = [
         ("unlink", |site| fs::remove_file(site.path("f")).unwrap()),
         ("rename over it", |site| {
@@ -111,7 +111,7 @@ fn what_leaves_the_content_alone_cuts_no_download() {
 }
 
 #[test]
-fn several_of_them_one_after_the_other_cut_none_either() {
+fn several_changes_of_metadata_cut_no_download() {
     let mut download = Download::begin();
     let path = download.site.path("f");
     fs::hard_link(&path, download.site.path("other")).unwrap();
@@ -127,7 +127,7 @@ fn several_of_them_one_after_the_other_cut_none_either() {
 }
 
 #[test]
-fn what_changes_the_content_cuts_it() {
+fn a_change_of_content_cuts_the_download() {
     let deeds: [(&str, Deed); 5] = [
         ("write in place", |site| write_over(&site.path("f"))),
         ("write in place, and touch -r", |site| {
@@ -146,7 +146,7 @@ fn what_changes_the_content_cuts_it() {
 }
 
 #[test]
-fn a_file_that_grows_is_sent_as_far_as_it_was() {
+fn a_file_that_grows_is_sent_up_to_its_first_size() {
     let download = Download::begin();
     let path = download.site.path("f");
     append(&path, b"a line\n");
@@ -221,7 +221,7 @@ fn a_file_that_is_linked_replaced_or_chmoded_while_it_is_first_read_is_served() 
 
 /// What explained one change of the change time explains no later one.
 #[test]
-fn a_write_whose_time_is_set_back_after_a_chmod_cuts_it_too() {
+fn a_write_whose_time_is_set_back_after_a_chmod_cuts_the_download() {
     let mut download = Download::begin();
     let path = download.site.path("f");
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
@@ -235,7 +235,7 @@ fn a_write_whose_time_is_set_back_after_a_chmod_cuts_it_too() {
 
 /// A file that has grown and is then written over at its new size has changed.
 #[test]
-fn a_write_in_place_after_a_growth_cuts_it() {
+fn a_write_in_place_after_a_growth_cuts_the_download() {
     let mut download = Download::begin();
     let path = download.site.path("f");
     append(&path, b"a line\n");

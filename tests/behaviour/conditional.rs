@@ -23,7 +23,7 @@ fn ask(client: &mut Client, method: &str, fields: &str) -> Response {
 }
 
 #[test]
-fn content_that_the_client_has_is_not_sent_again() {
+fn content_that_the_client_has_is_304() {
     let (_server, mut client, tag) = start();
     for fields in [
         format!("If-None-Match: {tag}"),
@@ -50,7 +50,7 @@ fn content_that_the_client_has_is_not_sent_again() {
 }
 
 #[test]
-fn what_it_does_not_have_is() {
+fn content_that_the_client_lacks_is_sent() {
     let (_server, mut client, tag) = start();
     for fields in [
         "If-None-Match: \"x\"".to_string(),

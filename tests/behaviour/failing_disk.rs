@@ -95,7 +95,7 @@ fn rest(client: &mut Client) -> Vec<u8> {
 }
 
 #[test]
-fn a_file_that_cannot_be_looked_at_any_more_cuts_it_too() {
+fn a_failed_check_of_a_file_cuts_the_connection() {
     let (site, disk) = site();
     let server = Server::of(&site);
     let mut client = server.connect();
@@ -157,7 +157,7 @@ fn each_error_has_its_status() {
 }
 
 #[test]
-fn what_surrounds_a_file_may_fail_too() {
+fn errors_on_index_variants_and_error_pages_are_handled() {
     for call in [Call::Find, Call::Stat, Call::Open, Call::Read(0)] {
         let site = Site::new();
         let page = content(40_000);

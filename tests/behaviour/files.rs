@@ -132,7 +132,7 @@ fn types_can_be_overridden() {
 }
 
 #[test]
-fn a_charset_is_named_for_text_only_and_only_if_asked_for() {
+fn a_charset_is_sent_for_text_only_and_only_if_configured() {
     let site = Site::with(&[("a.html", b""), ("a.png", b"")]);
     let server = Server::with(&site, &["--charset=utf-8"]);
     assert_eq!(server.get("/a.html").field("Content-Type"), Some("text/html; charset=utf-8"));
@@ -223,7 +223,7 @@ fn a_file_whose_time_is_set_back_after_a_write_ends_the_connection() {
 }
 
 #[test]
-fn a_file_that_changes_before_its_turn_comes_is_not_sent_under_its_old_head() {
+fn a_file_that_changes_before_it_is_sent_is_not_sent_with_its_old_head() {
     let site = Site::new();
     site.write("first", &vec![b'1'; 20_000_000]);
     site.write("second", &vec![b'x'; 100_000]);
@@ -276,7 +276,7 @@ fn a_file_that_only_grows_is_sent_up_to_the_length_that_it_had() {
 }
 
 #[test]
-fn what_happens_to_the_name_of_a_file_while_it_is_sent_does_not_matter() {
+fn renaming_or_removing_a_file_does_not_cut_its_download() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 50_000_000]);
     let server = Server::of(&site);

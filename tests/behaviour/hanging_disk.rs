@@ -75,7 +75,7 @@ fn a_file_that_hangs_delays_only_requests_for_it() {
 }
 
 #[test]
-fn what_comes_together_does_not_hang_together() {
+fn requests_that_arrive_together_do_not_block_each_other() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1"]);
     let mut clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
@@ -133,7 +133,7 @@ fn no_event_is_lost_while_a_thread_waits() {
 }
 
 #[test]
-fn a_download_goes_on_after_it() {
+fn downloads_continue_when_the_disk_responds_again() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1"]);
     disk.set("large", Call::Read(10_000_000), Fault::Hang);
@@ -152,7 +152,7 @@ fn a_download_goes_on_after_it() {
 }
 
 #[test]
-fn what_it_keeps_waiting_is_finished_when_the_server_stops() {
+fn blocked_requests_are_completed_before_the_server_stops() {
     let (site, disk) = site();
     let mut server = Server::of(&site);
     server.wait_until_ready();
@@ -301,7 +301,7 @@ fn one_file_takes_no_more_than_its_share_of_the_threads() {
 }
 
 #[test]
-fn a_look_at_a_known_file_counts_as_well() {
+fn a_check_of_a_cached_file_counts_too() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1", &format!("--max-threads={THREADS}")]);
     for _ in 0..20 {

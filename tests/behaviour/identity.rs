@@ -72,7 +72,7 @@ fn root_stays_root_with_user_root() {
 }
 
 #[test]
-fn a_port_of_root_is_bound_before() {
+fn a_privileged_port_is_bound_before_the_user_is_switched() {
     // In a network of this thread's own, where every port is free; perl switches its loopback on (netdevice(7)).
     let site = site();
     unshare(CloneFlags::CLONE_NEWNET).unwrap();

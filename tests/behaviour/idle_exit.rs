@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::support::{BINARY, Client, Notifications, Server, Setup, Site, foreign_variables, own_user, wait_until};
 
 #[test]
-fn it_exits_after_idle_exit_seconds_without_a_connection() {
+fn the_server_exits_after_idle_exit_seconds_without_a_connection() {
     let site = Site::with(&[("a", b"a")]);
     let mut server = Server::with(&site, &["--idle-exit=3"]);
     server.wait_until_ready();
@@ -131,7 +131,7 @@ const SERVERS: u32 = 20;
 const ROUNDS: u32 = 2;
 
 #[test]
-fn no_request_is_lost_when_it_leaves() {
+fn no_request_is_lost_by_an_idle_exit() {
     let site = Site::with(&[("a", b"a")]);
     let starts: u32 = std::thread::scope(|scope| {
         let hammers: Vec<_> = (0..SERVERS)

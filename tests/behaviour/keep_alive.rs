@@ -42,7 +42,7 @@ fn a_connection_is_closed_after_max_requests() {
 }
 
 #[test]
-fn http_1_0_keeps_it_if_asked() {
+fn http_1_0_is_kept_alive_on_request() {
     let server = Server::of(&Site::with(&[("a", b"a")]));
     let mut client = server.connect();
     for _ in 0..3 {
@@ -107,7 +107,7 @@ fn requests_after_connection_close_get_no_response() {
 }
 
 #[test]
-fn a_byte_too_many_during_a_last_download_does_not_cut_it() {
+fn an_extra_byte_during_the_last_download_does_not_cut_it() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 20_000_000]);
     let server = Server::of(&site);
@@ -120,7 +120,7 @@ fn a_byte_too_many_during_a_last_download_does_not_cut_it() {
 }
 
 #[test]
-fn a_client_that_only_stopped_sending_gets_all_responses() {
+fn a_client_that_half_closes_gets_all_responses() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 10_000_000]);
     let server = Server::of(&site);

@@ -60,7 +60,7 @@ fn a_page_shows_what_would_be_served_and_nothing_else() {
 }
 
 #[test]
-fn programs_get_json() {
+fn json_is_sent_on_request() {
     let site = site();
     let server = Server::with(&site, &["--listing", "--dotfiles"]);
     let mut client = server.connect();
@@ -76,7 +76,7 @@ fn programs_get_json() {
 
 /// What programs read that decode no entities, split at every colon, or know no `./`.
 #[test]
-fn links_are_what_every_program_reads() {
+fn links_are_percent_encoded() {
     let site = Site::with(&[("a&b", b""), ("quo'te.txt", b""), ("a:b", b""), ("x;y+z=1", b""), ("sub/f", b"")]);
     let server = Server::with(&site, &["--listing"]);
     let mut client = server.connect();
@@ -125,7 +125,7 @@ fn a_truncated_listing_is_marked_and_lacks_the_last_names() {
 }
 
 #[test]
-fn what_may_be_passed_through_is_listed_if_it_has_a_page() {
+fn a_directory_with_search_permission_only_is_listed_if_it_has_an_index() {
     let site = Site::with(&[
         ("xonly/index.html", b"index"),
         ("secret-index/index.html", b"index"),
@@ -163,7 +163,7 @@ fn what_may_be_passed_through_is_listed_if_it_has_a_page() {
 
 /// Links that lead nowhere cost a look each, and there is an end to that; other entries are there all the same.
 #[test]
-fn what_is_looked_at_is_bounded() {
+fn the_number_of_checked_names_is_bounded() {
     let site = Site::with(&[("many/z", b"z")]);
     symlink("z", site.path("many/y")).unwrap();
     for number in 0..30_000 {

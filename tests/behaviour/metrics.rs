@@ -113,7 +113,7 @@ fn bytes_are_those_that_clients_got() {
 }
 
 #[test]
-fn what_is_under_way_is_told() {
+fn requests_and_connections_in_progress_are_reported() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
     let watched = start(&site, &[]);
@@ -342,7 +342,7 @@ fn ambiguous_names_of_sockets_are_warnings() {
 }
 
 #[test]
-fn metrics_alone_leave_the_site_where_it_is_told() {
+fn a_metrics_socket_alone_does_not_replace_the_address_of_the_site() {
     let site = Site::with(&[("a", b"a")]);
     let setup = Setup::new(&site, &["--port=0"]).env("LISTEN_FDNAMES", "metrics");
     let server = setup.listen();

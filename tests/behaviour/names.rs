@@ -85,7 +85,7 @@ fn dots_that_stay_inside_are_resolved() {
 }
 
 #[test]
-fn names_that_begin_with_a_dot_are_served_only_if_asked_for() {
+fn names_that_begin_with_a_dot_are_served_only_if_configured() {
     let site = Site::with(&[(".git/config", b"secret"), (".well-known/x", b"known"), ("a/.b", b"hidden")]);
     let server = Server::of(&site);
     for hidden in ["/.git/config", "/.git", "/a/.b", "/%2Egit/config", "/a/..%2f.b"] {
@@ -116,7 +116,7 @@ fn names_that_no_file_can_have_are_not_found() {
 
 /// U+009B begins a sequence that a terminal obeys, U+202E turns the direction of writing, U+2028 ends a line for some.
 #[test]
-fn a_line_of_the_log_holds_nothing_that_a_terminal_obeys() {
+fn log_lines_contain_no_terminal_control_characters() {
     let odd = "\u{9b}2J\u{202e}\u{2066}\u{2028}\u{200b}\u{85}";
     let site = Site::with(&[(odd, b"odd"), ("\u{9b}31m/file", b"")]);
     for log in ["--access-log=off", "--access-log=stderr"] {

@@ -9,7 +9,7 @@ fn start(site: &Site, systemd: &Notifications, arguments: &[&str]) -> Server {
 }
 
 #[test]
-fn ready_comes_once_and_when_all_workers_serve() {
+fn ready_is_sent_once_when_all_workers_serve() {
     let site = Site::with(&[("a", b"a")]);
     let systemd = Notifications::new();
     let server = start(&site, &systemd, &["--workers=3"]);
@@ -54,7 +54,7 @@ fn the_status_line_is_true() {
 }
 
 #[test]
-fn stopping_is_said_and_more_time_asked_for_while_it_drains() {
+fn stopping_is_sent_and_the_timeout_extended_while_it_drains() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 20_000_000]);
     let systemd = Notifications::new();
@@ -76,7 +76,7 @@ fn stopping_is_said_and_more_time_asked_for_while_it_drains() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_the_supervisor_lives_and_all_workers_can_be_started() {
+fn the_watchdog_is_pinged_while_the_supervisor_runs_and_all_workers_can_be_started() {
     let site = Site::new();
     let systemd = Notifications::new();
     let server = Setup::new(&site, &[])

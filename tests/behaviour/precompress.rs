@@ -119,7 +119,7 @@ fn a_file_that_does_not_shrink_gets_no_variant_and_loses_a_stale_one() {
 }
 
 #[test]
-fn what_is_compressed_hidden_a_link_or_no_file_is_left_alone() {
+fn links_and_compressed_hidden_and_special_files_are_skipped() {
     let site = Site::with(&[
         ("photo.jpg", &page()),
         ("archive.html.gz", &page()),
@@ -281,7 +281,7 @@ fn root_follows_no_link_of_another_user() {
 }
 
 #[test]
-fn a_file_that_somebody_appends_to_is_read_to_the_end_that_it_had() {
+fn a_file_that_grows_is_read_up_to_its_first_size() {
     let site = Site::with(&[("log.txt", &page())]);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -97,7 +97,7 @@ fn paths_and_methods_that_are_refused_leave_the_connection() {
 }
 
 #[test]
-fn a_405_says_what_is_allowed() {
+fn a_405_lists_the_methods() {
     let server = Server::of(&Site::new());
     let response = server.connect().send("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").response();
     assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
@@ -158,7 +158,7 @@ fn a_client_that_expects_100_continue_gets_the_response_and_the_end() {
 }
 
 #[test]
-fn options_says_what_can_be_done() {
+fn options_lists_the_methods() {
     let server = Server::of(&Site::new());
     for target in ["*", "/", "/none", "http://a/b"] {
         let mut client = server.connect();

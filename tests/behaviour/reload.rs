@@ -81,7 +81,7 @@ fn new_workers_serve_before_the_old_ones_end_what_is_in_flight() {
 }
 
 #[test]
-fn no_request_is_lost_however_often() {
+fn no_request_is_lost_by_repeated_reloads() {
     let site = site();
     let server = Server::of(&site);
     server.wait_until_ready();
@@ -122,7 +122,7 @@ fn no_request_is_lost_however_often() {
 }
 
 #[test]
-fn nothing_is_left_behind() {
+fn a_reload_leaves_no_process_and_no_descriptor_behind() {
     let server = Server::of(&site());
     server.wait_until_ready();
     reload(&server);
@@ -211,7 +211,7 @@ fn a_reload_that_cannot_succeed_changes_nothing() {
 }
 
 #[test]
-fn an_upgrade_takes_the_place_of_what_runs() {
+fn an_upgrade_replaces_the_running_program() {
     let site = site();
     let program = copy(&site);
     let server = Setup::new(&site, &[]).program(&program).listen();
@@ -226,7 +226,7 @@ fn an_upgrade_takes_the_place_of_what_runs() {
 }
 
 #[test]
-fn it_can_be_stopped_and_killed_as_before() {
+fn a_server_can_be_stopped_and_killed_after_a_reload() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let mut server = Server::of(&site());
         server.wait_until_ready();
@@ -254,7 +254,7 @@ fn is_gone(process: Pid) -> bool {
 }
 
 #[test]
-fn what_dies_meanwhile_is_replaced() {
+fn a_worker_that_dies_during_a_reload_is_replaced() {
     let server = Server::of(&site());
     server.wait_until_ready();
     for _ in 0..5 {

@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, send};
 use crate::support::{Client, Server, Setup, Site, get, is_open, stop, threads, wait_until};
 
 #[test]
-fn a_head_that_does_not_come_is_answered_with_408() {
+fn a_head_that_does_not_arrive_is_408() {
     let server = Server::with(&Site::new(), &["--head-timeout=1"]);
     let mut client = server.connect();
     let response = client.send("GET / HTTP/1.1\r\n").response();
@@ -47,7 +47,7 @@ fn an_idle_connection_is_closed_without_a_response() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut() {
+fn a_client_that_receives_nothing_is_cut() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 50_000_000]);
     let server = Server::with(&site, &["--send-timeout=1"]);
@@ -68,7 +68,7 @@ fn a_client_that_takes_nothing_is_cut() {
 }
 
 #[test]
-fn a_client_that_takes_a_little_all_the_time_is_not_cut() {
+fn a_client_that_receives_a_little_all_the_time_is_not_cut() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 30_000_000]);
     let server = Server::with(&site, &["--send-timeout=1"]);
@@ -91,7 +91,7 @@ fn a_client_that_takes_a_little_all_the_time_is_not_cut() {
 }
 
 #[test]
-fn a_client_that_takes_less_than_the_least_rate_is_cut() {
+fn a_client_that_receives_less_than_the_minimum_rate_is_cut() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 50_000_000]);
     // More than anybody can take in a second.

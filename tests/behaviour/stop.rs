@@ -128,7 +128,7 @@ fn a_response_while_draining_has_connection_close() {
 }
 
 #[test]
-fn what_has_arrived_is_answered_even_if_nobody_has_read_it_yet() {
+fn a_request_that_has_arrived_unread_gets_a_response() {
     let site = Site::with(&[("a", b"a")]);
     for _ in 0..5 {
         let mut server = Server::of(&site);

@@ -34,7 +34,7 @@ fn allow(process: Pid, tasks: usize) {
 }
 
 #[test]
-fn without_further_threads_it_goes_on_with_those_that_it_has() {
+fn without_more_threads_the_server_continues_with_those_that_it_has() {
     let site = Site::with(&[("a", b"a")]);
     let disk = Disk::mount(&site, "disk", &[("stuck", b"stuck")]);
     // The supervisor, the worker's main thread and three request threads.
@@ -75,7 +75,7 @@ fn without_further_threads_it_goes_on_with_those_that_it_has() {
 }
 
 #[test]
-fn without_any_the_start_is_tried_again() {
+fn without_any_threads_the_start_is_retried() {
     // No process besides the supervisor, or no thread besides the worker's main thread.
     for (tasks, message) in [(1, "Cannot start worker 0"), (2, "it cannot start a thread")] {
         let site = Site::with(&[("a", b"a")]);

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use crate::support::{Client, Server, Site, get, wait_until};
 
 #[test]
-fn a_worker_that_is_killed_is_replaced_and_the_journal_says_so() {
+fn a_worker_that_is_killed_is_replaced_and_logged() {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
     server.wait_until_ready();
@@ -74,7 +74,7 @@ fn replacements_wait_longer_each_time() {
 }
 
 #[test]
-fn workers_leave_when_the_supervisor_dies() {
+fn workers_exit_when_the_supervisor_dies() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
     let mut server = Server::of(&site);

@@ -13,7 +13,7 @@ fn check(value: &str, expected: &str) {
 }
 
 #[test]
-fn what_clients_send() {
+fn values_of_common_clients() {
     check("gzip, deflate, br, zstd", "br zstd gzip identity"); // Chrome, Firefox, Edge
     check("gzip, deflate, br", "br gzip identity"); // Safari
     check("gzip, deflate", "gzip identity"); // browsers without TLS, Python requests
@@ -27,7 +27,7 @@ fn what_clients_send() {
 }
 
 #[test]
-fn no_field_and_an_empty_one_are_the_file_as_it_is() {
+fn a_missing_or_empty_field_selects_identity() {
     check_lines(&[], "identity");
     check("", "identity");
     check(" \t ", "identity");
@@ -64,7 +64,7 @@ fn identity_can_be_excluded() {
 }
 
 #[test]
-fn a_star_stands_for_what_is_not_named() {
+fn a_star_matches_codings_that_are_not_named() {
     check("*", "br zstd gzip identity");
     check("gzip;q=0.2, *;q=0.5", "br zstd identity gzip");
     check("*;q=0.5, br;q=0", "zstd gzip identity");

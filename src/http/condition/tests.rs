@@ -152,7 +152,7 @@ fn an_invalid_date_is_ignored() {
 }
 
 #[test]
-fn the_order_and_what_outweighs_what() {
+fn preconditions_are_evaluated_in_the_order_of_the_rfc() {
     check(&[(MATCH, "\"a,b\""), (UNMODIFIED, BEFORE)], Proceed);
     check(&[(MATCH, "\"x\""), (UNMODIFIED, AFTER)], PreconditionFailed);
     check(&[(NONE_MATCH, "\"x\""), (MODIFIED, AFTER)], Proceed);
@@ -166,7 +166,7 @@ fn the_order_and_what_outweighs_what() {
 }
 
 #[test]
-fn if_range_takes_the_same_strong_tag_or_the_very_date() {
+fn if_range_matches_the_same_strong_tag_or_the_exact_date() {
     check_range(&[], true);
     check_range(&[("if-range", "\"a,b\"")], true);
     for date in [EXACT, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {

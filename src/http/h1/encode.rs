@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_response_of_a_connection_says_so() {
+    fn the_last_response_has_connection_close() {
         assert!(text(Status::NotFound, false, &[]).contains("\r\nConnection: close\r\n"));
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_framed() {
+    fn valid_framing() {
         assert_eq!(end(&[], 1), Ok(End::Length(0)));
         assert_eq!(end(&["5"], 1), Ok(End::Length(5)));
         assert_eq!(end(&["5", "005"], 0), Ok(End::Length(5)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_framed_is_400_whatever_else_it_is() {
+    fn invalid_framing_is_400_even_with_other_errors() {
         for lines in [
             // chunked is not the last one.
             &["gzip"][..],

@@ -87,7 +87,7 @@ fn a_page_names_its_path_and_leads_to_the_parent_except_at_the_root() {
 }
 
 #[test]
-fn one_that_is_cut_says_so() {
+fn a_truncated_listing_is_marked() {
     let cut = || Listing { entries: vec![entry(b"a", false)], is_cut: true };
     assert!(html(b"", cut()).contains("This list is not complete"));
     assert!(!html(b"", of(vec![])).contains("not complete"));

@@ -21,7 +21,7 @@ fn types_by_extension() {
 }
 
 #[test]
-fn what_is_corrected_comes_before_the_table_of_mime_guess() {
+fn corrections_precede_the_table_of_mime_guess() {
     check("a.m4a", "audio/mp4");
     check("a.TS", "video/mp2t");
     check("a.mjs", "text/javascript");

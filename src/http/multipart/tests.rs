@@ -77,7 +77,7 @@ impl Random {
 }
 
 #[test]
-fn whatever_is_asked_for_spans_lie_within_the_file_and_lengths_add_up() {
+fn ranges_of_any_request_lie_within_the_file_and_lengths_add_up() {
     let mut random = Random(9110);
     let mut seen = [0; 4];
     for _ in 0..50_000 {

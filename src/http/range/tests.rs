@@ -36,7 +36,7 @@ fn one_range() {
 }
 
 #[test]
-fn what_reaches_behind_the_end_is_clamped() {
+fn a_range_beyond_the_end_is_clamped() {
     check("bytes=9000-10000", one(9000, 10_000));
     check("bytes=9000-99999", one(9000, 10_000));
     check("bytes=-10001", one(0, 10_000));
@@ -44,7 +44,7 @@ fn what_reaches_behind_the_end_is_clamped() {
 }
 
 #[test]
-fn what_begins_behind_the_end_cannot_be_had() {
+fn a_range_that_begins_beyond_the_end_is_unsatisfiable() {
     check("bytes=10000-", Unsatisfiable);
     check("bytes=10000-10000", Unsatisfiable);
     check("bytes=-0", Unsatisfiable);
@@ -117,7 +117,7 @@ fn several_ranges_keep_the_client_s_order() {
 }
 
 #[test]
-fn what_overlaps_or_nearly_touches_becomes_one() {
+fn overlapping_and_nearby_ranges_are_merged() {
     check("bytes=0-9,10-19", one(0, 20));
     check("bytes=10-19,0-9", one(0, 20));
     check("bytes=0-9,5-14", one(0, 15));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn counts_add_up_and_levels_are_forgotten() {
+fn counts_are_summed_and_gauges_are_cleared() {
     let board = Scoreboard::new(2).unwrap();
     board.counters(0).add(Counter::Accepted, 2);
     board.counters(1).add(Counter::Accepted, 3);
@@ -35,7 +35,7 @@ fn a_bound_belongs_to_the_durations_below_it() {
 }
 
 #[test]
-fn what_was_counted_before_is_taken_over() {
+fn counts_of_old_workers_are_taken_over() {
     let memories =
         |board: &Scoreboard| -> Vec<_> { board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect() };
     let first = Scoreboard::new(2).unwrap();

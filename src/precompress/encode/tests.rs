@@ -28,7 +28,7 @@ fn text(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_encoded_decodes_to_the_same() {
+fn encoded_content_decodes_to_the_original() {
     for length in [0, 1, 300, 70_000] {
         let content = text(length);
         for coding in Coding::BY_SIZE {
@@ -40,7 +40,7 @@ fn what_is_encoded_decodes_to_the_same() {
 }
 
 #[test]
-fn windows_are_no_larger_than_every_browser_takes() {
+fn windows_are_within_the_limits_of_all_browsers() {
     // Longer than the largest window, and made to compress at once.
     let length = (1 << ZSTD_WINDOW) + 1;
     let file = tempfile::NamedTempFile::new().unwrap();

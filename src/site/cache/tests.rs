@@ -22,7 +22,7 @@ fn keep(cache: &Cache, root: &Root, path: &CStr) {
 }
 
 #[test]
-fn a_look_is_enough_for_what_was_asked_before_it() {
+fn a_check_validates_all_requests_that_began_before_it() {
     with_files(|cache, root, directory| {
         keep(cache, root, c"1");
         assert!(cache.get(c"1", root, Freshness { began: 1, now: 2 }).is_some());
@@ -41,7 +41,7 @@ fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
 }
 
 #[test]
-fn what_was_put_is_found_until_it_changes() {
+fn an_entry_is_found_until_its_file_changes() {
     with_files(|cache, root, directory| {
         keep(cache, root, c"1");
         assert!(cache.get(c"1", root, Freshness::NOW).is_some());
@@ -55,7 +55,7 @@ fn what_was_put_is_found_until_it_changes() {
 }
 
 #[test]
-fn a_path_that_leads_outside_by_now_is_noticed() {
+fn a_path_that_now_leads_outside_is_detected() {
     let outside = tempfile::tempdir().unwrap();
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("d")).unwrap();
@@ -72,7 +72,7 @@ fn a_path_that_leads_outside_by_now_is_noticed() {
 }
 
 #[test]
-fn it_is_bounded_and_forgets_what_is_not_used() {
+fn the_cache_is_bounded_and_evicts_unused_entries() {
     with_files(|cache, root, _| {
         keep(cache, root, c"0");
         for name in 1..100 {
@@ -113,7 +113,7 @@ fn few_files_stay_open_and_none_for_long() {
 }
 
 #[test]
-fn it_wants_small_files_that_have_settled() {
+fn only_small_files_without_recent_writes_are_cached() {
     with_files(|cache, root, directory| {
         let later = SystemTime::now() + Duration::from_secs(10);
         let file = File::open(root, c"1").unwrap();

@@ -27,7 +27,7 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 }
 
 #[test]
-fn what_happens_to_its_name_links_and_permissions_changes_no_content() {
+fn renames_links_and_permissions_are_no_change_of_content() {
     let content = |is_to_keep| (true, Ok((is_to_keep, "the old content".to_string())));
     assert_eq!(seen(|_| {}), content(true));
     let rename_over = |path: &Path| {
@@ -48,7 +48,7 @@ fn a_file_that_grows_has_the_bytes_that_it_had() {
 }
 
 #[test]
-fn what_is_written_otherwise_is_a_change() {
+fn other_writes_are_a_change() {
     let (is_unchanged, read) = seen(|path| fs::write(path, "shorter").unwrap());
     assert!(!is_unchanged && read == Err(Refusal::Changed), "{read:?}");
     let (is_unchanged, read) = seen(|path| fs::write(path, "THE NEW CONTENT").unwrap());
@@ -67,7 +67,7 @@ fn what_is_written_otherwise_is_a_change() {
 }
 
 #[test]
-fn one_that_was_seen_to_shrink_has_not_only_grown() {
+fn a_file_that_has_shrunk_between_checks_is_changed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f");
     fs::write(&path, "1234").unwrap();

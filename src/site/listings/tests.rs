@@ -11,7 +11,7 @@ fn is_made(action: ListingAction) -> bool {
 }
 
 #[test]
-fn one_is_made_at_a_time_and_shared_for_a_second() {
+fn one_listing_is_made_at_a_time_and_shared_for_a_second() {
     let listings = Listings::default();
     let result = || Some(Err(Refusal::Unreadable));
     assert!(is_made(listings.request(&key("a"), 10, 0)));
@@ -28,7 +28,7 @@ fn one_is_made_at_a_time_and_shared_for_a_second() {
 }
 
 #[test]
-fn one_that_a_disk_keeps_back_does_not_keep_others_back() {
+fn a_listing_on_a_hanging_disk_does_not_delay_others() {
     let listings = Listings::default();
     assert!(is_made(listings.request(&key("a"), 10, 0)));
     assert!(matches!(listings.request(&key("a"), 11, 0), ListingAction::Wait));
@@ -42,7 +42,7 @@ fn one_that_a_disk_keeps_back_does_not_keep_others_back() {
 }
 
 #[test]
-fn a_waiter_who_asks_for_another_waits_for_that() {
+fn a_connection_waits_for_the_listing_that_it_requested_last() {
     let listings = Listings::default();
     assert!(is_made(listings.request(&key("a"), 10, 0)));
     assert!(matches!(listings.request(&key("a"), 11, 0), ListingAction::Wait));
@@ -54,7 +54,7 @@ fn a_waiter_who_asks_for_another_waits_for_that() {
 }
 
 #[test]
-fn all_together_have_a_bound_and_what_says_the_same_is_kept() {
+fn memory_is_bounded_and_equal_content_is_stored_once() {
     let site = tempfile::tempdir().unwrap();
     let root = Root::open(site.path()).unwrap();
     let directory = Directory::open(&root, b"", false).unwrap();

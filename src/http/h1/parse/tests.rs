@@ -83,7 +83,7 @@ fn methods() {
 }
 
 #[test]
-fn whether_the_connection_goes_on() {
+fn keep_alive_depends_on_version_and_connection() {
     let goes_on = |rest: &str| whole(&format!("GET / HTTP/{rest}\r\n\r\n")).keep_alive;
     assert!(goes_on("1.1\r\nHost: x"));
     assert!(goes_on("1.1\r\nHost: x\r\nConnection: keep-alive"));
@@ -97,7 +97,7 @@ fn whether_the_connection_goes_on() {
 }
 
 #[test]
-fn bodies_are_dropped_and_nothing_behind_them() {
+fn bodies_are_skipped_and_nothing_after_them() {
     let check = |fields: &str, body: &str| {
         let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n{body}");
         let both = format!("{request}GET /next HTTP/1.1\r\n");
@@ -128,7 +128,7 @@ fn bodies_that_are_too_large_or_not_yet_sent_stay_unread() {
 }
 
 #[test]
-fn framing_that_two_could_read_differently() {
+fn ambiguous_framing_is_invalid() {
     for fields in [
         "Content-Length: nonsense",
         "Content-Length:",
