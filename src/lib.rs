@@ -77,6 +77,7 @@ pub mod check;
 pub mod client_limit;
 pub mod config;
 pub mod connection;
+pub mod digest;
 pub mod failure;
 pub mod handler;
 pub mod http;

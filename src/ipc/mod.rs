@@ -1,5 +1,6 @@
 //! What processes of the server share: counters, the lifeline, and what passes to the next image of the program.
 
+pub mod digests;
 pub mod handover;
 pub mod lifeline;
 pub mod scoreboard;
