@@ -16,11 +16,11 @@ impl Supervisor {
     /// Returns whether the server has stopped: no worker is left, or a killed one does not vanish.
     pub(super) fn is_over(&self) -> bool {
         let Some(drain) = self.lifecycle.drain_action(clock::now_ms()) else { return false };
-        let is_gone = self.workers.have_all_ended();
-        if drain == DrainAction::GiveUp && !is_gone {
+        let have_all_ended = self.workers.have_all_ended();
+        if drain == DrainAction::GiveUp && !have_all_ended {
             tracing::error!("A worker survives SIGKILL, which an unresponsive disk can cause; leaving it to systemd.");
         }
-        is_gone || drain == DrainAction::GiveUp
+        have_all_ended || drain == DrainAction::GiveUp
     }
 
     /// Requests every worker to complete the requests in flight and to end.
