@@ -58,8 +58,8 @@ impl Server {
             (0..MAX_TURNS).any(|_| driver.drive(service, &mut connection, service.clock.tick()) == DriveResult::Close);
         assert!(is_closed, "{sizes:?} {failure:?}");
         drop(connection);
-        for level in [Counter::Connections, Counter::InFlight] {
-            assert_eq!(service.counters.get(level), 0, "{level:?} {sizes:?} {failure:?}");
+        for gauge in [Counter::Connections, Counter::InFlight] {
+            assert_eq!(service.counters.get(gauge), 0, "{gauge:?} {sizes:?} {failure:?}");
         }
         let output = String::from_utf8(output.lock().unwrap().clone()).unwrap();
         output.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()

@@ -10,7 +10,7 @@ use crate::http::request::Method;
 use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
 
-/// A counter or level of a worker.
+/// A counter or gauge of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
     /// Connections that were accepted.
@@ -112,8 +112,8 @@ const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
 const COUNTERS_PER_WORKER: usize = DURATION_SUM + 1;
 
-/// The counters that are levels: they end with the worker.
-const LEVELS: [Counter; 10] = [
+/// The gauges: their values end with the worker.
+const GAUGES: [Counter; 10] = [
     Counter::InFlight,
     Counter::Connections,
     Counter::Parked,
@@ -138,12 +138,12 @@ impl WorkerCounters<'_> {
         self.0[counter as usize].fetch_add(by, Relaxed);
     }
 
-    /// Decreases a level.
+    /// Decreases a gauge.
     pub fn subtract(&self, counter: Counter, by: u64) {
         self.0[counter as usize].fetch_sub(by, Relaxed);
     }
 
-    /// Sets a level.
+    /// Sets a gauge.
     pub fn set(&self, counter: Counter, value: u64) {
         self.0[counter as usize].store(value, Relaxed);
     }
@@ -153,10 +153,10 @@ impl WorkerCounters<'_> {
         self.0[counter as usize].load(Relaxed)
     }
 
-    /// Adds the counts, but not the levels, of a worker that has ended.
+    /// Adds the counts, but not the gauges, of a worker that has ended.
     fn absorb(&self, other: &ReadableCounters) {
-        let is_level = |index: usize| LEVELS.iter().any(|level| *level as usize == index);
-        for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_level(*index)) {
+        let is_gauge = |index: usize| GAUGES.iter().any(|gauge| *gauge as usize == index);
+        for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_gauge(*index)) {
             own.fetch_add(other.get(HEADER_WORDS + index), Relaxed);
         }
     }
@@ -185,9 +185,9 @@ impl WorkerCounters<'_> {
         self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
     }
 
-    /// Clears the levels of a worker that has ended; its counts stay.
-    pub fn clear_levels(&self) {
-        LEVELS.iter().for_each(|level| self.set(*level, 0));
+    /// Clears the gauges of a worker that has ended; its counts stay.
+    pub fn clear_gauges(&self) {
+        GAUGES.iter().for_each(|gauge| self.set(*gauge, 0));
     }
 }
 

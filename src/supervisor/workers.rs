@@ -138,7 +138,7 @@ impl Workers {
     fn spawn(&mut self, number: usize, close_supervisor_fds: &mut dyn FnMut()) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let mut own = Some(own);
-        self.shared.board.counters(number).clear_levels();
+        self.shared.board.counters(number).clear_gauges();
         let (context, is_first) = (self.context, !self.has_spawned);
         let pid = sys::fork(|| {
             // The supervisor's ends of the lifelines would keep them open after its death.
@@ -172,7 +172,7 @@ impl Workers {
     /// reason. Returns whether `pid` was a worker.
     pub fn end(&mut self, pid: Pid, status: WaitStatus, now_ms: u64, is_stopping: bool) -> bool {
         let Some(number) = self.number(pid) else { return false };
-        self.shared.board.counters(number).clear_levels();
+        self.shared.board.counters(number).clear_gauges();
         self.shared.board.counters(number).count_lost_records();
         if let Some(clients) = &self.shared.client_limit {
             clients.forget(number);

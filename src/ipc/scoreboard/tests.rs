@@ -7,7 +7,7 @@ fn counts_are_summed_and_gauges_are_cleared() {
     board.counters(1).add(Counter::Accepted, 3);
     board.counters(1).add(Counter::InFlight, 1);
     assert_eq!(board.total(Counter::Accepted), 5);
-    board.counters(1).clear_levels();
+    board.counters(1).clear_gauges();
     assert_eq!(board.total(Counter::InFlight), 0);
     assert_eq!(board.total(Counter::Accepted), 5);
 }
