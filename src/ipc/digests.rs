@@ -136,9 +136,8 @@ fn find(key: Key, word: impl Fn(usize) -> u64) -> Option<Entry> {
 /// Returns the slots in which `key` can be, in the order in which they are used.
 fn slots(key: Key) -> impl Iterator<Item = usize> {
     let first = key.0[0] as usize;
-    (0..SEGMENTS).flat_map(move |segment| {
-        (0..PROBES).map(move |probe| segment * SEGMENT + first.wrapping_add(probe) % SEGMENT)
-    })
+    (0..SEGMENTS)
+        .flat_map(move |segment| (0..PROBES).map(move |probe| segment * SEGMENT + first.wrapping_add(probe) % SEGMENT))
 }
 
 /// Returns the checksum of a slot's other numbers; never 0, the value of a free slot. It detects accidents: whoever can

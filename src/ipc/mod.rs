@@ -4,4 +4,5 @@ pub mod digests;
 pub mod handover;
 pub mod lifeline;
 pub mod scoreboard;
+pub mod work_queue;
 pub mod worker_memory;

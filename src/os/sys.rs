@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::sys::socket::{SockaddrLike, SockaddrStorage};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, ftruncate, write};
 
@@ -214,6 +214,26 @@ pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStor
     // SAFETY: it points to an address of that length, which accept4 has written.
     let address = unsafe { SockaddrStorage::from_raw((&raw const address).cast(), Some(length)) };
     Ok((connection, address))
+}
+
+/// unix(7), SCM_MAX_FD: the most descriptors that one message can carry.
+const MAX_DESCRIPTORS: usize = 253;
+
+/// Receives a message of a socket with the descriptors that it carries, each closed on exec. A message that is longer than
+/// `message` is cut. Returns its length and the descriptors.
+pub fn receive_descriptors(socket: &impl AsFd, message: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    // Room for as many as one message can carry: `cmsgs` fails where one does not fit, and leaves the others open.
+    let mut control = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(message)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let received = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let numbers = received.cmsgs()?.filter_map(|part| match part {
+        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
+        _ => None,
+    });
+    // SAFETY: the kernel has just made these descriptors for this call, and nothing else uses them.
+    let descriptors = numbers.flatten().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    Ok((received.bytes, descriptors.collect()))
 }
 
 /// socket(7), SO_SNDTIMEO: the longest time that sending may block.
