@@ -80,6 +80,7 @@ pub struct Setup {
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
     sockets: Vec<OwnedFd>,
+    stderr: Option<OwnedFd>,
     before: String,
     site: Option<Site>,
     program: PathBuf,
@@ -89,8 +90,8 @@ impl Setup {
     /// No arguments but these.
     pub fn bare(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(OsString::from).collect();
-        let program = BINARY.into();
-        Setup { arguments, environment: Vec::new(), sockets: Vec::new(), before: String::new(), site: None, program }
+        let (environment, sockets, before, program) = (Vec::new(), Vec::new(), String::new(), BINARY.into());
+        Setup { arguments, environment, sockets, stderr: None, before, site: None, program }
     }
 
     /// Two workers for `site`, and `arguments`.
@@ -114,6 +115,12 @@ impl Setup {
     /// Passes a socket as systemd would; there may be two.
     pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.sockets.push(socket.into());
+        self
+    }
+
+    /// Makes `stderr` its standard error, instead of a file.
+    pub fn stderr(mut self, stderr: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(stderr.into());
         self
     }
 
@@ -156,7 +163,8 @@ impl Setup {
         let mut sockets = self.sockets.into_iter().map(Stdio::from);
         command.stdin(sockets.next().unwrap_or_else(Stdio::null));
         command.stdout(sockets.next().unwrap_or_else(Stdio::null));
-        command.stderr(File::create(&log).unwrap());
+        let file = File::create(&log).unwrap();
+        command.stderr(self.stderr.map_or_else(|| file.into(), Stdio::from));
         let child = command.spawn().unwrap();
         Server { child, log, address: ([0, 0, 0, 0], 0).into(), _kept: (directory, self.site) }
     }
