@@ -187,7 +187,7 @@ impl Connection {
             }
             Err(Errno::EAGAIN) => ReadResult::WouldBlock,
             Err(Errno::EINTR) => ReadResult::Partial,
-            Err(_) => ReadResult::Closed("the client is gone"),
+            Err(_) => ReadResult::Closed("the client disconnected"),
         }
     }
 

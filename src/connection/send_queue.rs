@@ -159,7 +159,7 @@ impl SendQueue {
             (Some(Err(refusal)), _) => Progress::SourceFailed(refusal.to_string()),
             (Some(Ok(())), Errno::EAGAIN) => Progress::More,
             (None, Errno::EAGAIN) => Progress::Blocked,
-            (_, Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => Progress::PeerGone("the client is gone"),
+            (_, Errno::EPIPE | Errno::ECONNRESET | Errno::ETIMEDOUT) => Progress::PeerGone("the client disconnected"),
             _ => Progress::SourceFailed(std::io::Error::from(errno).to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! Accepting connections, and the listening sockets that are watched for them.
+//! Accepting connections, and watching the listening sockets.
 
 use nix::errno::Errno;
 
@@ -13,7 +13,7 @@ use crate::log::catalog;
 use crate::os::{clock, sys};
 use crate::{access_log, listeners};
 
-/// Accepts a connection from `socket`; none if there is none, or if it was rejected.
+/// Accepts a connection from `socket`. Returns none if there is no connection, or if it was rejected.
 pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
         Ok((accepted, address)) => {
@@ -28,11 +28,11 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let mut connection =
                 Connection::new(Transport::plain(accepted), permit, deadline_ms, records, worker.service.counters);
             connection.blocking_key = worker.service.blocking.key_for_client(client);
-            if worker.has_more_than_its_share() {
+            if worker.has_above_average_connections() {
                 requeue_listeners(worker);
             }
             if worker.is_full() {
-                // If clients wait then, the main loop evicts idle connections.
+                // If further clients wait, the main loop evicts idle connections.
                 worker.gate.pause_full(&worker.epoll);
             }
             if worker.gate.clear_failure(socket) {
@@ -41,7 +41,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             Some(Box::new(connection))
         }
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-            // The main loop resumes accepting after a tick; until then nothing spins.
+            // The main loop resumes accepting after a tick; until then, no thread is woken for the socket.
             if worker.gate.pause(&worker.epoll) && worker.service.warnings.descriptors_exhausted.is_due() {
                 tracing::warn!(
                     message_id = catalog::DESCRIPTORS_EXHAUSTED,
@@ -51,7 +51,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             None
         }
         Err(errno @ (Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK | Errno::EOPNOTSUPP)) => {
-            // The main loop retries the socket after a tick; until then nothing spins.
+            // The main loop retries the socket after a tick; until then, no thread is woken for it.
             if worker.gate.suspend(&worker.epoll, socket) {
                 tracing::error!(
                     "The listening socket {} accepts no connections any more ({errno}): something has shut it down. Restart the socket unit, or the server if it has none.",
@@ -61,33 +61,33 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             worker.service.counters.set(Counter::FailedListeners, worker.gate.failed_sockets() as u64);
             None
         }
-        // Another worker has accepted it, or the client is gone.
+        // Another worker has accepted the connection, or the client has closed it.
         Err(_) => None,
     }
 }
 
-/// Acquires a permit for the client of a connection, if connections per client are limited; an error if the limit is
-/// reached.
+/// Acquires a permit for the client of a connection, if connections per client are limited. Returns an error if the
+/// limit is reached.
 fn permit(worker: &Worker, client: Client) -> Result<Option<Permit<'static>>, ()> {
     let Some(clients) = worker.client_limit else { return Ok(None) };
     let Some(client) = client else { return Ok(None) };
     let permit = clients.acquire(worker.number, client.ip());
     if permit.is_none() && worker.service.warnings.client_full.is_due() {
-        let most = clients.max_per_client();
+        let limit = clients.max_per_client();
         // The address is anonymized as in the access log.
-        let told = access_log::anonymize(client, worker.service.log_address).map(|client| client.ip().to_string());
-        let client_address = told.as_deref().unwrap_or("(not told)");
+        let address = access_log::anonymize(client, worker.service.log_address).map(|client| client.ip().to_string());
+        let client_address = address.as_deref().unwrap_or("(not logged)");
         tracing::warn!(
             message_id = catalog::CLIENT_FULL,
             client_address,
-            "Client {client_address} reached --max-per-client ({most}); further connections get 503."
+            "Client {client_address} reached --max-per-client ({limit}); further connections get 503."
         );
     }
     permit.map(Some).ok_or(())
 }
 
-/// Accepts the connections that the kernel has reported to this worker and that no thread will find any more, since
-/// accepting has stopped: it has reported them to no other worker. There is one for each thread at most.
+/// Accepts the connections that the kernel has reported to this worker only. After accepting has stopped, no thread
+/// handles them. There is at most one for each thread.
 pub fn drain_accept_queue(worker: &Worker) {
     let mut driver = ConnectionDriver::new(worker.service.limits.request_bytes(), None);
     for socket in worker.gate.sockets() {
@@ -103,7 +103,7 @@ pub fn resume_accepting(worker: &Worker) {
     report_listener_error(worker.gate.resume(&worker.epoll));
 }
 
-/// Has the kernel report waiting connections again, to the other workers first.
+/// Makes the kernel report waiting connections again, to other workers first.
 pub fn requeue_listeners(worker: &Worker) {
     report_listener_error(worker.gate.requeue_behind_other_workers(&worker.epoll));
 }

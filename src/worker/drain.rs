@@ -1,5 +1,5 @@
-//! The end of a worker: it accepts no more connections, serves those that it has to their end, and loses none on the
-//! way.
+//! Draining: a worker that is to stop accepts no more connections and completes the requests in flight. It loses no
+//! connection.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ pub struct Drain {
     until_ms: u64,
     /// The option that sets the deadline.
     option: &'static str,
-    /// Readable; registered in epoll while the threads are to exit.
+    /// Readable; registered in epoll to make the threads exit.
     exit: Option<EventFd>,
 }
 
 impl Drain {
-    /// Stops accepting. Every response from now on is the last of its connection.
+    /// Stops accepting. Every further response is the last of its connection.
     pub fn begin(worker: &Worker) -> Self {
         worker.service.start_draining();
         worker.gate.shut(&worker.epoll);
@@ -29,7 +29,7 @@ impl Drain {
         Drain { until_ms: u64::MAX, option: "", exit: None }
     }
 
-    /// Ends draining within `timeout`, which `option` sets, if it would take longer.
+    /// Limits the time of draining to `timeout`, which `option` sets. The earliest deadline applies.
     pub fn limit(&mut self, now_ms: u64, timeout: Duration, option: &'static str) {
         let until_ms = now_ms + timeout.as_millis() as u64;
         if until_ms < self.until_ms {
@@ -37,7 +37,7 @@ impl Drain {
         }
     }
 
-    /// Closes connections that are idle. Returns whether the worker can exit.
+    /// Closes idle connections. Returns whether the worker can exit.
     pub fn is_over(&mut self, worker: &'static Worker, now_ms: u64) -> bool {
         if now_ms >= self.until_ms {
             report_aborted(worker, self.option);
@@ -55,8 +55,8 @@ impl Drain {
         self.have_threads_exited(worker)
     }
 
-    /// A thread may hold an event of a listening socket that it has not handled yet. So the threads exit, each after
-    /// its turn; if there is a connection after that, a new thread serves it.
+    /// Makes the threads exit, each after its turn: a thread may hold an event of a listening socket that it has not
+    /// handled yet. If there is a connection afterwards, starts a thread that serves it.
     fn have_threads_exited(&mut self, worker: &'static Worker) -> bool {
         if self.exit.is_none() {
             self.exit = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC).ok();
@@ -76,8 +76,8 @@ impl Drain {
     }
 }
 
-/// Whether no request has begun to arrive or is likely to. A request that has arrived is answered first, even if it is
-/// unread.
+/// Returns whether no request has begun to arrive or is likely to. A request that has arrived unread still gets its
+/// response.
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     connection.phase == Phase::Idle
         && parse::is_blank(&connection.input)

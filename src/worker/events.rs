@@ -1,12 +1,12 @@
-//! Events that a thread got from the kernel in one call, for any thread to handle.
+//! Queued events: a thread receives many in one call of epoll_wait(2), and any thread may handle them.
 //!
-//! One call for many events costs a good deal less than one for each. No event is stuck behind another: a thread takes
-//! one at a time, and when it blocks, the others are there for the next thread. A thread that waits in epoll does not
-//! see them, so a thread that takes an event wakes one for those behind it.
+//! One call for many events costs much less than one call for each. A thread takes one event at a time. If it blocks,
+//! another thread takes the next event, so no event waits for a blocked thread. A thread that waits in epoll does not
+//! see the queue; therefore a thread that takes an event wakes another one if events are left.
 //!
-//! Requests come before the rest of large files, of which each part takes a while. With each call of epoll_wait(2), one
-//! such part is queued after what the call reported: a request waits for one of them at most, and they wait for as many
-//! requests as arrived together.
+//! Requests have priority over downloads, whose turns take longer. Each call of epoll_wait(2) queues one deferred turn
+//! of a download after the events that it reported. So a request waits for one such turn at most, and a download waits
+//! for the requests that arrived together.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::service::pool::ThreadPool;
 
-/// The token of the wakeup in epoll; no descriptor and no listening socket has it.
+/// The token of the wakeup in epoll. It differs from all descriptors and tokens of listening sockets.
 pub const WAKEUP_TOKEN: u64 = u64::MAX - 1;
 
-/// An event of epoll, and when it happened.
+/// An event of epoll, with the logical times of the call that reported it.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// Flags and token.
     pub epoll_event: EpollEvent,
-    /// A logical time by which it had happened.
+    /// A logical time after the call: the event had happened by then.
     pub reported_at: u64,
-    /// A logical time before epoll was called.
+    /// A logical time before the call.
     pub polled_at: u64,
 }
 
-/// The events of a worker that wait for a thread.
+/// The events of a worker that are not yet handled.
 #[derive(Debug)]
 pub struct EventQueue {
     queues: Mutex<Queues>,
@@ -40,7 +40,7 @@ pub struct EventQueue {
 #[derive(Debug, Default)]
 struct Queues {
     next: VecDeque<Event>,
-    /// Connections that were reported only as writable.
+    /// Events of connections that are only writable: their downloads continue.
     deferred: VecDeque<Event>,
 }
 
@@ -53,26 +53,27 @@ impl EventQueue {
         Ok(EventQueue { queues: Mutex::default(), wakeup })
     }
 
-    /// Takes the next event, and wakes a thread for those behind it: the thread that has taken one may block.
+    /// Takes the next event. Wakes another thread if events are left, since this thread may block.
     pub fn pop(&self, pool: &ThreadPool) -> Option<Event> {
         let mut queues = self.queues();
         let event = queues.next.pop_front()?;
         let are_more = !queues.is_empty();
         drop(queues);
-        // A thread that is about to wait counts itself before it looks at the queue: one of the two sees the other.
+        // A thread that is about to wait first counts itself, then checks the queue. So one of the two threads sees the
+        // other.
         if are_more && pool.has_idle_thread() {
-            // It cannot overflow in the lifetime of a machine.
+            // The counter of the eventfd does not overflow in practice.
             let _ = self.wakeup.write(1);
         }
         Some(event)
     }
 
-    /// Whether no event is queued.
+    /// Returns whether no event is queued.
     pub fn is_empty(&self) -> bool {
         self.queues().is_empty()
     }
 
-    /// Queues what the kernel reported; the caller then takes one.
+    /// Queues the events that epoll_wait(2) reported. The caller then takes one.
     pub fn push_all(&self, events: impl Iterator<Item = Event>) {
         let mut queues = self.queues();
         for event in events {
@@ -111,7 +112,7 @@ mod tests {
 
     fn leave(ready: &EventQueue, events: &[(EpollFlags, u64)]) {
         let report =
-            |&(flags, datum)| Event { epoll_event: EpollEvent::new(flags, datum), reported_at: 0, polled_at: 0 };
+            |&(flags, token)| Event { epoll_event: EpollEvent::new(flags, token), reported_at: 0, polled_at: 0 };
         ready.push_all(events.iter().map(report));
     }
 

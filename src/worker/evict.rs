@@ -1,8 +1,8 @@
-//! Making room for new clients in a worker that is full: it closes the connections that have been idle for longest.
+//! Eviction: a worker at its connection limit closes the connections that have been idle for longest.
 //!
-//! A connection with a request in flight is never closed. If none is idle, heads that have been incomplete for more
-//! than a second get a 408: clients that send them slowly would otherwise keep all others out until the head timeout.
-//! To find them, every connection is inspected, so many are closed at a time.
+//! A connection with a request in flight is never evicted. If none is idle, a request head that has been incomplete for
+//! more than a second is rejected with 408: otherwise clients that send slowly would exclude all others until the head
+//! timeout. The search inspects every connection, so it evicts many at a time.
 
 use super::{Worker, park};
 use crate::connection;
@@ -11,16 +11,16 @@ use crate::http::h1::parse;
 use crate::ipc::scoreboard::Counter;
 use crate::log::catalog;
 
-/// The fraction of the possible connections that is closed at a time.
+/// The fraction of the connection limit that is evicted at a time.
 const EVICT_FRACTION: u64 = 16;
 
-/// Closes some connections, if any may be closed. Returns their number.
+/// Evicts connections, if there are any to evict. Returns their number.
 pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
     let count = (worker.max_connections / EVICT_FRACTION).max(1) as usize;
     let timeouts = &worker.service.timeouts;
     let is_quiet = |connection: &Connection| timeouts.is_quiet(connection.deadline_ms, now_ms);
-    // A connection that was just opened or answered is likely to send a request: it is closed only if all are like
-    // that.
+    // A connection that was just opened or has just had a response is likely to send a request. It is evicted only if
+    // there are no others.
     let mut found =
         worker.parked.take_lowest(count, |connection| idle_until(connection).filter(|_| is_quiet(connection)));
     if found.is_empty() {

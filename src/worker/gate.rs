@@ -10,7 +10,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use crate::listeners::{Purpose, Socket};
 
-/// Sets the tokens of listening sockets apart from those of connections, which are their descriptors.
+/// Distinguishes the tokens of listening sockets from those of connections, which are their descriptors.
 const LISTENER_TOKEN: u64 = 1 << 32;
 
 /// The listening sockets of a worker.
@@ -64,7 +64,12 @@ impl AcceptGate {
         if inner.state == State::Shut {
             return Vec::new();
         }
-        self.sockets.iter().zip(&inner.is_suspended).filter(|(_, rests)| !**rests).map(|(socket, _)| *socket).collect()
+        self.sockets
+            .iter()
+            .zip(&inner.is_suspended)
+            .filter(|(_, is_suspended)| !**is_suspended)
+            .map(|(socket, _)| *socket)
+            .collect()
     }
 
     /// Watches the listening sockets, unless the gate is shut.
@@ -87,7 +92,7 @@ impl AcceptGate {
         !self.has_failed[index].swap(true, Relaxed)
     }
 
-    /// Records that a socket has given a connection. Returns whether it had failed.
+    /// Records that a socket has accepted a connection. Returns whether the socket had failed before.
     pub fn clear_failure(&self, socket: &Socket) -> bool {
         self.has_failed.iter().any(|has_failed| has_failed.load(Relaxed))
             && self.index(socket).is_some_and(|index| self.has_failed[index].swap(false, Relaxed))
@@ -115,7 +120,7 @@ impl AcceptGate {
         Ok(())
     }
 
-    /// Moves this worker behind the others: the kernel wakes the one that has watched a socket for longest.
+    /// Moves this worker behind the others: the kernel wakes the worker that has watched a socket for longest.
     pub fn requeue_behind_other_workers(&self, epoll: &Epoll) -> nix::Result<()> {
         let mut inner = self.inner();
         if inner.state == State::Accepting {
@@ -128,9 +133,9 @@ impl AcceptGate {
         Ok(())
     }
 
-    /// Watches all sockets, or none if that fails.
+    /// Watches all sockets. If that fails, watches none.
     fn watch(&self, epoll: &Epoll, inner: &Inner) -> nix::Result<()> {
-        // Before Linux 4.5, EPOLLEXCLUSIVE does nothing, and some wakeups are in vain.
+        // Before Linux 4.5, EPOLLEXCLUSIVE has no effect, and some workers are woken for nothing.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
         let result =
             self.sockets.iter().enumerate().filter(|(index, _)| !inner.is_suspended[*index]).try_for_each(
@@ -144,7 +149,7 @@ impl AcceptGate {
 
     fn unwatch(&self, epoll: &Epoll) {
         for socket in &self.sockets {
-            // What `watch` could not add cannot be deleted.
+            // A socket that `watch` could not add cannot be deleted.
             let _ = epoll.delete(socket);
         }
     }

@@ -1,5 +1,5 @@
-//! The main loop: it runs in the main thread of a worker, which never serves a request, so that it always handles
-//! signals and deadlines, starts threads and checks that the worker makes progress.
+//! The main loop. It runs in the main thread of a worker, which never serves a request. So it can always handle signals
+//! and deadlines, start threads, and check that the worker makes progress.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -23,14 +23,15 @@ use crate::service::pool;
 use crate::site::RootState;
 use crate::{log, log::catalog, os::clock, os::sys};
 
-/// The interval of self-checks and of checking deadlines, in milliseconds.
+/// The interval of probes and of checking deadlines, in milliseconds.
 const TICK_MS: u16 = 500;
 
-/// The same while the document root is not served: the self-check, which checks its path, finds it soon after it exists.
+/// The same interval while the document root is not served. The probe checks the path of the root, so it detects a new
+/// root soon.
 const ABSENT_ROOT_TICK_MS: u16 = 100;
 
-/// The interval of returning free memory to the system, in milliseconds: memory that many clients needed does not stay
-/// allocated after them. It costs some 100 microseconds where little is free.
+/// The interval of returning free memory to the system, in milliseconds. Otherwise memory that many clients needed
+/// would stay allocated. A call costs some 100 microseconds if little is free.
 const TRIM_MS: u64 = 10_000;
 
 /// The interval of checking whether the last connection has ended, in milliseconds.
@@ -39,7 +40,7 @@ const DRAIN_MS: u16 = 20;
 /// The pause after a thread could not be started, in milliseconds.
 const START_PAUSE_MS: u64 = 1_000;
 
-/// Runs the worker until it is told to stop and has drained.
+/// Runs the worker until it is requested to stop and has drained.
 pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEnd) -> io::Result<()> {
     let signals = Signals::listen(&signals::FOR_WORKER)?;
     let mut writer = worker.service.access_log.map(Writer::start).transpose()?;
@@ -89,7 +90,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
         backlog.check(worker, now_ms);
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + u64::from(tick_ms(worker));
-            // Draining has a deadline of its own.
+            // Draining has a deadline of its own, so it needs no probe.
             if drain.is_some() || probe.is_alive(worker) {
                 worker.service.counters.set(Counter::Heartbeat, now_ms);
             }
@@ -124,7 +125,7 @@ fn tick_ms(worker: &Worker) -> u16 {
     if worker.service.site.root_state() == RootState::Served { TICK_MS } else { ABSENT_ROOT_TICK_MS }
 }
 
-/// Reports that all threads are busy. The worker is slow then, not hung; more threads may help.
+/// Logs that all threads are busy. The worker is slow, not hung; more threads may help.
 fn report_saturation(worker: &Worker) {
     let is_saturated = worker.service.pool.is_saturated();
     worker.service.counters.set(Counter::Saturated, u64::from(is_saturated));
@@ -138,24 +139,25 @@ fn report_saturation(worker: &Worker) {
     }
 }
 
-/// Why a worker stops.
+/// The reason why a worker stops.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// Another worker serves in its place.
+    /// A new worker replaces it.
     Reload,
     /// The server stops.
     Stop,
 }
 
-/// Why the main loop woke.
+/// The reasons why the main loop woke up.
 struct Wakeup {
-    /// A signal, or the end of the supervisor: the worker stops.
+    /// A signal, or the death of the supervisor: the worker stops.
     end: Option<End>,
     /// No request thread is idle.
     pool_exhausted: bool,
 }
 
-/// Waits for something to do. While the worker drains, the end of the supervisor is ignored: `supervisor` is none.
+/// Waits for a signal, an event or the next timeout. While the worker drains, `supervisor` is none: the death of the
+/// supervisor changes nothing then.
 fn wait(
     worker: &Worker,
     supervisor: Option<&WorkerEnd>,
@@ -191,7 +193,7 @@ fn wait(
     Ok(Wakeup { end, pool_exhausted: is_ready(1) })
 }
 
-/// Whether a connection has timed out, or waits for a retry.
+/// Returns whether a connection has timed out or is to be retried.
 fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.check_min_rate(worker.service.timeouts.min_bytes_per_window(), worker.service.timeouts.send(now_ms));
@@ -201,23 +203,23 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
 
 /// Ends a connection that has timed out, or retries it.
 fn expire(worker: &Worker, mut connection: Box<Connection>) {
-    let was_held = std::mem::take(&mut connection.waits_for_disk);
+    let waited_for_disk = std::mem::take(&mut connection.waits_for_disk);
     match connection.phase {
-        // Its file may be readable now.
-        _ if was_held && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
+        // The file may be readable now.
+        _ if waited_for_disk && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
         // Input that arrived in time and is unread is not the client's fault.
         Phase::Idle | Phase::Head if connection.has_unread() => park::rearm(worker, connection),
         Phase::Head => {
             connection::reject_slow_head(&worker.service, &mut connection);
             park::park_lingering(worker, connection, worker.service.timeouts.linger(clock::now_ms()));
         }
-        // The request is then rejected.
+        // The request is rejected in its next turn.
         Phase::Waiting => park::rearm(worker, connection),
         Phase::Sending => {
-            connection.report_aborted("the client takes too little");
+            connection.report_aborted("the client receives too slowly");
             park::close_on_pool(worker, connection);
         }
-        Phase::Idle => connection.records.set_cause("no request came in time"),
+        Phase::Idle => connection.records.set_cause("no request arrived before the idle timeout"),
         Phase::Lingering => {}
     }
 }

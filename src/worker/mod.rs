@@ -1,10 +1,10 @@
-//! One worker process: a main loop, request threads, connections that are parked between their turns, and one thread that writes
-//! the access log.
+//! A worker process: a main loop, request threads, parked connections, and a thread that writes the access log.
 //!
-//! The path of a connection: a [`thread`] waits in epoll and queues what it is told ([`events`]), accepts a connection from a
-//! listening socket ([`accept`], while the [`gate`] is open) or takes a [parked](parked) one, drives it
-//! ([`ConnectionDriver`](crate::connection::ConnectionDriver)) until it has to wait, and parks ([`park`]) or closes it. The
-//! [main loop](main_loop) handles signals and deadlines, and starts threads where all are blocked ([`stall`]).
+//! The path of a connection: a request [`thread`] waits in epoll_wait(2) and queues the [`events`] that it reports. The
+//! thread accepts a connection from a listening socket ([`accept`], while the [`gate`] is open), or takes a
+//! [parked](parked) one. It drives the connection ([`ConnectionDriver`](crate::connection::ConnectionDriver)) until
+//! that has to wait; then it parks ([`park`]) or closes it. The [main loop](main_loop) handles signals and deadlines,
+//! and starts threads if all are blocked ([`stall`]).
 
 mod accept;
 mod backlog;
@@ -45,13 +45,13 @@ pub struct WorkerContext {
     pub sockets: Vec<Socket>,
     /// The document root.
     pub site: Site,
-    /// The descriptors that a worker may have.
+    /// The limit of file descriptors of a worker.
     pub descriptors: usize,
-    /// What restricts the process; none in a process of the caller's.
+    /// The sandbox of the process; none in a process that also does other work.
     pub sandbox: Option<Sandbox>,
 }
 
-/// Memory that each worker writes for itself and all read.
+/// Memory that each worker writes for itself and all workers read.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// The counters.
@@ -61,7 +61,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Takes the right to write the memory of other workers from this process, which was forked for worker number
+    /// Removes the right to write the memory of other workers from this process, which was forked for worker number
     /// `number`.
     pub fn keep_only(&mut self, number: usize) {
         self.board.keep_only(number);
@@ -76,10 +76,10 @@ impl WorkerContext {
     }
 }
 
-/// The connections that a worker may have beyond the average before others accept first.
+/// The number of connections above the average from which on a worker lets the others accept first.
 const BALANCE_SLACK: u64 = 4;
 
-/// What the threads of a worker share: the service for requests, and what schedules connections.
+/// The state that the threads of a worker share: the service for requests, and the scheduling of connections.
 #[derive(Debug)]
 struct Worker {
     number: usize,
@@ -93,8 +93,8 @@ struct Worker {
     client_limit: Option<&'static ClientLimiter>,
 }
 
-/// Runs worker number `number` in the process that was forked for it. Returns its exit status. The first worker reports
-/// what holds for all.
+/// Runs worker number `number` in the process that was forked for it. Returns its exit status. Only the first worker
+/// logs messages that hold for all.
 pub fn run(
     context: &'static WorkerContext,
     number: usize,
@@ -103,8 +103,8 @@ pub fn run(
     is_first: bool,
 ) -> i32 {
     shared.keep_only(number);
-    // Before the first request thread starts: each thread inherits it.
-    context.sandbox.iter().for_each(|confinement| confinement.restrict_self(is_first));
+    // This is before the first request thread starts, and each thread inherits the sandbox.
+    context.sandbox.iter().for_each(|sandbox| sandbox.restrict_self(is_first));
     let shared = &*Box::leak(Box::new(shared));
     let result = Worker::new(context, number, shared)
         .and_then(|worker| main_loop::run(Box::leak(Box::new(worker)), context, lifeline));
@@ -133,14 +133,14 @@ impl Worker {
             gate: AcceptGate::new(&context.sockets),
             parked: ParkedConnections::new(context.descriptors),
             board: &shared.board,
-            // Half of the descriptors are left for files.
+            // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
         })
     }
 
-    /// Whether this worker has clearly more connections than the others on average.
-    fn has_more_than_its_share(&self) -> bool {
+    /// Returns whether this worker has more connections than the others on average, by more than [`BALANCE_SLACK`].
+    fn has_above_average_connections(&self) -> bool {
         let others = self.board.workers().saturating_sub(1) as u64;
         let own = self.service.counters.get(Counter::Connections);
         own * others > self.board.total(Counter::Connections).saturating_sub(own).saturating_add(BALANCE_SLACK * others)

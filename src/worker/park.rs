@@ -12,15 +12,15 @@ const READ: EpollFlags =
     EpollFlags::EPOLLIN.union(EpollFlags::EPOLLPRI).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
 /// Parks a connection until the event that it waits for. The kernel reports each change once (epoll(7),
-/// edge-triggered), so a connection is registered only for new events; registering it again makes the kernel report
-/// what has happened already.
+/// edge-triggered). So a connection is registered again only for additional events, or to make the kernel report an
+/// earlier change again.
 pub fn park(worker: &Worker, connection: Box<Connection>, wait: DriveResult) {
     worker.parked.park(connection, |connection, has_missed| {
         let watched = connection.interest;
-        // Few connections ever wait for room to send, and every new one has some.
+        // Few connections have to wait until they are writable, and every new connection is writable.
         connection.interest |= match wait {
             DriveResult::Writable | DriveResult::Yield => READ | EpollFlags::EPOLLOUT,
-            // The listing may have been made before it was parked.
+            // The listing may have been made before the connection was parked.
             DriveResult::Listing if has_missed => READ | EpollFlags::EPOLLOUT,
             _ => READ,
         };
@@ -35,30 +35,29 @@ pub fn park(worker: &Worker, connection: Box<Connection>, wait: DriveResult) {
     });
 }
 
-/// Parks a new connection until its first bytes.
+/// Parks a new connection until its first bytes arrive.
 pub fn register(worker: &Worker, connection: Box<Connection>) {
     park(worker, connection, DriveResult::Readable);
 }
 
-/// Parks a connection whose last response is sent until `deadline_ms`, or until the client closes its side.
+/// Parks a connection after its last response, until `deadline_ms` or until the client closes its side.
 pub fn park_lingering(worker: &Worker, mut connection: Box<Connection>, deadline_ms: u64) {
     connection.linger(deadline_ms);
     park(worker, connection, DriveResult::Readable);
 }
 
-/// Has the kernel report input that has arrived already.
+/// Parks a connection and makes the kernel report input that has already arrived.
 pub fn rearm(worker: &Worker, connection: Box<Connection>) {
     park(worker, connection, DriveResult::Yield);
 }
 
-/// Has a request thread close a connection: closing its file may block as reading it does.
+/// Makes a request thread close a connection: closing its file may block, as reading it may.
 pub fn close_on_pool(worker: &Worker, mut connection: Box<Connection>) {
     connection.shutdown();
     park(worker, connection, DriveResult::Yield);
 }
 
-/// Rearms a parked connection whose listing was made. If a thread owns it, that thread finds the event recorded in the
-/// slot.
+/// Rearms a parked connection whose listing was made. If a thread owns the connection, the slot records the event.
 pub fn wake(worker: &Worker, descriptor: RawFd) {
     if let Some(connection) = worker.parked.take(descriptor as usize, false) {
         rearm(worker, connection);

@@ -1,9 +1,10 @@
 //! Parked connections: they wait for their client and hold no thread.
 //!
-//! A connection is parked here or owned by a thread, never both. Its slot is the number of its descriptor, so that an
-//! event finds it without a pointer. An event for a connection that a thread owns is recorded in the slot, and the
-//! kernel is asked for it again when the connection is parked. An event for a connection that has ended, and whose slot
-//! holds a newer one, is harmless: the newer one is driven, would block, and is parked again.
+//! A connection is either parked here or owned by a thread. Its slot is the number of its file descriptor, so an event
+//! needs no pointer to find it. If a thread owns the connection when an event arrives, the slot records the event, and
+//! the kernel is asked to report it again when the connection is parked. An event can be late: its connection has
+//! ended, and the slot holds a newer one. That is harmless: the newer connection is driven, its read would block, and
+//! it is parked again.
 
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,7 +17,7 @@ type Slot = Mutex<SlotState>;
 #[derive(Debug, Default)]
 struct SlotState {
     connection: Option<Box<Connection>>,
-    /// Whether an event came while the slot was empty.
+    /// Whether an event arrived while the slot was empty.
     has_missed_event: bool,
 }
 
@@ -35,40 +36,40 @@ impl ParkedConnections {
         ParkedConnections { chunks: (0..descriptors.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Parks a connection. `watch` has the kernel report its next event, and one that was missed if its argument is
-    /// true. It runs while the slot is locked, so that no other thread takes the connection before it is parked. If it
-    /// fails, the connection is closed.
+    /// Parks a connection. `watch` makes the kernel report its next event; if its argument is true, an event was missed
+    /// and must be reported too. `watch` runs while the slot is locked, so that no other thread takes the connection
+    /// before it is parked. If `watch` fails, the connection is closed.
     pub fn park(&self, mut connection: Box<Connection>, watch: impl FnOnce(&mut Connection, bool) -> nix::Result<()>) {
-        let Some(mut spot) = self.slot(connection.as_raw_fd() as usize) else { return };
-        let has_missed = std::mem::take(&mut spot.has_missed_event);
+        let Some(mut slot) = self.slot(connection.as_raw_fd() as usize) else { return };
+        let has_missed = std::mem::take(&mut slot.has_missed_event);
         match watch(&mut connection, has_missed) {
             Ok(()) => {
                 connection.count_parked();
-                spot.connection = Some(connection);
+                slot.connection = Some(connection);
             }
             Err(errno) => tracing::warn!("Cannot watch a connection ({errno}); it is closed."),
         }
     }
 
-    /// Takes the connection with descriptor `fd` for an event, if it is parked. `reads_on`: a read that does not fill
-    /// its buffer may leave input.
-    pub fn take(&self, fd: usize, reads_on: bool) -> Option<Box<Connection>> {
-        let mut spot = self.slot(fd)?;
-        let Some(mut connection) = spot.connection.take() else {
-            spot.has_missed_event = true;
+    /// Takes the connection with descriptor `fd` for an event, if it is parked. `may_have_more`: a read that does not
+    /// fill its buffer may leave input.
+    pub fn take(&self, fd: usize, may_have_more: bool) -> Option<Box<Connection>> {
+        let mut slot = self.slot(fd)?;
+        let Some(mut connection) = slot.connection.take() else {
+            slot.has_missed_event = true;
             return None;
         };
-        connection.may_have_more |= reads_on;
+        connection.may_have_more |= may_have_more;
         connection.count_unparked();
         Some(connection)
     }
 
-    /// Whether a connection with descriptor `fd` is parked.
+    /// Returns whether a connection with descriptor `fd` is parked.
     pub fn contains(&self, fd: usize) -> bool {
-        self.slot(fd).is_some_and(|spot| spot.connection.is_some())
+        self.slot(fd).is_some_and(|slot| slot.connection.is_some())
     }
 
-    /// Takes each connection that `is_due`, one after the other.
+    /// Takes the connections for which `is_due` is true, one after the other.
     pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
         for slot in self.chunks.iter().filter_map(OnceLock::get).flatten() {
             let due = lock(slot).connection.take_if(|connection| is_due(connection));
@@ -98,12 +99,12 @@ impl ParkedConnections {
     }
 
     fn slot(&self, fd: usize) -> Option<MutexGuard<'_, SlotState>> {
-        let row = self.chunks.get(fd / CHUNK)?.get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
-        Some(lock(&row[fd % CHUNK]))
+        let chunk = self.chunks.get(fd / CHUNK)?.get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
+        Some(lock(&chunk[fd % CHUNK]))
     }
 }
 
-/// Locks a slot. A thread that panicked while it held the lock left the slot empty or full, never between.
+/// Locks a slot. A thread that panicked while it held the lock has left the slot consistent: either empty or full.
 fn lock(slot: &Slot) -> MutexGuard<'_, SlotState> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! The self-check of a worker: a request of its own, which takes the path of every request through epoll, a request
-//! thread, the parser and the site. No counter includes it.
+//! The probe: a self-check of the worker. Its request takes the path of every request: epoll, a request thread, the
+//! parser and the site. No counter includes it.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,14 +15,14 @@ use crate::os::clock;
 
 const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: probe\r\n\r\n";
 
-/// The self-check, run by the main loop.
+/// The probe, run by the main loop.
 #[derive(Debug)]
 pub struct Probe {
     channel: Option<Channel>,
     turns: u64,
 }
 
-/// The connection of the self-check. While it exists, a request is in flight.
+/// The connection of the probe. While it is open, a request is in flight.
 #[derive(Debug)]
 struct Channel {
     own: OwnedFd,
@@ -30,7 +30,7 @@ struct Channel {
     slot: usize,
 }
 
-/// What has arrived.
+/// The result of receiving.
 enum Reply {
     Response,
     Pending,
@@ -43,19 +43,20 @@ impl Probe {
         Probe { channel: Channel::open(worker), turns: 0 }
     }
 
-    /// Sends a request, if the last one was answered. Returns whether the worker is alive: it has answered, or some
-    /// turn has ended since the last check, or the self-check waits for the site while another thread is idle.
+    /// Sends the next request if there was a response to the last one. Returns whether the worker makes progress: there
+    /// was a response, a turn was completed since the last check, or the probe waits for the site while another thread
+    /// is idle.
     pub fn is_alive(&mut self, worker: &Worker) -> bool {
         let turns = worker.service.pool.completed_turns();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
-        let echo = self.channel.as_ref().map_or(Reply::Closed, Channel::receive);
-        let is_in_hand = self.channel.as_ref().is_none_or(|line| !worker.parked.contains(line.slot));
-        match echo {
+        let reply = self.channel.as_ref().map_or(Reply::Closed, Channel::receive);
+        let is_in_progress = self.channel.as_ref().is_none_or(|channel| !worker.parked.contains(channel.slot));
+        match reply {
             Reply::Response => {
                 self.channel = self.channel.take().filter(Channel::send_request);
                 true
             }
-            Reply::Pending => has_moved || (is_in_hand && worker.service.pool.has_idle_thread()),
+            Reply::Pending => has_moved || (is_in_progress && worker.service.pool.has_idle_thread()),
             Reply::Closed => {
                 self.channel = Channel::open(worker);
                 has_moved || (self.channel.is_none() && worker.service.pool.has_idle_thread())
@@ -65,14 +66,14 @@ impl Probe {
 }
 
 impl Channel {
-    /// Opens a connection and sends a request on it, if there are descriptors for it.
+    /// Opens a connection and sends a request on it, if descriptors are available.
     fn open(worker: &Worker) -> Option<Channel> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (own, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
-        let slot = theirs.as_raw_fd() as usize;
+        let (own, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags).ok()?;
+        let slot = other.as_raw_fd() as usize;
         let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
         let mut connection = Connection::new(
-            Transport::plain(theirs),
+            Transport::plain(other),
             None,
             deadline_ms,
             PendingRecords::none(),

@@ -1,9 +1,10 @@
-//! The stall detector: adds threads to a pool in which all threads are blocked.
+//! The stall detector: it adds threads to a pool in which all threads are blocked.
 //!
-//! It runs in the main thread while no request thread is idle. If for a moment no turn ends and no request thread runs, all of
-//! them are blocked, for instance by a slow disk, and it doubles their number. On a machine that is merely busy, threads run, and
-//! none is added. Once half of the possible threads are blocked, it adds more only after [`BLOCKED_MS`] without progress: the
-//! new ones then know what blocks the others ([`blocking`](crate::service::blocking)), and do not block on it as well.
+//! It runs in the main thread while no request thread is idle. If no turn ends and no request thread runs between two
+//! checks, all threads are blocked, for instance by a slow disk, and it doubles their number. On a busy machine,
+//! threads run, so it adds none. Once half of the possible threads are blocked, it adds threads only after
+//! [`BLOCKED_MS`] without progress. Then the limits on [blocked threads](crate::service::blocking) keep the new threads
+//! from the file that blocks the others.
 
 use std::fs;
 
@@ -31,15 +32,15 @@ pub enum Verdict {
     Grow(usize),
 }
 
-/// Monitoring ends after this number of checks that found an idle thread.
+/// The number of checks with an idle thread after which monitoring ends.
 const IDLE_CHECKS: u32 = 8;
 
-/// The longest interval between two checks, in milliseconds. The first is one millisecond, each further one twice as long:
-/// at full load, checks are rare enough to cost nothing.
+/// The longest interval between two checks, in milliseconds. The first interval is one millisecond, and each further
+/// one is twice as long. At full load, checks are so rare that their cost is not measurable.
 const MAX_INTERVAL_MS: u16 = 8;
 
 impl StallDetector {
-    /// Returns the milliseconds until the next check, while monitoring goes on.
+    /// Returns the milliseconds until the next check; none if the pool is not monitored.
     pub fn interval_ms(&self) -> Option<u16> {
         self.interval_ms
     }
@@ -55,7 +56,7 @@ impl StallDetector {
         };
     }
 
-    /// Checks the pool, an interval after the last check.
+    /// Checks the pool. The interval since the last check has passed.
     pub fn check(&mut self, pool: &ThreadPool) -> Verdict {
         let turns = pool.completed_turns();
         let has_moved = std::mem::replace(&mut self.turns, turns) != turns;
@@ -87,7 +88,7 @@ impl StallDetector {
         if is_too_early || any_thread_runs() {
             return Verdict::Recheck;
         }
-        // A turn that ended while /proc was read shows progress.
+        // A turn that was completed while /proc was read is progress.
         if pool.completed_turns() != turns || pool.has_idle_thread() {
             return Verdict::Recheck;
         }
@@ -98,7 +99,8 @@ impl StallDetector {
     }
 }
 
-/// Whether a request thread runs or is runnable (proc(5), /proc/pid/stat: name and state R). False where /proc cannot be read.
+/// Returns whether a request thread is running or runnable (proc(5), /proc/pid/stat: name and state R). Returns false
+/// if /proc cannot be read.
 fn any_thread_runs() -> bool {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let running = format!("({}) R", THREAD_NAME.to_string_lossy());

@@ -1,4 +1,4 @@
-//! A request thread: waits for an event, handles it, and waits again.
+//! A request thread: it waits for an event, handles it, and waits again.
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,21 +14,21 @@ use crate::connection::{ConnectionDriver, DriveResult};
 use crate::failure;
 use crate::service::pool;
 
-/// A thread that was idle for this long may exit, in milliseconds.
+/// The idle time after which a thread may exit, in milliseconds.
 const IDLE_MS: u16 = 10_000;
 
-/// The most events that a thread takes in one call.
+/// The limit of events that a thread receives in one call.
 const MAX_EVENTS: usize = 64;
 
-/// Events after which a read that does not fill its buffer may have left input: the client's end, or urgent data
-/// (tcp(7)), at which a read stops.
+/// Events after which a read that does not fill its buffer may leave input: the client has closed its side, or a read
+/// stops at urgent data (tcp(7)).
 const PARTIAL_READ: EpollFlags =
     EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR).union(EpollFlags::EPOLLPRI);
 
-/// The token of the event that makes every thread exit; no descriptor and no listening socket has it.
+/// The token of the event that makes all threads exit. It differs from all descriptors and tokens of listening sockets.
 const EXIT_TOKEN: u64 = u64::MAX;
 
-/// The stack of a thread, in bytes: enough for the components of a path and the fields of a head, with room to spare.
+/// The stack size of a thread, in bytes: enough for the components of a path and the fields of a head, with a reserve.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Starts a request thread, if the pool is not full and the system permits it.
@@ -63,7 +63,7 @@ fn run(worker: &'static Worker) {
             continue;
         };
         match event.epoll_event.data() {
-            // The event stays until all threads have exited. Other events go first.
+            // The event remains until all threads have exited. Other events have priority.
             EXIT_TOKEN if worker.events.is_empty() => {
                 worker.service.blocking.remove_thread(slot);
                 return worker.service.pool.remove();
@@ -71,7 +71,7 @@ fn run(worker: &'static Worker) {
             EXIT_TOKEN | WAKEUP_TOKEN => continue,
             _ => {}
         }
-        // A panic costs one connection: unwinding drops it, which closes it.
+        // A panic costs one connection: unwinding drops the connection, which closes it.
         if catch_unwind(AssertUnwindSafe(|| dispatch(worker, &mut driver, event))).is_err() {
             driver = ConnectionDriver::new(worker.service.limits.request_bytes(), slot);
         }
@@ -84,7 +84,8 @@ fn run(worker: &'static Worker) {
     }
 }
 
-/// Returns an event. Waits for one if there is nothing else to do; none after [`IDLE_MS`]. Further events are queued.
+/// Returns an event, and queues all others that are reported with it. Returns none if there was no event for
+/// [`IDLE_MS`].
 fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     loop {
         worker.service.pool.begin_waiting();
@@ -97,7 +98,7 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
         let polled_at = worker.service.clock.latest();
         let count = loop {
             match worker.epoll.wait(reports, timeout) {
-                // The worker was stopped and continues (signal(7)).
+                // The process was stopped and continued (signal(7)).
                 Err(Errno::EINTR) => {}
                 result => break result.unwrap_or(0),
             }
@@ -119,10 +120,10 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
 }
 
 fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
-    let datum = event.epoll_event.data();
-    let connection = match worker.gate.socket(datum) {
+    let token = event.epoll_event.data();
+    let connection = match worker.gate.socket(token) {
         Some(socket) => accept::accept(worker, driver, socket),
-        None => worker.parked.take(datum as usize, event.epoll_event.events().intersects(PARTIAL_READ)),
+        None => worker.parked.take(token as usize, event.epoll_event.events().intersects(PARTIAL_READ)),
     };
     let Some(mut connection) = connection else { return };
     let arrived_at = arrival(&event, &connection);
@@ -137,16 +138,16 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
     }
 }
 
-/// Returns a logical time by which the input of the connection had begun to arrive; the largest if the event does not
-/// tell. It does not for a connection that was accepted after it, for an event of room to send, or if an earlier turn
-/// has read the input.
+/// Returns a logical time by which the input of the connection had begun to arrive. Returns the largest time if that is
+/// unknown: the connection was accepted after the event, the event is for sending, or an earlier turn has read the
+/// input.
 fn arrival(event: &Event, connection: &Connection) -> u64 {
     let is_new = connection.interest.is_empty();
-    let is_for_bytes = event.epoll_event.events().contains(EpollFlags::EPOLLIN);
-    if !is_new && is_for_bytes && connection.last_read_at <= event.polled_at { event.reported_at } else { u64::MAX }
+    let is_readable = event.epoll_event.events().contains(EpollFlags::EPOLLIN);
+    if !is_new && is_readable && connection.last_read_at <= event.polled_at { event.reported_at } else { u64::MAX }
 }
 
-/// Makes every thread exit that finds no other event. `exit` is readable.
+/// Makes every thread exit once it finds no other event. `exit` is readable.
 pub fn wake_all_to_exit(worker: &Worker, exit: &impl AsFd) -> nix::Result<()> {
     worker.epoll.add(exit, EpollEvent::new(EpollFlags::EPOLLIN, EXIT_TOKEN))
 }
