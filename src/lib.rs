@@ -24,6 +24,7 @@
 //! | [`access_log`] | the access log: records, sums, and the thread that writes them |
 //! | [`listeners`], [`client_limit`], [`ipc`], [`config`], [`log`] | listening sockets; connections per client; what processes share; options and settings; the journal |
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
+//! | [`codec`] | content codings of whole files: encoders, and strict decoders |
 //! | [`http`] | the protocol: bytes in, values out |
 //! | [`failure`], [`printable`] | an error that ends a start; text that is safe to show on a terminal |
 //!
@@ -75,6 +76,7 @@
 pub mod access_log;
 pub mod check;
 pub mod client_limit;
+pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod digest;

@@ -10,7 +10,6 @@
 //! - A file that fails is logged in one sentence, and the others are processed.
 
 mod directory;
-mod encode;
 mod variant;
 
 use std::ffi::{CStr, CString, OsStr};

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::directory::Directory;
-use super::encode::encode;
+use crate::codec::encode;
 use crate::http::coding::Coding;
 use crate::os::sys::file_type;
 

@@ -1,14 +1,14 @@
 use super::*;
 use std::fs;
 
+/// Decodes strictly, as the server does before it sends a variant.
 fn decode(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
-    match coding {
-        Coding::Identity => decoded.extend(bytes),
-        Coding::Gzip => drop(flate2::read::GzDecoder::new(bytes).read_to_end(&mut decoded).unwrap()),
-        Coding::Zstd => drop(zstd::Decoder::new(bytes).unwrap().read_to_end(&mut decoded).unwrap()),
-        Coding::Brotli => brotli::BrotliDecompress(&mut &bytes[..], &mut decoded).unwrap(),
-    }
+    let mut sink = |part: &[u8]| {
+        decoded.extend_from_slice(part);
+        Ok(())
+    };
+    crate::codec::decode(coding, &mut &bytes[..], u64::MAX, &mut sink).unwrap();
     decoded
 }
 
