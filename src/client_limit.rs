@@ -1,10 +1,11 @@
 //! Connections per client over all workers (`--max-per-client`).
 //!
-//! A client is an IPv4 address, or a /64 of IPv6, which one host or home gets. A unix socket has no addresses and no
-//! such limit. A keyed hash of the client selects its bucket, so that no client can choose the bucket of another; one
-//! pair of clients in some ten thousand shares a bucket and counts as one. Each worker counts in a table of its own,
-//! which the others read, so that the connections of a worker are forgotten when it dies. Whatever the others count,
-//! each worker grants a client its [reserve](reserve).
+//! A client is an IPv4 address or an IPv6 /64, which one host or home gets. Clients of a unix socket have no address
+//! and no such limit. A hash of the client with a secret key selects its bucket, so no client can choose the bucket of
+//! another. One pair of clients in some ten thousand shares a bucket and counts as one.
+//!
+//! Each worker counts in a table of its own, which the others read. When a worker dies, its table is cleared, and its
+//! connections no longer count. Independently of the other tables, each worker grants a client its [reserve](reserve).
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -15,8 +16,8 @@ use crate::config::Options;
 use crate::failure::{self, Failure};
 use crate::ipc::worker_memory::{Memories, reserve};
 
-/// Buckets for each possible connection, and their smallest and largest number. The kernel allocates memory only for
-/// those that are used.
+/// The number of buckets for each possible connection, and the minimum and maximum number of buckets. The kernel
+/// allocates memory only for buckets that are used.
 const BUCKETS_PER_CONNECTION: usize = 4;
 const MIN_BUCKETS: usize = 1 << 14;
 const MAX_BUCKETS: usize = 1 << 20;
@@ -25,7 +26,7 @@ const MAX_BUCKETS: usize = 1 << 20;
 #[derive(Debug)]
 pub struct ClientLimiter {
     max_per_client: u64,
-    /// The connections that each worker grants by itself.
+    /// The number of connections that each worker grants independently of the others.
     reserve: u64,
     hash_builder: RandomState,
     tables: Memories,
@@ -72,21 +73,21 @@ impl ClientLimiter {
         let bucket = self.hash_builder.hash_one(of_address(address)) as usize % self.buckets;
         let count = &self.tables.writable(worker)[bucket];
         let before = count.fetch_add(1, SeqCst);
-        // Dropping it releases the permit again if it is one too many.
+        // If the limit is exceeded, the permit is dropped, which releases it.
         let permit = Permit(count);
-        // Of two workers that accept at the same time, at least one sees what the other has counted.
+        // Of two workers that accept at the same time, at least one sees the count of the other.
         fence(SeqCst);
         let connections = self.tables.read(bucket).fold(0, u64::saturating_add);
         (before < self.reserve || connections <= self.max_per_client).then_some(permit)
     }
 
-    /// Takes the right to write the tables of other workers from this process, which was forked for worker number
+    /// Removes the right to write the tables of other workers from this process, which was forked for worker number
     /// `worker`.
     pub fn keep_only(&mut self, worker: usize) {
         self.tables.keep_only(worker);
     }
 
-    /// Forgets the connections of a worker that has ended.
+    /// Clears the table of a worker that has ended.
     pub fn forget(&self, worker: usize) {
         for count in self.tables.writable(worker).iter().filter(|count| count.load(SeqCst) != 0) {
             count.store(0, SeqCst);
@@ -100,7 +101,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Returns the client of an address, as an address.
+/// Returns the client of an address: the address itself, or the first address of its /64.
 pub fn of_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::printable::Printable;
 
-/// Why the server cannot start, and the remedy. `main` logs it once and exits with status 1 or 2.
+/// The cause of a failed start and its remedy. `main` logs it once and exits with status 1 or 2.
 #[derive(Debug)]
 pub struct Failure {
     sentence: String,
@@ -14,17 +14,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Creates an error. `sentence` names what is wrong and the remedy; it may contain names as they are.
+    /// Creates an error. `sentence` names the cause and the remedy. Names in it need no escaping.
     pub fn new(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), is_usage: false }
     }
 
-    /// Creates an error of usage: a wrong option.
+    /// Creates a usage error: an invalid option.
     pub fn usage(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), is_usage: true }
     }
 
-    /// Whether it is an error of usage.
+    /// Returns whether it is a usage error.
     pub fn is_usage(&self) -> bool {
         self.is_usage
     }

@@ -18,14 +18,14 @@ use otus_httpd::supervisor::{self, Supervisor};
 use otus_httpd::worker::WorkerContext;
 use otus_httpd::{check, ipc::handover, listeners, log, os::rlimit, os::signals, precompress};
 
-/// The server cannot start, or a task has failed in part.
+/// The server cannot start, or a subcommand has failed for some files.
 const EXIT_FAILURE: u8 = 1;
 
-/// An option or its value is wrong.
+/// An option or its value is invalid.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // Before all else: a reload may be requested before the server is ready for it. (Blocking a valid signal cannot
+    // This is first: a reload may be requested before the server is ready for it. (Blocking a valid signal cannot
     // fail.)
     let _ = signals::block();
     let command_line = match config::read() {
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The configuration goes to standard output, problems go to the log. A wrong setting is an error of usage.
+/// Prints the configuration on standard output and problems in the log. An invalid setting is a usage error.
 fn check(command_line: &CommandLine) -> ExitCode {
     let problems = match check::Subject::of(command_line) {
         Ok(check::Subject::Unit(unit)) => return fail(&unit.check(), EXIT_FAILURE),
@@ -71,7 +71,7 @@ fn check(command_line: &CommandLine) -> ExitCode {
     }
 }
 
-/// The summary goes to standard output, each failure to the log.
+/// Prints the summary on standard output and each failure in the log.
 fn precompress(directory: &Path) -> ExitCode {
     match precompress::run(directory) {
         Ok(report) => {
@@ -110,7 +110,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     if let Some(user) = identity.other_user() {
         tracing::info!(user, "Running as user {user}; root privileges dropped.");
     }
-    // The user who starts the server opens the root: another user can then serve root's checkout below /root.
+    // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
     let site = Site::open(&options, descriptors)?;
     let confinement = Some(Sandbox::for_root(&options.root)?);
     identity.drop_privileges()?;
@@ -133,7 +133,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     )
 }
 
-/// Warns about what does not work because the user of the server cannot reach it.
+/// Warns about files that the user of the server cannot access.
 fn report_out_of_reach(options: &Options) {
     let (program, root) = (supervisor::program(), &options.root);
     let consequences = [

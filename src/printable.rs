@@ -1,5 +1,5 @@
-//! Text from clients and from file names in lines for people: it cannot end a line, move the cursor of a terminal or
-//! change the direction of writing.
+//! Text from clients and file names, made safe to show: it cannot end a line, move the cursor of a terminal or change
+//! the direction of writing.
 
 use std::fmt::{Display, Formatter, Result, Write};
 
@@ -25,7 +25,7 @@ pub struct Escape<W>(pub W);
 impl<W: Write> Write for Escape<W> {
     fn write_str(&mut self, text: &str) -> Result {
         for part in text.split_inclusive(['\\', '"', '\'']) {
-            // As one byte, if it is one.
+            // A single byte is written as one.
             let (rest, mark) = part.split_at(part.trim_end_matches(['\\', '"', '\'']).len());
             write!(self.0, "{}{mark}", rest.escape_debug())?;
         }

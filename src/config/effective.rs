@@ -8,22 +8,22 @@ use crate::config::file::SettingsFile;
 /// A setting in effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
-    /// Its option, as it is written on a command line.
+    /// The option, as on a command line.
     pub option: String,
-    /// Its value, with the unit that it has.
+    /// The value, with its unit.
     pub value: String,
-    /// Where it was set: the command line, a variable, or a line of the settings file.
+    /// The origin: the command line, a variable, or a line of the settings file.
     pub origin: String,
 }
 
-/// The origin of a setting that was not set.
+/// The origin of a default.
 const DEFAULT: &str = "default";
 
 /// The origin of a setting on the command line.
 pub(super) const COMMAND_LINE: &str = "command line";
 
 impl Effective {
-    /// Whether it was set, and is not the default.
+    /// Returns whether it was set and is not the default.
     pub fn is_set(&self) -> bool {
         self.origin != DEFAULT
     }
@@ -63,7 +63,7 @@ fn origin(argument: &Arg, matches: &ArgMatches, file: &SettingsFile) -> String {
         Some(ValueSource::CommandLine) => COMMAND_LINE.into(),
         Some(ValueSource::EnvVariable) => format!("environment ({})", variable.display()),
         _ => match file.settings.iter().rfind(|setting| *setting.name == *variable) {
-            // The values of the settings file were set as defaults before parsing.
+            // The values of the settings file were passed to the parser as defaults.
             Some(setting) if argument.get_id() != "settings" => {
                 format!("{}:{} ({})", file.path.display(), setting.line, setting.name)
             }

@@ -18,9 +18,9 @@ const WHOLE_FILE: usize = 0;
 pub struct SettingsFile {
     /// Its path.
     pub path: PathBuf,
-    /// Its settings, in their order.
+    /// Its settings, in order.
     pub settings: Vec<Setting>,
-    /// Its problems, each with the number of the line.
+    /// Its problems, each with a line number.
     pub problems: Vec<(usize, Failure)>,
 }
 
@@ -56,7 +56,7 @@ impl SettingsFile {
         file
     }
 
-    /// Returns the failure to read the file, if there is one.
+    /// Returns the problem of reading the file, if there is one.
     pub fn whole_problem(self) -> Option<Failure> {
         self.problems.into_iter().find_map(|(line, problem)| (line == WHOLE_FILE).then_some(problem))
     }

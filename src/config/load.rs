@@ -1,4 +1,5 @@
-//! Reads the settings. Precedence: command line, then environment, then settings file.
+//! Reads the settings. The command line takes precedence over the environment, and the environment over the settings
+//! file.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -12,11 +13,11 @@ use super::{CommandLine, INSTANCE, effective};
 use crate::config::file::{Setting, SettingsFile};
 use crate::failure::Failure;
 
-/// The names of all settings begin with it.
+/// The prefix of the variables of all settings.
 const PREFIX: &str = "OTUS_";
 
-/// Reads the command line, the environment and the settings file. `--help` and `--version` print and exit. An invalid setting
-/// is an error of one sentence; with `--check`, all problems of the settings file are collected instead.
+/// Reads the command line, the environment and the settings file. `--help` and `--version` print and exit. An invalid
+/// setting is an error of one sentence. With `--check`, all problems of the settings file are collected.
 pub fn read() -> Result<CommandLine, Failure> {
     let command = CommandLine::command();
     let mut matches = match command.clone().try_get_matches() {
@@ -46,7 +47,8 @@ pub fn read() -> Result<CommandLine, Failure> {
     Ok(command_line)
 }
 
-/// Parses again, with the values of the file as defaults. An invalid value becomes a problem of the file, and is left out.
+/// Parses again, with the values of the file as defaults. An invalid value is recorded as a problem of the file and
+/// omitted.
 fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, Failure> {
     loop {
         let with_defaults = file.settings.iter().fold(command.clone(), |command, Setting { name, value, .. }| {
@@ -59,7 +61,7 @@ fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, F
             Ok(matches) => return Ok(matches),
             Err(error) => error,
         };
-        // Parsing succeeded without the file, so that one of its lines is the cause: the last with this name.
+        // Parsing succeeded without the file, so a line of the file is the cause: the last one with this name.
         let name = argument_of(&error, command).and_then(|argument| argument.get_env()).unwrap_or_default();
         let Some(at) = file.settings.iter().rposition(|setting| *setting.name == *name) else {
             return Err(Failure::new(sentence(&error)));
@@ -78,7 +80,7 @@ fn argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     settings.find(|argument| argument.get_env().is_some_and(|variable| variable == name))
 }
 
-/// Returns the argument that an error is about.
+/// Returns the argument that causes an error.
 fn argument_of<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
     let option = error.get(ContextKind::InvalidArg)?.to_string();
     let long = option.split(' ').next()?.strip_prefix("--")?;
@@ -124,7 +126,7 @@ fn rule(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Returns clap's error as one sentence, since each line would be a record in the journal.
+/// Returns clap's error as one sentence. Otherwise each of its lines would be a record in the journal.
 pub(super) fn sentence(error: &clap::Error) -> String {
     let text = |kind| error.get(kind).map(ToString::to_string);
     if let (Some(option), Some(value), Some(rule)) =

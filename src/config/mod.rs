@@ -30,7 +30,7 @@ pub use unused::is_address;
     version = crate::VERSION,
     args_override_self = true,
     allow_negative_numbers = true,
-    // A subcommand takes none of the server's options; without a subcommand, the server runs.
+    // A subcommand has none of the server's options. Without a subcommand, the server runs.
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     subcommand_value_name = "TASK",
@@ -63,7 +63,7 @@ pub struct CommandLine {
     #[arg(skip)]
     pub warnings: Vec<String>,
 
-    /// Problems of the settings file. Without `--check`, there are none: the first one ends the program.
+    /// Problems of the settings file. They are collected for `--check` only; otherwise the first one ends the program.
     #[arg(skip)]
     pub problems: Vec<Failure>,
 
@@ -291,22 +291,22 @@ impl Options {
     }
 }
 
-/// The variable with the name of the instance, which its unit sets; not a setting of an administrator.
+/// The variable with the name of the instance. The unit sets it; it is not a setting for administrators.
 pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 
-/// The timeout of requests in flight when the server stops and systemd holds its sockets: new clients wait until the
-/// next server accepts them.
+/// The timeout of requests in flight when the server stops and systemd keeps its sockets open: new clients wait until
+/// the next server accepts them.
 const HELD_STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 impl Options {
-    /// Returns the timeout of requests in flight when the server stops. `is_held` is whether systemd holds its sockets.
+    /// Returns the timeout of requests in flight when the server stops. `is_held`: systemd keeps the sockets open.
     pub fn stop_timeout(&self, is_held: bool) -> Duration {
         let longest = if is_held { HELD_STOP_TIMEOUT } else { Duration::MAX };
         self.stop_timeout.unwrap_or(self.drain_timeout.min(longest))
     }
 }
 
-/// Returns the default document root, which depends on the instance. systemd escapes a `/` in an instance's name.
+/// Returns the default document root, which depends on the instance. systemd escapes a `/` in the name of an instance.
 fn default_root() -> PathBuf {
     let name = std::env::var(INSTANCE).ok().filter(|name| !name.is_empty() && !name.contains('/'));
     name.map_or("/var/www/html".into(), |name| Path::new("/srv").join(name))
@@ -317,7 +317,7 @@ fn processors() -> usize {
 }
 
 fn default_access_log() -> &'static str {
-    // For a checked service, this process's standard error says nothing about the service's.
+    // For a checked service, standard error of this process is not that of the service.
     let is_journal =
         log::is_journal(io::stderr()) || ServiceUnit::from_environment().is_some_and(|service| service.logs_to_journal);
     if is_journal { "journal" } else { "off" }

@@ -56,8 +56,8 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
 }
 
-/// At least 3 seconds: after five starts within ten seconds, systemd starts neither service nor socket again (systemd.unit(5),
-/// StartLimitBurst=).
+/// The minimum is 3 seconds: after five starts within ten seconds, systemd starts neither service nor socket again
+/// (systemd.unit(5), StartLimitBurst=).
 pub fn idle_exit(text: &str) -> Result<Duration, String> {
     let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
     long_enough.ok_or_else(|| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The environment variable.
 pub const VARIABLE: &str = "_OTUS_SERVICE";
 
-/// Set for the check that a server runs before a reload: it covers that server, whatever units there are.
+/// Set for the check that a server runs before a reload. That check covers this server, independently of units.
 pub const RELOAD_VARIABLE: &str = "_OTUS_RELOAD";
 
 /// The configuration in the units of a service.
@@ -29,7 +29,7 @@ pub struct ServiceUnit {
     pub unchecked: Vec<String>,
 }
 
-/// Separates the words of a line; no path in a unit contains it.
+/// Separates the words of a line. No path in a unit contains it.
 const SEPARATOR: char = '\t';
 
 impl ServiceUnit {
@@ -64,7 +64,7 @@ impl ServiceUnit {
         self.unchecked.iter().map(|what| format!("Not checked: {what}."))
     }
 
-    /// Returns the path outside the sandbox of what is at `path` inside, or the directive that hides it.
+    /// Translates a path inside the sandbox to the path outside. Returns the directive that hides it, if there is one.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, &str> {
         let depth = |destination: &Path| destination.components().count();
         let bound = self.bind_mounts.iter().filter(|(destination, _)| path.starts_with(destination));

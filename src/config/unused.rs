@@ -6,8 +6,8 @@ use super::effective::COMMAND_LINE;
 use super::{CommandLine, Effective, INSTANCE};
 
 impl CommandLine {
-    /// Ignores a user that only root can switch to, if it was set in the environment or in the settings file, which a server
-    /// started by root may share. On the command line, it is an error, which is reported later.
+    /// Ignores a user that only root can switch to, if it was set in the environment or in the settings file: a server
+    /// started by root may share these. On the command line, it is an error that is reported later.
     pub(super) fn ignore_unused_user(&mut self) {
         let uid = geteuid();
         let Some(user) = self.options.user.as_ref().filter(|_| !uid.is_root()) else { return };
@@ -26,7 +26,7 @@ impl CommandLine {
         self.options.user = None;
     }
 
-    /// Returns a warning for each address setting, which a server that gets its sockets from systemd ignores.
+    /// Returns a warning for each address setting. A server that receives its sockets from systemd ignores them.
     pub fn unused_address_warnings(&self) -> Vec<String> {
         let rows = self.effective.iter().filter(|row| is_address(row) && row.is_set());
         let warning = |Effective { option, value, origin }: &Effective| {
@@ -40,12 +40,12 @@ impl CommandLine {
     }
 }
 
-/// Whether a setting is part of the listening address.
+/// Returns whether a setting is part of the listening address.
 pub fn is_address(row: &Effective) -> bool {
     matches!(row.option.as_str(), "--host" | "--port")
 }
 
-/// Returns the stem of the names of this server's units, unless an administrator has created others.
+/// Returns the stem of the names of this server's units. It assumes the packaged names.
 fn unit() -> String {
     match std::env::var(INSTANCE) {
         Ok(name) if !name.is_empty() => format!("otus-httpd@{name}"),

@@ -1,4 +1,4 @@
-//! One turn of a connection: everything that can be done for it without waiting.
+//! A turn of a connection: a thread drives it as far as that is possible without waiting.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -14,13 +14,13 @@ use crate::os::clock;
 use crate::service::Service;
 use crate::site::Freshness;
 
-/// The reads and writes of a turn: no client, however fast, keeps a thread to itself.
+/// The limit of reads and writes in a turn, so that a fast client does not occupy a thread.
 const MAX_STEPS: usize = 32;
 
 /// Responses to pipelined requests are sent together up to this size, in bytes.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// The buffers of a thread, with which it drives one connection after the other.
+/// The buffers of a thread, for one connection after the other.
 #[derive(Debug)]
 pub struct ConnectionDriver {
     input: ReadBuffer,
@@ -28,22 +28,22 @@ pub struct ConnectionDriver {
     scratch: Scratch,
     /// A logical time at which the next request had begun to arrive.
     arrival_began: u64,
-    /// A logical time at which everything that was read had arrived; 0 while nothing was read in this turn.
+    /// A logical time at which all bytes that were read had arrived; 0 while nothing was read in this turn.
     arrival_ended: u64,
 }
 
-/// What a connection waits for after a turn.
+/// The result of a turn: what the connection waits for, or that it ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DriveResult {
     /// Bytes from the client.
     Readable,
-    /// Room for bytes to the client.
+    /// Space in the send buffer.
     Writable,
     /// Its next turn, after other connections.
     Yield,
     /// A listing that is being made.
     Listing,
-    /// A retry by the main loop: too many threads are blocked by the file.
+    /// A retry by the main loop: too many threads are blocked on the file.
     Disk,
     /// The connection ends.
     Close,
@@ -94,7 +94,7 @@ impl ConnectionDriver {
     /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting.
     pub fn reject(&mut self, transport: &mut Transport, records: PendingRecords) {
         self.input.clear();
-        // Unread input would reset the connection when it is closed, and destroy the response.
+        // If input were unread, closing the connection would reset it and destroy the response.
         let length = transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
@@ -147,7 +147,7 @@ impl ConnectionDriver {
         }
     }
 
-    /// Everything is sent.
+    /// Ends the responses after all of them were sent.
     fn end_responses(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
         self.output.clear();
         match connection.after_response {
@@ -174,8 +174,8 @@ impl ConnectionDriver {
         }
     }
 
-    /// Responds to the requests that have arrived, or reads if there is none. `may_have_input` becomes false when a read has
-    /// taken everything.
+    /// Responds to the requests that have arrived, or reads if there are none. `may_have_input` becomes false after a
+    /// read that has returned all input.
     fn read_and_respond(
         &mut self,
         service: &Service,
@@ -206,15 +206,15 @@ impl ConnectionDriver {
         }
     }
 
-    /// Records when the bytes of a read had arrived. The first read of a turn may return bytes that arrived before it; later
-    /// reads return only newer bytes.
+    /// Records when the bytes of a read had arrived. The first read of a turn may return bytes from before the turn;
+    /// later reads return only newer bytes.
     fn record_arrival(&mut self, service: &Service) {
         let now = service.clock.tick();
         self.arrival_began = if self.arrival_ended == 0 { self.arrival_began.min(now) } else { now };
         self.arrival_ended = now;
     }
 
-    /// Responds to the requests that have arrived whole, and sets the phase of the connection.
+    /// Responds to the complete requests that have arrived, and sets the phase of the connection.
     fn respond(&mut self, service: &Service, connection: &mut Connection) {
         connection.after_response = AfterResponse::KeepAlive;
         connection.has_waited = false;
@@ -250,7 +250,7 @@ impl ConnectionDriver {
         self.set_phase(service, connection, waits);
     }
 
-    /// Sets the phase after the requests that arrived were handled, and the deadline that begins with it.
+    /// Sets the phase after the requests that arrived were handled, and the deadline of that phase.
     fn set_phase(&self, service: &Service, connection: &mut Connection, waits: bool) {
         let phase = if !self.output.is_empty() {
             Phase::Sending
@@ -262,7 +262,7 @@ impl ConnectionDriver {
             Phase::Head
         };
         match phase {
-            // The time for a head runs from its first bytes; later bytes do not extend it.
+            // The head timeout begins with the first bytes of a head; later bytes do not extend it.
             Phase::Head if connection.phase == Phase::Idle => {
                 connection.deadline_ms = service.timeouts.head(clock::now_ms());
             }

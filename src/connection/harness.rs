@@ -1,5 +1,5 @@
-//! A connection that is served in the caller's process, turn by turn. Fuzz targets and the allocation test use it; the server
-//! does not.
+//! A connection that is served in the process of the caller, turn by turn. Fuzz targets and the allocation test use it;
+//! the server does not.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use crate::os::clock;
 use crate::service::Service;
 use crate::site::Site;
 
-/// A service and one connection, without worker, threads, listening socket or deadlines.
+/// A service and one connection, without a worker, threads, a listening socket or deadlines.
 #[derive(Debug)]
 pub struct InProcessServer {
     service: Service,
@@ -30,7 +30,7 @@ impl InProcessServer {
         Ok(InProcessServer { service, driver, connection: None })
     }
 
-    /// Replaces the connection by one on `socket`, which must be non-blocking.
+    /// Replaces the connection with one on `socket`, which must be non-blocking.
     pub fn accept(&mut self, socket: OwnedFd) {
         let deadline_ms = self.service.timeouts.idle(clock::now_ms());
         let records = PendingRecords::new(self.service.access_log, None);
@@ -38,7 +38,7 @@ impl InProcessServer {
             Some(Connection::new(Transport::plain(socket), None, deadline_ms, records, self.service.counters));
     }
 
-    /// Drives the connection as far as that is possible without waiting. Says whether it is still open.
+    /// Drives the connection as far as that is possible without waiting. Returns whether it is still open.
     pub fn turn(&mut self) -> bool {
         if let Some(connection) = &mut self.connection
             && self.driver.drive(&self.service, connection, self.service.clock.tick()) == DriveResult::Close

@@ -1,7 +1,7 @@
-//! One client's connection: reads requests, encodes responses, sends them. One thread at a time owns it.
+//! A client connection: it reads requests, encodes responses and sends them. It is owned by one thread at a time.
 //!
-//! A [`ConnectionDriver`] drives it through its [phases](Phase). What is below it is a [`Transport`], what it asks for answers is
-//! the [`handler`](crate::handler).
+//! A [`ConnectionDriver`] drives it through its [phases](Phase). It uses a [`Transport`] to read and write, and the
+//! [`handler`](crate::handler) to get the answer to a request.
 
 mod drive;
 pub mod harness;
@@ -39,25 +39,25 @@ pub use respond::reject_slow_head;
 pub enum Phase {
     /// It waits for the first byte of a request.
     Idle,
-    /// Part of a head has arrived.
+    /// A part of a head has arrived.
     Head,
     /// A request waits for a listing that is being made.
     Waiting,
     /// Responses are being sent.
     Sending,
-    /// The last response is sent. Further input is discarded: unread input would reset the connection and could destroy the
-    /// response (RFC 9112 §9.6).
+    /// The last response is sent. Further input is discarded: closing a connection with unread input would reset it,
+    /// which could destroy the response (RFC 9112 §9.6).
     Lingering,
 }
 
-/// What happens after the response.
+/// The action after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterResponse {
     /// The connection stays open for the next request.
     KeepAlive,
-    /// It is closed: the client asked for that and has sent nothing more.
+    /// The connection is closed: the client requested that and has sent nothing more.
     Close,
-    /// Its output is closed, and the connection once the client has closed its side.
+    /// The output is closed; the connection is closed after the client has closed its side.
     LingeringClose,
 }
 
@@ -68,7 +68,7 @@ pub enum ReadResult {
     Complete,
     /// Some bytes; more may have arrived.
     Partial,
-    /// No bytes: none has arrived.
+    /// No bytes had arrived.
     WouldBlock,
     /// The end of the connection, with the reason.
     Closed(&'static str),
@@ -77,24 +77,25 @@ pub enum ReadResult {
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Must drop before `transport`: the client may reconnect as soon as it sees the close.
+    /// Must drop before `transport`: the client may reconnect as soon as it detects the close.
     _permit: Option<Permit<'static>>,
     transport: Transport,
     /// Its phase.
     pub phase: Phase,
-    /// What happens after the responses that are being sent.
+    /// The action after the responses that are being sent.
     pub after_response: AfterResponse,
     /// When the phase times out, in milliseconds of [`clock::now_ms`].
     pub deadline_ms: u64,
-    /// The events that it is registered for in epoll(7); none before it is registered.
+    /// The events for which it is registered in epoll(7); none before it is registered.
     pub interest: EpollFlags,
-    /// Whether a read that does not fill its buffer may have left input: the client's end or urgent data has arrived.
+    /// Whether a read that does not fill its buffer may leave input: the client has closed its side, or urgent data has
+    /// arrived.
     pub may_have_more: bool,
-    /// Whether it is the worker's self-check, which no counter includes.
+    /// Whether it is the worker's probe, which no counter includes.
     pub is_probe: bool,
-    /// What its last request may block a thread for.
+    /// The file, directory and client for which its last request may block a thread.
     pub blocking_key: BlockingKey,
-    /// Whether sending a file waits until it blocks fewer threads.
+    /// Whether sending a file is delayed until fewer threads are blocked on it.
     pub waits_for_disk: bool,
     /// The logical time of the last read.
     pub last_read_at: u64,
@@ -102,21 +103,22 @@ pub struct Connection {
     pub input: Vec<u8>,
     /// While it is parked: bytes that are not yet sent.
     pub output: Vec<u8>,
-    /// How much of the output is sent, and the parts of files that follow it.
+    /// The progress of sending the output, and the slices of files after it.
     pub send_queue: SendQueue,
-    /// The requests of this connection.
+    /// The number of requests on this connection.
     pub requests: u64,
-    /// Those whose response is not yet wholly sent.
+    /// The number of requests whose response is not completely sent.
     in_flight: u64,
-    /// Whether the first of these has no response yet: it waits for a listing.
+    /// Whether the first of these has no response yet and waits for a listing.
     awaits_listing: bool,
-    /// When the first of these had arrived, or the last response was sent, in nanoseconds of [`clock::now_ns`].
+    /// When the first of these arrived, or the last response was sent, in nanoseconds of [`clock::now_ns`].
     started_ns: u64,
-    /// Whether the responses that are being sent have had to wait for the client.
+    /// Whether sending the current responses had to wait for the client.
     pub has_waited: bool,
-    /// Bytes of responses that the transport has taken.
+    /// The bytes of responses that the transport has accepted.
     bytes_sent: u64,
-    /// While it is parked in [`Phase::Sending`]: bytes that the client had acknowledged when the current timeout began.
+    /// While it is parked in [`Phase::Sending`]: the bytes that the client had acknowledged when the current timeout
+    /// began.
     bytes_acked: u64,
     /// `bytes_sent` before the first response that is being sent.
     bytes_sent_before: u64,
@@ -126,7 +128,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Creates a connection that was accepted, with its permit if connections per client are limited.
+    /// Creates an accepted connection, with its permit if connections per client are limited.
     pub fn new(
         transport: Transport,
         permit: Option<Permit<'static>>,
@@ -174,7 +176,7 @@ impl Connection {
         self.counters.subtract(Counter::Parked, 1);
     }
 
-    /// Reads what has arrived.
+    /// Reads the bytes that have arrived.
     pub fn read(&mut self, input: &mut ReadBuffer) -> ReadResult {
         let room = input.spare();
         let size = room.len();
@@ -182,7 +184,7 @@ impl Connection {
             Ok(0) => ReadResult::Closed("the client closed the connection"),
             Ok(length) => {
                 input.filled(length);
-                // A read that does not fill the buffer has taken everything, with that exception.
+                // A read that does not fill the buffer has returned everything, with that exception.
                 if length == size || self.may_have_more { ReadResult::Partial } else { ReadResult::Complete }
             }
             Err(Errno::EAGAIN) => ReadResult::WouldBlock,
@@ -191,7 +193,7 @@ impl Connection {
         }
     }
 
-    /// Sends the rest of `output`, then the file part that follows it, and moves the next part to the output.
+    /// Sends the rest of `output`, then the slice after it, and moves the next part to the output.
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let is_last = self.after_response != AfterResponse::KeepAlive;
         let (sent, progress) = self.send_queue.send(&mut self.transport, output, is_last, self.has_waited);
@@ -203,8 +205,8 @@ impl Connection {
         progress
     }
 
-    /// Counts a request that has arrived. Requests that arrived together begin together. Returns whether it has waited for a
-    /// listing and was counted before.
+    /// Counts a request that has arrived. Requests that arrived together begin together. Returns true if the request
+    /// has waited for a listing and was counted before.
     pub fn begin_response(&mut self) -> bool {
         if std::mem::take(&mut self.awaits_listing) {
             return true;
@@ -219,7 +221,8 @@ impl Connection {
         false
     }
 
-    /// Defers a request: it waits for a listing, or, `behind` responses that are not yet sent, is not counted yet.
+    /// Defers a request that waits for a listing. If it is `behind` responses that are not yet sent, it is counted
+    /// later.
     pub fn defer_response(&mut self, behind: bool) {
         if behind {
             self.requests -= 1;
@@ -236,7 +239,7 @@ impl Connection {
         self.records.add(message, self.requests, self.started_ns, response);
     }
 
-    /// Counts and records the responses that are wholly sent, or whose connection ends.
+    /// Counts and records the responses that are completely sent, or whose connection ends.
     fn end_responses(&mut self, is_complete: bool) {
         let responses = std::mem::take(&mut self.in_flight);
         if responses > 0 {
@@ -254,7 +257,7 @@ impl Connection {
         self.started_ns / 1_000_000
     }
 
-    /// Starts the timeout of a client that has to receive more. It runs from when this response first had to wait, until
+    /// Starts the timeout for a client that has to receive more. It lasts from the first wait of this response until
     /// `deadline_ms`.
     pub fn wait_for_client(&mut self, deadline_ms: u64) {
         if !self.has_waited {
@@ -264,8 +267,8 @@ impl Connection {
         }
     }
 
-    /// Extends the timeout if the client has acknowledged at least `bytes` since it began, or everything: then the server is the
-    /// slow side.
+    /// Extends the timeout if the client has acknowledged at least `bytes` since it began. Also extends it if the
+    /// client has acknowledged everything, since then the server is the slow side.
     pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
         let acknowledged = self.transport.bytes_acknowledged();
         if acknowledged >= self.bytes_acked + bytes || acknowledged == self.transport.bytes_written() {
@@ -274,7 +277,7 @@ impl Connection {
         }
     }
 
-    /// Whether there is unread input, or the client's end.
+    /// Returns whether there is unread input, or the client has closed its side.
     pub fn has_unread(&self) -> bool {
         self.transport.has_input()
     }
@@ -286,19 +289,19 @@ impl Connection {
         self.deadline_ms = deadline_ms;
     }
 
-    /// Shuts it down. The thread that drives it next closes it.
+    /// Shuts the connection down. The next thread that drives it closes it.
     pub fn shutdown(&mut self) {
         self.transport.shutdown();
         self.phase = Phase::Lingering;
         self.deadline_ms = u64::MAX;
     }
 
-    /// Logs, once a minute, why a response could not be sent to its end: an error of the server.
+    /// Logs at most once a minute why a response could not be completed: an error of the server.
     pub fn report_failure(&mut self, service: &Service, why: String) {
         let Some(slice) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
             return self.report_aborted(why);
         };
-        // With a slash, as in a request.
+        // The path begins with a slash, as in a request.
         let (path, offset) = (format!("/{}", slice.file.path()), slice.offset);
         let path = path.escape_debug();
         tracing::warn!(
@@ -328,7 +331,7 @@ impl Connection {
         self.end_responses(sent == answer.len());
     }
 
-    /// Leaves closing to the end of the process: closing its file could hang.
+    /// Leaves the connection open until the process exits, since closing its file could hang.
     pub fn leak_until_exit(mut self: Box<Self>, why: &'static str) {
         self.records.set_cause(why);
         self.end();

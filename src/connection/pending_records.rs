@@ -1,4 +1,4 @@
-//! Access-log records of responses that are not yet wholly sent.
+//! Access-log records of responses that are not completely sent.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -10,8 +10,8 @@ use crate::http::{Coding, Request};
 use crate::listeners::Client;
 use crate::os::clock;
 
-/// The most responses of a connection that are sent at a time: records of a client that receives nothing must not fill
-/// the memory.
+/// The maximum number of responses of a connection that are sent at a time. It limits the memory for records if a
+/// client receives nothing.
 const MAX_PIPELINED: usize = 32;
 
 /// The records of a connection.
@@ -22,13 +22,13 @@ pub struct PendingRecords {
     connection: u64,
     /// When it was accepted, in nanoseconds of the monotonic clock.
     since_ns: u64,
-    /// Records of responses that are being sent, in order.
+    /// Records of the responses that are being sent, in order.
     pending: Vec<PendingRecord>,
     cause: Option<Cow<'static, str>>,
 }
 
-/// The record of a response. Of the bytes that are sent from the first such response on, `begin` is its first and
-/// `content` the first of its content.
+/// The record of a response. Positions count the bytes from the beginning of the first response that is being sent:
+/// `begin` is the first byte of this response, `content` the first byte of its content.
 #[derive(Debug)]
 struct PendingRecord {
     record: Box<Record>,
@@ -36,12 +36,12 @@ struct PendingRecord {
     content: u64,
 }
 
-/// What a response answers.
+/// The message that a response belongs to.
 #[derive(Debug, Clone, Copy)]
 pub enum ReceivedMessage<'a> {
     /// A request.
     Request(&'a Request<'a, 'a>),
-    /// Bytes that are no request.
+    /// Bytes that are not a valid request.
     Malformed(&'a [u8]),
 }
 
@@ -55,22 +55,22 @@ impl ReceivedMessage<'_> {
     }
 }
 
-/// What a record holds of a response.
+/// The data about a response that its record contains.
 pub struct ResponseSummary<'a> {
     /// The status code.
     pub status: u16,
-    /// Where in the output the response begins.
+    /// The position of the response in the output.
     pub begin: usize,
-    /// Where in the output its content begins.
+    /// The position of its content in the output.
     pub content: usize,
-    /// How its content is coded.
+    /// The content coding.
     pub coding: Coding,
-    /// Why it is an error.
+    /// The cause of an error.
     pub cause: Option<&'a dyn Display>,
 }
 
 impl<'a> ResponseSummary<'a> {
-    /// Summarizes `answer`, whose head is in the output from `begin` to `content`.
+    /// Creates the summary of `answer`, whose head is in the output from `begin` to `content`.
     pub fn new(answer: &'a Answer, begin: usize, content: usize) -> Self {
         let cause = answer.cause().map(|cause| cause as &dyn Display);
         ResponseSummary { status: answer.status().code(), begin, content, coding: answer.coding(), cause }
@@ -78,24 +78,24 @@ impl<'a> ResponseSummary<'a> {
 }
 
 impl PendingRecords {
-    /// Creates the records of a connection that is not logged.
+    /// Creates the state of a connection that is not logged.
     pub fn none() -> Self {
         PendingRecords { access_log: None, client: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
     }
 
-    /// Creates the records of a client's connection.
+    /// Creates the state of a client's connection.
     pub fn new(access: Option<&'static AccessLog>, client: Client) -> Self {
         let Some(known) = access else { return PendingRecords::none() };
         let (client, connection) = known.connection_id(client);
         PendingRecords { access_log: access, client, connection, since_ns: clock::now_ns(), ..PendingRecords::none() }
     }
 
-    /// Whether another response may be begun.
+    /// Returns whether there is room for the record of another response.
     pub fn has_room(&self) -> bool {
         self.pending.len() < MAX_PIPELINED
     }
 
-    /// Sets the reason why the connection is about to end.
+    /// Sets the cause of the end of the connection.
     pub fn set_cause(&mut self, cause: impl Into<Cow<'static, str>>) {
         if self.access_log.is_some() {
             self.cause = Some(cause.into());
@@ -116,8 +116,8 @@ impl PendingRecords {
         self.pending.push(PendingRecord { record, begin, content });
     }
 
-    /// Ends the records of all responses that were being sent. Since the first began, `sent` bytes were sent. All were
-    /// sent if `is_complete`; otherwise only those that end within these bytes.
+    /// Ends the records of all responses that were being sent. `sent` bytes were sent since the first of them began. If
+    /// `is_complete`, all responses were sent; otherwise only those that end within these bytes.
     pub fn end_responses(&mut self, sent: u64, is_complete: bool, now_ns: u64, duration_ns: u64) {
         let Some(access) = self.access_log else { return };
         let ended_s = clock::unix_s();

@@ -24,7 +24,7 @@ impl ReadBuffer {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// Replaces the content by `bytes`, which come from a buffer of the same size.
+    /// Replaces the content with `bytes`, which are from a buffer of the same size.
     pub fn load(&mut self, bytes: &[u8]) {
         self.bytes[..bytes.len()].copy_from_slice(bytes);
         (self.start, self.end) = (0, bytes.len());
@@ -35,7 +35,7 @@ impl ReadBuffer {
         self.start += length;
     }
 
-    /// Removes everything.
+    /// Removes all bytes.
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
@@ -47,7 +47,7 @@ impl ReadBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Counts bytes that were written to the beginning of [`spare`](ReadBuffer::spare).
+    /// Adds `length` bytes, which were written to the beginning of [`spare`](ReadBuffer::spare), to the unread bytes.
     pub fn filled(&mut self, length: usize) {
         self.end += length;
     }

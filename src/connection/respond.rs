@@ -1,4 +1,4 @@
-//! One request of a connection: its answer is encoded, its content queued, and its record begun.
+//! Responds to one request of a connection: encodes the answer, queues its content, and begins its record.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::os::clock::{self, Date};
 use crate::service::Service;
 use crate::site::{Content, File, Freshness};
 
-/// What a thread keeps from one request to the next.
+/// Buffers of a thread that are reused for each request.
 #[derive(Debug, Default)]
 pub struct Scratch {
     date: Date,
-    /// The part of it that the handler uses.
+    /// The buffers of the handler.
     pub handler: handler::Scratch,
 }
 
@@ -57,7 +57,7 @@ pub fn respond(
     let keep_alive = message.keep_alive && is_read && !is_last;
     connection.after_response = match keep_alive {
         true => AfterResponse::KeepAlive,
-        // The client expects to send more, or has sent a body that is not read.
+        // The client expects 100 (Continue), or has sent a body that is not read.
         false if message.keep_alive || !is_read => AfterResponse::LingeringClose,
         false => AfterResponse::Close,
     };
@@ -78,7 +78,7 @@ pub fn respond(
     true
 }
 
-/// Appends the response to `bytes`, which are no request. The connection ends after it.
+/// Appends the response to `bytes` that are not a valid request. The connection ends after it.
 pub fn reject(
     service: &Service,
     refusal: Refusal,
@@ -94,7 +94,7 @@ pub fn reject(
     connection.count_response(ReceivedMessage::Malformed(bytes), &summary);
 }
 
-/// Responds to a head that did not arrive in time, as far as that is possible without waiting.
+/// Responds to a head that did not arrive before its timeout, as far as that is possible without waiting.
 pub fn reject_slow_head(service: &Service, connection: &mut Connection) {
     let input = std::mem::take(&mut connection.input);
     let (mut output, mut scratch) = (Vec::new(), Scratch::default());
@@ -102,7 +102,8 @@ pub fn reject_slow_head(service: &Service, connection: &mut Connection) {
     connection.send_last(&output);
 }
 
-/// Responds to a connection beyond the limit of its client; `send` returns how many bytes it could send.
+/// Responds to a connection beyond the limit of its client. `send` sends the response and returns the number of bytes
+/// sent.
 pub fn reject_connection(
     bytes: &[u8],
     mut records: PendingRecords,
@@ -120,7 +121,7 @@ pub fn reject_connection(
     records.end_responses(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);
 }
 
-/// Appends the response to `bytes` that were rejected. The connection ends after it.
+/// Appends the response to rejected `bytes`. The connection ends after it.
 fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], date: &str) -> ResponseSummary<'a> {
     let begin = output.len();
     encode_head(output, answer, Context { date, keep_alive: false });
@@ -133,7 +134,7 @@ fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], 
     summary
 }
 
-/// Appends the head. Those of a whole file and of a 304 are encoded once for all requests.
+/// Appends the head. For a whole file and for a 304, its fields are encoded once for all requests.
 fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {
         Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
@@ -144,7 +145,7 @@ fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     output.extend_from_slice(encoded);
 }
 
-/// Appends the content of a GET from a file that is in memory.
+/// Appends the content of a GET for a file in memory.
 fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
     let range = |range: &ByteRange| &content[range.start as usize..range.end as usize];
     match outcome {
@@ -161,7 +162,7 @@ fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
     }
 }
 
-/// Queues the content of a GET from a file on disk, to be sent after the head.
+/// Queues the content of a GET for a file on disk, to be sent after the head.
 fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome) {
     let has_begun = matches!(outcome, Outcome::Parts(_));
     let slice = |start, end| (start < end).then(|| FileSlice { file: file.clone(), offset: start, end, has_begun });

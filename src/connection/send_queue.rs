@@ -1,4 +1,4 @@
-//! The send queue: what is left to send of a connection's responses, bytes and parts of files by turns.
+//! The send queue: the unsent rest of a connection's responses. It alternates between bytes and slices of files.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use nix::errno::Errno;
 use super::transport::Transport;
 use crate::site::File;
 
-/// The largest part of a file that is sent in one turn, in bytes: other connections come next.
+/// The maximum number of bytes of a file that are sent in one turn; then other connections have their turn.
 const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 
-/// From this size on, in bytes, content of a file is corked (tcp(7), TCP_CORK). Without that, each acknowledgement
-/// pushes out a packet that is not full; below this size, those packets cost less than the two system calls.
+/// The minimum size of a file's content, in bytes, for which the socket is corked (tcp(7), TCP_CORK). Without the cork,
+/// each acknowledgement triggers a packet that is not full. Below this size, those packets cost less than the two
+/// system calls.
 const CORK_FROM_BYTES: usize = 256 * 1024;
 
 /// The result of an attempt to send.
@@ -24,16 +25,16 @@ pub enum Progress {
     More,
     /// More can be sent at once, after other connections.
     Yield,
-    /// The client has to receive first.
+    /// The client has to receive before more can be sent.
     Blocked,
     /// The connection is lost, with the reason.
     PeerGone(&'static str),
-    /// The response cannot be sent to its end because of the server: a disk that fails, a file that changed. With the
-    /// reason.
+    /// The response cannot be completed because of the server, with the reason: the disk fails, or the file has
+    /// changed.
     SourceFailed(String),
 }
 
-/// A part of a file that is left to send.
+/// A slice of a file that is not completely sent.
 #[derive(Debug)]
 pub struct FileSlice {
     /// The file.
@@ -42,11 +43,11 @@ pub struct FileSlice {
     pub offset: u64,
     /// The offset after the last byte.
     pub end: u64,
-    /// Whether a part of the file was sent, of this slice or of an earlier one.
+    /// Whether bytes of the file were sent, of this slice or of an earlier one.
     pub has_begun: bool,
 }
 
-/// What follows a slice: the next part of a multipart response.
+/// The next part of a multipart response, after the current slice.
 #[derive(Debug)]
 pub struct QueuedPart {
     /// The bytes before the slice.
@@ -55,27 +56,27 @@ pub struct QueuedPart {
     pub slice: Option<FileSlice>,
 }
 
-/// The progress of sending the output, and the parts that follow it.
+/// The progress of sending the output, and the slices and parts after it.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    /// The bytes of the output that are sent.
+    /// The number of bytes of the output that are sent.
     sent: usize,
-    /// What follows the output.
+    /// The slice after the output.
     pub slice: Option<FileSlice>,
-    /// What follows the slice.
+    /// The parts after the slice.
     pub parts: VecDeque<QueuedPart>,
-    /// Whether packets that are not full are held back.
+    /// Whether the socket is corked: packets that are not full are held back.
     is_corked: bool,
 }
 
 impl SendQueue {
-    /// Whether a part of a file follows the output.
+    /// Returns whether a slice of a file follows the output.
     pub fn has_file_part(&self) -> bool {
         self.slice.is_some() || !self.parts.is_empty()
     }
 
-    /// Sends the rest of `output`, then of the slice, and moves the next part to the output. Returns the bytes that
-    /// were sent. `is_last`: the connection ends after this. `has_waited`: the response has had to wait for the client.
+    /// Sends the rest of `output`, then of the slice, and moves the next part to the output. Returns the number of
+    /// bytes sent. `is_last`: the connection ends after this. `has_waited`: sending had to wait for the client before.
     pub fn send(
         &mut self,
         transport: &mut Transport,
@@ -99,7 +100,7 @@ impl SendQueue {
         self.sent = 0;
         let Some(part) = self.parts.pop_front() else {
             self.slice = None;
-            // The end of the connection uncorks as well, and its FIN then needs no packet of its own.
+            // The end of the connection also uncorks the socket, and sends the FIN with the last packet.
             if self.is_corked && !is_last {
                 self.is_corked = !transport.set_cork(false);
             }
@@ -111,7 +112,7 @@ impl SendQueue {
     }
 
     fn send_bytes(&mut self, transport: &mut Transport, bytes: &[u8], is_last: bool) -> Result<usize, Progress> {
-        // A file part follows, or the end, whose FIN then needs no packet of its own.
+        // A slice or the end of the connection follows. So the last packet can also hold its bytes or the FIN.
         let sent = transport.write(bytes, is_last || self.has_file_part());
         self.sent += sent.unwrap_or(0);
         sent.map_err(|errno| self.classify(transport, errno))
@@ -119,7 +120,7 @@ impl SendQueue {
 
     fn send_file(&mut self, transport: &mut Transport, has_waited: bool) -> Result<usize, Progress> {
         let Some(slice) = &mut self.slice else { return Ok(0) };
-        // After a pause, the file must still be the one that was described or sent before.
+        // After a wait, the file must still be the version that was described or sent before.
         if slice.has_begun || has_waited {
             match slice.file.is_unchanged() {
                 Ok(true) => {}
@@ -132,7 +133,7 @@ impl SendQueue {
         if rest >= CORK_FROM_BYTES && !self.is_corked {
             self.is_corked = transport.set_cork(true);
         }
-        // A small rest is not worth a turn of its own.
+        // A small rest is sent in the same turn.
         let length = if rest < QUANTUM_BYTES * 3 / 2 { rest } else { QUANTUM_BYTES };
         match transport.write_file(&slice.file, slice.offset, length) {
             Ok(0) => Err(Progress::SourceFailed("it became shorter while it was sent".into())),
@@ -144,8 +145,8 @@ impl SendQueue {
         }
     }
 
-    /// Classifies an error of sending. It may come from the socket or from the file; a file that can be read is not its
-    /// cause.
+    /// Classifies an error of sending, which may be an error of the socket or of the file. If the file can be read, it
+    /// is of the socket.
     fn classify(&self, transport: &Transport, errno: Errno) -> Progress {
         if errno == Errno::EINTR {
             return Progress::More;

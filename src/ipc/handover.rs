@@ -1,6 +1,5 @@
-//! The handover from one image of the supervisor to the next, across execve(2): listening sockets, and workers that
-//! serve until the new ones are ready. Descriptors stay open under their numbers; an environment variable says what
-//! they are.
+//! The handover from one image of the supervisor to the next, across execve(2): listening sockets, counters and old
+//! workers. Descriptors stay open under their numbers; an environment variable lists them.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -23,29 +22,29 @@ pub struct Listener {
     pub name: Option<String>,
 }
 
-/// A worker.
+/// A worker that the previous image started.
 #[derive(Debug)]
 pub struct OldWorkerHandle {
     /// Its process, a child of this one.
     pub pid: Pid,
     /// The supervisor's end of its lifeline.
     pub lifeline: OwnedFd,
-    /// The number of the memory that it counts in, from 0.
+    /// The index of the memory with its counters, from 0.
     pub memory: usize,
 }
 
-/// What the previous image handed over.
+/// The state that the previous image handed over.
 #[derive(Debug, Default)]
 pub struct Handover {
     /// The listening sockets.
     pub sockets: Vec<Listener>,
-    /// Memory in which workers, or a supervisor, have counted.
+    /// Memory with the counters of workers or of a supervisor.
     pub memories: Vec<OwnedFd>,
     /// The workers.
     pub workers: Vec<OldWorkerHandle>,
 }
 
-/// What is to be handed over, descriptor by descriptor.
+/// Builds the text and the list of descriptors for the next image.
 #[derive(Debug, Default)]
 pub struct HandoverBuilder<'a> {
     text: String,
@@ -63,9 +62,9 @@ impl<'a> HandoverBuilder<'a> {
         self.line("board", descriptor, &[]);
     }
 
-    /// Adds a worker, and the number of the memory that it counts in.
+    /// Adds an old worker, and the index of the memory with its counters.
     pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
-        // Versions with one memory for many workers have the worker's number there.
+        // Versions with one memory for all workers expect the worker's number in this position.
         self.line("worker", lifeline, &[&pid.to_string(), "0", &memory.to_string()]);
     }
 
@@ -76,8 +75,8 @@ impl<'a> HandoverBuilder<'a> {
         self.descriptors.push(descriptor);
     }
 
-    /// Executes the program at `path`, with the same arguments and environment. Returns only if that fails; nothing has
-    /// changed then.
+    /// Executes the program at `path` with the same arguments and environment. Returns only on failure; then nothing
+    /// has changed.
     pub fn exec(self, path: &Path) -> nix::Error {
         let text = format!("process {}\n{}", getpid(), self.text);
         let own = [(OsString::from(VARIABLE), OsString::from(text))];
@@ -99,11 +98,11 @@ fn c_string(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }
 
-/// Takes what the previous image handed over to this process, if there was one. Call it once.
+/// Takes over the state that the previous image handed over to this process, if there is any. Call it once.
 pub fn take() -> Option<Handover> {
     let text = std::env::var(VARIABLE).ok()?;
     let mut lines = text.lines();
-    // Not what an ancestor handed over to itself.
+    // The variable may be from an ancestor, which handed over to itself.
     let pid = lines.next()?.strip_prefix("process ")?;
     if pid != getpid().to_string() {
         return None;
@@ -125,7 +124,7 @@ pub fn take() -> Option<Handover> {
                 let pid = Pid::from_raw(pid.try_into().ok()?);
                 handover.workers.push(OldWorkerHandle { pid, lifeline: descriptor, memory });
             }
-            // A later version may hand over more; this one closes it.
+            // A later version may hand over other descriptors; they are closed.
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! The lifeline between a worker and its supervisor: a socket pair. The worker reports on it that it is ready, and
-//! learns from its end of file that the supervisor is gone.
+//! The lifeline between a worker and its supervisor: a socket pair. The worker uses it to report that it is ready. Each
+//! side detects the death of the other by the end of file.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -24,12 +24,12 @@ pub fn pair() -> io::Result<(SupervisorEnd, WorkerEnd)> {
 }
 
 impl SupervisorEnd {
-    /// Takes the end of a lifeline that the previous image has created.
+    /// Takes over the end of a lifeline that the previous image created.
     pub fn inherit(descriptor: OwnedFd) -> Self {
         SupervisorEnd(descriptor)
     }
 
-    /// Whether the worker has reported since the last call that it is ready.
+    /// Returns whether the worker has reported that it is ready since the last call.
     pub fn poll_ready(&self) -> bool {
         let mut message = [0; 16];
         recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()).is_ok_and(|length| &message[..length] == READY)
@@ -37,8 +37,8 @@ impl SupervisorEnd {
 }
 
 impl WorkerEnd {
-    /// Reports to the supervisor that this worker is ready. A supervisor that is gone is noticed by end of file, not
-    /// here.
+    /// Reports to the supervisor that this worker is ready. Errors are ignored: if the supervisor has ended, the worker
+    /// detects the end of file.
     pub fn notify_ready(&self) {
         let _ = send(self.0.as_raw_fd(), READY, MsgFlags::MSG_NOSIGNAL);
     }
@@ -50,7 +50,7 @@ impl AsFd for SupervisorEnd {
     }
 }
 
-/// Readable once the supervisor is gone, and never before: it sends nothing.
+/// Readable once the supervisor has ended, and never before, since the supervisor sends nothing.
 impl AsFd for WorkerEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -1,4 +1,5 @@
-//! What processes of the server share: counters, the lifeline, and what passes to the next image of the program.
+//! Communication between the processes of the server: counters, the lifeline, and the handover to the next image of the
+//! program.
 
 pub mod digests;
 pub mod handover;

@@ -1,4 +1,4 @@
-//! The scoreboard: the counters of each worker, in memory that the supervisor reads and that survives a worker.
+//! The scoreboard: the counters of each worker, in memory that the supervisor reads and that outlives the worker.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,25 +15,25 @@ use crate::os::sys::ReadableCounters;
 pub enum Counter {
     /// Connections that were accepted.
     Accepted,
-    /// Connections that got a 503 at once because their client has reached --max-per-client.
+    /// Connections that were rejected with 503 because their client has reached --max-per-client.
     RejectedPerClient,
     /// Connections that ended without a request.
     Unused,
     /// Requests, and connections without one, that the access log has to account for.
     LogDue,
-    /// Those with a record of their own.
+    /// Requests and connections with a record of their own.
     LogWritten,
-    /// Those that were summed.
+    /// Requests and connections that were summarized.
     LogSummed,
-    /// Those that were dropped: the journal did not take them in time.
+    /// Requests and connections whose record was dropped: the journal was too slow.
     LogDropped,
-    /// Dropped records whose number was reported.
+    /// Dropped records that were reported in the log.
     LogReported,
-    /// Dropped records that the worker has yet to report.
+    /// Dropped records that the worker has not reported yet.
     LogUnreported,
-    /// Bytes of responses that the kernel has taken.
+    /// Bytes of responses that the kernel has accepted.
     BytesSent,
-    /// Requests whose response the kernel has not wholly taken.
+    /// Requests whose response the kernel has not completely accepted.
     InFlight,
     /// Open connections.
     Connections,
@@ -41,38 +41,38 @@ pub enum Counter {
     Parked,
     /// Request threads.
     Threads,
-    /// When the worker last proved to be alive, in milliseconds of CLOCK_MONOTONIC.
+    /// The time of the last heartbeat, in milliseconds of CLOCK_MONOTONIC.
     Heartbeat,
     /// 1 while all request threads are busy.
     Saturated,
     /// 1 while the document root does not exist.
     RootMissing,
-    /// 1 while the path of the document root leads to a place that the worker may not read.
+    /// 1 while the path of the document root leads to a directory that the worker may not read.
     RootOutside,
-    /// Workers that ended by a signal; counted by the supervisor.
+    /// Workers that were ended by a signal; counted by the supervisor.
     Killed,
-    /// Workers that exited by themselves and should not have; counted by the supervisor.
+    /// Workers that exited unexpectedly; counted by the supervisor.
     Exited,
     /// Workers that were killed because they were hung; counted by the supervisor.
     Hung,
-    /// Connections that were closed to make room for others.
+    /// Connections that were evicted for new ones.
     Evicted,
     /// Listening sockets that have failed.
     FailedListeners,
-    /// Messages of the server that the log did not take.
+    /// Messages of the server that could not be logged.
     MessagesDropped,
-    /// Notifications that systemd did not take; counted by the supervisor.
+    /// Notifications that systemd did not receive; counted by the supervisor.
     NotificationsDropped,
 }
 
-/// The methods by which requests are counted; malformed requests count as other.
+/// The methods by which requests are counted. A malformed request counts as other.
 pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
 
 /// The classes of status codes, by their first digit.
 pub const CLASSES: [u8; 4] = [2, 3, 4, 5];
 
-/// The upper bounds of the histogram of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten from 100
-/// microseconds to 10 seconds. Longer durations have a class of their own.
+/// The upper bounds of the buckets of the duration histogram, in nanoseconds: 1, 2.5 and 5 of each power of ten from
+/// 100 microseconds to 10 seconds. A last bucket holds longer durations.
 pub const BOUNDS_NS: [u64; 16] = [
     100_000,
     250_000,
@@ -95,7 +95,8 @@ pub const BOUNDS_NS: [u64; 16] = [
 /// The durations of responses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Durations {
-    /// The number of durations up to each of [`BOUNDS_NS`] and above the bound before; the last are the others.
+    /// The number of durations in each bucket, up to its bound in [`BOUNDS_NS`] and above the bound before. The last
+    /// bucket has no bound.
     pub counts: [u64; BOUNDS_NS.len() + 1],
     /// Their sum, in nanoseconds.
     pub sum_ns: u64,
@@ -105,7 +106,7 @@ pub struct Durations {
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerCounters<'m>(&'m [AtomicU64]);
 
-/// The layout: each [`Counter`], then requests by method and class, then durations and their sum.
+/// The layout: each [`Counter`], then requests by method and class, then the buckets of durations and their sum.
 const REQUESTS: usize = 32;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
@@ -180,7 +181,7 @@ impl WorkerCounters<'_> {
         self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
     }
 
-    /// Counts as dropped the records that a worker which has ended did not account for.
+    /// Counts the records that a worker which has ended did not account for as dropped.
     pub fn count_lost_records(&self) {
         self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
     }
@@ -191,25 +192,25 @@ impl WorkerCounters<'_> {
     }
 }
 
-/// Returns the records that are due and were not accounted for, by the counters that `get` reads.
+/// Returns the number of records that are due but not accounted for, according to the counters that `get` reads.
 fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
     let accounted = [Counter::LogWritten, Counter::LogSummed, Counter::LogDropped].map(&get);
     let accounted = accounted.into_iter().fold(0, u64::saturating_add);
     get(Counter::LogDue).saturating_sub(accounted)
 }
 
-/// The counters of all workers, and those of previous generations (see [`handover`](crate::ipc::handover)). Each worker
-/// has memory of its own, and so has the supervisor.
+/// The counters of all workers, and those of old workers that the last [`handover`](crate::ipc::handover) passed on.
+/// Each worker has memory of its own, and so has the supervisor.
 #[derive(Debug, Default)]
 pub struct Scoreboard {
-    /// The memories of the workers, and last that of the supervisor.
+    /// The memory of each worker, then that of the supervisor.
     memories: Memories,
     workers: usize,
-    /// Workers of previous generations that have not ended.
+    /// Old workers, started before the last reload, that have not ended.
     old_workers: Vec<OldWorkerCounters>,
 }
 
-/// The counters of a worker of a previous generation.
+/// The counters of an old worker.
 #[derive(Debug)]
 struct OldWorkerCounters {
     worker: Pid,
@@ -217,39 +218,40 @@ struct OldWorkerCounters {
     counters: ReadableCounters,
 }
 
-/// Changes with the meaning of the counters: memory of another layout is not read.
+/// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
+/// changes.
 const LAYOUT: u64 = 5;
 
-/// The most workers, by their option.
+/// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;
 
-/// Before the counters: the layout, and the use of each budget by the worker.
+/// The words before the counters: the layout, and the use of each budget by the worker.
 const HEADER_WORDS: usize = 8;
 const BUDGET_OFFSET: usize = 1;
 
 impl Scoreboard {
-    /// Creates a scoreboard for `workers` workers, all zero.
+    /// Creates a scoreboard for `workers` workers. All counters are zero.
     pub fn new(workers: usize) -> io::Result<Self> {
         let memories = Memories::new(workers + 1, HEADER_WORDS + COUNTERS_PER_WORKER)?;
         (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
         Ok(Scoreboard { memories, workers, old_workers: Vec::new() })
     }
 
-    /// Continues to read the counters of a worker of a previous generation, if `memory` can be read.
+    /// Adds the counters of an old worker, if `memory` can be read.
     pub fn add_old_worker(&mut self, worker: Pid, memory: OwnedFd) {
         if let Some(counters) = read_memory(&memory) {
             self.old_workers.push(OldWorkerCounters { worker, memory, counters });
         }
     }
 
-    /// Adds the counts in `memory`, which no process writes any more. If it cannot be read, they start at zero.
+    /// Adds the counts in `memory`, to which no process writes any more. If it cannot be read, counting starts at zero.
     pub fn take_over(&self, memory: &OwnedFd) {
         if let Some(counters) = read_memory(memory) {
             self.supervisor().absorb(&counters);
         }
     }
 
-    /// Adds the counts of a worker of a previous generation that has ended.
+    /// Adds the counts of an old worker that has ended to those of the supervisor.
     pub fn remove_old_worker(&mut self, worker: Pid) {
         if let Some(index) = self.old_worker_index(worker) {
             let counters = self.old_workers.swap_remove(index).counters;
@@ -259,14 +261,13 @@ impl Scoreboard {
         }
     }
 
-    /// Removes from this process, which was forked for worker number `worker`, what it does not need.
+    /// Removes everything that worker number `worker` does not need from this process, which was forked for it.
     pub fn keep_only(&mut self, worker: usize) {
         self.old_workers.clear();
         self.memories.keep_only(worker);
     }
 
-    /// Returns the memories: that of each worker at its number, then that of the supervisor, then those of previous
-    /// generations.
+    /// Returns the memories: those of the workers by number, that of the supervisor, those of old workers.
     pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.memories
             .descriptors()
@@ -275,7 +276,7 @@ impl Scoreboard {
             .map(|memory| memory.as_fd())
     }
 
-    /// Returns the position of the memory of a worker of a previous generation.
+    /// Returns the index of the memory of an old worker.
     pub fn memory_index(&self, worker: Pid) -> Option<usize> {
         self.old_worker_index(worker).map(|index| self.workers + 1 + index)
     }
@@ -284,7 +285,7 @@ impl Scoreboard {
         self.old_workers.iter().position(|old_worker| old_worker.worker == worker)
     }
 
-    /// Returns the counters of worker number `worker`, from 0; for the worker itself and the supervisor.
+    /// Returns the counters of worker number `worker`, from 0. Only that worker and the supervisor may call this.
     pub fn counters(&self, worker: usize) -> WorkerCounters<'_> {
         WorkerCounters(&self.memories.writable(worker)[HEADER_WORDS..])
     }
@@ -299,7 +300,7 @@ impl Scoreboard {
         &self.memories.writable(worker)[BUDGET_OFFSET + kind]
     }
 
-    /// Returns the same of each worker, as they report it.
+    /// Returns the use of a budget by each worker, as the worker reports it.
     pub fn budgets(&self, kind: usize) -> impl Iterator<Item = u64> {
         self.memories.read(BUDGET_OFFSET + kind)
     }
@@ -309,14 +310,14 @@ impl Scoreboard {
         self.workers
     }
 
-    /// Returns the sum over all workers.
+    /// Returns the sum of a counter over all workers.
     pub fn total(&self, counter: Counter) -> u64 {
         self.sum(counter as usize)
     }
 
-    /// Returns the number of dropped records that no living worker will report.
+    /// Returns the number of dropped records that no running worker will report.
     pub fn unreported(&self) -> u64 {
-        // In this order: a worker counts a dropped record here first, and a reported one last.
+        // The order matters: a worker increases LogDropped first, and LogReported last.
         let dropped = self.total(Counter::LogDropped);
         let unreported = self.total(Counter::LogUnreported);
         dropped.saturating_sub(unreported.saturating_add(self.total(Counter::LogReported)))
@@ -344,7 +345,7 @@ impl Scoreboard {
     }
 }
 
-/// Returns the memory of a previous generation as counters, if it has this layout.
+/// Maps the memory of a previous image as counters, if it has this layout.
 fn read_memory(memory: &OwnedFd) -> Option<ReadableCounters> {
     ReadableCounters::map(memory, HEADER_WORDS + COUNTERS_PER_WORKER).ok().filter(|counters| counters.get(0) == LAYOUT)
 }

@@ -1,8 +1,8 @@
-//! Memory of the workers: each writes its own, and reads that of the others.
+//! Shared memory of the workers: each worker writes its own and reads that of the others.
 //!
-//! The supervisor creates it and may write all of it. A forked worker keeps a writable mapping of its own memory only,
-//! and no descriptor, so that a compromised worker cannot write the memory of others. It can write anything into its
-//! own: no reader may depend on that being true.
+//! The supervisor creates all memories and may write them. A forked worker keeps a writable mapping of its own memory
+//! only, and no descriptor. So a compromised worker cannot write the memory of another. It can write false values into
+//! its own memory: no reader may depend on correct values.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,12 +10,12 @@ use std::sync::atomic::AtomicU64;
 
 use crate::os::sys::{self, ReadableCounters, WritableCounters};
 
-/// The memories of a number of processes.
+/// The memories of a group of processes.
 #[derive(Debug, Default)]
 pub struct Memories {
-    /// None in a worker, and where no other process maps them.
+    /// Empty in a worker, and if no other process maps the memories.
     descriptors: Vec<OwnedFd>,
-    /// Those that this process may write.
+    /// The memories that this process may write.
     writable: Vec<Option<WritableCounters>>,
     readable: Vec<ReadableCounters>,
 }
@@ -31,17 +31,17 @@ impl Memories {
         Ok(Memories { descriptors, writable, readable })
     }
 
-    /// Returns descriptors by which the next image of this process can map them.
+    /// Returns the descriptors, by which the next image of this process maps the memories.
     pub fn descriptors(&self) -> &[OwnedFd] {
         &self.descriptors
     }
 
-    /// Closes the descriptors; from then on, only this process and its children have the memory.
+    /// Closes the descriptors. From then on, only this process and its children can access the memories.
     pub fn close_descriptors(&mut self) {
         self.descriptors.clear();
     }
 
-    /// Takes the right to write all but memory number `own` from this process, which was forked for it.
+    /// Removes the right to write all memories except number `own` from this process, which was forked for it.
     pub fn keep_only(&mut self, own: usize) {
         self.close_descriptors();
         for (number, writable) in self.writable.iter_mut().enumerate() {
@@ -51,7 +51,7 @@ impl Memories {
         }
     }
 
-    /// Returns memory number `number`, which this process must be permitted to write.
+    /// Returns memory number `number`. This process must have the right to write it.
     pub fn writable(&self, number: usize) -> &[AtomicU64] {
         self.writable[number].as_deref().expect("a worker writes its own memory alone")
     }
@@ -62,9 +62,9 @@ impl Memories {
     }
 }
 
-/// Returns what each of `workers` workers may use of the common limit `limit` whatever the others report, so that a
-/// compromised worker leaves that to the others. All together may exceed `limit` by an eighth if they use it unevenly.
-/// If `limit` is less than eight for each, there is no reserve.
+/// Returns the reserve of each of `workers` workers: the part of the common limit `limit` that it may use whatever the
+/// others report. So a compromised worker cannot take it from the others. In total, the workers may exceed `limit` by
+/// an eighth if they use it unevenly. If `limit` is less than eight for each worker, there is no reserve.
 pub fn reserve(limit: u64, workers: usize) -> u64 {
     limit / (8 * workers as u64)
 }

@@ -1,13 +1,13 @@
 //! Limits on blocked threads: no file, directory or client may block all request threads.
 //!
 //! A disk that does not respond blocks every thread that reads from it. While half of the possible threads suffice,
-//! there is no limit. Beyond that, the pool grows only after a time without progress
-//! (its stall detector), and a request is rejected with 503 if threads have been blocked by the same
-//! thing for a while and too many are busy with it: a quarter of all threads for one file, five eighths for the files
-//! below one directory of the root (which may be a disk of its own), three quarters for one client.
+//! there is no limit. Above that, the stall detector adds threads only after a time without progress. Then a request is
+//! rejected with 503 if too many threads are busy with the same file, directory or client, and have been for a while: a
+//! quarter of all threads for a file, five eighths for a top-level directory of the root (which may be on a disk of its
+//! own), three quarters for a client.
 //!
-//! The limit for a client is the highest, and a client without an address, on a unix socket, has none: behind a reverse
-//! proxy all clients have one address, and requests for readable files must not suffer.
+//! The limit for a client is the highest. Clients of a unix socket have no address and no such limit: behind a reverse
+//! proxy, all clients have the same address, and requests for readable files must not suffer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use crate::client_limit;
 use crate::listeners::Client;
 
-/// A thread that has been busy with one request for this long counts as blocked, in milliseconds.
+/// The time after which a thread that is busy with one request counts as blocked, in milliseconds.
 pub const BLOCKED_MS: u64 = 100;
 
-/// What a request reads and who sent it, as hashes with a secret key: no client can choose a path that counts as
-/// another.
+/// The file, directory and client of a request, as hashes with a secret key. So no client can choose a path with the
+/// hash of another.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BlockingKey {
     file: u64,
@@ -28,7 +28,7 @@ pub struct BlockingKey {
     client: u64,
 }
 
-/// What one thread is busy with, in a cache line of its own.
+/// The work of one thread, in a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct ThreadSlot {
@@ -40,7 +40,7 @@ struct ThreadSlot {
     client: AtomicU64,
 }
 
-/// What the request threads of a worker are busy with.
+/// The work of all request threads of a worker, and the limits.
 #[derive(Debug)]
 pub struct BlockingLimits {
     slots: Box<[ThreadSlot]>,
@@ -53,7 +53,7 @@ pub struct BlockingLimits {
 impl BlockingLimits {
     /// Creates slots for `max_threads` threads.
     pub fn new(max_threads: usize) -> Self {
-        // If there are two threads, one is left for other requests.
+        // Of two threads, one is left for other requests.
         let beyond_half = |more: usize| (max_threads / 2 + more.max(1)).min(max_threads.saturating_sub(1)).max(1);
         BlockingLimits {
             slots: (0..max_threads).map(|_| ThreadSlot::default()).collect(),
@@ -64,7 +64,7 @@ impl BlockingLimits {
         }
     }
 
-    /// Returns a slot for a new thread. There is one for each possible thread.
+    /// Returns a free slot for a new thread. There are as many slots as possible threads.
     pub fn add_thread(&self) -> Option<usize> {
         self.slots.iter().position(|slot| !slot.is_taken.swap(true, SeqCst))
     }
@@ -75,13 +75,13 @@ impl BlockingLimits {
         self.slot(slot).into_iter().for_each(|slot| slot.is_taken.store(false, SeqCst));
     }
 
-    /// Returns the key of a client without a request.
+    /// Returns the key of a client that has sent no request yet.
     pub fn key_for_client(&self, client: Client) -> BlockingKey {
         let client = client.map_or(0, |client| self.hash_builder.hash_one(client_limit::of_address(client.ip())));
         BlockingKey { client, ..BlockingKey::default() }
     }
 
-    /// Returns the key of a request for `path`, without its leading slash, from the client of `before`.
+    /// Returns the key of a request for `path`, without its leading slash, by the client of `before`.
     pub fn key_for_path(&self, path: &[u8], before: BlockingKey) -> BlockingKey {
         let (first, rest) = path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len()));
         let mut hasher = self.hash_builder.build_hasher();
@@ -91,7 +91,7 @@ impl BlockingLimits {
         BlockingKey { file: hasher.finish(), directory, ..before }
     }
 
-    /// Records that the thread in `slot` begins with `blocking_key`, which may block it.
+    /// Records that the thread in `slot` starts work that may block it, with `blocking_key`.
     pub fn begin(&self, slot: Option<usize>, blocking_key: BlockingKey, now_ms: u64) {
         let Some(slot) = self.slot(slot) else { return };
         slot.file.store(blocking_key.file, Relaxed);
@@ -105,8 +105,8 @@ impl BlockingLimits {
         self.slot(slot).into_iter().for_each(|slot| slot.since_ms.store(0, Relaxed));
     }
 
-    /// Returns the limit that the thread which has just begun with `blocking_key` exceeds, if it does. Threads that begin
-    /// together all count each other: each records itself before it counts.
+    /// Returns the limit that the thread exceeds that has just started work with `blocking_key`, if there is one. Each
+    /// thread records itself before it counts, so threads that start at the same time count each other.
     pub fn exceeded(&self, blocking_key: BlockingKey, now_ms: u64) -> Option<&'static str> {
         fence(SeqCst);
         let (mut file, mut directory, mut client) = (Count::default(), Count::default(), Count::default());
@@ -136,7 +136,7 @@ impl BlockingLimits {
     }
 }
 
-/// Threads that are busy with the same thing.
+/// The threads that are busy with the same file, directory or client.
 #[derive(Debug, Default)]
 struct Count {
     busy: usize,
@@ -149,7 +149,8 @@ impl Count {
         self.blocked += usize::from(is_same && is_blocked);
     }
 
-    /// Whether they are more than `limit`, and not only because many requests have just arrived.
+    /// Returns whether the limit is exceeded. At least half of the limit must be blocked: many requests that have just
+    /// arrived are no reason.
     fn exceeds(&self, limit: usize) -> bool {
         self.busy > limit && self.blocked * 2 >= limit
     }
@@ -165,7 +166,7 @@ mod tests {
         Some(([192, 0, 2, last], 80).into())
     }
 
-    /// Blocks `count` further threads by `path`.
+    /// Blocks `count` further threads, on the paths that `path` returns.
     fn block(blocked: &BlockingLimits, count: usize, path: impl Fn(usize) -> String, of: Client) {
         for number in 0..count {
             let blocking_key = blocked.key_for_path(path(number).as_bytes(), blocked.key_for_client(of));

@@ -1,5 +1,5 @@
-//! What all requests of a worker share: the site, limits, timeouts, counters and threads. It knows no connection and no socket,
-//! so that a request can be served without a worker around it.
+//! The service: the state that all requests of a worker share, such as the site, limits, timeouts, counters and
+//! threads. It does not depend on connections and sockets, so that a test can serve a request without a worker.
 
 pub mod blocking;
 pub mod pool;
@@ -24,18 +24,18 @@ use pool::ThreadPool;
 use timeouts::Timeouts;
 use warnings::RateLimitedWarnings;
 
-/// What all requests of a worker share.
+/// The state that all requests of a worker share.
 #[derive(Debug)]
 pub struct Service {
     /// The document root.
     pub site: &'static Site,
     /// The limits of a request.
     pub limits: Limits,
-    /// The requests that a connection may have.
+    /// The maximum number of requests of a connection.
     pub max_requests: u64,
     /// The time limits of a connection.
     pub timeouts: Timeouts,
-    /// Orders requests and checks of files.
+    /// Orders requests and checks of files by logical time.
     pub clock: LogicalClock,
     /// The request threads.
     pub pool: ThreadPool,
@@ -43,15 +43,15 @@ pub struct Service {
     pub blocking: BlockingLimits,
     /// Listings of directories that are made or shared.
     pub listings: Listings,
-    /// Connections whose listing was made.
+    /// Connections to wake, since their listing was made.
     pub wakeups: Wakeups,
     /// The access log, if there is one.
     pub access_log: Option<&'static AccessLog>,
-    /// How much of a client's address is logged.
+    /// The part of a client's address that is logged.
     pub log_address: LogAddress,
     /// The worker's counters.
     pub counters: WorkerCounters<'static>,
-    /// Warnings that a client could cause at will.
+    /// Warnings that clients can cause.
     pub warnings: RateLimitedWarnings,
     is_draining: AtomicBool,
 }
@@ -78,8 +78,8 @@ impl Service {
         })
     }
 
-    /// Records that the thread in `slot` begins with `blocking_key`, which may block it. Returns the limit that this would exceed, and
-    /// records nothing then.
+    /// Records that the thread in `slot` starts work that may block it, with `blocking_key`. If this exceeds a limit,
+    /// records nothing and returns the limit.
     pub fn begin_blocking(&self, slot: Option<usize>, blocking_key: BlockingKey) -> Result<(), &'static str> {
         let now_ms = clock::now_ms();
         self.blocking.begin(slot, blocking_key, now_ms);
@@ -92,18 +92,18 @@ impl Service {
         Ok(())
     }
 
-    /// From now on, every response is the last of its connection.
+    /// Starts draining: every further response is the last of its connection.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Relaxed);
     }
 
-    /// Whether the worker ends once its requests in flight are answered.
+    /// Returns whether the worker drains: it ends after the requests in flight.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
     }
 }
 
-/// Parked connections, by descriptor, that have to be driven again.
+/// Parked connections to drive again, by descriptor.
 #[derive(Debug, Default)]
 pub struct Wakeups {
     connections: Mutex<Vec<RawFd>>,
@@ -117,7 +117,7 @@ impl Wakeups {
         self.has_some.store(true, SeqCst);
     }
 
-    /// Takes all of them. Without any, that is one atomic load.
+    /// Takes all connections. If there are none, this costs one atomic load.
     pub fn take(&self) -> Vec<RawFd> {
         if !self.has_some.load(SeqCst) {
             return Vec::new();

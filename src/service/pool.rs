@@ -1,8 +1,8 @@
-//! The request threads of a worker: how many there are, and how many wait for work.
+//! The pool of request threads of a worker: the number of threads, and the number of idle ones.
 //!
-//! All of them wait for events of the same epoll instance; the thread that gets an event handles it from beginning to end. When
-//! no thread waits any more, the main thread is notified and monitors the pool: its stall detector adds threads where all are
-//! blocked. Threads beyond the first leave after they were idle for a while.
+//! All threads wait for events of the same epoll instance. The thread that receives an event handles it from beginning
+//! to end. When no thread is idle any more, the main thread is notified and monitors the pool: its stall detector adds
+//! threads if all are blocked. Threads beyond the first exit after an idle time.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -12,14 +12,15 @@ use nix::sys::prctl;
 
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 
-/// The threads that never leave. A second one would be woken in vain at every other event, which costs a tenth of a request;
-/// when this one blocks, the main thread starts another within milliseconds.
+/// The number of threads that never exit. A second one would be woken for nothing at every other event, which costs a
+/// tenth of a request. If this one blocks, the main thread starts another within milliseconds.
 pub const CORE_THREADS: usize = 1;
 
-/// The name of a request thread (prctl(2), PR_SET_NAME), which sets it apart from the other threads of the worker.
+/// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
+/// worker.
 pub const THREAD_NAME: &CStr = c"request";
 
-/// The name of a request thread while it does long work.
+/// The name of a request thread during long work.
 const LONG_WORK_NAME: &CStr = c"listing";
 
 /// The request threads of a worker.
@@ -54,7 +55,7 @@ impl ThreadPool {
         &self.no_idle_thread
     }
 
-    /// Counts a thread that is about to be started, unless the pool is full.
+    /// Counts a new thread before it is started. Returns false if the pool is full.
     pub fn try_add(&self) -> bool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
@@ -63,7 +64,7 @@ impl ThreadPool {
         joined
     }
 
-    /// Counts a thread that ended.
+    /// Counts a thread that has ended.
     pub fn remove(&self) {
         self.threads.fetch_sub(1, SeqCst);
         self.counters.subtract(Counter::Threads, 1);
@@ -74,7 +75,8 @@ impl ThreadPool {
         self.threads.load(SeqCst)
     }
 
-    /// Counts an idle thread as ended, and says whether it may end: another thread must wait, and enough must remain.
+    /// Counts an idle thread as ended, if it may end: another thread is idle, and enough threads remain. Returns
+    /// whether it may.
     pub fn try_retire(&self) -> bool {
         let left = self.has_idle_thread()
             && self.threads.fetch_update(SeqCst, SeqCst, |n| (n > CORE_THREADS).then(|| n - 1)).is_ok();
@@ -89,38 +91,38 @@ impl ThreadPool {
         self.waiting.fetch_add(1, SeqCst);
     }
 
-    /// Counts a thread that got an event or gave up waiting. Notifies the main thread if it was the last that waited.
+    /// Counts a thread that stops waiting. Notifies the main thread if no other thread waits.
     pub fn end_waiting(&self) {
         if self.waiting.fetch_sub(1, SeqCst) == 1 && !self.is_monitored.swap(true, SeqCst) {
-            // The write fails only if the counter is not zero already.
+            // The write fails only if the notification is already pending.
             let _ = self.no_idle_thread.write(1);
         }
     }
 
-    /// Whether a thread waits for an event.
+    /// Returns whether a thread waits for an event.
     pub fn has_idle_thread(&self) -> bool {
         self.waiting.load(SeqCst) > 0
     }
 
-    /// Returns the number of turns that have ended.
+    /// Returns the number of completed turns.
     pub fn completed_turns(&self) -> u64 {
         self.completed_turns.load(SeqCst)
     }
 
-    /// Whether the pool is full and no thread is idle.
+    /// Returns whether the pool is full and no thread is idle.
     pub fn is_saturated(&self) -> bool {
         self.threads() >= self.max_threads && !self.has_idle_thread()
     }
 
-    /// Whether more than half of the possible threads run: some have been blocked for a while.
+    /// Returns whether more than half of the possible threads exist: then some have been blocked for a while.
     pub fn is_over_half(&self) -> bool {
         self.threads() > self.max_threads / 2
     }
 
-    /// Marks this thread as busy with long work: it does not count as running, and if no thread is idle, the main thread is
-    /// notified and starts another one.
+    /// Marks this thread as busy with long work: the stall detector ignores it. If no thread is idle, notifies the main
+    /// thread, which starts another one.
     pub fn begin_long_work(&self) {
-        // The stall detector knows request threads by their name.
+        // The stall detector identifies request threads by this name.
         let _ = prctl::set_name(LONG_WORK_NAME);
         if !self.has_idle_thread() && !self.is_monitored.swap(true, SeqCst) {
             let _ = self.no_idle_thread.write(1);
@@ -142,13 +144,13 @@ impl ThreadPool {
         let _ = self.no_idle_thread.read();
     }
 
-    /// Ends monitoring, and says whether it has to go on after all: the last idle thread may have got an event just before.
+    /// Ends monitoring. Returns whether it has to continue: the last idle thread may have received an event in between.
     pub fn stop_monitoring(&self) -> bool {
         self.is_monitored.store(false, SeqCst);
         !self.has_idle_thread() && !self.is_monitored.swap(true, SeqCst)
     }
 
-    /// Counts a turn that ended.
+    /// Counts a completed turn.
     pub fn end_turn(&self) {
         self.completed_turns.fetch_add(1, SeqCst);
     }

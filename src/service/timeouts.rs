@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::config::Options;
 
-/// The time for a client to close its side after the last response, in milliseconds: some round trips over a slow line.
+/// The time for the client to close its side after the last response, in milliseconds. It is enough for some round
+/// trips over a slow line.
 const LINGER_MS: u64 = 2_000;
 
-/// The same while the server drains and no response is being sent.
+/// The same time while the server drains and no response is being sent.
 const DRAIN_LINGER_MS: u64 = 300;
 
-/// The next request is likely to arrive within this time after a connection was opened or a response was sent, in
-/// milliseconds. Closing the connection then would lose it.
+/// The time in which the next request is likely, in milliseconds, after a connection was opened or a response was sent.
+/// Closing the connection within this time would lose that request.
 const QUIET_MS: u64 = 1_000;
 
 /// The timeouts, in milliseconds.
@@ -24,7 +25,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Takes the timeouts from the configuration.
+    /// Reads the timeouts from the configuration.
     pub fn new(options: &Options) -> Self {
         let ms = |time: Duration| time.as_millis() as u64;
         Timeouts {
@@ -45,22 +46,22 @@ impl Timeouts {
         now + self.idle
     }
 
-    /// Whether a connection with a deadline of [`idle`](Timeouts::idle) has been idle for a while.
+    /// Returns whether a connection with a deadline of [`idle`](Timeouts::idle) has been idle for a while.
     pub fn is_quiet(&self, deadline_ms: u64, now: u64) -> bool {
         deadline_ms + QUIET_MS <= now + self.idle
     }
 
-    /// Whether a head with a deadline of [`head`](Timeouts::head) has been incomplete for a while.
+    /// Returns whether a head with a deadline of [`head`](Timeouts::head) has been incomplete for a while.
     pub fn is_slow_head(&self, deadline_ms: u64, now: u64) -> bool {
         deadline_ms + QUIET_MS <= now + self.head
     }
 
-    /// Returns the bytes that a client must receive within --send-timeout (--min-rate).
+    /// Returns the number of bytes that a client must receive within --send-timeout (--min-rate).
     pub fn min_bytes_per_window(&self) -> u64 {
         (self.min_rate * self.send / 1_000).max(1)
     }
 
-    /// Returns the deadline of a client that has to receive more (--send-timeout).
+    /// Returns the deadline for a client to receive more (--send-timeout).
     pub fn send(&self, now: u64) -> u64 {
         now + self.send
     }

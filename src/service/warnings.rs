@@ -1,5 +1,5 @@
-//! Warnings that a client could cause at will: each kind is logged once a minute at most, so that it hides nothing else
-//! in the journal and costs nothing.
+//! Warnings that clients can cause. Each kind is logged at most once a minute, so that clients can neither flood the
+//! journal nor slow the server down.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -24,12 +24,12 @@ pub struct RateLimitedWarnings {
     pub file_failed: OncePerMinute,
 }
 
-/// When a warning was last logged, in milliseconds of [`clock::now_ms`]; 0 is never.
+/// The time of the last log entry, in milliseconds of [`clock::now_ms`]; 0 if there is none.
 #[derive(Debug, Default)]
 pub struct OncePerMinute(AtomicU64);
 
 impl OncePerMinute {
-    /// Whether the warning may be logged now.
+    /// Returns whether the warning may be logged now.
     pub fn is_due(&self) -> bool {
         self.is_due_at(clock::now_ms())
     }

@@ -1,6 +1,6 @@
-//! The transport below a connection: how bytes are read and written.
+//! The transport below a connection: reading and writing bytes.
 //!
-//! A transport counts bytes on the wire, a connection bytes of its responses: with encryption the two differ.
+//! A transport counts bytes on the wire, a connection counts bytes of its responses. With encryption, the two differ.
 
 mod plain;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use crate::site::File;
 
 use plain::Plain;
 
-/// The transport of a connection. An enum and not a trait object: calls are direct.
+/// The transport of a connection. It is an enum instead of a trait object, so that calls are direct.
 #[derive(Debug)]
 pub enum Transport {
     /// The socket itself.
@@ -41,43 +41,46 @@ impl Transport {
         Transport::Plain(Plain::new(socket))
     }
 
-    /// Reads into `buffer`. Returns the number of bytes, 0 at the client's end, and EAGAIN if there is nothing to read.
+    /// Reads into `buffer`. Returns the number of bytes; 0 if the client has closed its side, EAGAIN if there is
+    /// nothing to read.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         each!(self, inner => inner.read(buffer))
     }
 
-    /// Whether there is something to read, or the client's end.
+    /// Returns whether there is something to read, or the client has closed its side.
     pub fn has_input(&self) -> bool {
         each!(self, inner => inner.has_input())
     }
 
-    /// Writes `bytes`. Returns how many were taken, and EAGAIN if the client has to read first. `more`: further bytes, or the
-    /// end of the connection, follow at once.
+    /// Writes `bytes`. Returns the number of bytes that were accepted; EAGAIN if the client has to receive first.
+    /// `more`: further bytes or the end of the connection follow at once.
     pub fn write(&mut self, bytes: &[u8], more: bool) -> Result<usize> {
         each!(self, inner => inner.write(bytes, more))
     }
 
-    /// Writes up to `length` bytes of `file` from `offset` on. Returns how many were taken, 0 at the end of the file.
+    /// Writes up to `length` bytes of `file`, from `offset`. Returns the number of bytes that were accepted; 0 at the
+    /// end of the file.
     pub fn write_file(&mut self, file: &File, offset: u64, length: usize) -> Result<usize> {
         each!(self, inner => inner.write_file(file, offset, length))
     }
 
-    /// Whether the client can be sent more at once.
+    /// Returns whether more can be sent to the client at once.
     pub fn is_writable(&self) -> bool {
         each!(self, inner => inner.is_writable())
     }
 
-    /// Holds back packets that are not full, or sends them (tcp(7), TCP_CORK). Says whether that is possible.
+    /// Holds back packets that are not full, or sends them (tcp(7), TCP_CORK). Returns whether the transport supports
+    /// that.
     pub fn set_cork(&mut self, is_corked: bool) -> bool {
         each!(self, inner => inner.set_cork(is_corked))
     }
 
-    /// Ends the output. The client can still send.
+    /// Closes the output. The client can still send.
     pub fn close_output(&mut self) {
         each!(self, inner => inner.close_output());
     }
 
-    /// Ends input and output.
+    /// Shuts down input and output.
     pub fn shutdown(&mut self) {
         each!(self, inner => inner.shutdown());
     }
@@ -87,7 +90,7 @@ impl Transport {
         each!(self, inner => inner.bytes_written())
     }
 
-    /// Returns those of them that the client has acknowledged.
+    /// Returns the number of bytes that the client has acknowledged.
     pub fn bytes_acknowledged(&self) -> u64 {
         each!(self, inner => inner.bytes_acknowledged())
     }

@@ -11,7 +11,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use crate::os::sys;
 use crate::site::File;
 
-/// send(2): more follows at once, so a packet that is not full can wait for it. nix has no name for it.
+/// send(2): more data follows at once, so a packet that is not full can wait for it. nix does not define this flag.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
 /// A socket that does not block.
@@ -53,13 +53,13 @@ impl Plain {
         poll(&mut socket, PollTimeout::ZERO) != Ok(0)
     }
 
-    /// A unix socket has no packets.
+    /// A unix socket has no packets to hold back.
     pub fn set_cork(&mut self, is_corked: bool) -> bool {
         sys::set_cork(&self.socket, is_corked).is_ok()
     }
 
     pub fn close_output(&mut self) {
-        // A client that is gone cannot be told.
+        // If the client has disconnected, there is nothing to shut down.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
     }
 

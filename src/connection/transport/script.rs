@@ -1,4 +1,4 @@
-//! A transport for tests: it hands out input in pieces, takes output in pieces, and fails where it is told to.
+//! A transport for tests: it returns input in pieces, accepts output in pieces, and fails where its script says so.
 
 use std::collections::VecDeque;
 use std::fs::File as Descriptor;
@@ -14,23 +14,23 @@ use crate::site::File;
 /// A scripted transport.
 #[derive(Debug)]
 pub struct Script {
-    /// Something that has a descriptor.
+    /// A descriptor, as connections need one.
     descriptor: Descriptor,
     input: VecDeque<u8>,
-    /// The bytes that one read returns, and EAGAIN after it.
+    /// The number of bytes that one read returns; the next read returns EAGAIN.
     read_size: usize,
     may_read: bool,
-    /// The bytes that one write takes, and EAGAIN after it.
+    /// The number of bytes that one write accepts; the next write returns EAGAIN.
     write_size: usize,
     may_write: bool,
-    /// The error of writing further bytes than these.
+    /// The error of writing more bytes than these.
     failure: Option<(usize, Errno)>,
     output: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Script {
-    /// Input that ends, read by `read_size` and output that is taken by `write_size` bytes at a time. Output is appended to
-    /// `output`; it fails with the error of `failure` once it has the length there.
+    /// Creates input that ends, read in pieces of `read_size` bytes. Output is accepted in pieces of `write_size` bytes
+    /// and appended to `output`. When `output` has the length in `failure`, writing fails with its error.
     pub fn new(
         input: &[u8],
         (read_size, write_size): (usize, usize),
