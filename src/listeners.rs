@@ -119,8 +119,8 @@ pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, F
 pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(), Failure> {
     if idle_exit.is_some() && sockets.iter().any(|socket| socket.name.is_none()) {
         return Err(Failure::usage(
-            "--idle-exit (OTUS_IDLE_EXIT in the environment) is for a server that a .socket unit starts: nobody would \
-             start this one again. Leave it out.",
+            "--idle-exit (OTUS_IDLE_EXIT) requires a .socket unit, which starts the server again on the next \
+             connection. Remove the setting.",
         ));
     }
     Ok(())
@@ -142,7 +142,7 @@ pub fn report(sockets: &[Socket]) {
             tracing::warn!(
                 socket = name,
                 address,
-                "The socket \"{name}\" serves the site's files over plain HTTP: \"metrics\" is the one name that means something else. See FileDescriptorName= in its .socket unit."
+                "The socket \"{name}\" serves the site over plain HTTP: only the name \"metrics\" selects another purpose. See FileDescriptorName= in its .socket unit."
             );
         }
     }

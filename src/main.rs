@@ -115,7 +115,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let confinement = Some(Sandbox::for_root(&options.root)?);
     identity.drop_privileges()?;
     if identity.other_user().is_some() {
-        report_out_of_reach(&options);
+        report_inaccessible(&options);
     }
     if let Err(failure) = listeners::allow_exit(&sockets, options.idle_exit) {
         if !is_reload {
@@ -134,18 +134,18 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
 }
 
 /// Warns about files that the user of the server cannot access.
-fn report_out_of_reach(options: &Options) {
+fn report_inaccessible(options: &Options) {
     let (program, root) = (supervisor::program(), &options.root);
     let consequences = [
         (root, AccessFlags::F_OK, "a replaced document root is not detected"),
         (&program, AccessFlags::X_OK, "a reload fails"),
     ];
-    let unreachable =
+    let inaccessible =
         consequences.into_iter().filter(|(path, wanted, _)| eaccess(*path, *wanted) == Err(Errno::EACCES));
     let (paths, effects): (Vec<_>, Vec<_>) =
-        unreachable.map(|(path, _, effect)| (path.display().to_string(), effect)).unzip();
+        inaccessible.map(|(path, _, effect)| (path.display().to_string(), effect)).unzip();
     if !paths.is_empty() {
         let (paths, effects) = (paths.join(" and "), effects.join(", and "));
-        tracing::warn!("This user cannot reach {paths}: {effects}. Restart the server instead.");
+        tracing::warn!("This user cannot access {paths}: {effects}. Restart the server instead of reloading it.");
     }
 }

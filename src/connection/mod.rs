@@ -308,7 +308,7 @@ impl Connection {
             message_id = catalog::FILE_FAILED,
             %path,
             offset,
-            "Cannot send \"{path}\" to its end, from byte {offset} on: {why}. Logged once a minute."
+            "Cannot send \"{path}\" completely, from byte {offset}: {why}. Logged once a minute."
         );
         self.records.set_cause(why);
     }

@@ -1,4 +1,4 @@
-//! The `MESSAGE_ID` of events that an administrator may want explained: 128 random bits each.
+//! The `MESSAGE_ID` of events that the catalog explains: 128 random bits each.
 //!
 //! `packaging/otus-httpd.catalog` has the explanations, and `journalctl -x` shows them. An identifier never changes its
 //! meaning: scripts may search for it.
@@ -33,7 +33,7 @@ pub const CONNECTIONS_FULL: &str = "959e720c2c2944fa83f4c4b7967a743f";
 /// A client has reached its connection limit.
 pub const CLIENT_FULL: &str = "97c1a62bf90547bcbd57e73a408f5fd5";
 
-/// A file cannot be served, or not to its end, because of an error of the server.
+/// A file cannot be sent, or not completely, because of an error of the server.
 pub const FILE_FAILED: &str = "7ac8a38f6f874ff59614ef07b18583a6";
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_catalog_names_only_fields_that_the_event_has() {
         for ((_, text), (_, fields)) in entries().into_iter().zip(EVENTS) {
-            // Every second piece stands between two of them; an address in Support: has only one.
+            // Every second piece is between two @. An address in Support: has only one @.
             let text = text.replace("otus-httpd@example.org", "");
             for field in text.split('@').skip(1).step_by(2) {
                 assert!(fields.split(' ').any(|name| name == field), "@{field}@ in {text}");

@@ -45,17 +45,17 @@ impl RunAs {
     /// Switches to that user for good, with its groups and without capabilities.
     pub fn drop_privileges(&self) -> Result<(), Failure> {
         let Some(user) = &self.other else { return Ok(()) };
-        let become_it = || {
+        let switch = || {
             let name = std::ffi::CString::new(user.name.as_str()).map_err(|_| nix::errno::Errno::EINVAL)?;
             initgroups(&name, user.gid)?;
             setgid(user.gid)?;
             setuid(user.uid)
         };
-        become_it().map_err(|errno| {
+        switch().map_err(|errno| {
             let (name, why) = (&user.name, errno.desc());
             Failure::new(format!(
-                "Cannot become the user {name} ({why}): this needs the capabilities CAP_SETUID and CAP_SETGID; with them \
-                 taken away, start the server as {name} without --user."
+                "Cannot switch to the user {name} ({why}): this requires the capabilities CAP_SETUID and CAP_SETGID; grant \
+                 them, or start the server as {name} without --user."
             ))
         })?;
         // The sandbox relies on it, whatever the security bits of the kernel (capabilities(7)) made of the calls.
@@ -68,8 +68,8 @@ impl RunAs {
 fn decide(own: u32, named: Option<User>) -> Result<Option<User>, Failure> {
     match named {
         Some(user) if own != user.uid.as_raw() && own != 0 => Err(Failure::new(format!(
-            "Only root can become the user {} (--user, OTUS_USER): start the server as root, or leave that out; for the \
-             packaged service, User= in a drop-in sets the user.",
+            "Only root can switch to the user {} (--user, OTUS_USER): start the server as root, or remove this setting; \
+             User= in a drop-in sets the user of the packaged service.",
             user.name
         ))),
         Some(user) if own != user.uid.as_raw() => Ok(Some(user)),
@@ -106,8 +106,8 @@ mod tests {
     fn other_users_are_not_switched() {
         check(WEB, None, Ok(None));
         check(WEB, Some(WEB), Ok(None));
-        check(WEB, Some(ROOT), Err("Only root can become the user user0"));
-        check(WEB, Some(34), Err("Only root can become the user user34"));
+        check(WEB, Some(ROOT), Err("Only root can switch to the user user0"));
+        check(WEB, Some(34), Err("Only root can switch to the user user34"));
     }
 
     #[test]

@@ -121,11 +121,11 @@ impl BlockingLimits {
             client.add(blocking_key.client != 0 && slot.client.load(Relaxed) == blocking_key.client, is_blocked);
         }
         if file.exceeds(self.max_for_file) {
-            Some("its disk does not answer, and as many threads wait for this file as may")
+            Some("the disk does not respond, and the limit of threads that it blocks for one file is reached")
         } else if directory.exceeds(self.max_for_directory) {
-            Some("its disk does not answer, and as many threads wait for its directory as may")
+            Some("the disk does not respond, and the limit of threads that it blocks for one directory is reached")
         } else if client.exceeds(self.max_for_client) {
-            Some("its client has as many threads wait for a disk as one may")
+            Some("the disk does not respond, and the limit of threads that it blocks for one client is reached")
         } else {
             None
         }

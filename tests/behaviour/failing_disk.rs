@@ -78,8 +78,7 @@ fn a_file_that_fails_in_the_middle_cuts_the_connection() {
         assert!(body.len() <= SOUND && content(LARGE).starts_with(&body), "{} bytes", body.len());
         server.wait_for_log("Cannot send");
         let why = std::io::Error::from(errno);
-        let record =
-            format!("Cannot send \"/disk/large\" to its end, from byte {SOUND} on: {why}. Logged once a minute.");
+        let record = format!("Cannot send \"/disk/large\" completely, from byte {SOUND}: {why}. Logged once a minute.");
         assert_eq!(server.warnings(), [format!(" WARN {record}")]);
         wait_until("the file to be closed", || !is_open(&server.workers(), "large"));
         assert_eq!(server.get("/a").text(), "a");

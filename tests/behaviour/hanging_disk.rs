@@ -291,7 +291,7 @@ fn one_file_takes_no_more_than_its_share_of_the_threads() {
             assert_eq!(connect_from(2, &server).get("/disk/middling").status, 200);
             assert_eq!(server.get("/disk/small").status, 503);
         }
-        assert!(server.warnings().iter().all(|line| line.contains("its disk does not answer")), "{}", server.log());
+        assert!(server.warnings().iter().all(|line| line.contains("the disk does not respond")), "{}", server.log());
         disk.mend();
         assert_served(&mut waiting, "small");
         for _ in 0..50 {

@@ -99,17 +99,17 @@ fn only_root_can_switch_to_another_user() {
     // A copy, since the build may lie in a private place.
     let program = site.outside().join("otus-httpd");
     copy_program(&program);
-    let become_nobody = format!(
+    let as_nobody = format!(
         "unset OTUS_USER; exec setpriv --reuid=nobody --regid=nogroup --clear-groups '{}' \"$@\";",
         program.display()
     );
-    let start = |arguments: &[&str]| Setup::new(&site, arguments).before(&become_nobody).listen();
+    let start = |arguments: &[&str]| Setup::new(&site, arguments).before(&as_nobody).listen();
     assert_eq!(start(&["--user=nobody"]).get("/open").text(), "open");
     assert_eq!(start(&[]).get("/open").text(), "open");
     for other in ["--user=man", "--user=root"] {
         let mut server = start(&[other]);
         assert_eq!(server.exit_status().code(), Some(1));
-        assert!(server.log().contains("Only root can become"), "{}", server.log());
+        assert!(server.log().contains("Only root can switch to"), "{}", server.log());
     }
     // The environment and a settings file may be the same for a server that root starts.
     let settings = site.outside().join("settings");
@@ -117,7 +117,7 @@ fn only_root_can_switch_to_another_user() {
     let file = format!("{}:1 (OTUS_USER)", settings.display());
     let settings = format!("OTUS_SETTINGS='{}'", settings.display());
     for (variable, origin) in [("OTUS_USER=nobody-at-all", "environment (OTUS_USER)"), (&settings, &file)] {
-        let before = become_nobody.replace("exec setpriv", &format!("export {variable}; exec setpriv"));
+        let before = as_nobody.replace("exec setpriv", &format!("export {variable}; exec setpriv"));
         let server = Setup::new(&site, &[]).before(&before).listen();
         assert_eq!(server.get("/open").text(), "open");
         let messages = server.warnings();
@@ -145,7 +145,7 @@ fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
     assert_eq!(messages.len(), 1, "{messages:?}");
     let (program, root) = (program.display(), site.root());
     let expected = format!(
-        "This user cannot reach {} and {program}: a replaced document root is not detected, and a reload fails. Restart",
+        "This user cannot access {} and {program}: a replaced document root is not detected, and a reload fails. Restart",
         root.display()
     );
     assert!(messages[0].contains(&expected), "{messages:?}");
