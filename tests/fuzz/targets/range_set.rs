@@ -50,7 +50,10 @@ fuzz_target!(|input: &[u8]| {
     let asked = text.and_then(|value| asked(value, size));
     if let Some(asked) = asked.filter(|_| selection != Selection::Whole) {
         for (first, end) in asked.into_iter().filter(|(first, end)| first < end) {
-            assert!(ranges.iter().any(|range| range.start <= first && end <= range.end), "{first} to {end}: {ranges:?}");
+            assert!(
+                ranges.iter().any(|range| range.start <= first && end <= range.end),
+                "{first} to {end}: {ranges:?}"
+            );
         }
     } else {
         assert_eq!(selection, Selection::Whole, "not well-formed");
