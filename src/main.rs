@@ -45,8 +45,8 @@ fn main() -> ExitCode {
     }
     let unused_address_warnings = command_line.unused_address_warnings();
     let CommandLine { task, options, warnings, .. } = command_line;
-    if let Some(Task::Precompress { directory }) = task {
-        return precompress(&directory);
+    if let Some(Task::Precompress { directory, verify }) = task {
+        return if verify { verify_variants(&directory) } else { precompress(&directory) };
     }
     match start(options, &warnings, &unused_address_warnings) {
         Ok(supervisor) => {
@@ -78,6 +78,18 @@ fn precompress(directory: &Path) -> ExitCode {
             // The reader of the summary may close the pipe.
             let _ = writeln!(std::io::stdout(), "{report}");
             ExitCode::from(if report.failed == 0 { 0 } else { EXIT_FAILURE })
+        }
+        Err(failure) => fail(&failure, EXIT_FAILURE),
+    }
+}
+
+/// The rejected variants and the summary go to standard output, each failure to the log.
+fn verify_variants(directory: &Path) -> ExitCode {
+    match precompress::verify(directory) {
+        Ok(result) => {
+            // The reader of the list may close the pipe.
+            let _ = writeln!(std::io::stdout(), "{result}");
+            ExitCode::from(if result.is_clean() { 0 } else { EXIT_FAILURE })
         }
         Err(failure) => fail(&failure, EXIT_FAILURE),
     }

@@ -182,7 +182,7 @@ _otus__httpd() {
             return 0
             ;;
         otus__subcmd__httpd__subcmd__precompress)
-            opts="-h --help"
+            opts="-h --verify --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

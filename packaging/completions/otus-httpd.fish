@@ -66,4 +66,5 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Lo
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s V -l version -d 'Print version'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "precompress" -d 'Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -l verify -d 'Write nothing; list the variants that do not decode to exactly the file beside them'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -s h -l help -d 'Print help'

@@ -74,6 +74,7 @@ none\:"Nothing"))' \
         case $line[1] in
             (precompress)
 _arguments "${_arguments_options[@]}" : \
+'--verify[Write nothing; list the variants that do not decode to exactly the file beside them]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':directory -- The directory, such as the document root:_files -/' \

@@ -80,6 +80,10 @@ pub enum Task {
         /// The directory, such as the document root
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: PathBuf,
+
+        /// Write nothing; list the variants that do not decode to exactly the file beside them
+        #[arg(long)]
+        verify: bool,
     },
 }
 
@@ -368,10 +372,14 @@ mod tests {
     #[test]
     fn a_subcommand_takes_no_options_of_the_server() {
         let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["otus-httpd"], arguments].concat());
-        let Some(Task::Precompress { directory }) = parse(&["precompress", "/srv/www"]).unwrap().task else {
-            panic!("no task");
-        };
-        assert_eq!(directory, PathBuf::from("/srv/www"));
+        for (arguments, expected) in
+            [(&["precompress", "/srv/www"][..], false), (&["precompress", "--verify", "/srv/www"], true)]
+        {
+            let Some(Task::Precompress { directory, verify }) = parse(arguments).unwrap().task else {
+                panic!("no task");
+            };
+            assert_eq!((directory, verify), (PathBuf::from("/srv/www"), expected));
+        }
         assert!(parse(&["-p", "80"]).unwrap().task.is_none());
         assert_eq!(options(&["-r", "precompress"]).root, PathBuf::from("precompress"));
         for wrong in

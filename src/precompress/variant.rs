@@ -1,4 +1,4 @@
-//! A variant: the check whether it is up to date, and its atomic creation.
+//! A variant: its name and time, and its atomic creation.
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata, Permissions};
@@ -7,12 +7,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use indicatif::ProgressBar;
-use nix::sys::stat::{FileStat, SFlag};
 
 use super::directory::Directory;
 use crate::codec::encode;
 use crate::http::coding::Coding;
-use crate::os::sys::file_type;
 
 /// The smallest file that is compressed, in bytes: the response to a smaller one fits into one packet in any case.
 const MIN_BYTES: u64 = 256;
@@ -29,15 +27,13 @@ pub fn remove_leftover(directory: &Directory, name: &CStr) {
     let _ = directory.open(name).and_then(|file| Ok(file.try_lock()?)).and_then(|()| directory.remove(name));
 }
 
-/// Returns whether a variant is up to date. The modification times must be equal: an older original that is restored with
-/// its own time differs from the content of a newer variant.
-pub fn is_current(variant: &FileStat, original: &Metadata) -> bool {
-    let time = (variant.st_mtime, variant.st_mtime_nsec);
-    file_type(variant) == SFlag::S_IFREG && variant.st_size > 0 && time == modified(original)
+/// Returns whether both files have the same modification time.
+pub fn has_time_of(variant: &Metadata, original: &Metadata) -> bool {
+    modified(variant) == modified(original)
 }
 
 /// Returns the modification time: seconds, nanoseconds.
-fn modified(metadata: &Metadata) -> (i64, i64) {
+pub fn modified(metadata: &Metadata) -> (i64, i64) {
     (metadata.mtime(), metadata.mtime_nsec())
 }
 

@@ -369,6 +369,9 @@ fn exit_statuses_keep_their_meaning() {
     }
     assert_eq!(status(&["precompress", &site.root().display().to_string()]), 0);
     assert_eq!(status(&["precompress", "/none"]), 1);
+    assert_eq!(status(&["precompress", "--verify", &site.root().display().to_string()]), 0);
+    assert_eq!(status(&["precompress", "--verify", "/none"]), 1);
+    assert_eq!(status(&["precompress", "--verify"]), 2);
 
     let mut server = Server::of(&site);
     server.wait_until_ready();

@@ -54,4 +54,5 @@ mod stop;
 mod stuck_readers;
 mod support;
 mod threads;
+mod verify;
 mod workers;
