@@ -11,8 +11,9 @@ const COUNT_BITS: u32 = 24;
 /// The largest limit per second.
 pub const MAX: u64 = (1 << COUNT_BITS) - 1;
 
-/// A limit per second. Each worker publishes how many records it has taken, and takes what the others leave; whatever they
-/// publish, it has a [reserve](reserve). If two workers take the last record at the same time, the limit is exceeded by one.
+/// A limit per second. Each worker publishes the number of records that it has used, and may use the rest that the
+/// others leave. Independently of the others, it has a [reserve](reserve). If two workers use the last record at the
+/// same time, the limit is exceeded by one.
 #[derive(Debug)]
 pub struct Budget {
     board: &'static Scoreboard,

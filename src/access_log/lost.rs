@@ -28,8 +28,8 @@ impl OrphanedDrops {
         self.sink.close();
     }
 
-    /// Reports the records that were unreported at the last check and still are: until then their worker may have been about
-    /// to report them.
+    /// Reports the records that were unreported at the last check and still are. Until then, their worker may have been
+    /// about to report them.
     pub fn report(&mut self, board: &Scoreboard) {
         let (count, now_us) = (board.unreported(), clock::unix_us());
         let to_report = count.min(self.count);

@@ -1,9 +1,9 @@
-//! The access log: every request is accounted for, and none waits for the log.
+//! The access log: it accounts for every request, and no request waits for it.
 //!
-//! A request thread fills a [`Record`] of a fixed size, and puts it into a bounded ring, without a lock or a system call. One
-//! thread of each worker, the [`writer`], writes the records in the ring as events. Requests beyond the limit of records per
-//! second are [summed](sums) instead. If the ring is full, a record is dropped and counted. So, of all requests that are to
-//! be logged: written + summed + dropped = served.
+//! A request thread fills a [`Record`] of a fixed size and puts it into a bounded ring, without a lock or a system
+//! call. One thread of each worker, the [`writer`], writes the records in the ring as events. Requests beyond the limit
+//! of records per second are [summed](sums) instead. If the ring is full, a record is dropped and counted. So for all
+//! requests that are to be logged: written + summed + dropped = served.
 
 mod budget;
 mod lost;
@@ -45,7 +45,7 @@ pub struct AccessLog {
     successes: Budget,
     errors: Budget,
     ring: ArrayQueue<Box<Record>>,
-    /// Unused records, for later requests: as many as have ever waited at one time.
+    /// Unused records, for later requests. Their number is the largest number that was in use at one time.
     free: ArrayQueue<Box<Record>>,
     sums: Sums,
     drops: Drops,
@@ -115,7 +115,7 @@ impl AccessLog {
         if !self.errors_only {
             self.counters.add(Counter::LogDue, 1);
         }
-        // A request that is likely to be summed needs only method and target.
+        // A request that is likely to be summed needs only its method and target.
         let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second(now_ns));
         let mut record = self.free.pop().unwrap_or_default();
         record.clear();
@@ -155,7 +155,7 @@ impl AccessLog {
         if is_error { &self.errors } else { &self.successes }
     }
 
-    /// Keeps a record for a later request.
+    /// Stores a record for a later request.
     fn recycle(&self, record: Box<Record>) {
         // The queue is full only after many slow clients at one time.
         drop(self.free.push(record));

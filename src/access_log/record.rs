@@ -70,7 +70,7 @@ pub struct Record {
     pub coding: Coding,
     /// Whether the response was not completely sent.
     pub is_aborted: bool,
-    /// Whether it has all texts, and not only method and target.
+    /// Whether it has all texts, or only method and target.
     pub is_full: bool,
     /// The client's address as it is logged.
     pub client: Option<SocketAddr>,
@@ -80,7 +80,8 @@ pub struct Record {
     pub request: u64,
     /// The bytes of content that were sent.
     pub bytes: u64,
-    /// The time from the arrival of the request until the kernel has the last byte of the response, in microseconds.
+    /// The time from the arrival of the request until the kernel has accepted the last byte of the response, in
+    /// microseconds.
     pub duration_us: u64,
     /// The time of the end, in seconds since the epoch.
     pub ended_s: u64,

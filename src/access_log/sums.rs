@@ -1,4 +1,4 @@
-//! Requests that are summed instead of recorded one by one, counted without a lock.
+//! Sums of requests that are not recorded individually. They are counted without a lock.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -15,10 +15,11 @@ const KINDS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "other", "-", "-/-"];
 /// Counts by kind and status; the last status stands for none.
 type Counts<T> = [[T; Status::ALL.len() + 1]; KINDS.len()];
 
-/// The number of candidates for the slowest request: each is slower than the one before, so that the last few are enough.
+/// The number of candidates for the slowest request. Each is slower than the one before, so the last few are
+/// sufficient.
 const CANDIDATES: usize = 4;
 
-/// The sums that are not reported yet.
+/// The sums since the last report.
 #[derive(Debug)]
 pub struct Sums {
     is_open: AtomicBool,
@@ -48,8 +49,8 @@ impl Sums {
         }
     }
 
-    /// Adds a record. Returns whether it is the first since the last report, and a record that is no longer used: this one or
-    /// another.
+    /// Adds a record. Returns whether it is the first since the last report, and a record that can be reused: this one
+    /// or another.
     pub fn add(&self, record: Box<Record>) -> (bool, Option<Box<Record>>) {
         self.counts[kind_index(record.kind)][status_index(record.status)].fetch_add(1, Relaxed);
         self.bytes.fetch_add(record.bytes, Relaxed);
@@ -66,7 +67,7 @@ impl Sums {
         (is_first, rest)
     }
 
-    /// Returns whether there is something to report, or will be soon.
+    /// Returns whether there is something to report, or will be shortly.
     pub fn is_open(&self) -> bool {
         self.is_open.load(Relaxed)
     }
@@ -87,7 +88,7 @@ impl Sums {
         self.slowest.pop()
     }
 
-    /// Adds a sum back that could not be reported.
+    /// Adds a sum again that could not be reported.
     pub fn restore(&self, sum: &Sum) {
         self.bytes.fetch_add(sum.bytes, Relaxed);
         for (count, shared) in sum.counts.iter().flatten().zip(self.counts.iter().flatten()) {

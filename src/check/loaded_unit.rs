@@ -91,7 +91,7 @@ impl LoadedUnit {
         }
     }
 
-    /// Switches to the service's user and groups, which only root can.
+    /// Switches to the service's user and groups. Only root can do that.
     fn switch_user(&mut self) -> Result<(), Failure> {
         let (name, unit) = (self.properties.get("User"), &self.service.name);
         if name.is_empty() || name == "root" || self.properties.get("DynamicUser") == "yes" {

@@ -1,7 +1,7 @@
-//! `--check`: everything that a start does short of serving, so that a running server is not disturbed.
+//! `--check`: all steps of a start except serving. It does not disturb a running server.
 //!
-//! Run by root at a prompt, it checks the packaged service, whose configuration is read from its units. A check that a server
-//! runs before a reload, or a service before its start, covers that process only.
+//! Run by root at a prompt, it checks the packaged service, whose configuration is in its units. A check that a server
+//! runs before a reload, or a service before its start, covers that server only.
 
 mod loaded_unit;
 mod properties;
@@ -27,9 +27,9 @@ pub use subject::Subject;
 /// The problems and warnings of a check, apart from those of the settings themselves.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Causes for which a server would not start, or not serve.
+    /// Problems that prevent a start or serving.
     pub problems: Vec<Failure>,
-    /// Conditions under which it would start nevertheless.
+    /// Problems that do not prevent a start.
     pub warnings: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
     }
     let known: Vec<_> = command_line.problems.iter().map(ToString::to_string).collect();
     problems.retain(|problem| !known.contains(&problem.to_string()));
-    // The table of settings does not go into the journal at each reload.
+    // The table of settings is not written to the journal at each reload.
     if !log::is_journal(io::stdout()) {
         let addresses = service.iter().flat_map(|service| &service.addresses).map(|(address, unit)| Effective {
             option: "ListenStream".into(),
@@ -103,7 +103,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
         && let Err(failure) = listeners::resolve(&options.host, options.port)
     {
         match std::env::var_os("INVOCATION_ID") {
-            // In a systemd service, the server gets its sockets from systemd; this process does not.
+            // In a systemd service, the server receives its sockets from systemd; this process does not.
             Some(_) => {
                 findings.warnings.push(format!("{failure} The address is not used if systemd passes the sockets."))
             }
@@ -116,7 +116,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
 /// Returns the settings with their paths as they are outside the service's sandbox.
 fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Failure> {
     let locate = |what: &str, path: &Path| {
-        // Both the path as it is written and the path to which its links lead must be visible.
+        // The path as it is written must be visible, and so must the path to which its links lead.
         let real = path.canonicalize().unwrap_or(path.to_path_buf());
         service.resolve(path).and_then(|resolved| service.resolve(&real).map(|_| resolved)).map_err(|directive| {
             let unit = &service.name;

@@ -7,7 +7,7 @@ use crate::config::CommandLine;
 use crate::failure::Failure;
 use crate::{config::unit, log};
 
-/// Exists if systemd is the init system (sd_booted(3)).
+/// This directory exists if systemd is the init system (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
 /// The service in the package.
@@ -20,7 +20,7 @@ const UNIT_DIRECTORIES: [&str; 4] =
 /// The subject of a check.
 #[derive(Debug)]
 pub enum Subject {
-    /// The server that this command line would start; with a sentence on what the check does not cover, if any.
+    /// The server that this command line would start. The sentence, if any, says what is not checked.
     CommandLine(Option<String>),
     /// A systemd service.
     Unit(Box<LoadedUnit>),
@@ -60,7 +60,7 @@ impl Subject {
     }
 }
 
-/// Whether the check was started at a prompt, and not by a server before a reload or by a service.
+/// Returns whether the check was started at a prompt, and not by a service or by a server before a reload.
 fn is_at_prompt() -> bool {
     let is_set = |name| std::env::var_os(name).is_some();
     !(is_set(unit::RELOAD_VARIABLE) || is_set(unit::VARIABLE) || log::is_journal(std::io::stderr()))

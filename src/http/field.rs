@@ -14,13 +14,13 @@ pub enum Field<'a> {
     AcceptRanges,
     /// The methods that the resource supports (RFC 9110 §10.2.1).
     Allow(&'static str),
-    /// What caches may do with the response (RFC 9111 §5.2).
+    /// How caches may use the response (RFC 9111 §5.2).
     CacheControl(&'static str),
-    /// How the content is coded (RFC 9110 §8.4).
+    /// The content coding (RFC 9110 §8.4).
     ContentEncoding(Coding),
     /// The length of the content in bytes (RFC 9110 §8.6).
     ContentLength(u64),
-    /// Which bytes of the representation the content is (RFC 9110 §14.4).
+    /// The range of the representation in the content (RFC 9110 §14.4).
     ContentRange(ContentRange),
     /// The media type of the content (RFC 9110 §8.3).
     ContentType(Cow<'a, str>),
@@ -28,20 +28,20 @@ pub enum Field<'a> {
     ETag(&'a str),
     /// When the representation was last modified (RFC 9110 §8.8.2).
     LastModified(SystemTime),
-    /// The directory holds more than is listed: a Boolean (RFC 9651 §3.3.6).
+    /// The listing is not complete: a Boolean (RFC 9651 §3.3.6).
     ListingIncomplete,
-    /// Where a redirect leads (RFC 9110 §10.2.2).
+    /// The target of a redirect (RFC 9110 §10.2.2).
     Location(String),
-    /// X-Content-Type-Options: nosniff. Browsers take the media type as it is: a text is never run as a script.
+    /// X-Content-Type-Options: nosniff. Browsers use this media type: they never run text as a script.
     NoSniff,
-    /// When a client may try again, in seconds (RFC 9110 §10.2.3).
+    /// The time in seconds after which a client may retry (RFC 9110 §10.2.3).
     RetryAfter(u32),
-    /// Which fields of the request the representation was chosen by (RFC 9110 §12.5.5).
+    /// The request fields that selected the representation (RFC 9110 §12.5.5).
     Vary(&'static str),
 }
 
 impl Field<'_> {
-    /// The value of the field, where it is a text: it then needs no formatting.
+    /// Returns the value of the field if it is a text that needs no formatting.
     pub fn text(&self) -> Option<&str> {
         match self {
             Field::AcceptRanges => Some("bytes"),

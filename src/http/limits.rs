@@ -25,8 +25,8 @@ impl Limits {
 /// The capacity for field lines.
 pub const FIELDS: usize = 256;
 
-/// The longest method for which a request line that is too long gets 414; a longer method is the cause, and gets 501. The
-/// longest registered method has 17 bytes (the registry of RFC 9110 §16.1.1).
+/// The length of the longest method for which an overlong request line gets 414. If the method is longer, it is the
+/// cause, and the response is 501. The longest registered method has 17 bytes (the registry of RFC 9110 §16.1.1).
 pub const METHOD_BYTES: usize = 32;
 
 /// Most bytes of empty lines before a request; beyond it 400. RFC 9112 §2.2 requires tolerance for one line, since old

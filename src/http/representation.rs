@@ -1,4 +1,4 @@
-//! A representation of a file, and what of it a request gets (RFC 9110 §8, §13, §14).
+//! A representation of a file, and the part of it that a request selects (RFC 9110 §8, §13, §14).
 
 use std::time::{Duration, SystemTime};
 
@@ -17,20 +17,20 @@ pub struct Representation {
     pub size: u64,
     /// The entity tag, quotes included.
     pub etag: String,
-    /// Last-Modified in seconds since the epoch; none if the mtime does not tell when the file was written.
+    /// Last-Modified in seconds since the epoch; none if the mtime is not the time of a write.
     pub modified_s: Option<u64>,
     /// The media type with its parameters.
     pub content_type: String,
     /// The content coding of the file's bytes.
     pub coding: Coding,
-    /// Whether another request may get another coding of the same resource (RFC 9110 §12.5.5).
+    /// Whether other requests may get another coding of the same resource (RFC 9110 §12.5.5).
     pub varies: bool,
 }
 
-/// What a GET or HEAD request gets of a file.
+/// The result of a GET or HEAD request for a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 200 with all of it.
+    /// 200 with the whole representation.
     Whole,
     /// 206 with this range.
     Part(ByteRange),
@@ -131,7 +131,7 @@ impl Representation {
         self.varies.then_some(Field::Vary("Accept-Encoding"))
     }
 
-    /// Returns what `request`, a GET or HEAD, gets: conditions first, then ranges (RFC 9110 §13.2.2).
+    /// Evaluates `request`, a GET or HEAD: conditions first, then ranges (RFC 9110 §13.2.2).
     pub fn evaluate(&self, request: &Request) -> Outcome {
         let fields = request.fields;
         let matters = |name: &str| name.len() >= 5 && (name[..3].eq_ignore_ascii_case("if-") || is_range(name));

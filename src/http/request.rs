@@ -1,4 +1,4 @@
-//! A request as a value, whatever wire format it came in (RFC 9110 §6, §9).
+//! A request as a value, independent of its wire format (RFC 9110 §6, §9).
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A request that has arrived whole, or as far as it needs to.
+/// A request. Its body has arrived, unless [`Body`] says otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'f, 'b> {
     /// The method.
@@ -50,30 +50,30 @@ pub struct Request<'f, 'b> {
     pub version: Version,
     /// The field lines of the head.
     pub fields: Fields<'f, 'b>,
-    /// What became of the body.
+    /// The state of the body.
     pub body: Body,
 }
 
 /// The body of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// There is none, or it has arrived and is dropped.
+    /// There is no body, or it has arrived and is discarded.
     Dropped,
-    /// It stays unread, so the connection ends after the response.
+    /// The body stays unread, so the connection ends after the response.
     Unread,
-    /// It is larger than the limit, and stays unread (RFC 9110 §15.5.14).
+    /// The body is larger than the limit and stays unread (RFC 9110 §15.5.14).
     TooLarge,
 }
 
 impl<'b> Request<'_, 'b> {
-    /// The target without its query, which is no part of a file's name and may be confidential.
+    /// Returns the target without its query. The query is not part of a file name and may be confidential.
     pub fn path(&self) -> &'b str {
         self.target.split('?').next().unwrap_or_default()
     }
 }
 
 impl Method {
-    /// The method of this name; names are case-sensitive (RFC 9110 §9.1).
+    /// Returns the method with this name; names are case-sensitive (RFC 9110 §9.1).
     pub fn named(name: &str) -> Method {
         match name {
             "GET" => Method::Get,

@@ -11,7 +11,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// The methods that metrics support.
 const ALLOW_METRICS: &str = "GET, HEAD";
 
-/// Every cause of a 503 can pass by itself, in seconds.
+/// The value of Retry-After, in seconds: every cause of a 503 may be temporary.
 const RETRY_AFTER_S: u32 = 1;
 
 /// A response that is not a file of the site.
@@ -52,7 +52,7 @@ impl Response {
         Response { status: Status::NoContent, fields: vec![Field::Allow(ALLOW)], content: Vec::new() }
     }
 
-    /// What the server reports about itself at this moment: for GET and HEAD only, and not to be stored.
+    /// A response with the state of the server, for GET and HEAD only. Caches must not store it.
     pub fn report(status: Status, content_type: &'static str, content: String) -> Self {
         let fields = Vec::from_iter(retry_after(status));
         let further = [Field::NoSniff, Field::CacheControl("no-store")];
@@ -68,7 +68,7 @@ impl Response {
         Response::new(status, fields, page::MEDIA_TYPE.into(), page::of(status).into_bytes(), [])
     }
 
-    /// A response with `content`, whose field lines stand between `fields` and `further` ones.
+    /// A response with `content`. Its field lines are between `fields` and `further`.
     fn new<const N: usize>(
         status: Status,
         mut fields: Vec<Field<'static>>,

@@ -1,4 +1,4 @@
-//! The destination of events: journald, with fields, if it reads stderr; otherwise lines on stderr.
+//! The destination of events: the journal, with fields, if journald reads stderr; otherwise stderr, as lines.
 
 pub mod catalog;
 
@@ -34,10 +34,10 @@ use crate::printable::{Escape, Printable};
 /// The identifier for `journalctl -t`.
 const IDENTIFIER: &str = "otus-httpd";
 
-/// The time that an event waits for a journal that is busy.
+/// The time that an event waits for a slow journal.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The time that the start waits for it.
+/// The time that the start waits for a slow journal.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The socket where journald receives events.
@@ -90,18 +90,18 @@ where
     lines.with_writer(move || PrintableJson(writer())).log_internal_errors(false)
 }
 
-/// Standard error that never blocks: a line for which there is no room, because its reader does not read, is dropped,
-/// and the next line that is written reports the number.
+/// Standard error that never blocks. If the reader is slow and there is no room for a line, the line is dropped. The
+/// next line that is written reports the number of dropped lines.
 #[derive(Debug)]
 struct Stderr;
 
 /// Lines that were dropped and not yet reported.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Messages that were not taken, and are not yet counted elsewhere.
+/// Messages that could not be logged and are not yet counted elsewhere.
 static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the number of messages of this process that were not taken since the last call.
+/// Returns the number of messages of this process that could not be logged since the last call.
 pub fn take_dropped() -> u64 {
     UNCOUNTED.swap(0, Relaxed)
 }
@@ -110,7 +110,7 @@ impl Stderr {
     /// Writes if that does not block.
     fn try_write(bytes: &[u8]) -> bool {
         static OWN: OnceLock<Option<File>> = OnceLock::new();
-        // The size that a pipe takes wholly or not at all (pipe(7), PIPE_BUF).
+        // The size that is written to a pipe completely or not at all (pipe(7), PIPE_BUF).
         bytes.chunks(4096).all(|part| match OWN.get_or_init(Stderr::reopen) {
             Some(own) => (&*own).write_all(part).is_ok(),
             None => {
@@ -121,8 +121,8 @@ impl Stderr {
         })
     }
 
-    /// Opens a pipe or a terminal anew, non-blocking: that then holds for this process and its workers only, not for
-    /// all processes with the same output.
+    /// Reopens a pipe or a terminal in non-blocking mode. So the mode applies to this process and its workers only, not
+    /// to all processes with the same output.
     fn reopen() -> Option<File> {
         let kind = sys::file_type(&fstat(io::stderr()).ok()?);
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -152,8 +152,7 @@ impl Write for Stderr {
     }
 }
 
-/// Takes whole lines of JSON and writes every character that is not printable as `\uXXXX`. JSON itself requires that
-/// only below U+0020.
+/// Replaces every unprintable character in lines of JSON with `\uXXXX`. JSON itself requires that only below U+0020.
 #[derive(Debug)]
 struct PrintableJson<W>(W);
 
@@ -184,8 +183,8 @@ impl<W: Write> Write for PrintableJson<W> {
     }
 }
 
-/// The journal's layer, with a fallback: an event that the journal does not take in time goes to stderr, which journald
-/// reads as well and which has more room.
+/// The journal's layer, with a fallback: if the journal does not accept an event in time, it is written to stderr.
+/// journald reads that as well, and it has a larger buffer.
 struct WithStderrFallback(tracing_journald::Layer);
 
 impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for WithStderrFallback {
@@ -219,8 +218,8 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for WithStderrFallback {
     }
 }
 
-/// Whether the event was written. Layers do not return errors, but their last action is a system call, which leaves its
-/// error in errno(3).
+/// Returns whether the event was written. Layers do not return errors, but their last action is a system call, which
+/// leaves its error in errno(3).
 fn write_succeeded(event: impl FnOnce()) -> bool {
     Errno::clear();
     event();
@@ -247,12 +246,12 @@ impl Sink {
         Sink { open: open_for_warnings, destination, dispatch: None }
     }
 
-    /// Closes what was opened, until the next write.
+    /// Closes the sink until the next write.
     pub fn close(&mut self) {
         self.dispatch = None;
     }
 
-    /// Writes an event. Returns whether that has succeeded.
+    /// Writes an event. Returns whether that succeeded.
     pub fn write(&mut self, event: impl FnOnce()) -> bool {
         if self.dispatch.is_none() {
             self.dispatch = (self.open)(self.destination);
@@ -273,7 +272,7 @@ fn open_for_access(destination: Destination) -> Option<Dispatch> {
     }
 }
 
-/// Together with the server's own events, unless these go elsewhere.
+/// With the server's own events, unless these have another destination.
 fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
     if destination == Destination::Stderr || is_journal(io::stderr()) {
         return Some(dispatcher::get_default(Dispatch::clone));
@@ -282,8 +281,8 @@ fn open_for_warnings(destination: Destination) -> Option<Dispatch> {
     Some(Dispatch::new(Registry::default().with(LevelFilter::INFO).with(journal_of_daemon()?)))
 }
 
-/// Reports why the server did not start: the last event of a process that then ends. It goes to stderr, even where
-/// journald reads that: journald knows the sender of a stream, but not of a datagram whose sender has ended.
+/// Logs why the server did not start, as the last event of the process. It is written to stderr even if journald reads
+/// that: journald identifies the sender of a stream, but not of a datagram if the sender has ended.
 pub fn failure(failure: &Failure) {
     // sd-daemon(3): the priority of an error.
     let prefix = if is_journal(io::stderr()) { "<3>".into() } else { format!("{IDENTIFIER}: ") };
@@ -294,8 +293,8 @@ pub fn failure(failure: &Failure) {
     Stderr::try_write(format!("{prefix}{failure}\n").as_bytes());
 }
 
-/// Whether journald reads this output (systemd.exec(5), `$JOURNAL_STREAM`): device and inode of the stream. A process
-/// whose output has changed since may have inherited the variable.
+/// Returns whether journald reads this output (systemd.exec(5), `$JOURNAL_STREAM`): the variable has the device and
+/// inode of the stream. A process with another output may have inherited the variable.
 pub fn is_journal(output: impl AsFd) -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         // systemd before 231 does not set it; journald's end of the stream has a name there.
@@ -305,15 +304,16 @@ pub fn is_journal(output: impl AsFd) -> bool {
     fstat(output).is_ok_and(|output| stream == format!("{}:{}", output.st_dev, output.st_ino))
 }
 
-/// Whether a journal takes messages now.
+/// Returns whether the journal accepts messages now.
 fn reach_journal() -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    // An empty datagram is no message.
+    // An empty datagram is not a message.
     socket.send_to(&[], JOURNAL).map(drop)
 }
 
-/// Whether the access log can reach its destination. Where the journal takes the rest of the log, it may come back.
+/// Returns whether the access log can reach its destination. If the journal has the rest of the log, it may become
+/// available later.
 pub fn check(destination: Option<Destination>) -> Result<(), Failure> {
     if destination != Some(Destination::Journal) || is_journal(io::stderr()) {
         return Ok(());
@@ -340,7 +340,7 @@ fn journal(warning: Priority) -> Option<tracing_journald::Layer> {
     Some(layer.with_field_prefix(None).with_syslog_identifier(IDENTIFIER.into()).with_priority_mappings(mappings))
 }
 
-/// The path of the server's own events. An event waits for it, but not for ever.
+/// The destination of the server's own events. An event waits for it for a limited time.
 fn journal_for_events() -> Option<tracing_journald::Layer> {
     let begin = Instant::now();
     while reach_journal().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
@@ -357,8 +357,8 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
     layer
 }
 
-/// syslog(3): the server's own events have the facility LOG_DAEMON. Records of the access log have none, which tells
-/// them apart.
+/// syslog(3): the server's own events have the facility LOG_DAEMON. Records of the access log have none. This
+/// distinguishes the two.
 fn journal_of_daemon() -> Option<tracing_journald::Layer> {
     journal(Priority::Warning).map(|layer| layer.with_custom_fields([("SYSLOG_FACILITY", "3")]))
 }

@@ -1,4 +1,5 @@
-//! The time, as cheaply as the kernel gives it: to the tick where that suffices, as for deadlines and the Date field.
+//! Clocks. The coarse ones cost least and have the resolution of the kernel's tick, which is enough for deadlines and
+//! the Date field.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
@@ -11,12 +12,12 @@ pub fn now_ms() -> u64 {
     now.as_millis() as u64
 }
 
-/// Returns nanoseconds of CLOCK_MONOTONIC, for measurements. It costs some 25 of them.
+/// Returns nanoseconds of CLOCK_MONOTONIC, for measurements. A call takes some 25 nanoseconds.
 pub fn now_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC).as_nanos() as u64
 }
 
-/// Returns seconds since the epoch, to the tick.
+/// Returns seconds since the epoch, with the resolution of the tick.
 pub fn unix_s() -> u64 {
     read(ClockId::CLOCK_REALTIME_COARSE).as_secs()
 }
@@ -45,7 +46,7 @@ impl Date {
     }
 }
 
-/// A logical clock: it orders events that the coarse clock cannot.
+/// A logical clock: it orders events that happen within one tick of the coarse clock.
 #[derive(Debug, Default)]
 pub struct LogicalClock(AtomicU64);
 

@@ -1,6 +1,6 @@
-//! The sandbox of a worker: it may read what is around the document root, and use the sockets that it has. It uses
-//! Landlock (landlock(7)) and no_new_privs, as far as the kernel has them, so that a compromised worker has no other
-//! rights, with or without a sandbox of systemd.
+//! The sandbox of a worker: it may read the directory around the document root and use its inherited sockets. It uses
+//! Landlock (landlock(7)) and no_new_privs, as far as the kernel supports them. So a compromised worker has no other
+//! rights, even outside a sandbox of systemd.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,14 +16,14 @@ use nix::sys::stat::Mode;
 
 use crate::failure::{self, Failure};
 
-/// The version whose rights are removed, as far as the kernel knows them. A later one may include rights that a worker
-/// needs, such as connecting to the journal's socket.
+/// The version whose rights are removed, as far as the kernel supports them. A later version may include rights that a
+/// worker needs, such as connecting to the journal's socket.
 const VERSION: ABI = ABI::V6;
 
 /// The threads of this process: the stall detector reads which of them run.
 const TASKS: &str = "/proc/self/task";
 
-/// What workers may access.
+/// The directories that workers may read.
 #[derive(Debug)]
 pub struct Sandbox {
     directories: Vec<(OwnedFd, PathBuf)>,
@@ -41,10 +41,10 @@ impl Sandbox {
     }
 
     fn open(root: &Path) -> io::Result<Self> {
-        // The rules of the kernel are bound to directories, not to names, and a root may be made anew, or be a link
-        // that is swapped for another release. So the directory that holds the root may be read, and the one that holds
-        // the target of a link. The parent of a root directly beneath / would be everything: then only the root may be
-        // read.
+        // The rules of the kernel apply to directories, not to names. But a root may be recreated, or be a link that is
+        // switched to another release. So the directory that contains the root may be read, and the directory that
+        // contains the target of a link. For a root directly below /, only the root may be read, since its parent
+        // contains everything.
         let holder = |name: PathBuf| match name.parent() {
             Some(parent) if parent != Path::new("/") => parent.to_path_buf(),
             _ => name,
@@ -63,7 +63,7 @@ impl Sandbox {
         Ok(Sandbox { directories })
     }
 
-    /// Restricts this thread and all that it starts, for good. Logs the extent if `is_logged`.
+    /// Restricts this thread and its future child threads permanently. Logs the extent if `is_logged`.
     pub fn restrict_self(&self, is_logged: bool) {
         let result = self.restrict();
         if !is_logged {
@@ -100,7 +100,7 @@ impl Sandbox {
         }
         if let Ok(tasks) = PathFd::new(TASKS) {
             ruleset = ruleset.add_rule(PathBeneath::new(&tasks, reading))?;
-            // While it is open, the kernel keeps the directory, and the rule with it.
+            // While the descriptor is open, the kernel keeps the directory and its rule.
             std::mem::forget(tasks);
         }
         ruleset.restrict_self()
@@ -115,7 +115,7 @@ fn version(status: &RestrictionStatus) -> u32 {
     }
 }
 
-/// Returns what else the kernel rejects, depending on the version.
+/// Returns the other rights that the kernel denies, depending on the version.
 fn beyond_files(version: u32) -> &'static str {
     match version {
         0..4 => "",

@@ -2,7 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The descriptors that the supervisor may need besides those for each worker: for sockets, metrics clients and itself.
+/// The number of descriptors that the supervisor may need besides those for each worker: sockets, metrics clients and
+/// its own.
 const FOR_ITSELF: usize = 48;
 
 /// Returns the descriptors that the supervisor needs for `workers` workers: a lifeline and memory for each, and the

@@ -1,11 +1,11 @@
-//! The user that the server runs as: the one that starts it. If root starts it, that is an unprivileged user, and root
-//! only if `--user` names root.
+//! The user that the server runs as: the user that starts it. If root starts it, it switches to an unprivileged user,
+//! unless `--user` names root.
 
 use nix::unistd::{User, getegid, geteuid, initgroups, setgid, setuid};
 
 use crate::failure::Failure;
 
-/// The default user if root starts the server: the first of these that exists.
+/// The default users if root starts the server: the first that exists.
 const FOR_ROOT: [&str; 2] = ["www-data", "nobody"];
 
 /// The user that the server runs as.
@@ -16,7 +16,7 @@ pub struct RunAs {
 }
 
 impl RunAs {
-    /// Decides by the user who has started the server and `--user`.
+    /// Chooses the user from `--user` and from the user that has started the server.
     pub fn new(named: Option<&str>) -> Result<Self, Failure> {
         let of = |name: &str| match User::from_name(name) {
             Ok(Some(user)) => Ok(user),
@@ -42,7 +42,7 @@ impl RunAs {
         self.other.as_ref().map(|user| user.name.as_str())
     }
 
-    /// Switches to that user for good, with its groups and without capabilities.
+    /// Switches to that user permanently, with its groups and without capabilities.
     pub fn drop_privileges(&self) -> Result<(), Failure> {
         let Some(user) = &self.other else { return Ok(()) };
         let switch = || {
@@ -58,7 +58,7 @@ impl RunAs {
                  them, or start the server as {name} without --user."
             ))
         })?;
-        // The sandbox relies on it, whatever the security bits of the kernel (capabilities(7)) made of the calls.
+        // The sandbox relies on this, whatever the security bits of the kernel (capabilities(7)) made of the calls.
         assert!((geteuid(), getegid()) == (user.uid, user.gid) && setuid(0.into()).is_err(), "still root");
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Signals as events: blocked everywhere, and read from a signalfd(2) by the one loop that waits for them.
+//! Signals as events: they are blocked in all threads, and the loop that waits for them reads them from a signalfd(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,8 +20,8 @@ pub const FOR_SUPERVISOR: [Signal; 9] = [
     Signal::SIGQUIT,
     Signal::SIGHUP,
     Signal::SIGCHLD,
-    // Other servers use them to reopen logs, to upgrade, to add or end a worker. By default each ends or stops a
-    // process.
+    // Other servers use them to reopen logs, to upgrade, and to add or end a worker. The default action of each ends or
+    // stops a process.
     Signal::SIGUSR1,
     Signal::SIGUSR2,
     Signal::SIGTTIN,
@@ -31,9 +31,9 @@ pub const FOR_SUPERVISOR: [Signal; 9] = [
 /// The signals that a worker reads.
 pub const FOR_WORKER: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
-/// Signals that end or stop a process by default and mean nothing to this server: timers that it does not set,
-/// notifications of input and output that it does not request, Ctrl-Z in a terminal, a file at its size limit, which
-/// write(2) reports as well. The signals of faults and of used-up processor time keep their effects.
+/// Signals whose default action ends or stops a process, and which have no meaning for this server: timers that it does
+/// not set, notifications of input and output that it does not request, Ctrl-Z in a terminal, a file at its size limit
+/// (write(2) also reports that). The signals of faults and of exceeded processor time keep their effects.
 const MEANINGLESS: [Signal; 8] = [
     Signal::SIGALRM,
     Signal::SIGVTALRM,
@@ -45,7 +45,7 @@ const MEANINGLESS: [Signal; 8] = [
     Signal::SIGXFSZ,
 ];
 
-/// Ignores the signals that mean nothing, in this process and its children.
+/// Ignores the signals that have no meaning, in this process and its children.
 pub fn ignore_meaningless() {
     let numbers = MEANINGLESS.into_iter().map(|signal| signal as i32).chain(SIGRTMIN()..=SIGRTMAX());
     numbers.for_each(|number| sys::set_signal(number, true));
@@ -55,7 +55,7 @@ pub fn ignore_meaningless() {
 /// start is handled after it. Workers and threads inherit the mask; a signal that a worker does not read has no effect
 /// on it. INT from a terminal goes to all of them, and means the same to each: the server stops.
 pub fn block() -> io::Result<()> {
-    // If the parent process ignored it, the kernel would reap children by itself, unnoticed.
+    // If the parent process ignored it, the kernel would reap the children itself, without a report.
     sys::set_signal(Signal::SIGCHLD as i32, false);
     set(&FOR_SUPERVISOR).thread_block()?;
     Ok(())

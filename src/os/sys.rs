@@ -1,4 +1,4 @@
-//! System calls that nix leaves unsafe or out. The only module with `unsafe`.
+//! System calls that nix omits or leaves unsafe. This is the only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -183,8 +183,8 @@ pub fn file_type(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
-/// Takes a descriptor that the previous image of this process has left open across execve(2), and closes it on the next
-/// one.
+/// Takes over a descriptor that the previous image of this process has left open across execve(2). It is closed on the
+/// next execve(2).
 pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: fcntl with this command and an int changes a flag of the descriptor, if there is one of that number.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
@@ -192,7 +192,7 @@ pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Replaces what a descriptor of this process refers to by /dev/null, for good. Other processes keep theirs.
+/// Makes a descriptor of this process refer to /dev/null permanently. Other processes keep theirs.
 pub fn blank(descriptor: &impl AsFd) -> io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     // SAFETY: the number is that of an open descriptor, and stays one, for whoever owns it.
@@ -268,8 +268,8 @@ pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     Ok(count.unsigned_abs() as usize)
 }
 
-/// malloc_trim(3): returns free memory to the system, wherever it lies. free(3) by itself returns only the end of an
-/// arena, which one long-lived connection can prevent.
+/// malloc_trim(3): returns free memory in all arenas to the system. free(3) returns only the end of an arena, which one
+/// long-lived connection can prevent.
 pub fn trim_memory() {
     // SAFETY: it takes any number, and locks each arena that it looks at.
     unsafe { libc::malloc_trim(0) };

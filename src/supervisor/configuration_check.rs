@@ -17,8 +17,8 @@ const CHECK_MS: u64 = 20_000;
 /// The longest error message of a check, in bytes.
 const REASON_BYTES: usize = 1_000;
 
-/// Returns the program that runs and that a reload executes: as it was named if that is a path, so that a link to the
-/// current version stays one.
+/// Returns the path of the running program, which a reload executes. A path is kept as it was given, so that a link to
+/// the current version is followed again.
 pub fn program() -> PathBuf {
     let named = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
     named.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
@@ -45,7 +45,7 @@ impl ConfigurationCheck {
         ConfigurationCheck { program: program(), running: None }
     }
 
-    /// Closes what a forked child inherits and does not need.
+    /// Closes the descriptors that a forked child inherits and does not need.
     pub fn close_inherited(&mut self) {
         self.running = None;
     }
@@ -61,7 +61,7 @@ impl ConfigurationCheck {
         Ok(())
     }
 
-    /// Ends a check that takes too long.
+    /// Ends a check that exceeds its timeout.
     pub fn end_overdue(&mut self, now_ms: u64) {
         if let Some(running) = self.running.as_mut().filter(|running| now_ms >= running.until_ms) {
             let _ = running.child.kill();
@@ -83,8 +83,8 @@ impl ConfigurationCheck {
 fn reason(mut check: Child) -> String {
     let mut text = String::new();
     if let Some(mut errors) = check.stderr.take() {
-        // The check writes no more. Another process may have inherited the pipe and is not waited for: what has been
-        // written is read at once.
+        // The check writes no more. Another process may have inherited the pipe; it is not waited for. Only the bytes
+        // that are already written are read.
         let mut ready = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
             let mut bytes = [0; REASON_BYTES];
@@ -92,7 +92,7 @@ fn reason(mut check: Child) -> String {
             text = String::from_utf8_lossy(&bytes[..length]).into_owned();
         }
     }
-    // Warnings are not the reason of the failure.
+    // Warnings are not the cause of the failure.
     let reasons = text.lines().filter_map(|line| line.strip_prefix("otus-httpd: "));
     let reason = reasons.collect::<Vec<_>>().join(" ");
     if reason.is_empty() { "the configuration is invalid; see otus-httpd --check.".into() } else { reason }

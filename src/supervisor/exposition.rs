@@ -1,4 +1,4 @@
-//! What the server reports about itself: `/metrics` in the Prometheus text format 0.0.4, `/health` in one line.
+//! The state that the server exposes: `/metrics` in the Prometheus text format 0.0.4, and `/health` in one line.
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ pub struct Snapshot<'b> {
     pub ready: usize,
     /// The configured number of workers.
     pub workers: usize,
-    /// The number of old workers, which serve until one of this generation is ready.
+    /// The number of old workers, which serve until a new worker is ready.
     pub old_workers: usize,
     /// Whether the server stops.
     pub is_stopping: bool,
@@ -47,7 +47,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec
     encode(&Response::report(status, content_type, content), request.method, date, out);
 }
 
-/// Appends the response to bytes that are no request.
+/// Appends the response to bytes that are not a valid request.
 pub fn refuse(refusal: &Refusal, input: &[u8], date: &str, out: &mut Vec<u8>) {
     encode(&Response::error(refusal.status()), parse::method_of_refused(input), date, out);
 }
@@ -60,7 +60,7 @@ fn encode(response: &Response, method: Method, date: &str, out: &mut Vec<u8>) {
 }
 
 impl Snapshot<'_> {
-    /// Whether the server can be sent requests.
+    /// Returns whether the server can process requests.
     fn health(&self) -> (Status, &'static str) {
         match (self.is_stopping, self.ready + self.old_workers) {
             (true, _) => (Status::ServiceUnavailable, "draining"),
@@ -137,7 +137,7 @@ impl Snapshot<'_> {
         let durations = self.board.durations();
         let mut count = 0u64;
         for (&bound_ns, among) in BOUNDS_NS.iter().zip(durations.counts) {
-            // A compromised worker may report anything.
+            // A compromised worker may report any value.
             count = count.wrapping_add(among);
             exposition.sample(
                 "otus_http_request_duration_seconds_bucket",

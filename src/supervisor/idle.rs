@@ -1,9 +1,9 @@
-//! Stopping when there was no client for a while (`--idle-exit`): the socket unit starts the server on the next
-//! connection.
+//! The idle exit (`--idle-exit`): the server stops after a time without connections, and the socket unit starts it
+//! again on the next one.
 
 use std::time::Duration;
 
-/// How long the server has been idle.
+/// The time since the last connection.
 #[derive(Debug)]
 pub struct IdleTimer {
     limit_ms: Option<u64>,
@@ -12,12 +12,12 @@ pub struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// Starts without clients. Without a limit, the server never stops.
+    /// Starts without connections. Without a limit, the server never stops.
     pub fn new(limit: Option<Duration>) -> Self {
         IdleTimer { limit_ms: limit.map(|limit| limit.as_millis() as u64), visits: 0, since_ms: 0 }
     }
 
-    /// Whether there was no client for the whole limit. `visits` is the number of connections so far.
+    /// Returns whether there was no connection for the whole limit. `visits` is the number of connections so far.
     pub fn is_over(&mut self, visits: u64, has_connections: bool, now_ms: u64) -> bool {
         if has_connections || visits != self.visits || self.since_ms == 0 {
             (self.visits, self.since_ms) = (visits, now_ms);
@@ -36,7 +36,7 @@ mod tests {
         for (now_ms, visits, has_connections, is_over) in [
             (50_000, 0, false, false),
             (52_999, 0, false, false),
-            // The number shows clients that came and went between two checks.
+            // The number includes connections that were opened and closed between two checks.
             (53_000, 1, false, false),
             (55_999, 1, false, false),
             (56_000, 1, true, false),

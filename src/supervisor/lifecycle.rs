@@ -1,8 +1,8 @@
 //! The life cycle of the server: starting, serving, reloading, draining. Only permitted transitions exist; the
 //! [supervisor](super::Supervisor) performs the actions that belong to them.
 
-/// How long a killed worker may take to vanish before it is left to systemd, in milliseconds: an unresponsive disk can hold
-/// a process beyond any signal.
+/// The time for a killed worker to exit before it is left to systemd, in milliseconds. An unresponsive disk can keep a
+/// process from exiting after any signal.
 const KILL_GRACE_MS: u64 = 3_000;
 
 /// The phase of the server, and whether a reload was requested that has not begun.
@@ -15,7 +15,7 @@ pub struct Lifecycle {
 /// The phase of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Not all workers of this generation have become ready.
+    /// Not all new workers have become ready.
     Starting,
     /// All workers have been ready; they are restarted individually.
     Serving,
@@ -30,11 +30,11 @@ enum State {
 /// The action that is due while the server drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainAction {
-    /// Requests in flight have time left.
+    /// The requests in flight have time left.
     Wait,
-    /// The time is over: the workers are killed.
+    /// The timeout has expired: the workers are killed.
     Kill,
-    /// A killed worker does not vanish: it is left to systemd.
+    /// A killed worker does not exit: it is left to systemd.
     GiveUp,
 }
 
@@ -91,7 +91,7 @@ impl Lifecycle {
         self.state == State::ExecPending
     }
 
-    /// Returns what is due at `now_ms` while the server drains; None before that.
+    /// Returns the action that is due at `now_ms`; None if the server does not drain.
     pub fn drain_action(&self, now_ms: u64) -> Option<DrainAction> {
         let State::Draining { kill_at_ms } = self.state else { return None };
         Some(match now_ms {
@@ -101,7 +101,7 @@ impl Lifecycle {
         })
     }
 
-    /// Returns the word for the status line. A start beside old workers is the second half of a reload.
+    /// Returns the word for the status line. If there are old workers, starting is the second half of a reload.
     pub fn name(&self, has_old_workers: bool) -> &'static str {
         match self.state {
             State::Starting if has_old_workers => "Reloading",

@@ -1,5 +1,5 @@
-//! The metrics server: answers requests on the sockets named `metrics`. It never blocks, has a bounded number of
-//! clients, and each has little time: the supervisor does its work whatever they do.
+//! The metrics server: it responds to requests on the sockets named `metrics`. It never blocks, and limits the number
+//! of clients and the time of each. So clients cannot delay the supervisor's other work.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -14,19 +14,19 @@ use crate::listeners::{Purpose, Socket};
 use crate::os::clock::Date;
 use crate::os::sys;
 
-/// The most clients that are kept waiting. A further one replaces the client that has been silent for longest.
+/// The maximum number of clients that wait. A further one replaces the client that has been silent for longest.
 const MAX_CLIENTS: usize = 16;
 
-/// The most clients that are accepted in one turn of the supervisor.
+/// The maximum number of clients that are accepted in one turn of the supervisor.
 const MAX_ACCEPTS: usize = 64;
 
 /// The timeout of a client from accept to close, in milliseconds; it is checked once a second.
 const CLIENT_TIMEOUT_MS: u64 = 5_000;
 
-/// The pause after accepting has failed for want of descriptors, in milliseconds.
+/// The pause after accepting has failed for lack of descriptors, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 
-/// The reads and writes for one client in one turn of the supervisor.
+/// The limit of reads and writes for one client in one turn of the supervisor.
 const MAX_STEPS: usize = 8;
 
 /// The metrics sockets and their clients.
@@ -36,13 +36,14 @@ pub struct MetricsServer {
     clients: Vec<Client>,
     accepted: u64,
     closed_until_ms: u64,
-    /// Whether no worker has been ready yet. A client whose connection has started the server is answered once one is.
+    /// Whether no worker has been ready yet. A connection that starts the server gets its response when a worker is
+    /// ready.
     is_new: bool,
     date: Date,
 }
 
-/// A client: its request is read, the response sent, and then its end awaited: closing earlier could reset the
-/// connection and destroy the response.
+/// A client. The server reads its request, sends the response, and waits for the client to close its side: closing
+/// earlier could reset the connection and destroy the response.
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
@@ -52,7 +53,7 @@ struct Client {
     until_ms: u64,
 }
 
-/// What to do after a read or write.
+/// The next step after a read or write.
 enum Step {
     Next,
     Wait,
@@ -60,8 +61,8 @@ enum Step {
 }
 
 impl MetricsServer {
-    /// Creates a server of those of `sockets` that are for metrics. It accepts once a worker is ready, or when that
-    /// takes too long.
+    /// Creates a server for those of `sockets` that are for metrics. It accepts once a worker is ready, or after a
+    /// timeout.
     pub fn new(sockets: &'static [Socket], now_ms: u64) -> Self {
         let sockets = sockets.iter().filter(|socket| socket.purpose == Purpose::Metrics).collect();
         MetricsServer {
@@ -81,7 +82,7 @@ impl MetricsServer {
         sockets.chain(self.clients.iter().map(|client| (client.socket.as_fd(), client.flags())))
     }
 
-    /// Does for every client what can be done without waiting.
+    /// Drives every client as far as possible without waiting.
     pub fn serve(&mut self, snapshot: &Snapshot, now_ms: u64) {
         if snapshot.ready > 0 && std::mem::take(&mut self.is_new) {
             self.closed_until_ms = now_ms;
@@ -96,12 +97,12 @@ impl MetricsServer {
         self.accepted
     }
 
-    /// Whether there is a client.
+    /// Returns whether a client is connected.
     pub fn is_busy(&self) -> bool {
         !self.clients.is_empty()
     }
 
-    /// Stops accepting; clients that are connected are still answered.
+    /// Stops accepting. Connected clients still get their responses.
     pub fn close(&mut self) {
         self.closed_until_ms = u64::MAX;
     }
@@ -111,11 +112,11 @@ impl MetricsServer {
         self.closed_until_ms = now_ms;
     }
 
-    /// Closes what a worker inherits and does not need.
+    /// Closes the descriptors that a worker inherits and does not need.
     pub fn close_inherited(&mut self) {
         self.clients.clear();
         for socket in self.sockets.drain(..) {
-            // A compromised worker could answer here. A worker that keeps it does no harm by itself.
+            // A compromised worker could respond here. If a worker keeps the descriptor, that alone does no harm.
             let _ = sys::blank(socket);
         }
     }
@@ -135,7 +136,7 @@ impl MetricsServer {
                         self.accepted += 1;
                         self.admit(Client::new(socket, now_ms + CLIENT_TIMEOUT_MS), snapshot);
                     }
-                    // No client waits, or it is gone.
+                    // No client waits, or it has disconnected.
                     Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => break,
                     Err(errno) => {
                         tracing::debug!("Cannot accept a connection for metrics ({errno}).");
@@ -146,7 +147,7 @@ impl MetricsServer {
         }
     }
 
-    /// Answers a client whose request has arrived. Others are kept waiting, the latest of them.
+    /// Responds to a client whose request has arrived. Keeps the latest of the others waiting.
     fn admit(&mut self, mut client: Client, snapshot: &Snapshot) {
         if !client.advance(snapshot, &mut self.date) {
             return;
@@ -186,7 +187,7 @@ impl Client {
         true
     }
 
-    /// Reads, and prepares the response once the request is whole.
+    /// Reads, and prepares the response once the request is complete.
     fn read(&mut self, snapshot: &Snapshot, date: &mut Date) -> Step {
         let mut bytes = [0; 4096];
         match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
@@ -209,7 +210,7 @@ impl Client {
             Err(errno) => return Step::after(errno),
         }
         if self.sent == self.answer.len() {
-            // A client that is gone cannot be told.
+            // If the client has disconnected, there is nothing to shut down.
             let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         }
         Step::Next

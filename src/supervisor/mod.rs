@@ -77,7 +77,7 @@ pub struct Supervisor {
     lifecycle: Lifecycle,
     watchdog: Watchdog,
     next_tick_ms: u64,
-    /// Earlier time without a heartbeat does not count against a worker: this process was stopped as well.
+    /// Time without a heartbeat before this time does not count: this process was stopped as well.
     awake_since_ms: u64,
     check: ConfigurationCheck,
     root_reload: RootReload,
@@ -85,13 +85,13 @@ pub struct Supervisor {
     reload_error: Option<String>,
     /// Earliest time of the next warning about a signal without effect.
     next_hint_ms: u64,
-    /// When the workers of previous generations are killed.
+    /// When the old workers are killed.
     kill_old_at_ms: Option<u64>,
 }
 
 impl Supervisor {
-    /// Creates a supervisor without workers of its own. It may have workers of previous generations, and the memories
-    /// that they count in. Signals are blocked from here on.
+    /// Creates a supervisor without workers of its own. It may have old workers and the memories with their counters.
+    /// Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
@@ -165,7 +165,7 @@ impl Supervisor {
                 self.tick(clock::now_ms());
             }
         }
-        // No later process reports these.
+        // Later processes do not report these.
         self.unreported.report(self.workers.board());
         self.unreported.report(self.workers.board());
         let requests = self.workers.board().requests();
@@ -222,7 +222,7 @@ impl Supervisor {
         }
     }
 
-    /// Logs what replaces a signal that other servers use, once a minute at most.
+    /// Logs the equivalent of a signal that other servers use, at most once a minute.
     fn report_ignored(&mut self, signal: Signal) {
         let now_ms = clock::now_ms();
         if now_ms >= self.next_hint_ms {
@@ -261,7 +261,7 @@ impl Supervisor {
         self.send_status(now_ms);
         self.unreported.report(self.workers.board());
         self.count_dropped();
-        self.feed_watchdog(now_ms);
+        self.ping_watchdog(now_ms);
         self.check.end_overdue(now_ms);
         if self.kill_old_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
             self.workers.old_workers().signal(Signal::SIGKILL);
@@ -281,8 +281,8 @@ impl Supervisor {
         counters.add(Counter::NotificationsDropped, self.notify.take_dropped());
     }
 
-    /// Pings the watchdog of systemd, unless a worker is missing that cannot be started.
-    fn feed_watchdog(&mut self, now_ms: u64) {
+    /// Pings the watchdog of systemd, unless a worker cannot be started.
+    fn ping_watchdog(&mut self, now_ms: u64) {
         let Some(timeout_ms) = self.watchdog.missing_worker_timeout_ms() else { return };
         if self.watchdog.check(self.workers.first_unfillable(now_ms, timeout_ms)) {
             self.notify.watchdog_ping();

@@ -1,7 +1,5 @@
-//! Notifications to systemd (sd_notify(3)). Without systemd, they do nothing.
-//!
-//! They never block: a socket that is full, because its reader does not read, takes nothing. Changes of state are sent
-//! again on a later tick; status lines and watchdog pings are repeated anyway.
+//! They never block. If the buffer of the socket is full, because systemd does not read it, nothing is sent. Changes of
+//! state are sent again on a later tick; status lines and watchdog pings are repeated in any case.
 
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
@@ -12,10 +10,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The most messages that wait to be sent: reloading, ready and stopping.
+/// The maximum number of queued messages: reloading, ready and stopping.
 const MAX_QUEUED: usize = 4;
 
-/// The notifications, with those that are still to be sent.
+/// The notifications, and the messages that are still to be sent.
 #[derive(Debug, Default)]
 pub struct Notify {
     /// In the order in which they are sent.
@@ -40,7 +38,7 @@ impl Notify {
         self.send_until_taken(&[NotifyState::Stopping]);
     }
 
-    /// Sends the line that `systemctl status` shows. Returns whether it was taken.
+    /// Sends the line that `systemctl status` shows. Returns whether it was sent.
     pub fn status(&mut self, line: &str) -> bool {
         let is_taken = self.waiting.is_empty() && notify(&message(&[NotifyState::Status(line)]));
         self.dropped += u64::from(!is_taken);
@@ -57,7 +55,7 @@ impl Notify {
         self.tell_once(NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX)));
     }
 
-    /// Returns the number of messages that were not taken since the last call and are not sent again.
+    /// Returns the number of messages that were lost since the last call.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -66,7 +64,7 @@ impl Notify {
         self.dropped += u64::from(!notify(&message(&[state])));
     }
 
-    /// Sends again what was not taken.
+    /// Sends the queued messages.
     pub fn resend_queued(&mut self) {
         while self.waiting.first().is_some_and(|message| notify(message)) {
             self.waiting.remove(0);
@@ -91,7 +89,7 @@ fn message(states: &[NotifyState]) -> String {
     })
 }
 
-/// Sends a message. Returns true if it was taken, or never will be.
+/// Sends a message. Returns true if it was sent, or can never be sent.
 fn notify(message: &str) -> bool {
     match send(message) {
         Ok(()) => true,

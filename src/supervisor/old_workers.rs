@@ -1,4 +1,4 @@
-//! Workers of the previous generation. They serve until those of this one are ready, and then drain.
+//! Old workers, started before the last reload. They serve until the new workers are ready, and then drain.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,7 +8,7 @@ use crate::ipc::lifeline::SupervisorEnd;
 use crate::ipc::scoreboard::Scoreboard;
 use std::os::fd::AsFd;
 
-/// The workers of the previous generation.
+/// The old workers.
 #[derive(Debug, Default)]
 pub struct OldWorkers(Vec<OldWorker>);
 
@@ -40,7 +40,7 @@ impl OldWorkers {
         }
     }
 
-    /// Removes one that has ended. Returns whether it was one.
+    /// Removes a worker that has ended. Returns whether it was an old worker.
     pub fn forget(&mut self, pid: Pid, board: &mut Scoreboard) -> bool {
         let Some(index) = self.0.iter().position(|old_worker| old_worker.pid == pid) else { return false };
         self.0.swap_remove(index);
@@ -48,10 +48,10 @@ impl OldWorkers {
         true
     }
 
-    /// Hands them over to the next image.
+    /// Adds them to the handover to the next image.
     pub fn add_to<'a>(&'a self, builder: &mut HandoverBuilder<'a>, board: &Scoreboard) {
         for old_worker in &self.0 {
-            // A worker whose memory could not be read has none.
+            // A worker whose memory could not be read has no valid index.
             builder.worker(
                 old_worker.lifeline.as_fd(),
                 old_worker.pid,

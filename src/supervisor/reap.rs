@@ -11,8 +11,8 @@ use super::Supervisor;
 use crate::os::clock;
 
 impl Supervisor {
-    /// Reaps every child that has ended, and passes its end on by its kind. One that is in no table is an orphan, where the
-    /// supervisor is the first process of a container, or a hung worker that was abandoned.
+    /// Reaps every child that has ended, and passes its exit status on by the kind of child. A child that is in no
+    /// table is an orphan (the supervisor is the first process of a container), or a hung worker that was abandoned.
     pub(super) fn reap(&mut self) {
         while let Some(end) = next_end() {
             let Some(pid) = end.pid() else { continue };

@@ -1,4 +1,4 @@
-//! The table of workers: which run, which are to be started, and when.
+//! The table of workers: which are running, which are to be started, and when.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +24,7 @@ const KILL_STEP_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Workers {
     slots: Vec<Slot>,
-    /// Workers of the previous generation, which serve until those of this one are ready.
+    /// Old workers, started before the last reload. They serve until the new workers are ready.
     old_workers: OldWorkers,
     context: &'static WorkerContext,
     shared: Shared,
@@ -45,12 +45,12 @@ struct Child {
     lifeline: SupervisorEnd,
     is_ready: bool,
     started_ms: u64,
-    /// When it was killed because it hangs.
+    /// When it was killed because it was hung.
     ending_ms: Option<u64>,
 }
 
 impl Workers {
-    /// Creates a table whose workers are all to be started now.
+    /// Creates a table with all workers to be started now.
     pub fn new(context: &'static WorkerContext, clients: Option<ClientLimiter>) -> io::Result<Self> {
         let workers = context.options.workers;
         let slots = (0..workers).map(|_| Slot { child: None, backoff: Backoff::new() }).collect();
@@ -58,7 +58,7 @@ impl Workers {
         Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
 
-    /// Takes over the workers of the previous generation, and what was counted.
+    /// Takes over the old workers and the counters.
     pub fn take_over(&mut self, memories: Vec<OwnedFd>, workers: Vec<OldWorkerHandle>) {
         let mut memories: Vec<_> = memories.into_iter().map(Some).collect();
         for worker in &workers {
@@ -87,7 +87,7 @@ impl Workers {
         builder
     }
 
-    /// Returns the workers of the previous generation.
+    /// Returns the old workers.
     pub fn old_workers(&self) -> &OldWorkers {
         &self.old_workers
     }
@@ -107,7 +107,7 @@ impl Workers {
         self.children().filter(|child| child.is_ready && child.ending_ms.is_none()).count()
     }
 
-    /// Whether no worker is left.
+    /// Returns whether all workers have ended, including old ones.
     pub fn have_all_ended(&self) -> bool {
         self.children().next().is_none() && self.old_workers.count() == 0
     }
@@ -122,7 +122,8 @@ impl Workers {
         self.slots.iter().filter(|slot| slot.child.is_none()).map(|slot| slot.backoff.due_ms()).min()
     }
 
-    /// Starts every worker that is due. Each calls `close_supervisor_fds` first, which closes what belongs to the supervisor.
+    /// Starts every worker that is due. The new process first calls `close_supervisor_fds`, which closes the
+    /// descriptors of the supervisor.
     pub fn spawn_missing(&mut self, now_ms: u64, close_supervisor_fds: &mut dyn FnMut()) {
         for number in 0..self.slots.len() {
             if self.slots[number].child.is_some() || self.slots[number].backoff.due_ms() > now_ms {
@@ -163,12 +164,12 @@ impl Workers {
         }
     }
 
-    /// Removes a worker of the previous generation that has ended. Returns whether `pid` was one.
+    /// Removes an old worker that has ended. Returns whether `pid` was one.
     pub fn forget_old(&mut self, pid: Pid) -> bool {
         self.old_workers.forget(pid, &mut self.shared.board)
     }
 
-    /// Records the end of a worker, and when the next one is started in its place. One that was not stopped is logged with the
+    /// Records the end of a worker and schedules the start of the next one. If the worker was not stopped, logs the
     /// reason. Returns whether `pid` was a worker.
     pub fn end(&mut self, pid: Pid, status: WaitStatus, now_ms: u64, is_stopping: bool) -> bool {
         let Some(number) = self.number(pid) else { return false };
@@ -203,12 +204,12 @@ impl Workers {
         self.old_workers.signal(signal);
     }
 
-    /// Kills every worker without a heartbeat for `limit_ms` since `begin_ms`: by SIGABRT, then SIGKILL. A worker that
-    /// survives both, as a disk that hangs can make it, is abandoned and replaced.
+    /// Kills every worker without a heartbeat for `limit_ms` since `begin_ms`, by SIGABRT, then SIGKILL. A worker that
+    /// survives both, which a hanging disk can cause, is abandoned and replaced.
     pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let Some(child) = &mut slot.child else { continue };
-            // A compromised worker may have written anything there; a heartbeat in the future is none.
+            // A compromised worker may have written any value there; a heartbeat in the future is ignored.
             let (pid, beat_ms) = (child.pid, self.shared.board.counters(number).get(Counter::Heartbeat).min(now_ms));
             let signal = match child.ending_ms.map(|since_ms| (now_ms - since_ms) / KILL_STEP_MS) {
                 None if beat_ms.max(child.started_ms).max(begin_ms) + limit_ms >= now_ms => continue,

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::http::Status;
 use crate::http::field::Field;
 
-/// What every head has besides status and field lines.
+/// The parts of every head besides status and field lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'c> {
     /// The time of the response in the form of RFC 9110 §5.6.7.
@@ -14,7 +14,7 @@ pub struct Context<'c> {
     pub keep_alive: bool,
 }
 
-/// Appends a whole head.
+/// Appends a complete head.
 pub fn head<'f>(out: &mut Vec<u8>, status: Status, context: Context, fields: impl IntoIterator<Item = &'f Field<'f>>) {
     begin_head(out, status, context);
     fields.into_iter().for_each(|line| field(out, line));

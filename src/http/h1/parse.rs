@@ -1,8 +1,8 @@
-//! Parsing a request (RFC 9112 §2 to §7, §9.3): httparse finds the parts of its head, this module is strict about them and
-//! decides what they mean.
+//! The parser of requests (RFC 9112 §2 to §7, §9.3). httparse splits the head; this module validates the parts strictly
+//! and interprets them.
 //!
-//! A request is whole when its body is. No file needs one, so a body is small, is dropped, and is never taken for the next
-//! request.
+//! A request is complete when its body has arrived. No request for a file needs a body. So bodies are small, are
+//! discarded, and are never parsed as the next request.
 
 use std::mem::MaybeUninit;
 
@@ -64,8 +64,8 @@ pub fn parse<'f, 'b>(
     }
 }
 
-/// Rewrites the request in front as one of HTTP/1.1 if it names a later version with the same major number (RFC 9110
-/// §2.5). Returns whether it did.
+/// Rewrites a request with a later version of the same major number to HTTP/1.1 (RFC 9110 §2.5). Returns whether it
+/// did.
 pub fn lower_version(buffer: &mut [u8]) -> bool {
     let begin = buffer.len() - buffer.trim_ascii_start().len();
     let line = buffer[begin..].split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_end();
@@ -79,13 +79,13 @@ pub fn lower_version(buffer: &mut [u8]) -> bool {
     }
 }
 
-/// Returns the method that the bytes of a rejected request begin with, as far as it matters: a response to HEAD has no
+/// Returns the method with which the bytes of a rejected request begin, as far as it matters: a response to HEAD has no
 /// content.
 pub fn method_of_refused(buffer: &[u8]) -> Method {
     if buffer.trim_ascii_start().starts_with(b"HEAD ") { Method::Head } else { Method::Get }
 }
 
-/// Whether `buffer` holds only line ends that may precede a request (RFC 9112 §2.2).
+/// Returns whether `buffer` holds only line ends that may precede a request (RFC 9112 §2.2).
 pub fn is_blank(buffer: &[u8]) -> bool {
     buffer.iter().all(|&byte| matches!(byte, b'\r' | b'\n'))
 }
