@@ -1,4 +1,4 @@
-//! The way of a request for a small file that is in memory allocates nothing.
+//! A request for a small file in memory makes no allocation.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use otus_httpd::config::CommandLine;
 use otus_httpd::connection::harness::InProcessServer;
 use otus_httpd::site::Site;
 
-/// Requests that are answered from memory, and how their answers begin.
+/// Requests for files in memory, and the beginnings of their responses.
 const REQUESTS: [(&str, &str); 5] = [
     ("GET /page.html HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, br\r\n\r\n", "HTTP/1.1 200"),
     ("HEAD /page.html HTTP/1.1\r\nHost: test\r\n\r\n", "HTTP/1.1 200"),
@@ -23,7 +23,7 @@ const REQUESTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// The access log with nobody who writes it: none; each request described, and none recorded; all summed; the ring full.
+/// The access log without a writer: none; each request described and none recorded; all summed; the ring full.
 const LOGS: [&[&str]; 4] = [
     &["--access-log=off"],
     &["--access-log=errors"],
@@ -31,7 +31,7 @@ const LOGS: [&[&str]; 4] = [
     &["--access-log=stderr", "--log-rate=1000000"],
 ];
 
-/// So many requests fill the ring.
+/// The number of requests that fills the ring.
 const WARM_UP: usize = 5_000;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_request_for_what_is_in_memory_allocates_nothing() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["page.html", "index.html"] {
         fs::write(directory.path().join(name), "<p>page</p>").unwrap();
-        // Only what has settled is kept in memory, and a file's ctime cannot be set.
+        // Only a file without recent writes is cached in memory, and the ctime of a file cannot be set.
         let file = File::open(directory.path().join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     }
@@ -73,7 +73,7 @@ fn allocates_nothing(root: &Path, log: &[&str]) {
     }
     for (request, status) in REQUESTS {
         ask(request);
-        // The first second's Date may be formatted in between.
+        // The Date of the next second may be formatted in between.
         let least = (0..3).map(|_| ask(request).0.count_total).min().unwrap();
         let (_, text) = ask(request);
         assert!(text.starts_with(status), "{request}: {text}");

@@ -36,7 +36,7 @@ fn completions_match_the_options() {
     }
 }
 
-/// What bash offers for the last of `words`.
+/// Returns the completions of bash for the last of `words`.
 fn offers(words: &[&str]) -> Vec<String> {
     let ask = r#"
         set -u

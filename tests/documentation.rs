@@ -1,4 +1,4 @@
-//! Files, functions, tests and stages that the documents in the root name exist.
+//! The files, functions, tests and stages that the documents in the root name must exist.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +12,7 @@ fn read(name: impl AsRef<Path>) -> String {
     fs::read_to_string(top().join(&name)).unwrap_or_else(|error| panic!("{}: {error}", name.as_ref().display()))
 }
 
-/// The text between backquotes, outside of blocks of code.
+/// Returns the text between backquotes, outside of code blocks.
 fn quoted(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with("    ")).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
 }
@@ -28,7 +28,7 @@ fn rust_files(directory: PathBuf, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of all functions in `src` and `tests/behaviour`.
+/// Returns the names of all functions in `src` and `tests/behaviour`.
 fn functions() -> HashSet<String> {
     let mut files = Vec::new();
     rust_files(top().join("src"), &mut files);
@@ -53,7 +53,7 @@ fn files_that_are_named_are_there() {
     assert!(count > 40, "{count}");
 }
 
-/// A name in parentheses after a path is in that file.
+/// A name in parentheses after a path must be in that file.
 #[test]
 fn names_in_the_table_of_places_are_in_their_files() {
     let text = read("CONTRIBUTING.md");

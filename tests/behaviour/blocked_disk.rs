@@ -1,6 +1,6 @@
-//! A thread for each request: what blocks one of them stalls no other.
+//! A thread for each request: a blocked request does not delay others.
 //!
-//! A file with a write lease (fcntl(2), F_SETLEASE) stands for a disk that does not answer: whoever opens it waits for the
+//! A file with a write lease (fcntl(2), F_SETLEASE) simulates a disk that does not respond: open(2) waits for the
 //! holder of the lease, here a perl process, which every Debian has.
 
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ struct Lease(Child);
 
 impl Lease {
     fn on(path: &Path) -> Lease {
-        // 1024 is F_SETLEASE, 1 is F_WRLCK. The kernel's request to give it up, SIGIO, is ignored.
+        // 1024 is F_SETLEASE, 1 is F_WRLCK. SIGIO, by which the kernel requests the lease back, is ignored.
         let script = r#"$SIG{IO} = "IGNORE"; open(F, "<", $ARGV[0]) or die; fcntl(F, 1024, 1) or die "lease: $!"; $| = 1; print "held\n"; <STDIN>;"#;
         let mut child = Command::new("perl")
             .args(["-e", script])
@@ -75,7 +75,8 @@ fn there_are_never_more_threads_than_allowed() {
     wait_until("all the threads that there may be", || threads(worker) == 5);
     lease.give_up();
     for client in &mut clients {
-        // Beyond a quarter of the threads, further ones are refused once it is clear that the file blocks them.
+        // Above a quarter of the threads, further requests are rejected once the threads have been blocked by the file
+        // for a while.
         let response = client.response();
         assert!(response.status == 503 || response.text() == "stuck", "{response:?}");
         assert!(threads(worker) <= 5);

@@ -1,4 +1,4 @@
-//! More connections than there may be: they wait, and nobody spins.
+//! More connections than the limit: they wait, and the server does not busy-wait.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,7 +11,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrSt
 
 use crate::support::{Client, DEADLINE, Server, Setup, Site, get, ticks, wait_until};
 
-/// More than the buffers of a connection take: who does not read it has a request in flight.
+/// More bytes than the buffers of a connection hold: a client that does not read has a request in flight.
 const LARGE: usize = 20_000_000;
 
 #[test]
@@ -30,7 +30,7 @@ fn connections_beyond_the_limit_wait_while_all_have_requests_in_flight() {
     clients.pop();
     assert_eq!(waiting.response().text(), "a");
     for client in &mut clients {
-        // One byte was read to see that it is open.
+        // One byte was read to check that it is open.
         client.0.read_exact(&mut vec![0; LARGE - 1]).unwrap();
     }
 }
@@ -59,7 +59,8 @@ fn the_longest_idle_make_room_for_new_clients() {
         println!("{workers}: the longest of new clients took {longest:?}");
         assert!(longest < Duration::from_secs(5), "{longest:?}");
         let log = server.log();
-        // Logged once a minute, and whether one was idle at first depends on how fast the others were answered.
+        // It is logged once a minute. Whether a connection was idle at first depends on the speed of the other
+        // responses.
         assert!(log.contains("Connection limit reached"), "{log}");
         for client in &mut downloads {
             client.0.read_exact(&mut vec![0; LARGE]).unwrap();
@@ -89,7 +90,7 @@ fn a_head_that_does_not_end_makes_room_when_nothing_is_idle() {
 #[test]
 fn one_client_with_all_connections_excludes_no_other_client() {
     const CONNECTIONS: u64 = 16_384;
-    // The test has an end of each as well.
+    // The test has one end of each connection.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = CONNECTIONS.min(hard - hard / 8);
@@ -109,7 +110,7 @@ fn one_client_with_all_connections_excludes_no_other_client() {
         assert_eq!(connect_from([127, 0, 0, 2].into(), &server).get("/a").text(), "a");
     }
     let closed = idle.iter_mut().map(|client| {
-        // The answer, then the end.
+        // The response, then the end of the connection.
         client.0.set_nonblocking(true).unwrap();
         let mut rest = [0; 1024];
         while matches!(client.0.read(&mut rest), Ok(1..)) {}
@@ -142,7 +143,7 @@ fn out_of_descriptors_it_waits_and_recovers() {
         client.send(get("/large"));
     }
     server.wait_for_log("Out of file descriptors");
-    // It does not spin.
+    // It does not busy-wait.
     let worker = server.workers()[0];
     let begin = std::time::Instant::now();
     let before = ticks(worker);
@@ -151,7 +152,7 @@ fn out_of_descriptors_it_waits_and_recovers() {
     clients.truncate(5);
     for client in &mut clients {
         let response = client.response();
-        // A file that could not be opened for want of a descriptor is a 503, and said to be.
+        // A file that cannot be opened for lack of a descriptor gets a 503, and the log has the reason.
         assert!(matches!(response.status, 200 | 503), "{}", response.status);
     }
     assert_eq!(server.get("/a").text(), "a");
@@ -170,7 +171,7 @@ fn connections_of_a_client_are_limited() {
     assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
     assert_eq!(refused.field("Retry-After"), Some("1"));
     refused.assert_common_fields();
-    // If its request came after the refusal, a reset says so.
+    // If the request arrived after the rejection, the connection is reset.
     wait_until("the end of it", || further.is_closed());
     server.wait_for_log("127.0.0.1 reached --max-per-client (3)");
     assert_eq!(
@@ -204,7 +205,7 @@ fn a_client_may_reconnect_as_soon_as_it_sees_the_close() {
     }
 }
 
-/// A client at another address of this machine.
+/// A client with another address of this machine.
 fn connect_from(address: Ipv4Addr, server: &Server) -> Client {
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
     bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(address, 0))).unwrap();

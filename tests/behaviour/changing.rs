@@ -1,4 +1,4 @@
-//! Files that are changed while they are read: what is still whole is sent to its end, and what is not is cut.
+//! Files that change while they are read: the response is completed if the content is unchanged, and cut otherwise.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
@@ -12,13 +12,13 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::fuse::{Call, Disk, Fault, Metadata};
 use crate::support::{Client, Server, Site, get, wait_until};
 
-/// Much more than what is on its way to a client that does not read.
+/// Many more bytes than are in transit to a client that does not read.
 const SIZE: usize = 40_000_000;
 
-/// Bytes that are read before something is done to the file: the server has looked at it since it began.
+/// Bytes that are read before the file is changed: the server has checked the file since the beginning.
 const FIRST: usize = 8_000_000;
 
-/// A download of `/f`, all `a`, that stands still after its first bytes.
+/// A download of `/f`, all `a`, that stops after its first bytes.
 struct Download {
     site: Site,
     server: Server,
@@ -33,7 +33,7 @@ impl Download {
         File::open(site.path("f")).unwrap().set_modified(time).unwrap();
         let server = Server::with(&site, &["--workers=1"]);
         let mut client = server.connect();
-        // What the client has taken is then what the server has sent, all but a little: buffers grow to 33 MB on some machines.
+        // Then the server has sent little more than the client has received: buffers grow to 33 MB on some machines.
         setsockopt(&client.0, sockopt::RcvBuf, &65_536).unwrap();
         assert_eq!(client.send(get("/f")).head().content_length(), SIZE);
         let mut download = Download { site, server, client };
@@ -47,13 +47,13 @@ impl Download {
         assert!(bytes.iter().all(|byte| *byte == b'a'));
     }
 
-    /// Takes what is left, all of it as it was when the download began.
+    /// Receives the rest, which must be the content from the beginning of the download.
     fn assert_whole(mut self, what: &str) {
         let mut rest = vec![0; SIZE - FIRST];
         self.client.0.read_exact(&mut rest).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(rest.iter().all(|byte| *byte == b'a'), "{what}");
-        // Where the root itself was renamed, nothing is said not to exist.
-        assert!(matches!(self.client.get("/none").status, 404 | 503), "{what}: the connection goes on");
+        // If the root itself was renamed, there is no 404.
+        assert!(matches!(self.client.get("/none").status, 404 | 503), "{what}: the connection continues");
         let mut messages = self.server.warnings();
         messages.retain(|line| !line.contains("The document root"));
         assert_eq!(messages, Vec::<String>::new(), "{what}");
@@ -68,12 +68,12 @@ impl Download {
     }
 }
 
-/// Writes other bytes over the whole of the file.
+/// Overwrites the whole file with other bytes.
 fn write_over(path: &Path) {
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(&vec![b'b'; SIZE], 0).unwrap();
 }
 
-/// As `touch -r` does with a file that has the times that this one had.
+/// Sets the times of the file to those that it had before, as `touch -r` does.
 fn set_back(path: &Path) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     File::open(path).unwrap().set_modified(time).unwrap();
@@ -83,7 +83,7 @@ fn append(path: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// What is done to a site whose file `f` is on its way.
+/// A change to a site whose file `f` is being sent.
 type Deed = fn(&Site);
 
 #[test]
@@ -152,7 +152,7 @@ fn a_file_that_grows_is_sent_up_to_its_first_size() {
     append(&path, b"a line\n");
     download.assert_whole("a line");
 
-    // Lines come all the time, so that the server also looks in the middle of one being appended.
+    // Lines are appended continuously, so the server also checks the file in the middle of an append.
     let download = Download::begin();
     let (site, path) = (download.site.clone(), download.site.path("f"));
     let is_over = AtomicBool::new(false);
@@ -163,7 +163,7 @@ fn a_file_that_grows_is_sent_up_to_its_first_size() {
                 log.write_all(b"another line\n").unwrap();
             }
         });
-        // However it ends, the other thread has to.
+        // The other thread has to end in any case.
         let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| download.assert_whole("lines")));
         is_over.store(true, Relaxed);
         end.unwrap();
@@ -178,14 +178,14 @@ fn a_file_that_was_seen_larger_and_shrinks_is_cut() {
     append(&path, &[b'a'; 1000]);
     download.take(FIRST);
     let file = File::options().write(true).open(&path).unwrap();
-    // It still has more bytes than were promised.
+    // It still has more bytes than Content-Length.
     file.set_len(SIZE as u64 + 500).unwrap();
     let mut rest = Vec::new();
     let _ = download.client.0.read_to_end(&mut rest);
     assert!(rest.len() < SIZE - 2 * FIRST, "delivered whole");
 }
 
-/// The server reads a small file while a test does something to it.
+/// The server reads a small file while the test changes it.
 fn read_meanwhile(metadata: Metadata) -> (u16, Vec<u8>) {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("small", &[b'a'; 10_000])]);
@@ -197,7 +197,7 @@ fn read_meanwhile(metadata: Metadata) -> (u16, Vec<u8>) {
     disk.alter("small", metadata);
     disk.mend();
     let response = client.response();
-    // Whatever came of it, the next answer is of the file as it is.
+    // Independently of this response, the next one is of the current file.
     disk.alter("small", Metadata::OLD);
     assert_eq!(client.get("/disk/small").body, [b'a'; 10_000]);
     (response.status, response.body)
@@ -219,7 +219,7 @@ fn a_file_that_is_linked_replaced_or_chmoded_while_it_is_first_read_is_served() 
     assert_eq!(status, 500, "written to");
 }
 
-/// What explained one change of the change time explains no later one.
+/// A reason for one change of the change time does not apply to a later one.
 #[test]
 fn a_write_whose_time_is_set_back_after_a_chmod_cuts_the_download() {
     let mut download = Download::begin();
@@ -233,7 +233,7 @@ fn a_write_whose_time_is_set_back_after_a_chmod_cuts_the_download() {
     assert!(rest.len() < SIZE - 2 * FIRST, "delivered whole");
 }
 
-/// A file that has grown and is then written over at its new size has changed.
+/// A file that has grown and is then overwritten at its new size has changed.
 #[test]
 fn a_write_in_place_after_a_growth_cuts_the_download() {
     let mut download = Download::begin();

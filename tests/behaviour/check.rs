@@ -1,4 +1,4 @@
-//! `--check`: what a start would find, without one.
+//! `--check`: the problems that a start would find, without a start.
 
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -12,12 +12,12 @@ use crate::support::{BINARY, Server, Site, foreign_variables};
 
 const PLAIN: &str = "exec \"$0\" \"$@\"";
 
-/// A check with `arguments`, without what is set for the tests.
+/// A check with `arguments`, without the variables of the tests.
 fn command_line(arguments: &[&str]) -> Command {
     shell(PLAIN, arguments)
 }
 
-/// The same, run by a script whose `$0` is the program.
+/// The same, run by a script in which `$0` is the program.
 fn shell(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     for variable in foreign_variables() {

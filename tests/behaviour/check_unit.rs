@@ -1,4 +1,4 @@
-//! `--check` of a service: what its units say, as `systemctl show` prints it. Here a script is in the place of systemctl.
+//! `--check` of a service: the properties of its units, as `systemctl show` prints them. A script replaces systemctl.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 
 use crate::support::{BINARY, Site, foreign_variables};
 
-/// A machine where systemd knows the units that it is given.
+/// A machine whose systemd has the given units.
 struct Machine(Site);
 
 impl Machine {
@@ -86,12 +86,12 @@ fn its_access_log_is_in_the_journal_if_its_messages_are() {
     {
         let service = SERVICE.replace("StandardOutput=null\nStandardError=inherit", output);
         let machine = Machine::new(&[("a.service", &service), ("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
-        // Whether there is a journal on this machine is another question.
+        // The result depends on whether this machine has a journal.
         assert_row(&machine.check(&["--unit=a"]).1, "--access-log", "journal", "default");
     }
 }
 
-/// Without quotes, and with the kind in the name of the property that has an address.
+/// Without quotes, and with the type of the socket in the name of the property.
 #[test]
 fn a_check_reads_the_output_of_systemd_229() {
     let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_MIME_TYPES=@ROOT@/a\\x20b OTUS_WORKERS=3")
@@ -169,7 +169,7 @@ fn a_path_that_the_sandbox_hides_is_a_problem() {
     ] {
         let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
         let here = parent(&machine);
-        // Temporary directories may lie elsewhere.
+        // Temporary directories may be elsewhere.
         if directive.starts_with("PrivateTmp") && !here.starts_with("/tmp") && !here.starts_with("/var/tmp") {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Precompressed variants and which of them a client gets (RFC 9110 §8.4, §12.5.3).
+//! Precompressed variants, and their selection (RFC 9110 §8.4, §12.5.3).
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -136,7 +136,7 @@ fn stale_and_unreadable_variants_are_not_used() {
     fs::set_permissions(site.path("a.css.br"), Permissions::from_mode(0o644)).unwrap();
 }
 
-/// A copy that keeps no times may write the variant first.
+/// A copy that does not preserve times may write the variant first.
 #[test]
 fn a_variant_that_is_older_by_two_seconds_is_used() {
     let site = site();
@@ -160,7 +160,7 @@ fn variants_can_be_switched_off() {
     let mut client = server.connect();
     let response = accept(&mut client, "br, zstd, gzip");
     assert_eq!((response.text().as_str(), response.field("Vary")), ("identity", None));
-    // By its own name it is a file as any other.
+    // Requested by its own name, it is like any other file.
     assert_eq!(client.get("/a.css.br").text(), "brotli");
 }
 
@@ -174,7 +174,7 @@ fn variants_that_come_and_go_are_noticed() {
     site.write("a.css.gz", b"gzip");
     wait_until("the variant", || accept(&mut client, "gzip").text() == "gzip");
     wait_until("Vary on the original", || accept(&mut client, "").field("Vary").is_some());
-    // It is written anew: what was compressed from it is stale at once.
+    // The file is rewritten: its variant is stale immediately.
     site.write("a.css", b"changed!");
     set_time(&site, "a.css", 4_000_000_000);
     assert_eq!(accept(&mut client, "gzip").text(), "changed!");
@@ -182,7 +182,7 @@ fn variants_that_come_and_go_are_noticed() {
     wait_until("no Vary any more", || accept(&mut client, "").field("Vary").is_none());
 }
 
-/// SVG in gzip is not shown without Content-Encoding, whatever the client says that it takes; nothing is coded twice.
+/// Browsers show SVG in gzip only with Content-Encoding, independently of Accept-Encoding. It has no variants.
 #[test]
 fn an_svgz_is_coded_by_itself() {
     let content: Vec<u8> = (0..40_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -203,12 +203,12 @@ fn an_svgz_is_coded_by_itself() {
             assert_eq!((response.status, response.body == expected), (200, true), "{target} {codings}");
             assert_eq!(response.field("Content-Type"), Some("image/svg+xml"), "{target} {codings}");
             assert_eq!(response.field("Content-Encoding"), Some("gzip"), "{target} {codings}");
-            // There is one representation, and so nothing that varies.
+            // There is only one representation, so there is no Vary.
             assert_eq!(response.field("Vary"), None, "{target} {codings}");
             assert_eq!(response.field("Content-Length"), Some(expected.len().to_string().as_str()));
         }
     }
-    // Ranges and validators are those of the file.
+    // Ranges and validators apply to the bytes of the file.
     for (target, content) in [("/a.svgz", &b"gzip of svg"[..]), ("/large.svgz", &content)] {
         let etag = ask(&mut client, target, "A: b").field("ETag").unwrap().to_string();
         assert!(etag.len() > 2 && !etag.contains("gzip"), "{etag}");

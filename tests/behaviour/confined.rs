@@ -1,5 +1,5 @@
-//! Workers confine themselves (landlock(7)). What that keeps them from is tested beside the code; here, that it is so in
-//! the real server, what is said of it, and that a site can be changed under it as ever.
+//! Workers confine themselves (landlock(7)). The restrictions are tested in src/os/landlock.rs. The tests here check
+//! that the real server applies and logs them, and that a site can still be replaced.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -31,7 +31,7 @@ fn confinement_is_logged_once_and_applies_to_every_worker() {
     assert_eq!(server.get("/a").text(), "a");
 }
 
-/// Nobody has to reload: the supervisor starts workers that may read the new place.
+/// No reload is required: the supervisor starts workers that may read the new directory.
 #[test]
 fn a_root_that_points_outside_the_sandbox_after_a_change_gets_new_workers() {
     let [here, elsewhere] = ["here", "elsewhere"].map(|place| Site::with(&[("name", place.as_bytes())]));
@@ -43,7 +43,7 @@ fn a_root_that_points_outside_the_sandbox_after_a_change_gets_new_workers() {
     symlink(elsewhere.root(), here.outside().join("new")).unwrap();
     fs::rename(here.outside().join("new"), &current).unwrap();
     wait_until("the new release", || {
-        // What was there is served as long as it has to be.
+        // The old directory is served until then.
         let text = server.get("/name").text();
         assert!(text == "here" || text == "elsewhere", "{text}");
         text == "elsewhere"
@@ -52,7 +52,7 @@ fn a_root_that_points_outside_the_sandbox_after_a_change_gets_new_workers() {
     assert!(server.log().contains("Starting new workers"), "{}", server.log());
 }
 
-/// Rules are for directories that are there.
+/// Rules need an existing directory.
 #[test]
 fn a_root_that_is_made_later_gets_new_workers() {
     let site = Site::new();
@@ -69,7 +69,7 @@ fn a_root_that_is_made_later_gets_new_workers() {
     });
 }
 
-/// In a file system of this thread's own: nothing but the root may be read, although / holds it.
+/// In a mount namespace of this thread: only the root may be read, although its parent is /.
 #[test]
 fn a_root_directly_beneath_the_top_is_all_that_may_be_read() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();

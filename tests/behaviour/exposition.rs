@@ -1,8 +1,8 @@
-//! A strict reading of Prometheus' text format 0.0.4, as far as this server uses it.
+//! A strict parser of the Prometheus text format 0.0.4, as far as this server uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The samples of one page, by name with labels as they stand there.
+/// The samples of a page, by name with labels as in the page.
 #[derive(Debug)]
 pub struct Samples(BTreeMap<String, f64>);
 
@@ -18,7 +18,7 @@ impl Samples {
     }
 }
 
-/// Reads a page; whatever is not as the format and its conventions have it is a panic.
+/// Parses a page. Panics on any violation of the format or its conventions.
 pub fn parse(page: &str) -> Samples {
     assert!(page.ends_with('\n'), "the last line ends too");
     let mut samples = BTreeMap::new();
@@ -28,7 +28,7 @@ pub fn parse(page: &str) -> Samples {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, text) = help.split_once(' ').expect(line);
             assert!(!text.is_empty() && !text.contains('\\'), "{line}");
-            assert!(families.insert(name), "{name} comes twice");
+            assert!(families.insert(name), "{name} occurs twice");
             helped = name;
         } else if let Some(declared) = line.strip_prefix("# TYPE ") {
             (family, kind) = declared.split_once(' ').expect(line);
@@ -45,7 +45,7 @@ pub fn parse(page: &str) -> Samples {
             check_labels(&name[bare.len()..]);
             let value: f64 = value.parse().expect(line);
             assert!(value >= 0.0 && value.is_finite(), "{line}");
-            assert!(samples.insert(name.to_string(), value).is_none(), "{name} comes twice");
+            assert!(samples.insert(name.to_string(), value).is_none(), "{name} occurs twice");
         }
     }
     check_histogram(page, &samples);
@@ -56,7 +56,7 @@ fn check_name(name: &str) {
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
 }
 
-/// `{name="value",...}`, or nothing. No value of ours needs an escape.
+/// `{name="value",...}`, or nothing. The values need no escapes.
 fn check_labels(labels: &str) {
     if labels.is_empty() {
         return;
@@ -70,7 +70,7 @@ fn check_labels(labels: &str) {
     }
 }
 
-/// Bounds rise, counts do not fall, and the last bound is infinity with the count of all.
+/// Checks that bounds increase, counts do not decrease, and the last bound is infinity with the total count.
 fn check_histogram(page: &str, samples: &BTreeMap<String, f64>) {
     let family = "otus_http_request_duration_seconds";
     let buckets = page.lines().filter_map(|line| line.strip_prefix(&format!("{family}_bucket{{le=\"")));

@@ -1,4 +1,5 @@
-//! A disk that fails: an error before the head, a cut connection after it, one record for the admin, and nothing else stops.
+//! A disk that fails: an error before the head, a cut connection after it, one log message for the administrator, and
+//! no effect on anything else.
 
 use std::io::{ErrorKind, Read};
 use std::sync::LazyLock;
@@ -10,14 +11,14 @@ use crate::support::{Client, Server, Site, get, is_open, wait_until};
 
 const LARGE: usize = 20_000_000;
 
-/// Bytes that tell their place.
+/// Bytes that depend on their position.
 fn content(size: usize) -> &'static [u8] {
     static ALL: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..LARGE as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect());
     &ALL[..size]
 }
 
-/// A site with a sound file `a`, and a disk with a small and a large file at `disk`.
+/// A site with a file `a` on a healthy disk, and at `disk` a FUSE file system with a small and a large file.
 fn site() -> (Site, Disk) {
     let site = Site::with(&[("a", b"a")]);
     let disk = Disk::mount(&site, "disk", &[("small", content(10_000)), ("large", content(LARGE))]);
@@ -51,7 +52,7 @@ fn a_file_whose_first_byte_cannot_be_read_is_a_500() {
             response.assert_common_fields();
             assert_eq!(response.field("ETag").or(response.field("Last-Modified")), None);
             assert!(response.text().contains("<h1>500 Internal Server Error</h1>"), "{}", response.text());
-            assert_eq!(client.get("/a").text(), "a", "the connection goes on");
+            assert_eq!(client.get("/a").text(), "a", "the connection continues");
         }
         let record =
             format!(" WARN Cannot serve \"/disk/{name}\": Input/output error (os error 5). Logged once a minute.");
@@ -65,13 +66,14 @@ fn a_file_whose_first_byte_cannot_be_read_is_a_500() {
 #[test]
 fn a_file_that_fails_in_the_middle_cuts_the_connection() {
     const SOUND: usize = 1 << 20;
-    // Some of these could as well be an error of the connection: EAGAIN would be waited out, and two be no fault of ours.
+    // Some of these errors could also be of the connection: EAGAIN would cause a wait, and two others would be no
+    // server fault.
     for errno in [Errno::EIO, Errno::ENXIO, Errno::EAGAIN, Errno::ETIMEDOUT, Errno::ECONNRESET] {
         let (site, disk) = site();
         disk.set("large", Call::Read(SOUND as u64), Fault::Error(errno));
         let server = Server::of(&site);
         let mut client = server.connect();
-        // What was asked for behind it is not sent in its place.
+        // The pipelined request after it gets no response on this connection.
         let head = client.send(get("/disk/large") + &get("/a")).head();
         assert_eq!((head.status, head.content_length()), (200, LARGE));
         let body = rest(&mut client);
@@ -85,7 +87,7 @@ fn a_file_that_fails_in_the_middle_cuts_the_connection() {
     }
 }
 
-/// What comes until the connection is cut, cleanly or by a reset.
+/// Receives everything until the connection is cut, cleanly or by a reset.
 fn rest(client: &mut Client) -> Vec<u8> {
     let mut body = Vec::new();
     let end = client.0.read_to_end(&mut body);
@@ -124,7 +126,7 @@ fn ranges_fail_where_the_disk_does() {
 
 #[test]
 fn each_error_has_its_status() {
-    // What it means that a file that is there, and is one, cannot be opened; and that one that is open cannot be read.
+    // The status of a file that exists but cannot be opened, and of an open file that cannot be read.
     for (errno, of_open, of_read) in [
         (Errno::EIO, 500, 500),
         (Errno::ESTALE, 500, 500),
@@ -185,7 +187,7 @@ fn errors_on_index_variants_and_error_pages_are_handled() {
         let response = client.get("/");
         assert_eq!((response.status, response.text().as_str()), (500, "site's 50x"), "{call:?}");
 
-        // A variant that cannot be had is as good as none.
+        // A variant that cannot be read is ignored.
         for name in ["small", "large"] {
             let coded = get(&format!("/{name}")).replace("\r\n\r\n", "\r\nAccept-Encoding: br, gzip\r\n\r\n");
             let response = client.send(coded).response();

@@ -1,4 +1,4 @@
-//! Files as they are: content, fields, types, directories.
+//! Files: content, fields, types, directories.
 
 use std::fs::{self, File, Permissions};
 use std::io::Read;
@@ -44,7 +44,7 @@ fn head_gets_the_fields_of_get_and_no_content() {
             response.fields.retain(|(name, _)| name != "Date");
         }
         assert_eq!((of_get.status_line, of_get.fields), (of_head.status_line, of_head.fields));
-        // Nothing of a body is left over to be read as the next answer.
+        // No bytes of a body remain that could be read as the next response.
         assert_eq!(client.get("/a.css").text(), "p {}");
     }
 }
@@ -57,7 +57,7 @@ fn content_of_every_size_arrives_as_it_is() {
         site.write(size.to_string(), &bytes[..size]);
     }
     let server = Server::of(&site);
-    // Twice: from the disk, and once it has settled, the small ones from memory.
+    // Twice: from the disk, and later, for small files, from memory.
     for _ in 0..2 {
         let mut client = server.connect();
         for size in [0, 1, 97, 4096, 32 * 1024, 32 * 1024 + 1, 65_536, 1_000_000, bytes.len()] {
@@ -74,7 +74,7 @@ fn a_changed_file_is_seen_at_once() {
     let site = Site::with(&[("a", b"old")]);
     let server = Server::of(&site);
     wait_until_settled(&site, "a");
-    // Now it is in memory; each of these changes has to be noticed.
+    // The file is in memory now; each of these changes must be detected.
     let mut client = server.connect();
     assert_eq!(client.get("/a").text(), "old");
     let tag = client.get("/a").field("ETag").unwrap().to_string();
@@ -89,7 +89,7 @@ fn a_changed_file_is_seen_at_once() {
     assert_eq!(client.get("/a").status, 404);
 }
 
-/// Waits until `name` was written to so long ago that it may be kept in memory.
+/// Waits until the last write to `name` is so long ago that the file may be cached in memory.
 fn wait_until_settled(site: &Site, name: &str) {
     let modified = fs::metadata(site.path(name)).unwrap().modified().unwrap();
     wait_until("the file to be two seconds old", || modified.elapsed().unwrap() > Duration::from_millis(2_100));
@@ -159,7 +159,7 @@ fn directories() {
     assert_eq!(client.get("/dir/").field("Content-Type"), Some("text/html"));
     assert_eq!(client.get("/bare/").status, 404);
     assert_eq!(client.get("/odd/").status, 404);
-    // Relative, so that it is true behind a front that has cut off the beginning of the path; and one name on this host.
+    // It is relative, so that it holds behind a proxy that removes a prefix. It is one segment on this host.
     for (target, location) in [
         ("/dir", "dir/"),
         ("/bare?a=b&c", "bare/?a=b&c"),
@@ -194,7 +194,8 @@ fn a_query_is_no_part_of_the_name() {
     assert_eq!(Server::of(&site).get("/page.html?arg1=value&arg2=%00/../..").text(), "page");
 }
 
-/// Writes into a file that is being sent, and then does `further` to it: the connection ends before the answer does.
+/// Writes to a file that is being sent, and then calls `further` for it. The connection ends before the response is
+/// complete.
 fn check_write_while_sent(further: impl FnOnce(&File, SystemTime)) {
     let site = Site::new();
     site.write("large", &vec![b'x'; 50_000_000]);
@@ -229,7 +230,7 @@ fn a_file_that_changes_before_it_is_sent_is_not_sent_with_its_old_head() {
     site.write("second", &vec![b'x'; 100_000]);
     let server = Server::with(&site, &["--workers=1"]);
     let mut client = server.connect();
-    // The client takes nothing of the first yet; whatever becomes of the second must be of one version.
+    // The client receives nothing of the first response yet. The second response must be of one version in any case.
     client.send(get("/first") + &get("/second"));
     assert_eq!(client.0.peek(&mut [0]).unwrap(), 1);
     site.write("second", &vec![b'y'; 100_000]);
@@ -248,7 +249,7 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     assert_eq!(head.content_length(), 30_000_000);
     File::options().write(true).open(site.path("large")).unwrap().set_len(1_000).unwrap();
     let mut body = Vec::new();
-    // Cut, cleanly or by a reset; never as long as it was said to be.
+    // The connection ends, cleanly or by a reset, before all bytes of Content-Length.
     let _ = client.0.read_to_end(&mut body);
     assert!(body.len() < 30_000_000);
     server.wait_for_log("Cannot send \"/large\" completely");
@@ -327,7 +328,7 @@ fn a_request_for_a_fifo_delays_no_other() {
                 assert!(!client.get("/").text().contains("fifo"));
             }
         });
-        // A writer's open succeeds while there is a reader, however briefly.
+        // A writer's open succeeds if there is a reader, even for a short time.
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK;
         let tries = 200_000;
         let noticed =

@@ -1,4 +1,4 @@
-//! What is in memory is never older than the request for it, however busy the server is.
+//! The content in memory is never older than the request for it, under any load.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,7 +15,7 @@ fn a_file_replaced_before_the_request_is_the_new_one() {
         site.write(format!("{number}"), b"old");
     }
     let server = Server::with(&site, &["--workers=1"]);
-    // A file that was written to a moment ago is not kept in memory.
+    // A file with a recent write is not cached in memory.
     wait_until("files that have settled", || {
         let changed = fs::metadata(site.path("0")).unwrap().modified().unwrap();
         changed.elapsed().unwrap_or_default() > Duration::from_secs(3)
@@ -40,7 +40,7 @@ fn a_file_replaced_before_the_request_is_the_new_one() {
     });
 }
 
-/// Ends the other clients, however this one ends.
+/// Ends the other clients when this one ends for any reason.
 struct AtEnd<'a>(&'a AtomicBool);
 
 impl Drop for AtEnd<'_> {
@@ -49,7 +49,7 @@ impl Drop for AtEnd<'_> {
     }
 }
 
-/// Asks for every file, ten at a time, so that answers share looks at the disk.
+/// Requests every file, ten at a time, so that requests share checks of the disk.
 fn ask_for_all(server: &Server, is_over: &AtomicBool) {
     let mut client: Client = server.connect();
     for number in (0..FILES).cycle() {

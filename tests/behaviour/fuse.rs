@@ -1,5 +1,5 @@
-//! A file system that fails or hangs where a test says so: FUSE, spoken over /dev/fuse by a thread of the test (fuse(4);
-//! numbers and layouts are those of linux/fuse.h). It is one directory of files that are never written to.
+//! A file system that fails or hangs where a test requests it: FUSE, served on /dev/fuse by a thread of the test
+//! (fuse(4); numbers and layouts are those of linux/fuse.h). It is one directory of files that are never written to.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -14,29 +14,29 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::support::Site;
 
-/// What the kernel may ask of a file.
+/// The calls of the kernel for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Find,
     Stat,
     Open,
-    /// To read a byte at this offset or behind it.
+    /// Reads a byte at this offset or later.
     Read(u64),
     Close,
 }
 
-/// How a call ends that does not end well.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Error(Errno),
-    /// It is answered when the test says so, and until then not even SIGKILL ends who waits for it.
+    /// There is no reply until the test requests it. Until then, even SIGKILL does not end the waiting process.
     Hang,
 }
 
-/// What is said of a file besides its content.
+/// The metadata of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
-    /// Bytes that it has grown by.
+    /// The bytes by which it has grown.
     pub growth: u64,
     pub mtime_s: u64,
     pub ctime_s: u64,
@@ -45,12 +45,12 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Long ago, so that what can be kept in memory is kept.
+    /// Long ago, so that the files can be cached in memory.
     pub const OLD: Metadata =
         Metadata { growth: 0, mtime_s: 784_111_777, ctime_s: 784_111_777, mode: 0o100_644, links: 1 };
 }
 
-/// A file system; unmounted when dropped, whatever waits for it.
+/// A file system; unmounted when dropped, even if calls wait for it.
 pub struct Disk {
     path: PathBuf,
     device: Arc<File>,
@@ -60,7 +60,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts one with `files` on the directory `name` of `site`, for this thread and what it starts from now on.
+    /// Mounts a file system with `files` on the directory `name` of `site`, for this thread and the processes that it
+    /// starts from now on.
     pub fn mount(site: &Site, name: &str, files: &[(&str, &[u8])]) -> Disk {
         let path = site.path(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -68,9 +69,9 @@ impl Disk {
         let device = device.expect("this test needs FUSE and root: run it as root, after \"modprobe fuse\"");
         let options =
             format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other,max_read=131072", device.as_raw_fd());
-        // The mount is this thread's own, so that nothing is left of it even if the tests are killed.
+        // The mount belongs to this thread, so nothing remains of it even if the tests are killed.
         unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a file system: run it as root");
-        // In a chroot "/" is no mount, and there is nothing to be made private.
+        // In a chroot, "/" is not a mount, and there is nothing to make private.
         let _ = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
         mount(Some("disk"), &path, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options.as_str()))
             .expect("this test mounts a file system: run it as root");
@@ -85,31 +86,31 @@ impl Disk {
         Disk { path, device, shelf, thread, _site: site.clone() }
     }
 
-    /// From now on `call` of the file `name` goes wrong, and no other call of it.
+    /// From now on, `call` of the file `name` fails, and no other call of it.
     pub fn set(&self, name: &str, call: Call, fault: Fault) {
         let mut shelf = hold(&self.shelf);
         let file = shelf.files.iter_mut().find(|file| file.name == name.as_bytes()).expect("a file of this disk");
         file.fault = Some((call, fault));
     }
 
-    /// Gives the file `name` other metadata; its content stays.
+    /// Changes the metadata of the file `name`; its content is unchanged.
     pub fn alter(&self, name: &str, metadata: Metadata) {
         let mut shelf = hold(&self.shelf);
         let file = shelf.files.iter_mut().find(|file| file.name == name.as_bytes()).expect("a file of this disk");
         file.metadata = metadata;
     }
 
-    /// How many calls hang.
+    /// Returns the number of calls that hang.
     pub fn waiting(&self) -> usize {
         hold(&self.shelf).waiting.len()
     }
 
-    /// Ends all faults, and answers what hangs.
+    /// Ends all faults, and replies to the calls that hang.
     pub fn mend(&self) {
         let mut shelf = hold(&self.shelf);
         shelf.files.iter_mut().for_each(|file| file.fault = None);
         for answer in shelf.waiting.drain(..) {
-            // Whoever asked may have been killed.
+            // The process that waits for the reply may have been killed.
             let _ = (&*self.device).write(&answer);
         }
     }
@@ -117,7 +118,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // By force: what hangs gets an error, and the thread comes to its end.
+        // The abort makes the calls that hang fail, and ends the thread.
         let _ = umount2(&self.path, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH);
         let _ = self.thread.take().map(JoinHandle::join);
     }
@@ -139,7 +140,7 @@ fn hold(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers the kernel until the file system is unmounted.
+/// Replies to the kernel until the file system is unmounted.
 fn serve(mut device: &File, shelf: &Mutex<Shelf>) {
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -168,10 +169,10 @@ const RELEASEDIR: u32 = 29;
 const INTERRUPT: u32 = 36;
 const BATCH_FORGET: u32 = 42;
 
-/// The directory's number; the files have the numbers that follow.
+/// The number of the directory; the files have the numbers after it.
 const DIRECTORY: u64 = 1;
 
-/// What the kernel asks for: 40 bytes that every request begins with, then what belongs to its opcode.
+/// A request of the kernel: a header of 40 bytes, then the part that depends on its opcode.
 struct Request<'b>(&'b [u8]);
 
 impl Request<'_> {
@@ -187,7 +188,7 @@ impl Request<'_> {
         self.u32(4)
     }
 
-    /// The bytes that a READ asks for.
+    /// The bytes that a READ requests.
     fn span(&self) -> (u64, u64) {
         (self.u64(48), self.u64(48) + u64::from(self.u32(56)))
     }
@@ -204,7 +205,7 @@ impl Request<'_> {
 
 impl Shelf {
     fn answer(&mut self, request: &Request) -> Option<Vec<u8>> {
-        // An interrupted request goes on hanging.
+        // An interrupted request still hangs.
         if matches!(request.opcode(), FORGET | BATCH_FORGET | INTERRUPT) {
             return None;
         }
@@ -221,7 +222,7 @@ impl Shelf {
         }
     }
 
-    /// The number of the file or directory that a request is about.
+    /// The number of the file or directory of a request.
     fn node(&self, request: &Request) -> Option<u64> {
         if request.opcode() != LOOKUP {
             return Some(request.u64(16));
@@ -236,10 +237,11 @@ impl Shelf {
         let file = node.checked_sub(DIRECTORY + 1).and_then(|index| self.files.get(index as usize));
         Ok(match request.opcode() {
             INIT => init(),
-            // Names and attributes are believed for no time at all (16 bytes), so that every call comes here.
+            // The validity of names and attributes is zero (16 bytes), so every call is sent here.
             LOOKUP => [&numbers(&[node, 0, 0, 0, 0])[..], &attributes(node, file)].concat(),
             GETATTR => [&numbers(&[0, 0])[..], &attributes(node, file)].concat(),
-            // What was read stays in the page cache (FOPEN_KEEP_CACHE); to drop it, an open would wait for reads that hang.
+            // The read pages stay in the page cache (FOPEN_KEEP_CACHE). Otherwise an open would wait for reads that
+            // hang.
             OPEN | OPENDIR => numbers(&[0, 2]),
             READ => {
                 let content = &file.ok_or(Errno::EISDIR)?.content;

@@ -1,5 +1,5 @@
-//! A disk that hangs, wherever the kernel may have to ask it: whoever wants a file of it waits, nobody else does, and the
-//! server can be stopped.
+//! A disk that hangs, in any call of the kernel that may access it: only requests for its files wait, and the server
+//! can be stopped.
 
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -13,7 +13,7 @@ use crate::support::{Client, DEADLINE, Server, Site, get, is_open, stop, threads
 
 const LARGE: usize = 20_000_000;
 
-/// A site with a sound file `a`, and a disk with a small, a middling and a large file at `disk`.
+/// A site with a file `a` on a healthy disk, and at `disk` a FUSE file system with a small, a medium and a large file.
 fn site() -> (Site, Disk) {
     let site = Site::with(&[("a", b"a")]);
     let disk = Disk::mount(
@@ -32,7 +32,7 @@ fn hang(server: &Server, disk: &Disk, name: &str, call: Call) -> Vec<Client> {
         let mut client = server.connect();
         client.send(get(&format!("/disk/{name}")));
         waiting.push(client);
-        // The main thread, a thread that hangs, and an idle one.
+        // The main thread, a blocked thread, and an idle one.
         disk.waiting() > 0 && server.workers().iter().all(|worker| threads(*worker) > 2)
     });
     waiting
@@ -40,11 +40,11 @@ fn hang(server: &Server, disk: &Disk, name: &str, call: Call) -> Vec<Client> {
 
 #[test]
 fn a_file_that_hangs_delays_only_requests_for_it() {
-    // With the small file in memory already, and without.
+    // With the small file in memory, and without.
     for (name, is_known) in [("small", false), ("small", true), ("large", false)] {
         for call in [Call::Find, Call::Stat, Call::Open, Call::Read(0)] {
             if is_known && matches!(call, Call::Open | Call::Read(_)) {
-                // A look is enough, for a second at least.
+                // For at least a second, a check of its metadata is sufficient.
                 continue;
             }
             let (site, disk) = site();
@@ -83,7 +83,7 @@ fn requests_that_arrive_together_do_not_block_each_other() {
         assert_eq!(client.get("/a").text(), "a");
     }
     disk.set("small", Call::Open, Fault::Hang);
-    // It finds all of it when it goes on.
+    // The client finds all of them when it continues.
     let worker = server.workers()[0];
     stop(worker);
     for (n, client) in clients.iter_mut().enumerate() {
@@ -124,7 +124,7 @@ fn no_event_is_lost_while_a_thread_waits() {
     clients[0].send(get("/disk/large"));
     clients[1].send(get("/disk/large"));
     clients[2].send(get("/a"));
-    // One thread finds all three when they go on, and the first that it takes hangs.
+    // One thread receives all three when they continue, and the first that it handles hangs.
     kill(worker, Signal::SIGCONT).unwrap();
     let begin = Instant::now();
     assert_eq!(clients[2].response().text(), "a");
@@ -171,7 +171,7 @@ fn blocked_requests_are_completed_before_the_server_stops() {
 fn a_hanging_disk_does_not_delay_the_end_of_the_server() {
     for call in [Call::Open, Call::Read(0)] {
         let elapsed = end_of_server(call, "--stop-timeout=1", 1);
-        // Then it is ended by force; what the disk holds against that is left to systemd.
+        // The server is then killed. The processes that the disk blocks are left to systemd.
         assert!((1..15).contains(&elapsed.as_secs()), "{call:?}: {elapsed:?}");
     }
 }
@@ -184,7 +184,7 @@ fn a_hanging_disk_does_not_prevent_the_end_by_a_second_signal() {
     }
 }
 
-/// How long a server takes to end, after so many signals, while `call` hangs.
+/// Returns how long a server takes to end after so many signals, while `call` hangs.
 fn end_of_server(call: Call, argument: &str, signals: usize) -> Duration {
     let (site, disk) = site();
     let mut server = Server::with(&site, &[argument]);
@@ -208,7 +208,7 @@ fn a_file_whose_close_hangs_delays_no_request() {
     assert_eq!(slow.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     disk.set("large", Call::Close, Fault::Hang);
     wait_until("the slow client to be cut", || disk.waiting() > 0);
-    // Timeouts of other connections still end them, so that the main thread is not the one that hangs.
+    // The timeouts of other connections still end them, so the main thread does not hang.
     assert_eq!(server.connect().send("GET / HTTP/1.1\r\n").response().status, 408);
     assert_eq!(server.get("/a").text(), "a");
 }
@@ -228,7 +228,7 @@ fn a_cached_file_whose_close_hangs_delays_no_request() {
     }
 }
 
-/// As many clients as want to, at another address of this machine than all others.
+/// Any number of clients, with another address of this machine than all others.
 fn connect_from(last: u8, server: &Server) -> Client {
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
     bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, last, 0)).unwrap();
@@ -238,10 +238,10 @@ fn connect_from(last: u8, server: &Server) -> Client {
     client
 }
 
-/// How many threads a worker of the test may have.
+/// The maximum number of threads of a worker in the test.
 const THREADS: usize = 16;
 
-/// Asks for `target` from many more clients than there are threads, of which some are refused; returns those that wait.
+/// Requests `target` from many more clients than there are threads. Some are rejected; returns those that wait.
 fn crowd(server: &Server, disk: &Disk, target: impl Fn(usize) -> String) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..8 * THREADS).map(|_| server.connect()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -265,7 +265,7 @@ fn crowd(server: &Server, disk: &Disk, target: impl Fn(usize) -> String) -> Vec<
     waiting
 }
 
-/// Those that waited are served in the end; the refusal of some may just not have arrived before.
+/// The waiting clients get their responses in the end. Some may have a rejection that has not arrived yet.
 fn assert_served(waiting: &mut [Client], text: &str) {
     let served = waiting.iter_mut().map(Client::response).filter(|response| match response.status {
         503 => false,
@@ -285,7 +285,7 @@ fn one_file_takes_no_more_than_its_share_of_the_threads() {
         let mut waiting = crowd(&server, &disk, |_| "/disk/small".into());
         let mut same = server.connect();
         for _ in 0..50 {
-            // Of the same client and of another one, on the same disk and on a sound one.
+            // Requests of the same client and of another one, for the same disk and for a healthy one.
             assert_eq!(same.get("/a").text(), "a");
             assert_eq!(connect_from(2, &server).get("/a").text(), "a");
             assert_eq!(connect_from(2, &server).get("/disk/middling").status, 200);
@@ -346,12 +346,12 @@ fn downloads_that_the_disk_stops_leave_threads_to_others() {
         for client in &mut clients {
             scope.spawn(|| {
                 client.0.read_exact(&mut vec![0; LARGE]).unwrap();
-                // All of them are one client, which has its share of threads as long as the others are slow.
+                // All of them are one client, which is limited to its share of the threads while the others are slow.
                 wait_until("the connection to go on", || client.get("/a").text() == "a");
             });
         }
         wait_until("the disk to hang", || disk.waiting() > 0);
-        // Those whose turn it is block a thread each, up to a bound; the others are tried again later.
+        // The ones in their turn block a thread each, up to a limit; the others are retried later.
         wait_until("more threads than half", || threads(server.workers()[0]) > THREADS / 2 + 1);
         for _ in 0..50 {
             assert_eq!(server.get("/a").text(), "a");

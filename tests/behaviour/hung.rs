@@ -1,4 +1,4 @@
-//! Workers that hang are found out and replaced; those that are slow, and those that slept, are not.
+//! Workers that hang are detected and replaced; workers that are slow or were suspended are not.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use crate::fuse::{Call, Disk, Fault};
 use crate::support::{Notifications, Server, Setup, Site, get, stop, threads, wait_until};
 
-/// A server whose workers have 2.5 s to prove that they serve.
+/// A server with a hang timeout of 2.5 s.
 fn start(site: &Site, systemd: Option<&Notifications>, arguments: &[&str]) -> Server {
     let setup = Setup::new(site, arguments).env("WATCHDOG_USEC", "8000000").before("export WATCHDOG_PID=$$;");
     let setup = match systemd {
@@ -20,10 +20,10 @@ fn start(site: &Site, systemd: Option<&Notifications>, arguments: &[&str]) -> Se
     server
 }
 
-/// Longer than a worker may go without a proof, with what it takes to notice.
+/// Longer than the hang timeout and the time to detect it.
 const LONG: Duration = Duration::from_millis(5_000);
 
-/// Goes on for a long time with what must hold all the while.
+/// Checks a condition repeatedly for a long time.
 fn all_the_while(mut holds: impl FnMut()) {
     let begin = Instant::now();
     while begin.elapsed() < LONG {
@@ -43,25 +43,25 @@ fn a_worker_that_is_stopped_is_replaced_and_the_others_serve_meanwhile() {
     let server = start(&site, Some(&systemd), &[]);
     let hung = server.workers()[0];
     stop(hung);
-    let (mut served, mut told) = (0, Vec::new());
+    let (mut served, mut messages) = (0, Vec::new());
     wait_until("the hung worker to be ended", || {
         assert_eq!(server.get("/a").text(), "a");
         served += 1;
         // Unread, they would stop the supervisor.
-        told.extend(systemd.waiting());
-        // Being stopped, it hears no SIGABRT.
+        messages.extend(systemd.waiting());
+        // While the worker is stopped, SIGABRT has no effect.
         server.log().contains(&format!("(pid {hung}) was killed by SIGKILL"))
     });
     assert!(served > 10, "{served}");
     assert!(server.log().contains(&format!("(pid {hung}) hangs")), "{}", server.log());
-    assert!(told.iter().any(|message| message.contains("Serving: workers 1/2")), "{told:?}");
+    assert!(messages.iter().any(|message| message.contains("Serving: workers 1/2")), "{messages:?}");
     systemd.find("all is well again", |message| message.contains("Serving: workers 2/2"));
     systemd.find("the watchdog is fed", |message| message.contains("WATCHDOG=1"));
 }
 
 #[test]
 fn a_worker_whose_threads_are_all_stuck_is_replaced() {
-    // A read that hangs ends with its process; an open that hangs holds it beyond any signal.
+    // A read that hangs ends with its process. An open that hangs keeps the process alive after any signal.
     for (call, end) in [
         (Call::Read(0), "was killed by SIGABRT"),
         (Call::Open, "survives SIGKILL, which an unresponsive disk can cause; starting another worker beside it"),
@@ -97,10 +97,10 @@ fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
     let workers = server.workers();
     disk.set("index.html", Call::Find, Fault::Hang);
     wait_until("each worker's probe to hang", || {
-        // The main thread, a thread that hangs, and an idle one.
+        // The main thread, a blocked thread, and an idle one.
         disk.waiting() > 0 && workers.iter().all(|worker| threads(*worker) > 2)
     });
-    // Nobody else comes: a request of anybody's would prove as much.
+    // There are no other clients: any request would show progress.
     let begin = Instant::now();
     wait_until("a long time", || begin.elapsed() >= LONG);
     assert_eq!(server.connect().send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 204);
@@ -112,7 +112,7 @@ fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
 fn a_worker_under_full_load_is_not_ended() {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("small", b"small")]);
-    // More requests than threads, and each thread blocked again and again: turns end, if slowly.
+    // There are more requests than threads, and each thread is blocked again and again. Turns are completed slowly.
     let server = start(&site, None, &["--workers=1", "--max-threads=1"]);
     let workers = server.workers();
     all_the_while(|| {
@@ -135,7 +135,7 @@ fn a_server_that_was_suspended_kills_no_worker() {
     let site = Site::with(&[("a", b"a")]);
     let server = start(&site, None, &[]);
     let workers = server.workers();
-    // The supervisor wakes first, while no worker can prove anything.
+    // The supervisor continues first, before any worker can show progress.
     let all: Vec<Pid> = [server.pid()].into_iter().chain(workers.iter().copied()).collect();
     all.iter().for_each(|&process| stop(process));
     let begin = Instant::now();
@@ -144,7 +144,7 @@ fn a_server_that_was_suspended_kills_no_worker() {
     all_the_while(|| assert_eq!(server.get("/a").text(), "a"));
     assert_untouched(&server, &workers);
 
-    // Alone, it slept, too.
+    // Even when it is stopped alone.
     stop(server.pid());
     all_the_while(|| assert_eq!(server.get("/a").text(), "a"));
     server.signal(Signal::SIGCONT);

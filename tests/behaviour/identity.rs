@@ -1,4 +1,4 @@
-//! Who the server is: never root unless it was told so. These tests are for root; they start servers for others.
+//! The user of the server: never root unless configured. These tests require root and start servers as other users.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use nix::unistd::{Pid, User, geteuid, getgrouplist};
 
 use crate::support::{Client, Server, Setup, Site, copy_program};
 
-/// A site that everybody may see, with a file that is for root alone.
+/// A site that everybody may read, with a file that only root may read.
 fn site() -> Site {
     assert!(geteuid().is_root(), "this test starts servers for other users: run it as root");
     let site = Site::with(&[("open", b"open"), ("locked", b"locked")]);
@@ -25,7 +25,7 @@ fn numbers(process: Pid, name: &str, radix: u32) -> Vec<u64> {
     line.trim_start_matches(':').split_whitespace().map(|n| u64::from_str_radix(n, radix).unwrap()).collect()
 }
 
-/// Every process is `name` in each of its ids and groups, and has no capability.
+/// Checks that every process has the ids and groups of `name`, and no capabilities.
 fn assert_identity(server: &Server, name: &str) {
     let user = User::from_name(name).unwrap().unwrap();
     let groups = getgrouplist(&std::ffi::CString::new(name).unwrap(), user.gid).unwrap();
@@ -58,7 +58,7 @@ fn root_switches_to_the_user_with_its_groups_and_without_capabilities() {
     assert_identity(&server, "nobody");
     assert_eq!(server.get("/open").text(), "open");
     assert_eq!(server.get("/locked").status, 403);
-    // man's groups are man's; and the variable does what the option does.
+    // The groups are those of the user man. The variable has the effect of the option.
     let server = Setup::new(&site, &[]).env("OTUS_USER", "man").listen();
     server.wait_until_ready();
     assert_identity(&server, "man");
@@ -73,7 +73,8 @@ fn root_stays_root_with_user_root() {
 
 #[test]
 fn a_privileged_port_is_bound_before_the_user_is_switched() {
-    // In a network of this thread's own, where every port is free; perl switches its loopback on (netdevice(7)).
+    // A network namespace of this thread, in which every port is free. perl enables its loopback interface
+    // (netdevice(7)).
     let site = site();
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     let up = r#"use Socket; my $up = pack("a16 s x22", "lo", 0x49); socket(S, AF_INET, SOCK_DGRAM, 0);
@@ -96,7 +97,7 @@ fn a_user_that_does_not_exist_is_named() {
 #[test]
 fn only_root_can_switch_to_another_user() {
     let site = site();
-    // A copy, since the build may lie in a private place.
+    // A copy, since the build may be in a private directory.
     let program = site.outside().join("otus-httpd");
     copy_program(&program);
     let as_nobody = format!(
@@ -111,7 +112,7 @@ fn only_root_can_switch_to_another_user() {
         assert_eq!(server.exit_status().code(), Some(1));
         assert!(server.log().contains("Only root can switch to"), "{}", server.log());
     }
-    // The environment and a settings file may be the same for a server that root starts.
+    // The environment and a settings file may be shared with a server that root starts.
     let settings = site.outside().join("settings");
     fs::write(&settings, "OTUS_USER=man\n").unwrap();
     let file = format!("{}:1 (OTUS_USER)", settings.display());
@@ -130,7 +131,7 @@ fn only_root_can_switch_to_another_user() {
     }
 }
 
-/// A checkout in root's home: whoever starts the server opens the root, and whoever serves cannot look at its path again.
+/// A checkout in root's home: the starting user opens the root, and the serving user cannot access its path.
 #[test]
 fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
     let site = site();
@@ -149,7 +150,7 @@ fn a_root_that_its_user_cannot_reach_is_served_with_a_warning() {
         root.display()
     );
     assert!(messages[0].contains(&expected), "{messages:?}");
-    // It looks at the path twice a second, and goes on.
+    // The server checks the path twice a second, and continues.
     let begin = std::time::Instant::now();
     crate::support::wait_until("some looks", || {
         assert_eq!((server.get("/open").status, server.get("/none").status), (200, 404));

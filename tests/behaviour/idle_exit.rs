@@ -1,4 +1,4 @@
-//! `--idle-exit`: the server leaves when nobody comes, and its socket starts it again.
+//! `--idle-exit`: the server exits after a time without connections, and its socket starts it again.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -16,7 +16,7 @@ fn the_server_exits_after_idle_exit_seconds_without_a_connection() {
     let site = Site::with(&[("a", b"a")]);
     let mut server = Server::with(&site, &["--idle-exit=3"]);
     server.wait_until_ready();
-    // Each visit puts it off, however short.
+    // Each connection restarts the time, however short it is.
     for _ in 0..3 {
         let begin = Instant::now();
         wait_until("most of the time", || begin.elapsed().as_millis() > 1_500);
@@ -37,7 +37,7 @@ fn an_open_connection_prevents_the_idle_exit_until_it_times_out() {
     let mut client = server.connect();
     assert_eq!(client.get("/a").text(), "a");
     let begin = Instant::now();
-    wait_until("longer than it stays alone", || begin.elapsed().as_millis() > 5_000);
+    wait_until("longer than --idle-exit", || begin.elapsed().as_millis() > 5_000);
     assert_eq!(client.get("/a").text(), "a");
     let begin = Instant::now();
     assert_eq!(server.exit_status().code(), Some(0));
@@ -52,11 +52,11 @@ fn a_metrics_request_prevents_the_idle_exit() {
     let setup = Setup::new(&Site::new(), &["--idle-exit=3"]).env("LISTEN_FDNAMES", "http:metrics");
     let mut server = setup.socket(http).socket(metrics).start();
     let begin = Instant::now();
-    let mut asked = 0;
-    wait_until("longer than it stays alone", || {
-        if begin.elapsed() > Duration::from_millis(500) * asked {
+    let mut requests = 0;
+    wait_until("longer than --idle-exit", || {
+        if begin.elapsed() > Duration::from_millis(500) * requests {
             assert_eq!(Client::connect(address).get("/health").status, 200);
-            asked += 1;
+            requests += 1;
         }
         begin.elapsed().as_millis() > 5_000
     });
@@ -80,7 +80,7 @@ fn idle_exit_without_socket_activation_is_a_usage_error() {
     }
 }
 
-/// Starts the server with the same socket again and again, as systemd does: whenever somebody waits there and no server runs.
+/// Starts the server with the same socket repeatedly, as systemd does: whenever a client waits and no server runs.
 fn keep_started(
     site: &Site,
     listener: &TcpListener,
@@ -103,7 +103,7 @@ fn keep_started(
     }
 }
 
-/// Sets it at its end, however that comes.
+/// Sets the flag when it is dropped, also after a panic.
 struct SetAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for SetAtEnd<'_> {
@@ -126,7 +126,7 @@ fn pause(length: Duration) {
     }
 }
 
-/// How many servers, and how often each of them leaves while somebody comes.
+/// The number of servers, and the minimum of exits of each while clients connect.
 const SERVERS: u32 = 20;
 const ROUNDS: u32 = 2;
 
@@ -144,18 +144,18 @@ fn no_request_is_lost_by_an_idle_exit() {
             .collect();
         hammers.into_iter().map(|hammer| hammer.join().unwrap()).sum()
     });
-    // Those that are told are there each time.
+    // Clients connect at each of these exits.
     let least = SERVERS + SERVERS / 2 * ROUNDS;
-    assert!(starts > least, "they left {starts} times: others, too, while somebody came");
+    assert!(starts > least, "{starts} starts: some exits were not while a client connected");
 }
 
-/// Visits around each moment at which a server leaves: half of the servers from just before, the others from the moment on at
-/// which it tells systemd, in small steps through its end and the next one's start. Returns how often it was started.
+/// Connects around each exit of a server: for half of the servers from just before it, for the others from the moment
+/// at which it notifies systemd, in small steps until the next one has started. Returns the number of starts.
 fn hammer(site: &Site, number: u32) -> u32 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (starts, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
-    // Whoever is told must listen: the socket holds few messages.
+    // The notifications must be received: the socket holds few messages.
     let systemd = (!number.is_multiple_of(2)).then(Notifications::new);
     std::thread::scope(|scope| {
         let (listener, starts, is_over) = (&listener, &starts, &is_over);
@@ -171,7 +171,7 @@ fn hammer(site: &Site, number: u32) -> u32 {
                 systemd.find("the end of it", |message| message.contains("STOPPING=1"));
                 pause(Duration::from_micros(u64::from(step) * 500));
             } else {
-                // It looks once a second, so its moment is somewhere in the second after the third.
+                // The server checks once a second, so it exits somewhere in the second after the third.
                 let early = Duration::from_millis(2_950 + u64::from(step) * 25);
                 pause((last + early).saturating_duration_since(Instant::now()));
             }
@@ -180,7 +180,7 @@ fn hammer(site: &Site, number: u32) -> u32 {
                 pause(Duration::from_micros(step * 300));
             }
             if systemd.is_some() {
-                // Until then the one that leaves may have served them all.
+                // Until then, the exiting server may have served all of them.
                 wait_until("the next one", || {
                     visit(address);
                     starts.load(Relaxed) > before

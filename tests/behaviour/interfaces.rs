@@ -1,6 +1,6 @@
-//! Names that scripts of administrators rely on: message identifiers, fields of records, metrics, options, variables and exit
-//! statuses. Each list is explicit: what is in it may neither be renamed nor disappear. tests/journal has the same fields as
-//! journald stores them, in capitals.
+//! Names that scripts of administrators rely on: message identifiers, fields of records, metrics, options, variables
+//! and exit statuses. Each list is explicit: its entries may neither be renamed nor removed. tests/journal has the same
+//! fields as journald stores them, in capitals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ const OPTIONS: &str = "
     --settings OTUS_SETTINGS  --stop-timeout OTUS_STOP_TIMEOUT  --unit -  --user OTUS_USER  --version -
     --workers OTUS_WORKERS  -V -  -d -  -h -  -p -  -r -  -s -  -w -";
 
-/// Every metric: its type, its name, its labels with their values.
+/// Every metric: type, name, and labels with their values.
 const METRICS: &str = "
     gauge otus_build_info version
     gauge otus_http_connections
@@ -46,12 +46,12 @@ const METRICS: &str = "
     gauge otus_workers_ready
     gauge process_start_time_seconds";
 
-/// What every record of the log has.
+/// The fields of every record of the log.
 const COMMON: [&str; 3] = ["level", "target", "timestamp"];
 
 type Fields = BTreeMap<String, String>;
 
-/// The fields of a line, a JSON object without objects in it.
+/// Parses the fields of a line, a JSON object without nested objects.
 fn fields(line: &str) -> Fields {
     let mut fields = Fields::new();
     let mut rest = line.strip_prefix('{').unwrap_or_else(|| panic!("{line} is no JSON object"));
@@ -79,11 +79,11 @@ fn fields(line: &str) -> Fields {
     fields
 }
 
-/// The first record that `is_wanted`.
+/// Returns the first record that `is_wanted`.
 fn record(server: &Server, what: &str, is_wanted: impl Fn(&Fields) -> bool) -> Fields {
     wait_for(what, || {
         let log = server.log();
-        // The last line may not be there to its end.
+        // The last line may be incomplete.
         log.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
             .map(|line| fields(line.trim_end()))
@@ -91,7 +91,7 @@ fn record(server: &Server, what: &str, is_wanted: impl Fn(&Fields) -> bool) -> F
     })
 }
 
-/// Checks that a record has all of these fields, and none but these.
+/// Checks that a record has exactly these fields.
 fn assert_fields(record: &Fields, names: &str) {
     let expected: BTreeSet<_> = names.split_whitespace().chain(COMMON).collect();
     let present: BTreeSet<_> = record.keys().map(String::as_str).collect();
@@ -124,7 +124,7 @@ fn fields_of_the_access_log_keep_their_names() {
         client.head().status
     };
     let who = "client_address client_port bytes_sent duration_us worker connection";
-    let asked = "http_method http_target http_host http_user_agent http_referer http_status request";
+    let fields_of_request = "http_method http_target http_host http_user_agent http_referer http_status request";
     let range = "Range: bytes=9-\r\n";
     for (target, further, status, level, fields) in [
         ("/a", "", 200, "INFO", ""),
@@ -135,7 +135,7 @@ fn fields_of_the_access_log_keep_their_names() {
         assert_eq!(ask(&format!("GET {target} HTTP/1.1"), further), status, "{target}");
         let of_target =
             record(&server, target, |fields| fields.get("http_target").is_some_and(|value| value == target));
-        assert_fields(&of_target, &format!("{who} {asked} {fields}"));
+        assert_fields(&of_target, &format!("{who} {fields_of_request} {fields}"));
         assert_eq!((&*of_target["target"], &*of_target["level"]), ("access", level));
         assert_eq!(of_target["http_status"], status.to_string());
         assert_eq!((&*of_target["http_method"], &*of_target["http_host"]), ("GET", "h"));
@@ -222,7 +222,7 @@ fn events_of_a_disk_keep_their_identifiers_and_fields() {
         let mut client = server.connect();
         assert_eq!(client.send(get("/disk/file")).head().status, status);
         if status == 200 {
-            // Up to the byte from which on the file cannot be read.
+            // Up to the first byte that cannot be read.
             _ = std::io::copy(&mut client.0, &mut std::io::sink());
         }
         assert_eq!(assert_event(&server, FILE_FAILED, "WARN", fields)["path"], "/disk/file");
@@ -276,7 +276,7 @@ fn metrics_keep_their_names_types_and_labels() {
         let of_family = present.entry(family.unwrap_or(name)).or_default();
         for label in labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()) {
             let (label, value) = label.split_once('=').unwrap();
-            // Values that differ between versions or are bounds are no names.
+            // Values that differ between versions, and bounds, are not names.
             let value = Some(value.trim_matches('"')).filter(|_| !["version", "le"].contains(&label));
             of_family.entry(label).or_default().extend(value);
         }

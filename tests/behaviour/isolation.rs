@@ -1,4 +1,5 @@
-//! What a worker has is its own: whoever gets hold of one cannot write what others say, nor hear what the supervisor hears.
+//! The isolation of workers: a compromised worker cannot write the memory of others, nor use the descriptors of the
+//! supervisor.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::support::{Client, Server, Setup, Site, copy_program, get, wait_until};
 
-/// More than the kernel takes for a client that does not read.
+/// More bytes than the kernel buffers for a client that does not read.
 const LARGE: usize = 32 << 20;
 
 /// A piece of memory that a process shares with others.
@@ -49,7 +50,8 @@ fn shared_memory(process: Pid) -> Vec<Shared> {
     found
 }
 
-/// Each worker writes memory of its own alone, and reads the others', but that of an `old` one; there are `memories` for each.
+/// Checks that each worker can write only its own memory and read that of the others, except that of an `old` one.
+/// There are `memories` for each.
 fn assert_own_memory(server: &Server, memories: usize, old: Option<Pid>) {
     let workers = server.workers();
     let mut written = BTreeSet::new();
@@ -73,7 +75,7 @@ fn assert_own_memory(server: &Server, memories: usize, old: Option<Pid>) {
     assert_eq!(is_read, memories * workers.len(), "{read:?} of {written:?}");
 }
 
-/// What the descriptors of a process are for.
+/// The purposes of the descriptors of a process.
 fn links(process: Pid) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
     let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
@@ -106,7 +108,7 @@ fn no_worker_can_write_the_memory_of_another() {
     wait_for_workers(&server, 3, &first[..1]);
     assert_own_memory(&server, 2, None);
 
-    // A worker from before the reload lives until its download ends, and only the supervisor reads its memory.
+    // A worker from before the reload lives until its download ends. Only the supervisor reads its memory.
     let before = server.workers();
     let mut download = server.connect();
     download.send(get("/large"));
@@ -122,7 +124,7 @@ fn no_worker_can_write_the_memory_of_another() {
     assert_own_memory(&server, 2, None);
 }
 
-/// Whether a request is answered by a worker that can.
+/// Returns whether a request gets a response.
 fn is_served(server: &Server) -> bool {
     let mut client = server.connect();
     client.send("GET /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -136,7 +138,7 @@ fn a_worker_that_writes_random_words_into_its_memory_does_not_affect_others() {
     let mut server = start(&site, &["--workers=3", "--drain-timeout=1", "--max-per-client=64"]);
     server.wait_until_ready();
     let workers = server.workers();
-    // As the worker itself could.
+    // A compromised worker could do the same.
     let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", workers[0])).unwrap();
     let own: Vec<_> = shared_memory(workers[0]).into_iter().filter(|memory| memory.is_writable).collect();
     let mut state = 1u64;
@@ -155,7 +157,7 @@ fn a_worker_that_writes_random_words_into_its_memory_does_not_affect_others() {
     assert!(served > 0);
     assert_eq!(server.workers(), workers, "{}", server.log());
     server.signal(Signal::SIGHUP);
-    // The old ones may count wrong who is there, and wait for nobody until their time is over.
+    // The old workers may count connections wrongly. They drain until their timeout.
     wait_for_workers(&server, 3, &workers);
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
@@ -180,7 +182,7 @@ fn the_size_of_the_shared_memory_cannot_be_changed() {
     }
 }
 
-/// What a worker may have, of its own or as it must; each with how many there are.
+/// The descriptors that a worker may have, each with its number.
 fn assert_own_descriptors(server: &Server, site: &Site, listening: usize) {
     let inherited = links(Pid::this());
     let supervisor: BTreeSet<_> = links(server.pid()).into_iter().collect();
@@ -194,12 +196,12 @@ fn assert_own_descriptors(server: &Server, site: &Site, listening: usize) {
         let sockets: Vec<_> = links.iter().filter(|link| link.starts_with("socket:")).collect();
         assert_eq!(sockets.iter().filter(|socket| supervisor.contains(**socket)).count(), listening, "{links:?}");
         assert_eq!(sockets.iter().filter(|socket| others.contains(**socket)).count(), listening, "{links:?}");
-        // What whoever runs the tests has left open goes from process to process.
+        // Descriptors that the environment of the tests has left open are inherited by every process.
         for link in links.iter().filter(|link| !inherited.contains(*link)) {
             let is_of_the_site = Path::new(link).starts_with(site.root()) || Path::new(link) == site.outside();
             let is_own = link.starts_with("socket:")
                 || ["anon_inode:[signalfd]", "anon_inode:[eventfd]", "anon_inode:[eventpoll]"].contains(&link.as_str())
-                // Its threads; and where it writes messages.
+                // The threads of the worker, and the destination of its messages.
                 || *link == format!("/proc/{worker}/task")
                 || link.ends_with("/log")
                 || link == "/dev/null";
@@ -221,7 +223,7 @@ fn a_worker_has_no_descriptor_of_the_supervisor_nor_of_another_worker() {
     server.wait_until_ready();
     assert_own_descriptors(&server, &site, 1);
 
-    // With somebody at the metrics socket, one is replaced; then comes a new image.
+    // While a client is connected to the metrics socket, a worker is replaced; then a new image is executed.
     let mut caller = Client::connect(metrics_address);
     caller.send("GET /metrics");
     let first = server.workers();

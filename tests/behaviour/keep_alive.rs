@@ -65,7 +65,7 @@ fn pipelined_requests_get_responses_in_order() {
     }
 }
 
-/// The kernel keeps back for 200 ms what does not fill a packet, as long as a socket is corked (tcp(7), TCP_CORK).
+/// While a socket is corked, the kernel holds back packets that are not full, for up to 200 ms (tcp(7), TCP_CORK).
 #[test]
 fn neither_the_end_of_a_large_response_nor_the_next_response_is_delayed() {
     let site = Site::with(&[("small", b"a"), ("large", &[b'a'; 700_001]), ("larger", &[b'a'; 3_200_003])]);

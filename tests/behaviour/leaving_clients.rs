@@ -1,4 +1,5 @@
-//! Clients that say nothing, nonsense, or leave in the middle: an answer or a clean end, no noise, nothing leaked.
+//! Clients that send nothing or garbage, or disconnect during a response: they get a response or a clean end, cause no
+//! log messages, and leave no resources behind.
 
 use std::io::Read;
 use std::net::Shutdown;
@@ -43,7 +44,8 @@ fn clients_that_disconnect_leave_no_resources_behind() {
             let mut client = server.connect();
             client.send(bytes);
             if round % 2 == 0 {
-                // Some leave after a part of the answer, and with unread bytes, so that the server gets a reset.
+                // Some disconnect after a part of the response and with unread bytes, so that the server receives a
+                // reset.
                 client.0.set_nonblocking(true).unwrap();
                 let _ = client.0.read(&mut [0; 1000]);
             }
@@ -68,7 +70,7 @@ fn a_reset_in_the_middle_of_a_large_file_is_no_event() {
     for round in 0..50 {
         let mut client = server.connect();
         client.send(get("/large"));
-        // At first the server waits for a client that takes nothing; later ones are taking all the time.
+        // At first, the server waits for a client that receives nothing; later clients receive all the time.
         let mut taken = vec![0; 1 + round * 100_000];
         client.0.read_exact(&mut taken).unwrap();
         if round % 10 == 0 {

@@ -1,4 +1,4 @@
-//! Symbolic links, and what is neither a file nor a directory.
+//! Symbolic links, and files that are neither regular files nor directories.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,5 @@
-//! A listening socket that fails, and connections for which the kernel has woken a worker that does not come.
+//! Listening sockets that fail, and connections that wait because the worker that the kernel has woken does not accept
+//! them.
 
 use std::fs;
 use std::net::TcpListener;
@@ -31,10 +32,11 @@ fn a_listening_socket_that_was_shut_down_is_logged_and_costs_no_processor_time()
     println!("{used} ticks in 2 s");
     assert!(used < 20, "{used} ticks: they spin");
     assert_eq!(server.log().matches(text).count(), 2, "{}", server.log());
-    assert_eq!(server.get("/a").text(), "a", "the other socket goes on");
+    assert_eq!(server.get("/a").text(), "a", "the other socket works");
 }
 
-/// How many connections wait in the queue of a listening socket (proc(5), /proc/net/tcp: it has them in place of unread bytes).
+/// Returns the number of connections in the listen queue of a socket (proc(5), /proc/net/tcp, in the column of unread
+/// bytes).
 fn queued(listener: &TcpListener) -> u32 {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let local = format!("0100007F:{:04X}", listener.local_addr().unwrap().port());
@@ -65,11 +67,11 @@ fn a_connection_that_woke_a_stopped_worker_is_taken_by_another() {
             waited.push(begin.elapsed());
         }
         kill(stopped, Signal::SIGCONT).unwrap();
-        // Whoever has accepted it answers it.
+        // The worker that has accepted it responds.
         assert_eq!(client.response().text(), "a");
     }
     waited.sort();
     println!("{} had to wait: median {:?}, longest {:?}", waited.len(), waited.get(waited.len() / 2), waited.last());
-    // Some tens of milliseconds where the machine has nothing else to do.
+    // Some tens of milliseconds on an idle machine.
     assert!(waited.last().is_none_or(|longest| *longest < Duration::from_secs(5)), "{waited:?}");
 }

@@ -1,4 +1,4 @@
-//! Listings of directories.
+//! Directory listings.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::support::{Client, Response, Server, Site, wait_until};
 
-/// The field that says that a listing is not whole.
+/// The field that marks an incomplete listing.
 const INCOMPLETE: &str = "Listing-Incomplete";
 
 fn ask(client: &mut Client, target: &str, accept: &str) -> Response {
@@ -74,7 +74,7 @@ fn json_is_sent_on_request() {
     assert_eq!(client.get("/dir/sub/file").status, 200);
 }
 
-/// What programs read that decode no entities, split at every colon, or know no `./`.
+/// Links that programs can follow which decode no entities, split at every colon, or do not support `./`.
 #[test]
 fn links_are_percent_encoded() {
     let site = Site::with(&[("a&b", b""), ("quo'te.txt", b""), ("a:b", b""), ("x;y+z=1", b""), ("sub/f", b"")]);
@@ -90,11 +90,11 @@ fn links_are_percent_encoded() {
 #[test]
 fn a_truncated_listing_is_marked_and_lacks_the_last_names() {
     let site = Site::new();
-    // In an order that is not that of the names.
+    // The order differs from that of the names.
     for number in (0..10_050).rev() {
         site.write(format!("many/f{:05}", number * 7919 % 10_050), b"");
     }
-    // A directory and a link to one come first.
+    // A directory and a link to a directory are listed first.
     fs::create_dir(site.path("many/zz")).unwrap();
     symlink("zz", site.path("many/ll")).unwrap();
     let server = Server::with(&site, &["--listing"]);
@@ -115,7 +115,7 @@ fn a_truncated_listing_is_marked_and_lacks_the_last_names() {
     for number in 9_000..10_050 {
         fs::remove_file(site.path(format!("many/f{number:05}"))).unwrap();
     }
-    // What was made before is shared for a second.
+    // An earlier listing is shared for a second.
     wait_until("a listing that is whole", || {
         let answer = ask(&mut client, "/many/", "text/html");
         let is_complete = answer.field(INCOMPLETE).is_none();
@@ -153,7 +153,7 @@ fn a_directory_with_search_permission_only_is_listed_if_it_has_an_index() {
     // Root may read everything.
     let user: &[_] = if geteuid().is_root() { &["--user=nobody"] } else { &[] };
     let page = Server::with(&site, &[&["--listing"], user].concat()).get("/").text();
-    // Else whoever is not root could not remove them.
+    // Otherwise another user than root could not remove them.
     modes.iter().rev().for_each(|(name, _)| set(name, 0o755));
     assert!(page.contains("href=\"xonly/\"") && page.contains("href=\"open/\""), "{page}");
     for hidden in ["bare", "closed", "secret", "index-directory"] {
@@ -161,7 +161,7 @@ fn a_directory_with_search_permission_only_is_listed_if_it_has_an_index() {
     }
 }
 
-/// Links that lead nowhere cost a look each, and there is an end to that; other entries are there all the same.
+/// Each dangling link is checked. The number of checks is limited, and the other entries are still listed.
 #[test]
 fn the_number_of_checked_names_is_bounded() {
     let site = Site::with(&[("many/z", b"z")]);

@@ -1,8 +1,8 @@
-//! What a client and an operator can see of the real binary, a module a subject.
+//! The behaviour of the real binary as clients and operators see it, one module for each subject.
 //!
-//! Every test has a server and a document root of its own. The test binds the listening socket, on a free port, and hands
-//! it over as systemd would, so that a client may connect before the server is up. Nothing sleeps: what takes time is
-//! waited for, up to a deadline.
+//! Every test has its own server and document root. The test binds the listening socket to a free port and passes it as
+//! systemd would, so a client may connect before the server is ready. There are no sleeps: tests wait for conditions,
+//! up to a deadline.
 
 mod activation;
 #[path = "../fuzz/src/answer.rs"]

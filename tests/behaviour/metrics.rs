@@ -1,4 +1,4 @@
-//! The socket named "metrics": counters and health, and nothing else.
+//! The socket named "metrics": it serves counters and health, and nothing else.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::exposition::{self, Samples};
 use crate::support::{Client, Server, Setup, Site, get, wait_for, wait_until};
 
-/// A server, and where it tells its metrics.
+/// A server with a metrics socket.
 struct Watched {
     server: Server,
     metrics: std::net::SocketAddr,
@@ -38,7 +38,7 @@ impl Watched {
         exposition::parse(&response.text())
     }
 
-    /// The samples once every request is answered to its end, as far as the server is concerned.
+    /// Returns the samples once there is no request in flight.
     fn settled(&self) -> Samples {
         wait_for("no request in flight", || {
             Some(self.samples()).filter(|samples| samples.get("otus_http_requests_in_flight") == 0.0)
@@ -123,18 +123,18 @@ fn requests_and_connections_in_progress_are_reported() {
     for client in &mut slow {
         client.send(get("/large"));
     }
-    let told = |samples: &Samples| {
-        let levels = ["otus_http_requests_in_flight", "otus_http_connections", "otus_http_connections_parked"];
-        levels.map(|name| samples.get(name))
+    let values_of = |samples: &Samples| {
+        let gauges = ["otus_http_requests_in_flight", "otus_http_connections", "otus_http_connections_parked"];
+        gauges.map(|name| samples.get(name))
     };
-    wait_until("three downloads", || told(&watched.samples()) == [3.0, 4.0, 4.0]);
+    wait_until("three downloads", || values_of(&watched.samples()) == [3.0, 4.0, 4.0]);
     let begin = std::time::Instant::now();
     wait_until("some time", || begin.elapsed().as_millis() > 300);
     assert_eq!(slow[0].response().body.len(), 20_000_000);
     slow.truncate(1);
-    // Those whose client left are over as well, and took as long as they did.
+    // Requests of clients that have disconnected are completed too; their duration is counted.
     let samples = watched.settled();
-    assert_eq!(told(&samples), [0.0, 2.0, 2.0]);
+    assert_eq!(values_of(&samples), [0.0, 2.0, 2.0]);
     assert_eq!(samples.get("otus_http_request_duration_seconds_count"), 4.0);
     let quick = samples.get("otus_http_request_duration_seconds_bucket{le=\"0.25\"}");
     assert_eq!(quick, 1.0, "a download takes as long as its client");
@@ -146,7 +146,7 @@ fn refused_connections_and_slow_heads_are_counted_too() {
     let site = Site::with(&[("a", b"a")]);
     let watched = start(&site, &["--max-per-client=1", "--head-timeout=1"]);
     let mut slow = watched.server.connect();
-    assert_eq!(slow.get("/a").text(), "a", "it has its seat before anybody else asks for one");
+    assert_eq!(slow.get("/a").text(), "a", "its connection is accepted before the limit is reached");
     slow.send("GET /a HT");
     wait_until("a refusal", || watched.server.get("/a").status == 503);
     assert_eq!(slow.response().status, 408);
@@ -165,10 +165,10 @@ fn a_killed_worker_is_counted_and_what_it_counted_stays() {
         |samples: &Samples, reason| samples.get(&format!("otus_worker_restarts_total{{reason=\"{reason}\"}}"));
     assert_eq!(restarts(&watched.settled(), "signal"), 0.0);
     kill(watched.server.workers()[0], Signal::SIGKILL).unwrap();
-    wait_until("the death to be told", || restarts(&watched.samples(), "signal") == 1.0);
+    wait_until("the death to be counted", || restarts(&watched.samples(), "signal") == 1.0);
     wait_until("a worker again", || watched.samples().get("otus_workers_ready") == 1.0);
     kill(watched.server.workers()[0], Signal::SIGTERM).unwrap();
-    wait_until("the exit to be told", || restarts(&watched.samples(), "exit") == 1.0);
+    wait_until("the exit to be counted", || restarts(&watched.samples(), "exit") == 1.0);
     assert_eq!(watched.server.get("/a").status, 200);
     let samples = watched.settled();
     assert_eq!(samples.get(&requests("GET", "2xx")), 8.0);
@@ -184,7 +184,7 @@ fn health_is_ready_while_a_worker_serves_and_nothing_drains() {
     let health = |watched: &Watched| (watched.ask("/health").status, watched.ask("/health").text());
     assert_eq!(health(&watched), (200, "ready\n".into()));
 
-    // A longer pause with every death, so that the time without a worker can be seen.
+    // The delay grows with every death, so that the time without a worker can be observed.
     for _ in 0..5 {
         wait_until("a worker", || watched.ask("/health").status == 200);
         kill(watched.server.workers()[0], Signal::SIGKILL).unwrap();
@@ -228,15 +228,15 @@ fn each_socket_serves_its_own_pages_only() {
     let long = format!("GET /{}", "x".repeat(40_000));
     for (wrong, status) in [("GET /metrics HTTP/1.1\r\n\r\n", 400), (&long, 414), ("GET / HTTP/2.0\r\n\r\n", 505)] {
         let mut client = Client::connect(watched.metrics);
-        // What is too long is refused before all of it is sent.
+        // A request that is too long is rejected before it is completely sent.
         let _ = std::io::Write::write_all(&mut client.0, wrong.as_bytes());
         assert_eq!(client.response().status, status, "{:.20}", wrong);
     }
-    // A visitor's request counts, one for metrics does not.
+    // A request for the site counts, one for metrics does not.
     assert_eq!(watched.settled().sum("otus_http_requests_total"), 2.0);
 }
 
-/// Nobody but the supervisor can answer for the server.
+/// Only the supervisor can respond for the server.
 #[test]
 fn workers_do_not_have_the_socket() {
     let watched = start(&Site::new(), &[]);
@@ -256,7 +256,7 @@ fn workers_do_not_have_the_socket() {
     }
 }
 
-/// Whoever says nothing keeps nobody out.
+/// Silent clients exclude no other client.
 #[test]
 fn silent_clients_of_metrics_do_not_delay_health() {
     let watched = start(&Site::new(), &[]);
@@ -277,13 +277,14 @@ fn silent_clients_of_metrics_do_not_delay_health() {
 
 #[test]
 fn a_response_arrives_however_its_request_was_split() {
-    // Nobody waits until it is up: whose coming starts it is answered when a worker serves.
+    // A client does not have to wait until the server runs: its connection starts the server, and it gets a response
+    // when a worker serves.
     let watched = start(&Site::new(), &[]);
     let mut client = Client::connect(watched.metrics);
     for byte in get("/health").bytes() {
         client.send([byte]);
     }
-    // More than was asked for does not destroy the answer.
+    // Input after the request does not destroy the response.
     let _ = std::io::Write::write_all(&mut client.0, get("/health").repeat(100).as_bytes());
     assert_eq!(client.response().text(), "ready\n");
 }
@@ -302,7 +303,7 @@ fn slow_clients_of_metrics_do_not_affect_the_site() {
     watched.server.wait_for_log("starting a new worker in 100 ms");
     wait_until("another worker", || watched.server.workers().iter().any(|pid| *pid != worker));
     assert_eq!(watched.server.get("/a").text(), "a");
-    // They have five seconds each, sixteen at a time; then it is everybody's turn again.
+    // Each has five seconds, sixteen at a time; then the others have their turn.
     wait_until("the first to be seen off", || slow[0].is_closed());
     slow.truncate(20);
     let begin = std::time::Instant::now();
@@ -358,7 +359,7 @@ fn counters_and_socket_roles_survive_a_reload() {
     (0..5).for_each(|_| assert_eq!(watched.server.get("/a").status, 200));
     watched.server.wait_until_ready();
     watched.server.signal(Signal::SIGHUP);
-    // Whoever asks meanwhile hears nothing of it.
+    // Requests for metrics are not affected.
     wait_until("the reload", || {
         assert_eq!(watched.samples().get("otus_workers"), 2.0);
         assert_eq!(watched.ask("/health").text(), "ready\n");

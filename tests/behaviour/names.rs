@@ -1,4 +1,4 @@
-//! Names with every odd byte, and paths that try to leave the root.
+//! Names with unusual bytes, and paths that try to leave the root.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -114,7 +114,8 @@ fn names_that_no_file_can_have_are_not_found() {
     assert_eq!(server.get("/a%2Fb").status, 404);
 }
 
-/// U+009B begins a sequence that a terminal obeys, U+202E turns the direction of writing, U+2028 ends a line for some.
+/// U+009B begins a control sequence of terminals, U+202E changes the direction of writing, U+2028 ends a line for some
+/// programs.
 #[test]
 fn log_lines_contain_no_terminal_control_characters() {
     let odd = "\u{9b}2J\u{202e}\u{2066}\u{2028}\u{200b}\u{85}";
@@ -131,7 +132,7 @@ fn log_lines_contain_no_terminal_control_characters() {
         assert_eq!(server.connect().send(&fields).response().status, 200);
         assert_eq!(server.connect().send(fields.replace("GET", "PUT")).response().status, 405);
         assert_eq!(server.connect().send(format!("{odd}\r\n\r\n")).response().status, 400);
-        // Lines are written before their answer, and records of the access log after it.
+        // Messages are written before their response, and records of the access log after it.
         wait_until("all records", || {
             log.ends_with("off") || server.log().matches("\"target\":\"access\"").count() >= 8
         });

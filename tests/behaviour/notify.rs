@@ -1,4 +1,4 @@
-//! What systemd is told (sd_notify(3)).
+//! Notifications to systemd (sd_notify(3)).
 
 use nix::sys::signal::{Signal, kill};
 
@@ -16,7 +16,7 @@ fn ready_is_sent_once_when_all_workers_serve() {
     let is_ready = |message: &str| message.lines().any(|line| line == "READY=1");
     systemd.find("READY=1", is_ready);
     assert_eq!(server.workers().len(), 3);
-    // A worker that is replaced is no reason to say it again.
+    // A replaced worker causes no further READY=1.
     kill(server.workers()[0], Signal::SIGKILL).unwrap();
     server.wait_for_log("was killed by SIGKILL");
     let status = systemd.find("three workers again", |message| {
@@ -34,7 +34,7 @@ fn the_status_line_is_true() {
     let server = start(&site, &systemd, &[]);
     let mut client = server.connect();
     (0..10).for_each(|_| assert_eq!(client.get("/a").status, 200));
-    // The first that knows of them comes within a second or so, while they still count for the rate.
+    // The first status line with these requests arrives within a second or so, while they still count for the rate.
     let status = systemd.find("a status with ten requests", |message| message.contains("requests 10,"));
     let rate: f64 = status.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(rate > 0.0 && rate <= 10.0, "{status}");

@@ -1,4 +1,4 @@
-//! A kernel as old as Linux 4.4, Ubuntu 16.04's: every system call that came later answers ENOSYS, by a seccomp filter.
+//! A kernel as old as Linux 4.4 (Ubuntu 16.04): a seccomp filter makes every later system call return ENOSYS.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,8 +9,8 @@ use nix::unistd::mkfifo;
 
 use crate::support::{Server, Setup, Site, wait_until};
 
-/// On x86_64 Linux 4.4 ends with number 325, mlock2. perl, which every Debian has, makes the filter: load the number;
-/// from 326 on ENOSYS (38), else allow.
+/// On x86_64, 325 (mlock2) is the last system call of Linux 4.4. perl, which every Debian has, installs the filter:
+/// load the number; from 326 on return ENOSYS (38), otherwise allow.
 const BEFORE: &str = r#"exec perl -e '
     my $filter = pack("(SCCL)4", 0x20, 0, 0, 0,  0x35, 0, 1, 326,  0x06, 0, 0, 0x50026,  0x06, 0, 0, 0x7fff0000);
     my $program = pack("S x6 P", 4, $filter);

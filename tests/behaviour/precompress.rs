@@ -18,7 +18,7 @@ fn run(directory: &Path) -> Output {
     Command::new(BINARY).arg("precompress").arg(directory).env_remove("JOURNAL_STREAM").output().unwrap()
 }
 
-/// A run that succeeds, with a summary that begins with `summary`.
+/// Runs it and checks that it succeeds, with a summary that begins with `summary`.
 fn check(site: &Site, summary: &str) {
     let output = run(&site.root());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -27,7 +27,7 @@ fn check(site: &Site, summary: &str) {
     assert!(text.starts_with(summary), "{text} begins with {summary}");
 }
 
-/// A run in which one file fails, with one sentence that has all of `words`.
+/// Runs it and checks that one file fails, with one sentence that contains all of `words`.
 fn check_failure(site: &Site, words: &[&str]) {
     let output = run(&site.root());
     let text = String::from_utf8(output.stderr).unwrap();
@@ -218,15 +218,15 @@ fn an_empty_variant_is_written_again() {
     assert_eq!(decode(".gz", &fs::read(site.path("a.html.gz")).unwrap()), page());
 }
 
-/// Exchanges a directory of the tree for a link to one outside, again and again, while variants are written: nothing
-/// outside is made, replaced or removed.
+/// Replaces a directory of the tree with a link to a directory outside, repeatedly, while variants are written. Nothing
+/// outside is created, replaced or removed.
 #[test]
 fn a_directory_that_is_replaced_by_a_link_is_not_followed_outside_the_root() {
     let site = Site::with(&[]);
     let outside = site.outside().join("archive");
     fs::create_dir(&outside).unwrap();
     symlink(&outside, site.path("link")).unwrap();
-    // For each a variant that would be replaced, and one that would be removed since it saves nothing.
+    // For each file, a variant that would be replaced, and one that would be removed because it saves nothing.
     let names: Vec<_> = (0..20).flat_map(|n| [(format!("{n}.txt"), 400), (format!("small{n}.txt"), 5)]).collect();
     for (name, _) in &names {
         fs::write(outside.join(name), page()).unwrap();
@@ -247,7 +247,7 @@ fn a_directory_that_is_replaced_by_a_link_is_not_followed_outside_the_root() {
                     exchanges += 1;
                 }
             });
-            // A file whose directory is a link by now fails, and is named.
+            // A file whose directory has become a link fails, and is named.
             run(&site.root());
             is_over.store(true, Relaxed);
         });
@@ -257,11 +257,11 @@ fn a_directory_that_is_replaced_by_a_link_is_not_followed_outside_the_root() {
             let is_ours = path.extension().is_some_and(|extension| extension == "gz");
             assert_eq!(fs::read(&path).unwrap(), if is_ours { b"theirs".to_vec() } else { page() }, "{path:?}");
         }
-        assert_eq!(fs::read_dir(&outside).unwrap().count(), 2 * names.len(), "none is new, and none is gone");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 2 * names.len(), "none was added or removed");
     }
 }
 
-/// Root follows a link to the top if it is root's, or of whoever owns the directory.
+/// Root follows a link to the top directory only if root or the owner of that directory owns the link.
 #[test]
 fn root_follows_no_link_of_another_user() {
     if !nix::unistd::geteuid().is_root() {

@@ -1,6 +1,6 @@
-//! Requests in random order, cut at random places, and random bytes: as many answers as requests, each well-formed. The
-//! seed is fixed, so that a failure can be repeated. The reader of answers and the second reading of requests are those of
-//! tests/fuzz, which goes further.
+//! Requests in random order, split at random positions, and random bytes: there are as many responses as requests, and
+//! each is well-formed. The seed is fixed, so that a failure can be repeated. The parser of responses and the model of
+//! requests are in tests/fuzz, which tests more.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -20,7 +20,7 @@ impl Random {
     }
 }
 
-/// A request, the status of its answer, and how long its content is; none where the page is the server's.
+/// A request, the status of its response, and the length of its content; none if the page is the server's.
 const REQUESTS: [(&str, u16, Option<usize>); 14] = [
     ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 200, Some(1)),
     ("\r\nGET /b HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br, gzip\r\n\r\n", 200, Some(40_000)),
@@ -45,14 +45,14 @@ fn site() -> Site {
     site
 }
 
-/// Sends `bytes` in pieces, and returns everything that comes back until the end.
+/// Sends `bytes` in pieces, and returns all bytes that are received until the end.
 fn exchange(server: &Server, random: &mut Random, bytes: &[u8]) -> Vec<u8> {
     let client = server.connect();
     let (mut reader, mut writer) = (client.0.try_clone().unwrap(), client.0);
     std::thread::scope(|scope| {
         let answers = scope.spawn(move || {
             let mut answers = Vec::new();
-            // A connection that is cut in the middle of garbage may be reset behind the answer.
+            // A connection that is ended in the middle of garbage may be reset after the response.
             let _ = reader.read_to_end(&mut answers);
             answers
         });
@@ -112,7 +112,7 @@ fn any_bytes_get_well_formed_responses_and_affect_no_other_client() {
         }
         let answers = exchange(&server, &mut random, &bytes);
         let (due, may_err) = reading::read(&bytes, &Limits::default(), usize::MAX);
-        // Shown if it fails.
+        // Shown if the test fails.
         eprintln!("round {round}: {}", bytes.escape_ascii());
         answer::read(&answers, &due, may_err);
     }

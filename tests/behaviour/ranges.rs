@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Response, Server, Site};
 
-/// A file that is small enough for memory, or not.
+/// A file that fits into memory, or one that does not.
 fn content(size: usize) -> Vec<u8> {
     (0..size as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
@@ -20,7 +20,7 @@ fn with_files(test: impl Fn(&mut Client, usize, &[u8])) {
     let mut client = server.connect();
     for size in SIZES {
         test(&mut client, size, &content(size));
-        // Nothing is left over.
+        // No further bytes follow.
         assert!(ask(&mut client, size, "A: b").body == content(size));
     }
 }
@@ -92,7 +92,7 @@ fn a_slow_client_gets_all_parts_too() {
     let range = format!("bytes=0-9999999,{}-{}", 11_000_000, size - 1);
     let request = format!("GET /large HTTP/1.1\r\nHost: a\r\nRange: {range}\r\n\r\n");
     client.send(&request).send(request.replace("large", "none"));
-    // The server has to wait for this client, who meanwhile asks another for the same.
+    // The server has to wait for this client. Meanwhile, the client sends the same request on another connection.
     let other = server.connect().send(&request).response();
     let response = client.response();
     assert!(response.status == 206 && response.body == other.body && response.body.len() > 28_999_999);

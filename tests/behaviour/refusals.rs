@@ -1,8 +1,8 @@
-//! What is refused, with which status, and what becomes of the connection.
+//! Rejected requests: the status, and whether the connection ends.
 
 use crate::support::{Server, Site, get};
 
-/// Each request over a connection of its own; the status it gets, and whether the connection ends.
+/// Sends each request over a connection of its own; checks the status, and whether the connection ends.
 fn check(requests: &[(&str, u16)], closes: bool) {
     let site = Site::with(&[("a", b"a")]);
     let server = Server::of(&site);
@@ -121,7 +121,7 @@ fn a_body_is_never_read_as_a_request() {
     let of = |method: &str, fields: String| format!("{method} /a HTTP/1.1\r\nHost: a\r\n{fields}");
     let length = format!("Content-Length: {}\r\n\r\n{inner}", inner.len());
     let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
-    // Small ones are dropped, and the connection goes on behind them.
+    // Small bodies are discarded, and the connection continues after them.
     for (request, status) in [
         (of("GET", length.clone()), 200),
         (of("GET", chunks.clone()), 200),
@@ -133,7 +133,7 @@ fn a_body_is_never_read_as_a_request() {
         assert_eq!(client.response().status, status, "{request:?}");
         assert_eq!(client.response().text(), "b", "behind {request:?}");
     }
-    // Large ones stay unread, and end it.
+    // Large bodies stay unread, and the connection ends.
     let large = inner.repeat(4_000);
     let length = format!("Content-Length: {}\r\n\r\n{large}", large.len());
     let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
@@ -216,7 +216,7 @@ fn the_site_may_have_pages_of_its_own() {
     let head = client.send("HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n").head();
     assert_eq!((head.status, head.content_length()), (404, 4));
     assert_eq!(client.send("BREW / HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 501);
-    // An error has no validators of the page, and no preconditions or ranges.
+    // An error has no validators of its page, and no preconditions or ranges apply.
     let response =
         client.send("GET /none HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\nIf-None-Match: *\r\n\r\n").response();
     assert_eq!((response.status, response.field("ETag"), response.text().as_str()), (404, None, "lost"));

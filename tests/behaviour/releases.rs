@@ -1,4 +1,4 @@
-//! A document root that is swapped for another while it is served.
+//! A document root that is replaced while it is served.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -42,7 +42,7 @@ fn a_link_that_points_to_another_release_is_followed_and_no_response_is_mixed() 
     }
     let begin = std::time::Instant::now();
     point(&current, "releases/2");
-    // Every worker has to see it: ten answers in a row.
+    // Every worker has to detect it: ten responses in a row.
     wait_until("the second release", || (0..10).all(|_| server.get("/name").text() == "2"));
     assert!(begin.elapsed().as_millis() < 5_000);
     for download in &mut downloads {
@@ -67,7 +67,7 @@ fn a_root_that_is_gone_is_served_until_another_is_there() {
     wait_until("the directory of that name", || server.get("/name").text() == "2");
 }
 
-/// Whatever a deploy does first: what is there in both releases is never a 404, nor a 403.
+/// However a deploy proceeds, a file that exists in both releases never gets 404 or 403.
 #[test]
 fn no_deploy_makes_a_file_vanish() {
     let site = releases();
@@ -85,7 +85,7 @@ fn no_deploy_makes_a_file_vanish() {
     point(&current, "releases/3");
     wait_until("the first release", || (0..20).all(|_| server.get("/dir/").status == 200));
     let is_over = AtomicBool::new(false);
-    let asked = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -94,7 +94,7 @@ fn no_deploy_makes_a_file_vanish() {
                     for target in ["/name", "/dir/"] {
                         let response = client.get(target);
                         assert_eq!(response.status, 200, "{target}");
-                        asked.fetch_add(1, Relaxed);
+                        requests.fetch_add(1, Relaxed);
                     }
                 }
             });
@@ -102,9 +102,9 @@ fn no_deploy_makes_a_file_vanish() {
         let mut old = first;
         for number in 4..40 {
             let new = release(number);
-            let before = asked.load(Relaxed);
+            let before = requests.load(Relaxed);
             point(&current, &format!("releases/{number}"));
-            // At once, or after it was moved, or emptied file by file.
+            // Immediately, or after it was moved, or emptied file by file.
             match number % 3 {
                 0 => fs::remove_dir_all(&old).unwrap(),
                 1 => {
@@ -119,13 +119,13 @@ fn no_deploy_makes_a_file_vanish() {
                 }
             }
             old = new;
-            wait_until("answers in between", || asked.load(Relaxed) > before + 50 || is_over.load(Relaxed));
+            wait_until("responses in between", || requests.load(Relaxed) > before + 50 || is_over.load(Relaxed));
         }
         is_over.store(true, Relaxed);
     });
 }
 
-/// One rename that puts a directory in the place of another.
+/// A rename that exchanges a directory with another.
 #[test]
 fn a_directory_that_is_replaced_by_another_is_detected_before_a_404() {
     let site = releases();
@@ -137,7 +137,7 @@ fn a_directory_that_is_replaced_by_another_is_detected_before_a_404() {
     assert_eq!(server.get("/new").text(), "new");
 }
 
-/// Gone, and not just empty: what is beneath the old one is served, and nothing is said not to exist.
+/// The path does not exist, as opposed to an empty directory: files below the old one are served, and there is no 404.
 #[test]
 fn a_root_that_is_gone_is_503_and_not_404() {
     let site = Site::with(&[("name", b"name"), ("dir/deep", b"deep")]);

@@ -1,4 +1,4 @@
-//! SIGHUP: the process becomes a new image of its program, and no client notices.
+//! SIGHUP: the process executes a new image of its program, and clients are not affected.
 
 use std::fs;
 use std::io::Read;
@@ -21,12 +21,12 @@ fn site() -> Site {
     site
 }
 
-/// How often the log has said so.
+/// Returns how often the log has this message.
 fn count(server: &Server, text: &str) -> usize {
     server.log().matches(text).count()
 }
 
-/// Reloads, and waits until the workers of before are gone.
+/// Reloads, and waits until the old workers have ended.
 fn reload(server: &Server) {
     let (before, reloads) = (server.workers(), count(server, "Reloaded; "));
     server.signal(Signal::SIGHUP);
@@ -34,16 +34,16 @@ fn reload(server: &Server) {
     wait_until("the old workers to leave", || server.workers().iter().all(|worker| !before.contains(worker)));
 }
 
-/// A copy of the program that can be replaced.
+/// A copy of the program, which can be replaced.
 fn copy(site: &Site) -> PathBuf {
     let path = site.outside().join("otus-httpd");
     copy_program(&path);
     path
 }
 
-/// Puts a script in the place of a program, as dpkg would.
+/// Replaces a program with a script, as dpkg would.
 fn replace(path: &Path, script: &str) {
-    // Not written by this process, for the reason of `copy_program`.
+    // This process does not write it, for the reason at `copy_program`.
     let commands = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#;
     assert!(Command::new("sh").args(["-c", commands]).arg(path).arg(script).status().unwrap().success());
 }
@@ -61,8 +61,8 @@ fn new_workers_serve_before_the_old_ones_end_what_is_in_flight() {
     let old = server.workers();
 
     server.signal(Signal::SIGHUP);
-    let told = systemd.find("RELOADING=1", |message| message.contains("RELOADING=1"));
-    assert!(told.contains("MONOTONIC_USEC="), "{told}");
+    let message = systemd.find("RELOADING=1", |message| message.contains("RELOADING=1"));
+    assert!(message.contains("MONOTONIC_USEC="), "{message}");
     systemd.find("READY=1", |message| message.contains("READY=1"));
     assert!(server.log().contains("Reloaded; workers: 2"), "{}", server.log());
     for _ in 0..20 {
@@ -128,7 +128,7 @@ fn a_reload_leaves_no_process_and_no_descriptor_behind() {
     reload(&server);
     let all = |server: &Server| [vec![server.pid()], server.workers()].concat();
     let open = |server: &Server| open_descriptors(&all(server));
-    // A new worker opens what it needs by and by.
+    // A new worker opens its descriptors one after the other.
     let before = open(&server);
     for _ in 0..5 {
         reload(&server);
@@ -148,14 +148,14 @@ fn a_storm_of_signals_leaves_the_server_working() {
         count(&server, "Reloaded; ") > 0 && server.workers().len() == 2 && server.get("/a").text() == "a"
     });
     reload(&server);
-    // A signal of the storm may have been heard only after the last reload.
+    // The last signal may have arrived after the last reload.
     wait_until("two workers", || server.workers().len() == 2);
     assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
 fn a_single_request_during_a_change_of_workers_gets_a_response() {
-    // Nobody comes after him, for whom the kernel would wake another worker than the one that leaves.
+    // No other client connects, for which the kernel would wake another worker.
     let server = Server::with(&site(), &["--workers=1"]);
     server.wait_until_ready();
     for _ in 0..100 {
@@ -196,7 +196,7 @@ fn a_reload_that_cannot_succeed_changes_nothing() {
     fs::rename(&root, &aside).unwrap();
     server.signal(Signal::SIGHUP);
     wait_until("the third refusal", || {
-        // Whoever tells systemd waits until it listens.
+        // Notifications must be received, or the server waits.
         systemd.waiting();
         count(&server, "Reload failed") == 3
     });
@@ -247,7 +247,7 @@ fn a_server_can_be_stopped_and_killed_after_a_reload() {
     }
 }
 
-/// A process that has ended may stay as a zombie, where nothing reaps orphans.
+/// A process that has ended may remain a zombie if nothing reaps orphans.
 fn is_gone(process: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z')) || kill(process, None).is_err()
@@ -278,7 +278,7 @@ fn orphans_that_end_with_the_check_of_the_settings_do_not_hide_its_exit() {
     let server = Setup::new(&site, &[]).program(&program).before(&before).listen();
     server.wait_until_ready();
     let before = server.workers();
-    // Ten that their parent leaves, and the check itself, all wait for the file.
+    // Ten orphans and the check itself wait for the file.
     let wait = format!("while ! test -e '{}'; do sleep 0.02; done", gate.display());
     replace(
         &program,

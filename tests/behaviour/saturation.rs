@@ -1,4 +1,4 @@
-//! A server that is merely busy makes progress, and further threads would not help it.
+//! A busy server makes progress and starts no further threads, which would not help.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use crate::support::{Server, Site, get, threads};
 
 const CLIENTS: usize = 16;
 
-/// Requests that each client sends at once, and how often.
+/// The number of requests that each client sends at once, and of repetitions.
 const DEPTH: usize = 100;
 const TIMES: usize = 8;
 
@@ -43,7 +43,7 @@ fn a_busy_worker_starts_no_threads() {
     assert!(most <= idle + 2, "{idle} threads when idle, {most} when busy");
 }
 
-/// How many downloads run at the same time, and of how much.
+/// The number and size of simultaneous downloads.
 const DOWNLOADS: usize = 32;
 const LARGE: usize = 24 * 1024 * 1024;
 
@@ -67,7 +67,7 @@ fn requests_come_between_downloads_and_downloads_between_requests() {
                 left.fetch_sub(1, Relaxed);
             });
         }
-        // As long as a download runs, there is always a request.
+        // There is always a request while a download is running.
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = server.connect();
@@ -78,7 +78,7 @@ fn requests_come_between_downloads_and_downloads_between_requests() {
             });
         }
     });
-    // Behind one turn of every download each time, it would be one for each two megabytes of each.
+    // If each request waited for one turn of every download, there would be one request for two megabytes of each.
     let (answered, in_turn) = (answered.load(Relaxed), 2 * LARGE / (2 << 20));
     assert!(answered > 2 * in_turn, "{answered} answers");
 }

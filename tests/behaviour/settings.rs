@@ -12,7 +12,8 @@ fn file(site: &Site, text: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// A start with the settings `text` that fails with one sentence, which names the file and has all of `words`.
+/// Checks that a start with the settings `text` fails with one sentence, which names the file and contains all of
+/// `words`.
 fn check(text: impl AsRef<[u8]>, words: &[&str]) {
     let site = Site::new();
     let path = file(&site, text);

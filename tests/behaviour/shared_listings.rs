@@ -11,8 +11,8 @@ use nix::unistd::Pid;
 use crate::fuse::{Call, Disk, Fault};
 use crate::support::{Client, Server, Site, get, threads, wait_until};
 
-/// A site with a file `a`, a directory `slow` of which a link leads to a disk that hangs once it is told to, and one that is
-/// sound.
+/// A site with a file `a`, a directory `slow` with a link to a disk that hangs on request, and a directory on a healthy
+/// disk.
 fn site() -> (Site, Disk) {
     let site = Site::with(&[("a", b"a"), ("sound/f", b""), ("slow/f", b"")]);
     let disk = Disk::mount(&site, "disk", &[("file", b"file")]);
@@ -26,7 +26,7 @@ fn ask(server: &Server, target: &str) -> Client {
     client
 }
 
-/// Each reading of the directory that is on its way hangs, and so can be counted.
+/// Every read of the directory hangs, and so can be counted.
 #[test]
 fn a_directory_is_read_once_for_all_and_they_wait_without_threads() {
     let (site, disk) = site();
@@ -34,7 +34,7 @@ fn a_directory_is_read_once_for_all_and_they_wait_without_threads() {
     server.wait_until_ready();
     disk.set("file", Call::Find, Fault::Hang);
     let mut clients: Vec<Client> = (0..50).map(|_| ask(&server, "/slow/")).collect();
-    // One that has asked for something else before, and one that has left.
+    // A client that requested another listing before, and one that has disconnected.
     let mut mixed = server.connect();
     mixed.send([get("/a"), get("/slow/"), get("/a")].concat());
     drop(ask(&server, "/slow/"));
@@ -44,7 +44,7 @@ fn a_directory_is_read_once_for_all_and_they_wait_without_threads() {
         assert_eq!(server.get("/a").text(), "a");
     }
     assert_eq!(disk.waiting(), 1);
-    // The main thread, the thread that reads, and those that serve.
+    // The main thread, the thread that reads, and the threads that serve.
     assert!(threads(server.workers()[0]) <= 5, "{} threads", threads(server.workers()[0]));
 
     disk.mend();
@@ -101,14 +101,14 @@ fn listings(process: Pid) -> HashSet<u64> {
 #[test]
 fn slow_readers_hold_one_listing_together() {
     let site = Site::with(&[("many/a", b"a")]);
-    // More than the kernel holds for a client.
+    // More bytes than the kernel buffers for a client.
     for number in 0..4_000 {
         fs::hard_link(site.path("many/a"), site.path(format!("many/{number:05}{}", "'".repeat(250)))).unwrap();
     }
     let server = Server::with(&site, &["--listing", "--workers=1"]);
     let mut first_response = None;
     let mut waiting = Vec::new();
-    // A listing is shared for a second after it was made: a request that is sent later has another one made.
+    // A listing is shared for a second after it was made. A later request makes a new one.
     wait_until("a request two seconds after the first response", || {
         let is_late = first_response.is_some_and(|at: Instant| at.elapsed().as_secs() >= 2);
         let mut client = server.connect();

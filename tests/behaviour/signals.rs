@@ -1,4 +1,4 @@
-//! Signals that an admin may send, by habit or too early.
+//! Signals that an administrator may send out of habit, or too early.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -16,7 +16,7 @@ fn blocks_hup(process: Pid) -> bool {
     u64::from_str_radix(blocked.trim(), 16).is_ok_and(|blocked| blocked & 1 != 0)
 }
 
-/// The settings come late: that is how far the start has got.
+/// The settings file is a FIFO, so the start waits until the test writes the settings.
 #[test]
 fn a_reload_that_comes_before_the_settings_are_read_ends_nothing() {
     let site = Site::with(&[("a", b"a")]);
@@ -26,7 +26,7 @@ fn a_reload_that_comes_before_the_settings_are_read_ends_nothing() {
     wait_until("the program", || blocks_hup(server.pid()));
     server.signal(Signal::SIGHUP);
     let mut writer = OpenOptions::new().write(true).open(&settings).unwrap();
-    // The next to read are the check of the reload and the new image.
+    // The check of the reload and the new image read the settings next.
     fs::write(site.outside().join("file"), "OTUS_CHARSET=utf-8\n").unwrap();
     fs::rename(site.outside().join("file"), &settings).unwrap();
     writer.write_all(b"OTUS_CHARSET=utf-8\n").unwrap();
@@ -47,7 +47,7 @@ fn signals_of_other_servers_have_no_effect_but_a_hint() {
         }
         assert_eq!(server.get("/a").text(), "a");
     }
-    // Workers keep these to themselves.
+    // Workers ignore these signals.
     for signal in [Signal::SIGHUP, Signal::SIGQUIT] {
         workers.iter().for_each(|worker| kill(*worker, signal).unwrap());
     }
@@ -67,7 +67,7 @@ fn quit_stops_in_order() {
     assert!(server.log().contains("Stopping (SIGQUIT)"), "{}", server.log());
 }
 
-/// Those of a terminal, of timers and of input and output, and the real-time ones.
+/// The signals of a terminal, of timers and of input and output, and the real-time signals.
 #[test]
 fn signals_without_a_meaning_are_ignored() {
     let site = Site::with(&[("a", b"a")]);
@@ -88,7 +88,7 @@ fn signals_without_a_meaning_are_ignored() {
     server.wait_for_log("Reloaded; ");
 }
 
-/// Ignored by whoever starts the server, SIGCHLD would make the kernel reap its children.
+/// If the starter ignored SIGCHLD, the kernel would reap the children of the server.
 #[test]
 fn a_worker_that_ends_is_replaced_though_the_starter_ignored_sigchld() {
     let site = Site::with(&[("a", b"a")]);

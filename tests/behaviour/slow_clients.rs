@@ -1,4 +1,4 @@
-//! Clients that take their time: bounded, and none of them holds a thread.
+//! Slow clients: they have timeouts, and none of them holds a thread.
 
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -57,7 +57,7 @@ fn a_client_that_receives_nothing_is_cut() {
     assert_eq!(client.0.peek(&mut [0]).unwrap(), 1, "the download is under way");
     let workers = server.workers();
     let mut received = 0;
-    // Its window is full long before the file ends; then the server waits a second.
+    // Its window is full long before the end of the file; then the server waits a second.
     wait_until("the cut", || server.connect().get("/none").status == 404 && !is_open(&server.workers(), "large"));
     let mut buffer = vec![0; 65_536];
     while let Ok(length @ 1..) = client.0.read(&mut buffer) {
@@ -77,7 +77,8 @@ fn a_client_that_receives_a_little_all_the_time_is_not_cut() {
     let begin = Instant::now();
     let mut received = 0;
     let mut buffer = vec![0; 64 * 1024];
-    // Less in three seconds than the kernel has in its buffers, so that the server itself sends nothing meanwhile.
+    // In three seconds, the client receives fewer bytes than the kernel has in its buffers, so the server itself sends
+    // nothing.
     while begin.elapsed().as_secs() < 3 {
         received += client.0.read(&mut buffer).unwrap();
         let next = begin + begin.elapsed() + Duration::from_millis(100);
@@ -94,7 +95,7 @@ fn a_client_that_receives_a_little_all_the_time_is_not_cut() {
 fn a_client_that_receives_less_than_the_minimum_rate_is_cut() {
     let site = Site::new();
     site.write("large", &vec![b'x'; 50_000_000]);
-    // More than anybody can take in a second.
+    // More bytes than a client can receive in a second.
     let server = Server::with(&site, &["--send-timeout=1", "--min-rate=1g"]);
     server.wait_until_ready();
     let mut client = server.connect();
@@ -108,7 +109,7 @@ fn a_client_that_receives_less_than_the_minimum_rate_is_cut() {
 fn hundreds_of_waiting_clients_hold_no_threads() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
-    // Long timeouts: the machine may be slow, and they are not the subject.
+    // The timeouts are long, since the machine may be slow and they are not tested here.
     let timeouts = ["--head-timeout=600", "--idle-timeout=600", "--send-timeout=600"];
     let server = Setup::new(&site, &[&["--workers=1"], timeouts.as_slice()].concat()).listen();
     server.wait_until_ready();
@@ -125,7 +126,7 @@ fn hundreds_of_waiting_clients_hold_no_threads() {
     assert_eq!(server.get("/a").text(), "a");
     let worker = server.workers()[0];
     wait_until("threads to be few", || threads(worker) <= 6);
-    // They all go on where they stopped.
+    // All of them continue where they stopped.
     for (n, client) in waiting.iter_mut().enumerate() {
         match n % 3 {
             0 => assert_eq!(client.send("t: a\r\n\r\n").response().text(), "a"),
@@ -135,7 +136,7 @@ fn hundreds_of_waiting_clients_hold_no_threads() {
     }
 }
 
-/// A read stops at urgent data (tcp(7)), and leaves room although more is there.
+/// A read stops at urgent data (tcp(7)). It does not fill the buffer although more input is available.
 #[test]
 fn urgent_data_does_not_hide_the_bytes_after_it() {
     let site = Site::with(&[("a", b"a")]);

@@ -1,4 +1,4 @@
-//! The command line, and starts that fail.
+//! The command line, and failed starts.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ fn run(arguments: &[&str]) -> Output {
     command.envs(own_user()).args(arguments).output().unwrap()
 }
 
-/// A start that fails with one sentence, which has all of `words`, and status 1.
+/// Checks that a start fails with status 1 and one sentence that contains all of `words`.
 fn check(arguments: &[&str], words: &[&str]) {
     let output = run(arguments);
     let text = String::from_utf8(output.stderr).unwrap();

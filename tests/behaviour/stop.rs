@@ -1,4 +1,4 @@
-//! Stopping: what is in flight is answered, what waits is closed, and there is an end to it.
+//! Stopping: requests in flight get their responses, idle connections are closed, and there is a timeout.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Client, Server, Setup, Site, get};
 
-/// A server with a download under way, of which the client has so far taken the head.
+/// A server with a download in progress, of which the client has received the head only.
 fn downloading(arguments: &[&str]) -> (Server, Client) {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
@@ -17,7 +17,7 @@ fn downloading(arguments: &[&str]) -> (Server, Client) {
     (server, client)
 }
 
-/// A download of which the client has so far taken nothing.
+/// A download of which the client has received nothing.
 fn download(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
     client.send(get("/large"));
@@ -35,7 +35,7 @@ fn downloads_are_finished_and_idle_connections_closed() {
         server.signal(signal);
         idle.assert_closed();
         assert_eq!(download.response().body.len(), 20_000_000);
-        // The client was told that nothing follows only if the answer began after the signal; the end comes all the same.
+        // Connection: close is sent only if the response began after the signal. The connection ends in any case.
         download.assert_closed();
         assert_eq!(server.exit_status().code(), Some(0));
         assert!(server.log().contains("Stopped; requests answered: 2."), "{}", server.log());
@@ -51,7 +51,7 @@ fn without_clients_it_ends_at_once() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_status().code(), Some(0));
     assert!(begin.elapsed().as_millis() < 2_000);
-    assert!(!server.log().contains("exited with code"), "a worker that was told to end is no event");
+    assert!(!server.log().contains("exited with code"), "the exit of a stopped worker is not logged");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_stop_timeout_ends_it_too() {
     assert!((900..15_000).contains(&elapsed_ms), "{elapsed_ms} ms");
 }
 
-/// New clients wait in the socket while the server before ends.
+/// New clients wait in the socket while the old server ends.
 #[test]
 fn with_a_socket_of_systemd_it_takes_four_seconds_at_most() {
     let (mut server, _download) = downloading(&["--drain-timeout=1000"]);
@@ -119,7 +119,7 @@ fn a_response_while_draining_has_connection_close() {
     client.send("GET /a HTTP/1.1\r\n");
     assert_eq!(server.get("/a").text(), "a", "so the one worker has read what was sent before");
     server.signal(Signal::SIGTERM);
-    // The worker drains as soon as it has closed this one.
+    // The worker drains once it has closed this connection.
     idle.assert_closed();
     let response = client.send("Host: a\r\n\r\n").response();
     assert_eq!((response.text().as_str(), response.field("Connection")), ("a", Some("close")));
@@ -157,7 +157,7 @@ fn restarts_behind_a_socket_lose_no_client() {
     let is_over = AtomicBool::new(false);
     let _last = std::thread::scope(|scope| {
         for _ in 0..2 {
-            // Connections that are kept until the server says that an answer is their last.
+            // Connections that are kept until a response has Connection: close.
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
                     let mut client = Client::connect(address);
@@ -188,7 +188,7 @@ fn restarts_behind_a_socket_lose_no_client() {
         let last = Setup::new(&site, &[]).socket(listener.try_clone().unwrap()).start();
         last.wait_until_ready();
         is_over.store(true, Relaxed);
-        // It has to outlive the clients' last requests.
+        // It has to outlive the last requests of the clients.
         last
     });
 }

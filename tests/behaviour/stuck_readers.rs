@@ -1,4 +1,4 @@
-//! The server continues if nothing is read of what it sends: to systemd, to the journal and to its standard error.
+//! The server continues if no process reads its output: to systemd, to the journal and to its standard error.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -19,7 +19,7 @@ use nix::unistd::mkfifo;
 use crate::exposition;
 use crate::support::{Client, Notifications, Setup, Site, copy_program, wait_until};
 
-/// A FIFO that has a reader, who does not read, and is full.
+/// A full FIFO with a reader that does not read.
 fn full_fifo(path: &Path) -> File {
     mkfifo(path, Mode::S_IRWXU).unwrap();
     let mut fifo = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
@@ -30,7 +30,8 @@ fn full_fifo(path: &Path) -> File {
 /// The socket for events of the journal.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// A journal that reads nothing: its socket for events, and the stream that is a service's standard error. Only this thread, and what it starts from now on, sees the socket.
+/// A journal that reads nothing: its socket for events, and the stream that is the standard error of a service. Only
+/// this thread and the processes that it starts from now on have this socket.
 struct StuckJournal {
     _socket: UnixDatagram,
     stream: UnixStream,
@@ -40,7 +41,7 @@ impl StuckJournal {
     /// Returns it, and the standard error of a service.
     fn new() -> (StuckJournal, OwnedFd) {
         unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a file system: run it as root");
-        // In a chroot "/" is no mount, and there is nothing to be made private.
+        // In a chroot, "/" is not a mount, and there is nothing to make private.
         let _ = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
         mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         fs::create_dir_all(Path::new(JOURNAL).parent().unwrap()).unwrap();
@@ -59,12 +60,13 @@ fn fill_socket(path: &Path) {
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
 
-/// Writes until nothing more fits. `output` does not block.
+/// Writes until the buffer is full. `output` is non-blocking.
 fn fill(output: &mut impl Write) {
     while output.write(&[b'x'; 4096]).is_ok() {}
 }
 
-/// Starts a server of which nothing is read, kills a worker, reloads it and stops it. `fill` fills its output, `read` reads it.
+/// Starts a server whose output is not read, kills a worker, reloads it and stops it. `fill` fills its output, `read`
+/// reads it.
 fn assert_not_blocked(setup: Setup, fill: &mut dyn FnMut(), read: &mut dyn FnMut(&mut Vec<u8>)) {
     let systemd = Notifications::new();
     fill_socket(&systemd.path());
@@ -95,7 +97,7 @@ fn assert_not_blocked(setup: Setup, fill: &mut dyn FnMut(), read: &mut dyn FnMut
         });
     }
 
-    // Once they are read, the changes of state arrive, and the number of lines that were dropped.
+    // Once the output is read, the changes of state arrive, and the number of dropped lines.
     systemd.find("readiness", |message| message.lines().any(|line| line == "READY=1"));
     systemd.find("the status", |message| message.starts_with("STATUS=Serving"));
     let mut text = Vec::new();

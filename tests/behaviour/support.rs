@@ -15,12 +15,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
-/// How long anything may take before a test fails: long, since the machine may be busy.
+/// The timeout of every wait in a test. It is long, since the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_otus-httpd");
 
-/// Waits until `condition` gives a value.
+/// Waits until `condition` returns a value.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -36,7 +36,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
 }
 
-/// A document root, with room beside it for what must not be served. It stays as long as a server of it does.
+/// A document root, in a directory that can hold files which must not be served. It exists as long as a server of it.
 #[derive(Clone)]
 pub struct Site(Arc<TempDir>);
 
@@ -75,7 +75,7 @@ impl Site {
     }
 }
 
-/// A server to be started.
+/// A server to start.
 pub struct Setup {
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
@@ -87,7 +87,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// No arguments but these.
+    /// Only these arguments.
     pub fn bare(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(OsString::from).collect();
         let (environment, sockets, before, program) = (Vec::new(), Vec::new(), String::new(), BINARY.into());
@@ -130,7 +130,7 @@ impl Setup {
         self
     }
 
-    /// Starts it on a free port, before which clients may already wait.
+    /// Starts it on a free port, on which clients may already wait.
     pub fn listen(self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -139,12 +139,12 @@ impl Setup {
         server
     }
 
-    /// Starts it as it is.
+    /// Starts it without changes.
     pub fn start(self) -> Server {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let count = self.sockets.len();
-        // Descriptors 3 and 4 are out of Command's reach; 0 and 1 are not.
+        // Command cannot pass descriptors 3 and 4, only 0 and 1.
         let activation = match count {
             0 => "".to_string(),
             _ => format!("exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_FDS={count};"),
@@ -170,18 +170,18 @@ impl Setup {
     }
 }
 
-/// The consent of tests that root runs: their servers are root's, too, for their files are.
+/// Allows tests that root runs to serve as root, since their files belong to root.
 pub fn own_user() -> Option<(&'static str, &'static str)> {
     geteuid().is_root().then_some(("OTUS_USER", "root"))
 }
 
-/// Puts a copy of the program at `path`. Another process writes it: a descriptor of this one that is open for that may be
-/// inherited by whatever another test starts, and a file that someone writes cannot be executed.
+/// Copies the program to `path`, by another process: a descriptor of this process that is open for writing may be
+/// inherited by a process that another test starts, and a file that is open for writing cannot be executed.
 pub fn copy_program(path: &Path) {
     assert!(Command::new("cp").arg(BINARY).arg(path).status().unwrap().success());
 }
 
-/// What is set for the tests and would say something to the server.
+/// Variables that are set for the tests and would affect the server.
 pub fn foreign_variables() -> impl Iterator<Item = OsString> {
     let systemd = ["JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID"];
     let settings = std::env::vars_os().map(|(name, _)| name);
@@ -246,7 +246,7 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// GET of `target` over a connection of its own.
+    /// Sends a GET of `target` over a connection of its own.
     pub fn get(&self, target: &str) -> Response {
         self.connect().get(target)
     }
@@ -255,7 +255,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // Twice: at once.
+            // A second signal stops it immediately.
             let _ = kill(self.pid(), Signal::SIGCONT);
             for worker in self.workers() {
                 let _ = kill(worker, Signal::SIGKILL);
@@ -269,7 +269,7 @@ impl Drop for Server {
     }
 }
 
-/// A client that sends what it is told, right or wrong.
+/// A client that sends any bytes, valid or not.
 pub struct Client(pub TcpStream);
 
 impl Client {
@@ -290,14 +290,14 @@ impl Client {
         self.send(get(target)).response()
     }
 
-    /// Reads one answer, as long as it says that it is.
+    /// Reads one response, of the length that it has by its head.
     pub fn response(&mut self) -> Response {
         let response = self.response_or_304();
         assert_ne!(response.status, 304);
         response
     }
 
-    /// Reads one answer, which has no body if it is a 304.
+    /// Reads one response, which has no body if it is a 304.
     pub fn response_or_304(&mut self) -> Response {
         let mut response = self.head();
         if response.status != 304 {
@@ -307,7 +307,7 @@ impl Client {
         response
     }
 
-    /// Reads one answer without a body, such as HEAD's.
+    /// Reads one response without a body, as for HEAD.
     pub fn head(&mut self) -> Response {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -320,14 +320,14 @@ impl Client {
         Response::parse(&String::from_utf8(head).unwrap())
     }
 
-    /// Waits for the end of the connection, which must be clean and without another byte.
+    /// Waits for the end of the connection, which must be clean and without further bytes.
     pub fn assert_closed(&mut self) {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).expect("a clean end");
         assert_eq!(String::from_utf8_lossy(&rest), "", "bytes before the end");
     }
 
-    /// Whether the server has ended the connection, one way or another.
+    /// Returns whether the server has ended the connection, in any way.
     pub fn is_closed(&mut self) -> bool {
         self.0.set_nonblocking(true).unwrap();
         let result = self.0.read(&mut [0]);
@@ -366,7 +366,7 @@ impl Response {
         Response { status, status_line, fields, body: Vec::new() }
     }
 
-    /// The value of the one field with this name.
+    /// Returns the value of the only field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
         let value = found.next().map(|(_, value)| value.as_str());
@@ -382,7 +382,7 @@ impl Response {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    /// What every response has (RFC 9110 §6.6.1, §10.2.4).
+    /// Checks the fields of every response (RFC 9110 §6.6.1, §10.2.4).
     pub fn assert_common_fields(&self) {
         assert_eq!(self.field("Server"), Some("OtusServer"), "{self:?}");
         assert!(httpdate::parse_http_date(self.field("Date").unwrap()).is_ok(), "{self:?}");
@@ -390,7 +390,7 @@ impl Response {
     }
 }
 
-/// A NOTIFY_SOCKET: hears what the server tells systemd.
+/// A NOTIFY_SOCKET, which receives the notifications of the server.
 pub struct Notifications {
     socket: UnixDatagram,
     directory: TempDir,
@@ -404,15 +404,15 @@ impl Notifications {
         Notifications { socket, directory }
     }
 
-    /// Where the server is to send to.
+    /// The value of NOTIFY_SOCKET.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("notify")
     }
 
-    /// The next message.
+    /// Receives the next message.
     pub fn next(&self) -> String {
         let mut message = [0; 4096];
-        // With a timeout set, a wait can be interrupted even where no signal is handled (signal(7)).
+        // With a timeout, a wait can be interrupted even if no signal is handled (signal(7)).
         let length = loop {
             match self.socket.recv(&mut message) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -422,12 +422,12 @@ impl Notifications {
         String::from_utf8(message[..length].to_vec()).unwrap().trim_end().to_string()
     }
 
-    /// The first message from now on that `is_wanted`.
+    /// Returns the first message from now on that `is_wanted`.
     pub fn find(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
         wait_for(what, || Some(self.next()).filter(|message| is_wanted(message)))
     }
 
-    /// What has come so far and was not yet looked at.
+    /// Returns the messages that have arrived and were not read.
     pub fn waiting(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut message = [0; 4096];
@@ -439,19 +439,19 @@ impl Notifications {
     }
 }
 
-/// How many descriptors the processes have open together.
+/// Returns the total number of open descriptors of the processes.
 pub fn open_descriptors(processes: &[Pid]) -> usize {
     processes.iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)).sum()
 }
 
-/// Whether one of the processes has a file of this name open.
+/// Returns whether one of the processes has a file of this name open.
 pub fn is_open(processes: &[Pid], name: &str) -> bool {
     let open = processes.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten());
     let mut links = open.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
     links.any(|link| link.ends_with(name))
 }
 
-/// The processor time that a process has used, in ticks of which a second has a hundred.
+/// Returns the processor time that a process has used, in ticks of a hundredth of a second.
 pub fn ticks(process: Pid) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -469,7 +469,7 @@ pub fn stop(process: Pid) {
     });
 }
 
-/// How many threads a process has.
+/// Returns the number of threads of a process.
 pub fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }

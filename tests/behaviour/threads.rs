@@ -1,4 +1,4 @@
-//! No further thread to be had: the server goes on with those that it has, and makes more when it can.
+//! A limit on threads: the server continues with those that it has, and starts more when it can.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,23 +10,24 @@ use nix::unistd::Pid;
 use crate::fuse::{Call, Disk, Fault};
 use crate::support::{Client, Server, Setup, Site, copy_program, get, threads, ticks, wait_until};
 
-/// A server with one worker that may have `tasks` threads and processes in all.
+/// A server with one worker that may have `tasks` threads and processes in total.
 ///
-/// RLIMIT_NPROC counts what a user has, and leaves root alone: so it is a user of its own, which nobody else is, and which
-/// is given its own copy of the program, since it may not see where that was built.
+/// RLIMIT_NPROC counts the threads of a user and does not apply to root. So the server runs as a user of its own, with
+/// a copy of the program, since the user may not access the build.
 fn start(site: &Site, tasks: usize) -> Server {
     fs::set_permissions(site.outside(), Permissions::from_mode(0o755)).unwrap();
     let program = site.outside().join("otus-httpd");
     copy_program(&program);
     let limit = format!("prlimit --nproc={tasks}:1000 {}", AS_USER.replace("USER", "$((1000000 + $$))"));
-    // The tests' consent to root is not for others.
+    // The permission to serve as root is for root only.
     let before = format!("unset OTUS_USER; exec {limit} {} \"$@\";", program.display());
     Setup::new(site, &["--workers=1"]).before(&before).listen()
 }
 
 const AS_USER: &str = "setpriv --reuid=USER --regid=USER --clear-groups";
 
-/// Lets a process of the server have `tasks` threads and processes of its user, who alone may say so where root is not all-powerful.
+/// Limits a process of the server to `tasks` threads and processes of its user. Where root has limited capabilities,
+/// only that user may set the limit.
 fn allow(process: Pid, tasks: usize) {
     let user = fs::metadata(format!("/proc/{process}")).unwrap().uid().to_string();
     let script = format!("{} prlimit --pid={process} --nproc={tasks}:", AS_USER.replace("USER", &user));
@@ -57,7 +58,7 @@ fn without_more_threads_the_server_continues_with_those_that_it_has() {
     wait_until("all to hang", || disk.waiting() == 3);
     let mut pending = server.connect();
     pending.send(get("/a"));
-    // It does not spin.
+    // It does not busy-wait.
     let (begin, before) = (Instant::now(), ticks(worker));
     wait_until("a second and a half", || begin.elapsed().as_millis() > 1_500);
     assert!(ticks(worker) - before < 30, "it spins: {} ticks", ticks(worker) - before);
@@ -76,7 +77,7 @@ fn without_more_threads_the_server_continues_with_those_that_it_has() {
 
 #[test]
 fn without_any_threads_the_start_is_retried() {
-    // No process besides the supervisor, or no thread besides the worker's main thread.
+    // Either no process besides the supervisor, or no thread besides the worker's main thread.
     for (tasks, message) in [(1, "Cannot start worker 0"), (2, "it cannot start a thread")] {
         let site = Site::with(&[("a", b"a")]);
         let server = start(&site, tasks);

@@ -1,4 +1,4 @@
-//! Workers that die are replaced; the others never notice.
+//! Workers that die are replaced; the others are not affected.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn a_worker_that_is_killed_is_replaced_and_logged() {
     server.wait_until_ready();
     let workers = server.workers();
     assert_eq!(workers.len(), 2);
-    // Connections on both, told apart by which of them a kill ends.
+    // Connections to both workers. A kill shows which connection belongs to which.
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/a").text(), "a"));
     let of_victim = sockets(workers[0]);
@@ -32,8 +32,7 @@ fn a_worker_that_is_killed_is_replaced_and_logged() {
     assert_eq!(server.get("/a").text(), "a");
 }
 
-/// How many of a process's descriptors are accepted TCP connections: all its sockets that are in /proc/net/tcp as
-/// established.
+/// The number of accepted TCP connections of a process: its sockets that /proc/net/tcp lists as established.
 fn sockets(process: Pid) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let established: Vec<_> = table
@@ -89,7 +88,7 @@ fn workers_exit_when_the_supervisor_dies() {
     wait_until("the workers to leave", || workers.iter().all(|pid| !is_alive(*pid)));
 }
 
-/// A process that has ended may stay as a zombie, where nothing reaps orphans.
+/// A process that has ended may remain a zombie if nothing reaps orphans.
 fn is_alive(process: Pid) -> bool {
     states(process).iter().any(|&state| state != 'Z')
 }
@@ -108,7 +107,7 @@ fn a_stopped_worker_loses_no_connection() {
     server.wait_until_ready();
     let worker = server.workers()[0];
     kill(worker, Signal::SIGSTOP).unwrap();
-    // Each of its threads: one that is on its way to stop may still take a connection.
+    // All threads have to stop: one that has not stopped yet may still accept a connection.
     wait_until("the worker to stop", || states(worker).iter().all(|&state| state == 'T'));
     for _ in 0..50 {
         assert_eq!(server.get("/a").text(), "a");
@@ -126,6 +125,6 @@ fn connections_that_stay_are_shared_among_the_workers() {
         assert_eq!(clients.last_mut().unwrap().get("/a").text(), "a");
     }
     let open: Vec<usize> = server.workers().into_iter().map(sockets).collect();
-    // Nobody else wants a worker's attention here, so that the first to wait would take all of them.
+    // The machine is otherwise idle, so without sharing the first worker would accept all of them.
     assert!(open.iter().all(|open| (10..=30).contains(open)), "{open:?}");
 }

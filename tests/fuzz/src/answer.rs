@@ -1,15 +1,15 @@
-//! A strict reader of answers (RFC 9112 §4, §5, §6; RFC 9110 §14.6): whatever is not exactly as it should be, panics.
+//! A strict parser of responses (RFC 9112 §4, §5, §6; RFC 9110 §14.6). It panics on any violation.
 
 use crate::reading::Due;
 
-/// One answer.
+/// A response.
 pub struct Answer<'a> {
     pub status: u16,
     pub fields: Vec<(&'a str, &'a str)>,
     pub body: &'a [u8],
 }
 
-/// Reads the answers that are due, one for each, and nothing else; `may_err` says that an error may follow.
+/// Parses the expected responses, one for each, and nothing else. `may_err`: an error response may follow.
 pub fn read<'a>(mut answers: &'a [u8], due: &[Due], may_err: bool) -> Vec<Answer<'a>> {
     let ends_with_page = |answers: &[u8]| answers.ends_with(b"</html>\n");
     let mut read = Vec::new();
@@ -21,7 +21,7 @@ pub fn read<'a>(mut answers: &'a [u8], due: &[Due], may_err: bool) -> Vec<Answer
         read.push(answer);
     }
     if may_err && !answers.is_empty() {
-        // What was not whole may have been HEAD all the same: then no content follows.
+        // An incomplete request may also be a HEAD: then no content follows.
         let is_head = !ends_with_page(answers);
         let answer = take(&mut answers, is_head);
         assert!(answer.status >= 400 && answer.field("Connection") == Some("close"), "{answer:?}");
@@ -30,7 +30,7 @@ pub fn read<'a>(mut answers: &'a [u8], due: &[Due], may_err: bool) -> Vec<Answer
     read
 }
 
-/// Takes one final answer off the front; `is_head` says that the request was a HEAD.
+/// Removes a final response from the beginning. `is_head`: the request was a HEAD.
 pub fn take<'a>(bytes: &mut &'a [u8], is_head: bool) -> Answer<'a> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the head ends");
     let head = std::str::from_utf8(&bytes[..end]).expect("the head is text");
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Answer<'_> {
 }
 
 impl<'a> Answer<'a> {
-    /// The value of the field with this name; no answer of this server has one twice.
+    /// Returns the value of the field with this name. No response of this server has a field twice.
     pub fn field(&self, name: &str) -> Option<&'a str> {
         self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
@@ -82,7 +82,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// What a status asks for besides.
+    /// Checks the fields that a status requires.
     fn check_status(&self, is_head: bool) {
         let has = |name| self.field(name).is_some();
         match self.status {
@@ -108,7 +108,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The parts of a 206: where each begins, how long the whole is, and what of it there is.
+    /// Returns the parts of a 206: the start, the length of the whole, and the bytes.
     pub fn parts(&self) -> Vec<(u64, u64, &'a [u8])> {
         if let Some(range) = self.field("Content-Range") {
             let (first, length, size) = content_range(range);
@@ -158,7 +158,7 @@ fn number(digits: &str) -> u64 {
     digits.parse().expect("a number")
 }
 
-/// The first byte, how many there are, and how many the whole has.
+/// Returns the first position, the number of bytes, and the size of the whole.
 fn content_range(value: &str) -> (u64, u64, u64) {
     let (range, size) = value.strip_prefix("bytes ").and_then(|rest| rest.split_once('/')).expect("a range of bytes");
     let (first, last) = range.split_once('-').expect("a first and a last byte");

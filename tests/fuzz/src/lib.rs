@@ -1,5 +1,5 @@
-//! What the fuzz targets share: a site, a connection to it, a strict reader of answers, and a second reading of requests to
-//! hold against the server's own.
+//! The parts that the fuzz targets share: a site, a connection to it, a strict parser of responses, and a model of
+//! request parsing to compare the server with.
 
 pub mod answer;
 pub mod reading;

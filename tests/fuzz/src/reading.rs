@@ -1,26 +1,26 @@
-//! What a stream of bytes asks for, by RFC 9112 and this server's limits: a second reading, written to be simple, that sees
-//! all the bytes at once. The server, which gets them in pieces, has to come to the same end.
+//! A model of request parsing by RFC 9112 and this server's limits. It is simple, and sees all bytes of a stream at
+//! once. The server, which receives them in pieces, must reach the same result.
 
 use otus_httpd::http::Limits;
 
-/// Bytes of empty lines that may stand before a request.
+/// The maximum number of bytes of empty lines before a request.
 const BLANK_BYTES: usize = 16;
 
-/// What the front of a stream is.
+/// The beginning of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front<'a> {
-    /// A whole request.
+    /// A complete request.
     Request { method: &'a str, length: usize, is_last: bool, is_too_large: bool },
-    /// No request, whatever follows: an error and the end.
+    /// Not a request, whatever follows: an error response, then the end.
     Refused,
-    /// The beginning of a request, with which nothing is wrong so far.
+    /// An incomplete request, valid so far.
     Waiting,
-    /// The beginning of a request, or of something that will be refused at the latest when its end comes.
+    /// An incomplete request, or bytes that will be rejected at the latest when the head is complete.
     Unclear,
 }
 use Front::*;
 
-/// One answer that is due.
+/// An expected response.
 #[derive(Debug, Clone, Copy)]
 pub struct Due<'a> {
     pub method: &'a str,
@@ -28,7 +28,7 @@ pub struct Due<'a> {
     pub is_last: bool,
 }
 
-/// The answers that are due for a whole stream, and whether an error may follow them.
+/// The expected responses for a complete stream, and whether an error response may follow them.
 pub fn read<'a>(mut stream: &'a [u8], limits: &Limits, most_requests: usize) -> (Vec<Due<'a>>, bool) {
     let mut due = Vec::new();
     loop {
@@ -55,8 +55,8 @@ pub fn read<'a>(mut stream: &'a [u8], limits: &Limits, most_requests: usize) -> 
     }
 }
 
-/// The method of what was refused, as far as it decides whether the error has content. Where the fault lies before the
-/// method, that depends on how much had come.
+/// The method of a rejected request, as far as it decides whether the error response has content. If the error is
+/// before the method, that depends on the number of bytes that had arrived.
 fn method_of_refused(stream: &[u8]) -> &'static str {
     let rest = behind_blank(stream);
     if !stream.trim_ascii_start().starts_with(b"HEAD ") {
@@ -68,7 +68,7 @@ fn method_of_refused(stream: &[u8]) -> &'static str {
     }
 }
 
-/// What follows the empty lines in front.
+/// The bytes after the empty lines at the beginning.
 fn behind_blank(mut stream: &[u8]) -> &[u8] {
     while let Some(behind) = stream.strip_prefix(b"\r\n").or_else(|| stream.strip_prefix(b"\n")) {
         stream = behind;
@@ -78,7 +78,7 @@ fn behind_blank(mut stream: &[u8]) -> &[u8] {
 
 fn statuses(method: &str, is_too_large: bool) -> &'static [u16] {
     match method {
-        // Chunks that are too many may be wrong, too.
+        // If there are too many chunks, they may be invalid as well.
         "GET" | "HEAD" | "OPTIONS" if is_too_large => &[400, 413],
         "GET" => &[200, 206, 301, 304, 400, 403, 404, 406, 412, 416],
         "HEAD" => &[200, 301, 304, 400, 403, 404, 406, 412],
@@ -90,7 +90,7 @@ fn statuses(method: &str, is_too_large: bool) -> &'static [u16] {
     }
 }
 
-/// Reads what stands first.
+/// Parses the beginning of the bytes.
 pub fn first<'a>(stream: &'a [u8], limits: &Limits) -> Front<'a> {
     let head = match head(stream, limits) {
         Ok(head) => head,
@@ -118,7 +118,7 @@ pub fn first<'a>(stream: &'a [u8], limits: &Limits) -> Front<'a> {
     }
 }
 
-/// A head with which nothing is wrong but perhaps what it says of its body.
+/// A head that is valid, except perhaps for the framing of its body.
 struct Head<'a> {
     method: &'a str,
     minor: u8,
@@ -175,7 +175,7 @@ fn head<'a>(stream: &'a [u8], limits: &Limits) -> Result<Head<'a>, Front<'a>> {
     }
 }
 
-/// What the Content-Length lines say, if they say the same.
+/// The value of the Content-Length lines, if they agree.
 fn length(lines: &[&str]) -> Option<u64> {
     let number = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
     let length = number(lines.first()?)?;
@@ -196,7 +196,7 @@ fn request_line(line: &[u8]) -> Option<(&str, u8)> {
     (is_token(method) && is_target).then_some((method, minor))
 }
 
-/// A field line as name and value; what is no UTF-8 in a value does not matter here.
+/// A field line as name and value. Bytes of a value that are not UTF-8 do not matter here.
 fn field(line: &[u8]) -> Option<(String, String)> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     let name = std::str::from_utf8(&line[..colon]).ok().filter(|name| is_token(name))?;
@@ -231,7 +231,7 @@ fn is_host(value: &str) -> bool {
         && (is_address || is_name(host))
 }
 
-/// A chunked body: where it ends, or by where it is wrong, or that its end has not come.
+/// A chunked body: its end, the position of an error, or neither if it is incomplete.
 enum Chunks {
     End(usize),
     Wrong(usize),
@@ -240,7 +240,7 @@ enum Chunks {
 
 fn chunks(body: &[u8]) -> Chunks {
     let mut at = 0;
-    // A line at `at`, and where the next one begins.
+    // The line at `at`, and the beginning of the next one.
     let line = |at: usize| {
         let rest = &body[at.min(body.len())..];
         rest.windows(2).position(|two| two == b"\r\n").map(|end| (&rest[..end], at + end + 2))
@@ -279,18 +279,19 @@ fn chunks(body: &[u8]) -> Chunks {
     }
 }
 
-/// RFC 9112 §7.1.1 as a machine of states, a byte a step. Capital letters are the states in which the extensions may end.
+/// RFC 9112 §7.1.1 as a state machine, one step for each byte. The extensions may end in the states with capital
+/// letters.
 fn are_extensions(bytes: &[u8]) -> bool {
     let mut state = 'E';
     for &byte in bytes {
         let is_blank = matches!(byte, b' ' | b'\t');
         let is_token_byte = byte.is_ascii() && is_token(&char::from(byte).to_string());
         state = match (state, byte) {
-            // Behind an extension, or behind white space there.
+            // After an extension, or after white space there.
             ('E' | 'b' | 'N' | 'm' | 'V' | 'Q', b';') => ';',
             ('N' | 'm', b'=') => '=',
             ('E' | 'b' | 'V' | 'Q', _) if is_blank => 'b',
-            // Behind a name, where a value may follow.
+            // After a name, where a value may follow.
             ('N' | 'm', _) if is_blank => 'm',
             (';' | '=', _) if is_blank => state,
             ('N' | ';', _) if is_token_byte => 'N',

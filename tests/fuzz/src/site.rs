@@ -1,4 +1,4 @@
-//! A small site with a bit of everything, and a worker that serves it.
+//! A small site with files of all kinds, and a worker that serves it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::answer::Answer;
 
-/// Path and length of every file; no two are of one length, so that an entity tag says which file was sent. Those above
-/// 32 KiB are sent from the disk.
+/// Path and length of every file. All lengths differ, so that an entity tag identifies the file. Files above 32 KiB are
+/// sent from the disk.
 const FILES: [(&str, usize); 13] = [
     ("empty", 0),
     ("a.txt", 1),
@@ -31,7 +31,7 @@ const FILES: [(&str, usize); 13] = [
     (".well-known/x", 4),
 ];
 
-/// A worker, and what it serves.
+/// A worker and its site.
 #[derive(Debug)]
 pub struct Site {
     pub server: InProcessServer,
@@ -41,12 +41,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site served with the options as they come.
+    /// A site that is served with the default options.
     pub fn plain() -> Site {
         Site::new(&[])
     }
 
-    /// A site that lists directories, keeps nothing in memory, and has the smallest limits.
+    /// A site with listings, without a cache, and with the smallest limits.
     pub fn narrow() -> Site {
         let limits = ["--max-request-line=512", "--max-head=600", "--max-fields=8", "--max-requests=6"];
         Site::new(&[&limits[..], &["--listing", "--dotfiles", "--charset=utf-8", "--cache-size=0"]].concat())
@@ -64,7 +64,7 @@ impl Site {
         Site { server, limits, most_requests, directory }
     }
 
-    /// Checks that what an answer says is in a file is in the file.
+    /// Checks that the content of a response is that of the file.
     pub fn check(&self, answer: &Answer, method: &str) {
         let content = answer.field("ETag").map(content_of);
         match (answer.status, content) {
@@ -81,7 +81,7 @@ impl Site {
         }
     }
 
-    /// Where the files are.
+    /// The directory of the files.
     pub fn root(&self) -> &Path {
         self.directory.path()
     }
@@ -100,12 +100,12 @@ fn write_files(root: &Path) {
     symlink("loop", root.join("loop")).unwrap();
 }
 
-/// The content of a file, which its length decides; no part of it looks like another one close by.
+/// The content of a file, which depends on its length. No part of it equals another one nearby.
 fn bytes(length: usize) -> Vec<u8> {
     (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761).wrapping_add(length as u32) >> 13) as u8).collect()
 }
 
-/// What lies in the file with this entity tag: its length in hexadecimal digits comes first.
+/// The content of the file with this entity tag, which begins with its length in hexadecimal digits.
 fn content_of(etag: &str) -> Vec<u8> {
     let length = etag.trim_start_matches('"').split('-').next().unwrap();
     let length = usize::from_str_radix(length, 16).unwrap();

@@ -1,4 +1,4 @@
-//! One connection between a client that sends what it is told and a worker that gets its turns.
+//! One connection between a scripted client and a worker whose turns the script schedules.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -7,15 +7,15 @@ use std::os::unix::net::UnixStream;
 use nix::sys::socket::{setsockopt, sockopt::SndBuf};
 use otus_httpd::connection::harness::InProcessServer;
 
-/// So many pieces a stream is cut into at most, so that a long one does not take long.
+/// The maximum number of pieces of a stream, so that a long stream does not take long.
 const PIECES: usize = 500;
 
-/// How a stream is cut, and what happens between the pieces: used over and over.
+/// The script: how a stream is cut, and what happens between the pieces. It is repeated.
 #[derive(Debug, Clone, Copy)]
 pub struct Cuts(pub [u16; 3]);
 
 impl Cuts {
-    /// Bytes in front of a fuzzer's input.
+    /// The number of bytes of the script at the beginning of a fuzzer's input.
     pub fn from_front(input: &[u8]) -> Option<(Cuts, &[u8])> {
         let (front, rest) = input.split_first_chunk::<6>()?;
         let word = |n: usize| u16::from_le_bytes([front[2 * n], front[2 * n + 1]]);
@@ -23,8 +23,8 @@ impl Cuts {
     }
 }
 
-/// Sends `stream` over a connection of its own, cut as `cuts` say, and returns everything that comes back. The client
-/// ends when it has sent everything. `is_small` gives the worker's side the least room to send into.
+/// Sends `stream` over a connection of its own, cut as in `cuts`, and returns all bytes that are received. The client
+/// closes its side after everything is sent. With `is_small`, the worker has the smallest send buffer.
 pub fn exchange(server: &mut InProcessServer, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
     let (client, served) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
@@ -52,7 +52,7 @@ impl Exchange<'_> {
             if rest.is_empty() || self.has_ended {
                 return;
             }
-            // Twelve bits are the length of a piece, 0 for all that is left; then come the turns, and whether to read.
+            // Twelve bits are the length of a piece, 0 for the whole rest; then the turns, and whether to read.
             let length = match usize::from(cut & 0xfff) {
                 length if length > 0 && number < PIECES => length.min(rest.len()),
                 _ => rest.len(),
@@ -63,7 +63,7 @@ impl Exchange<'_> {
                     self.server.turn();
                     self.receive();
                 }
-                // The server has ended it.
+                // The server has closed the connection.
                 Err(_) => return,
             }
             for _ in 0..cut >> 12 & 3 {
@@ -75,7 +75,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Reads what is there.
+    /// Reads the bytes that have arrived.
     fn receive(&mut self) {
         let mut buffer = [0; 16 * 1024];
         while !self.has_ended {
@@ -83,15 +83,15 @@ impl Exchange<'_> {
                 Ok(0) => self.has_ended = true,
                 Ok(length) => self.answers.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Closed, with bytes of the client unread.
+                // The connection was closed with unread bytes of the client.
                 Err(_) => self.has_ended = true,
             }
         }
     }
 
-    /// The client ends; the server has to come to an end, too, and never rests before.
+    /// The client closes its side. Then the server has to end the connection, and make progress until it has.
     fn finish(&mut self) {
-        // A server that has ended already is not told.
+        // If the server has closed the connection already, there is nothing to do.
         let _ = self.client.shutdown(Shutdown::Write);
         let mut idle = 0;
         while !self.has_ended {

@@ -1,11 +1,11 @@
-//! Accept-Encoding: no coding that the client excludes, none twice, in the order of its weights.
+//! Accept-Encoding: no coding that the client excludes, none twice, in the order of the weights.
 #![no_main]
 
 use httparse::Header;
 use libfuzzer_sys::fuzz_target;
 use otus_httpd::http::{Coding, Fields, coding, quality};
 
-/// The weight in thousandths of a simple list's member, such as `br;q=0.5`; none if it is not that simple.
+/// The weight in thousandths of a member of a simple list, such as `br;q=0.5`; none if the member is not that simple.
 fn simple(member: &str) -> Option<(String, u16)> {
     let (name, weight) = member.split_once(";q=").unwrap_or((member, "1"));
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*');
@@ -16,7 +16,7 @@ fn simple(member: &str) -> Option<(String, u16)> {
     is_name.then(|| (name.to_ascii_lowercase(), weight))
 }
 
-/// What a list of simple members, each named once, says of a coding; none if the list is not that simple.
+/// The weight of a coding in a list of simple members, each named once; none if the list is not that simple.
 fn said(value: &str, coding: Coding) -> Option<Option<u16>> {
     let members: Vec<_> = value.split(',').map(|member| simple(member.trim_matches(' '))).collect::<Option<_>>()?;
     let count = |name: &str| members.iter().filter(|member| member.0 == name).count();
@@ -27,7 +27,7 @@ fn said(value: &str, coding: Coding) -> Option<Option<u16>> {
     Some(of(coding.token()).or(of("*")))
 }
 
-// Lines of the field, with line feeds between them.
+// The lines of the field, separated by line feeds.
 fuzz_target!(|input: &[u8]| {
     let lines: Vec<_> = input.split(|&byte| byte == b'\n').take(4).collect();
     let fields: Vec<_> = lines.iter().map(|value| Header { name: "Accept-Encoding", value }).collect();
@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
     if line.is_empty() || line.windows(6).any(|six| six.eq_ignore_ascii_case(b"x-gzip")) || weights.contains(&None) {
         return;
     }
-    // The file as it is goes unless it is excluded; the others go if they are named.
+    // Identity is acceptable unless it is excluded; other codings only if they are named.
     let weight = |coding: Coding| {
         let said = weights[Coding::BY_SIZE.iter().position(|&other| other == coding).unwrap()].flatten();
         said.unwrap_or(u16::from(coding == Coding::Identity))

@@ -1,5 +1,5 @@
-//! Any bytes, cut anywhere, through a whole connection: as many answers as a second reading of the bytes counts requests,
-//! each well-formed, allowed for its request and true; and after an error the end.
+//! Any bytes, cut anywhere, on a whole connection: there are as many responses as the model counts requests, each is
+//! well-formed and correct for its request, and an error ends the connection.
 #![no_main]
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ thread_local! {
     static SITES: [RefCell<Site>; 2] = [RefCell::new(Site::plain()), RefCell::new(Site::narrow())];
 }
 
-// One byte chooses the site and how much room there is to send; six say how to cut; the rest is sent.
+// One byte selects the site and the size of the send buffer, six the cuts; the rest is sent.
 fuzz_target!(|input: &[u8]| {
     let Some((&choice, rest)) = input.split_first() else { return };
     let Some((cuts, stream)) = Cuts::from_front(rest) else { return };

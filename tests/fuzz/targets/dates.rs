@@ -1,4 +1,4 @@
-//! Dates: all that is read can be said again and means the same; what is said in a listing is what HTTP says.
+//! Dates: every parsed date can be formatted again and has the same value; the date in a listing equals the HTTP date.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use otus_httpd::http::{Fields, timestamp};
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// RFC 3339, from an HTTP date.
+/// Converts an HTTP date to RFC 3339.
 fn from_http(date: &str) -> String {
     let month = 1 + MONTHS.iter().position(|month| *month == &date[8..11]).expect("a month");
     format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
@@ -21,7 +21,7 @@ fn verdict(name: &str, value: &[u8], modified_s: u64) -> Verdict {
     condition::evaluate(Fields(&fields), &Selected { etag: "\"a\"", modified_s: Some(modified_s) })
 }
 
-// Eight bytes are a time, and a number of nanoseconds behind it; the rest is the text of a date.
+// Eight bytes are a time, followed by a number of nanoseconds; the rest is the text of a date.
 fuzz_target!(|input: &[u8]| {
     let Some((number, text)) = input.split_first_chunk::<8>() else { return };
     let number = i64::from_le_bytes(*number);

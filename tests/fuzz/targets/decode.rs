@@ -1,5 +1,5 @@
-//! Strict decoders: what they accept, the crates' own decoders decode to the same content; the output is within its limit;
-//! and the result does not depend on the parts in which the input is read.
+//! The strict decoders: the crates' own decoders decode accepted input to the same content, the output is within its
+//! limit, and the result does not depend on the parts in which the input is read.
 #![no_main]
 
 use std::io::{BufReader, Read};
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use otus_httpd::codec::{Rejected, decode};
 use otus_httpd::http::coding::Coding;
 
-/// More than any corpus needs, and little enough that a bomb takes no time.
+/// More than any corpus needs, but so little that a decompression bomb takes no time.
 const MAX_LIMIT: u64 = 1 << 20;
 
 fn decode_in_parts(coding: Coding, encoded: &[u8], max: u64, step: usize) -> Result<Vec<u8>, Rejected> {
@@ -23,7 +23,8 @@ fn decode_in_parts(coding: Coding, encoded: &[u8], max: u64, step: usize) -> Res
     length.map(|_| decoded)
 }
 
-// The first byte is the coding, the second one the size of the parts, the third one the limit's number of bits.
+// The first byte selects the coding, the second one the size of the parts, the third one the number of bits of the
+// limit.
 fuzz_target!(|input: &[u8]| {
     let Some((&[coding, step, bits], encoded)) = input.split_first_chunk() else { return };
     let coding = [Coding::Gzip, Coding::Zstd, Coding::Brotli][usize::from(coding % 3)];

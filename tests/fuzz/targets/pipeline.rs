@@ -1,4 +1,5 @@
-//! Good requests in any order, with any fields and bodies that do not matter, cut anywhere: each gets its own answer.
+//! Valid requests in any order, with any fields and bodies that do not matter, cut anywhere: each gets its own
+//! response.
 #![no_main]
 
 use std::cell::RefCell;
@@ -9,7 +10,7 @@ use otus_httpd_fuzz::site::Site;
 use otus_httpd_fuzz::wire::{self, Cuts};
 use otus_httpd_fuzz::{answer, reading};
 
-/// A request line's beginning, fields, and the status of the answer.
+/// The beginning of a request line, the fields, and the status of the response.
 const REQUESTS: [(&str, &str, u16); 24] = [
     ("GET /a.txt", "", 200),
     ("GET /", "", 200),
@@ -99,7 +100,7 @@ thread_local! {
 fuzz_target!(|pipeline: Pipeline| {
     let mut stream = Vec::new();
     pipeline.requests.iter().for_each(|request| request.write(&mut stream));
-    // A body that is too large ends the connection: that is another target's.
+    // A body that is too large ends the connection; another target tests that.
     if stream.len() > 8 * 1024 {
         return;
     }

@@ -1,14 +1,16 @@
-//! What a Range selects lies within the file, holds what was asked for, and makes no answer much longer than the file.
+//! Range selection: the selected ranges lie within the file, contain the requested bytes, and make no response much
+//! longer than the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use otus_httpd::http::multipart::{Multipart, boundary};
 use otus_httpd::http::range::{ByteRange, Selection, select};
 
-/// The most that an answer in parts may be longer than the whole: fifty heads of parts, less what the parts leave out.
+/// The maximum number of bytes by which a multipart response may be longer than the whole file: fifty heads of parts,
+/// without the bytes that the parts omit.
 const MOST_OVERHEAD: u64 = 50 * 160;
 
-/// The ranges that a well-formed set asks for: none if it is not well-formed.
+/// The ranges of a well-formed set; none if it is malformed.
 fn asked(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
     let (unit, set) = value.split_once('=').filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))?;
     assert!(!unit.is_empty());
@@ -28,7 +30,7 @@ fn asked(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
     members.map(range).collect()
 }
 
-// Eight bytes are the file's size, cut down by as many bits as a ninth says; the rest is the value.
+// Eight bytes are the size of the file, shifted right by the ninth; the rest is the value.
 fuzz_target!(|input: &[u8]| {
     let Some((size, rest)) = input.split_first_chunk::<8>() else { return };
     let Some((shift, value)) = rest.split_first() else { return };

@@ -1,4 +1,5 @@
-//! A request's head and body: what is read does not depend on how much has come, and is what a second reading reads.
+//! The head and body of a request: the result of parsing does not depend on the number of bytes that have arrived, and
+//! equals that of the model.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,8 +17,8 @@ fn limits(choice: u8) -> Limits {
     }
 }
 
-/// The length of the request in front, whether the connection goes on behind it, and whether its body is too large; an
-/// error is the end of everything.
+/// The length of the first request, whether the connection persists after it, and whether its body is too large. After
+/// an error, nothing is parsed.
 fn read(bytes: &[u8], limits: &Limits) -> Option<Result<(usize, bool, bool), ()>> {
     let mut storage = parse::storage();
     let mut bytes = bytes.to_vec();
@@ -30,7 +31,7 @@ fn read(bytes: &[u8], limits: &Limits) -> Option<Result<(usize, bool, bool), ()>
     Some(Ok((message.length, is_last, message.request.body == Body::TooLarge)))
 }
 
-// One byte chooses the limits; the rest is what has come.
+// One byte selects the limits; the rest are the bytes that have arrived.
 fuzz_target!(|input: &[u8]| {
     let Some((&choice, bytes)) = input.split_first() else { return };
     let limits = limits(choice);
@@ -40,13 +41,13 @@ fuzz_target!(|input: &[u8]| {
         (Front::Request { length, is_last, is_too_large, .. }, Some(Ok(request))) => {
             assert_eq!((length, is_last || is_too_large, is_too_large), *request);
         }
-        // Of chunks that are too many, the wrong ones may be seen first.
+        // If there are too many chunks, an invalid one may be detected first.
         (Front::Request { is_too_large: true, .. }, Some(Err(()))) => {}
         (Front::Refused, Some(Err(()))) | (Front::Waiting, None) | (Front::Unclear, None | Some(Err(()))) => {}
         (expected, found) => panic!("{expected:?}, but {found:?}"),
     }
 
-    // What was read early stays true. A body that is too large may be found wrong by whoever sees more of it.
+    // A result does not change when more bytes arrive, except that a body that is too large may turn out to be invalid.
     let is_too_large = |read: &Option<_>| matches!(read, Some(Ok((_, _, true))));
     let step = bytes.len().div_ceil(200).max(1);
     for early in (0..bytes.len()).step_by(step).filter_map(|length| read(&bytes[..length], &limits)) {
