@@ -82,6 +82,7 @@ pub mod connection;
 pub mod digest;
 pub mod failure;
 pub mod handler;
+pub mod helper;
 pub mod http;
 pub mod ipc;
 pub mod listeners;

@@ -1,7 +1,9 @@
 //! Communication between the processes of the server: counters, the lifeline, and the handover to the next image of the
 //! program.
 
+pub mod decoded;
 pub mod digests;
+pub mod file_identity;
 pub mod handover;
 pub mod lifeline;
 pub mod scoreboard;

@@ -63,6 +63,12 @@ pub enum Counter {
     MessagesDropped,
     /// Notifications that systemd did not receive; counted by the supervisor.
     NotificationsDropped,
+    /// Files whose content was hashed in the background; counted by the helper.
+    HashedFiles,
+    /// Bytes that were read for that; counted by the helper.
+    HashedBytes,
+    /// Variants that are not served, because they do not decode to their file.
+    RejectedVariants,
 }
 
 /// The methods by which requests are counted. A malformed request counts as other.
@@ -200,10 +206,10 @@ fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
 }
 
 /// The counters of all workers, and those of old workers that the last [`handover`](crate::ipc::handover) passed on.
-/// Each worker has memory of its own, and so has the supervisor.
+/// Each worker has memory of its own, and so have the supervisor and the helper.
 #[derive(Debug, Default)]
 pub struct Scoreboard {
-    /// The memory of each worker, then that of the supervisor.
+    /// The memory of each worker, then those of the supervisor and the helper.
     memories: Memories,
     workers: usize,
     /// Old workers, started before the last reload, that have not ended.
@@ -225,6 +231,9 @@ const LAYOUT: u64 = 5;
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;
 
+/// The memories besides those of the workers: the supervisor's and the helper's.
+const EXTRA_MEMORIES: usize = 2;
+
 /// The words before the counters: the layout, and the use of each budget by the worker.
 const HEADER_WORDS: usize = 8;
 const BUDGET_OFFSET: usize = 1;
@@ -232,8 +241,8 @@ const BUDGET_OFFSET: usize = 1;
 impl Scoreboard {
     /// Creates a scoreboard for `workers` workers. All counters are zero.
     pub fn new(workers: usize) -> io::Result<Self> {
-        let memories = Memories::new(workers + 1, HEADER_WORDS + COUNTERS_PER_WORKER)?;
-        (0..=workers).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
+        let memories = Memories::new(workers + EXTRA_MEMORIES, HEADER_WORDS + COUNTERS_PER_WORKER)?;
+        (0..workers + EXTRA_MEMORIES).for_each(|number| memories.writable(number)[0].store(LAYOUT, Relaxed));
         Ok(Scoreboard { memories, workers, old_workers: Vec::new() })
     }
 
@@ -261,13 +270,18 @@ impl Scoreboard {
         }
     }
 
+    /// Removes everything that the helper does not need from this process, which was forked for it.
+    pub fn keep_only_helper(&mut self) {
+        self.keep_only(self.workers + 1);
+    }
+
     /// Removes everything that worker number `worker` does not need from this process, which was forked for it.
     pub fn keep_only(&mut self, worker: usize) {
         self.old_workers.clear();
         self.memories.keep_only(worker);
     }
 
-    /// Returns the memories: those of the workers by number, that of the supervisor, those of old workers.
+    /// Returns the memories: those of the workers by number, those of the supervisor and the helper, those of old workers.
     pub fn memories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.memories
             .descriptors()
@@ -278,7 +292,7 @@ impl Scoreboard {
 
     /// Returns the index of the memory of an old worker.
     pub fn memory_index(&self, worker: Pid) -> Option<usize> {
-        self.old_worker_index(worker).map(|index| self.workers + 1 + index)
+        self.old_worker_index(worker).map(|index| self.workers + EXTRA_MEMORIES + index)
     }
 
     fn old_worker_index(&self, worker: Pid) -> Option<usize> {
@@ -293,6 +307,11 @@ impl Scoreboard {
     /// Returns the counters of the supervisor.
     pub fn supervisor(&self) -> WorkerCounters<'_> {
         self.counters(self.workers)
+    }
+
+    /// Returns the counters of the helper.
+    pub fn helper(&self) -> WorkerCounters<'_> {
+        self.counters(self.workers + 1)
     }
 
     /// Returns the use of a budget by worker number `worker`.

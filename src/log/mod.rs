@@ -5,7 +5,7 @@ pub mod catalog;
 use std::fmt::{Debug, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -95,6 +95,19 @@ where
 #[derive(Debug)]
 struct Stderr;
 
+/// What [`Stderr::reopen`] opened, from the first line on.
+static OWN_STDERR: OnceLock<Option<File>> = OnceLock::new();
+
+/// The socket of the journal's layer.
+static JOURNAL_SOCKET: OnceLock<RawFd> = OnceLock::new();
+
+/// Returns the descriptors that a process needs for its log, besides stderr.
+pub fn descriptors() -> Vec<RawFd> {
+    // Opened now, while the process may.
+    let own = OWN_STDERR.get_or_init(Stderr::reopen).as_ref().map(AsRawFd::as_raw_fd);
+    own.into_iter().chain(JOURNAL_SOCKET.get().copied()).collect()
+}
+
 /// Lines that were dropped and not yet reported.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
@@ -109,9 +122,8 @@ pub fn take_dropped() -> u64 {
 impl Stderr {
     /// Writes if that does not block.
     fn try_write(bytes: &[u8]) -> bool {
-        static OWN: OnceLock<Option<File>> = OnceLock::new();
         // The size that is written to a pipe completely or not at all (pipe(7), PIPE_BUF).
-        bytes.chunks(4096).all(|part| match OWN.get_or_init(Stderr::reopen) {
+        bytes.chunks(4096).all(|part| match OWN_STDERR.get_or_init(Stderr::reopen) {
             Some(own) => (&*own).write_all(part).is_ok(),
             None => {
                 let stderr = io::stderr();
@@ -353,7 +365,10 @@ fn journal_for_events() -> Option<tracing_journald::Layer> {
     // thread opens one.
     let number = UnixDatagram::unbound().ok()?.as_raw_fd();
     let layer = journal_of_daemon();
-    let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
+    if layer.is_some() {
+        let _ = sys::set_send_timeout(number, SEND_TIMEOUT);
+        let _ = JOURNAL_SOCKET.set(number);
+    }
     layer
 }
 

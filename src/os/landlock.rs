@@ -89,12 +89,7 @@ impl Sandbox {
 
     fn restrict(&self) -> Result<RestrictionStatus, RulesetError> {
         let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-        let mut ruleset = Ruleset::default()
-            .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(AccessFs::from_all(VERSION))?
-            .handle_access(AccessNet::from_all(VERSION))?
-            .scope(Scope::from_all(VERSION))?
-            .create()?;
+        let mut ruleset = strictest()?.create()?;
         for (directory, _) in &self.directories {
             ruleset = ruleset.add_rule(PathBeneath::new(directory.as_fd(), reading))?;
         }
@@ -105,6 +100,21 @@ impl Sandbox {
         }
         ruleset.restrict_self()
     }
+}
+
+/// Takes the access to all paths from this thread and all that it starts, for good, as far as the kernel can. Open files stay
+/// readable.
+pub fn deny_all_paths() -> Result<(), RulesetError> {
+    strictest()?.create()?.restrict_self().map(drop)
+}
+
+/// Returns a ruleset without exceptions.
+fn strictest() -> Result<Ruleset, RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(VERSION))?
+        .handle_access(AccessNet::from_all(VERSION))?
+        .scope(Scope::from_all(VERSION))
 }
 
 /// Returns the version of Landlock that is in force; 0 for none.

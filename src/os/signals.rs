@@ -67,6 +67,12 @@ pub fn unblock() -> io::Result<()> {
     Ok(())
 }
 
+/// Restores the default effect of TERM only: it ends this process.
+pub fn unblock_term() -> io::Result<()> {
+    set(&[Signal::SIGTERM]).thread_unblock()?;
+    Ok(())
+}
+
 impl Signals {
     /// Reads `signals`, which are blocked.
     pub fn listen(signals: &[Signal]) -> io::Result<Self> {

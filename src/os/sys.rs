@@ -19,6 +19,7 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg};
 use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::sys::uio::pread;
 use nix::unistd::{ForkResult, Pid, ftruncate, write};
 
 /// The exit status of a child that panicked.
@@ -214,6 +215,71 @@ pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStor
     // SAFETY: it points to an address of that length, which accept4 has written.
     let address = unsafe { SockaddrStorage::from_raw((&raw const address).cast(), Some(length)) };
     Ok((connection, address))
+}
+
+/// Closes every descriptor from 3 on but `kept`. For a process that was forked and ends by [`fork`]: values that own
+/// descriptors stay, and must be neither used nor dropped.
+pub fn close_others(kept: &[RawFd]) -> io::Result<()> {
+    let mut kept: Vec<RawFd> = kept.iter().copied().filter(|&number| number >= 3).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for &number in &kept {
+        if number > first {
+            close_between(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close_between(first, RawFd::MAX)
+}
+
+/// Closes the descriptors from `first` to `last`.
+fn close_between(first: RawFd, last: RawFd) -> io::Result<()> {
+    // glibc has a function for it since 2.34.
+    //
+    // SAFETY: the caller of `close_others` does not use these descriptors any more.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, last as libc::c_uint, 0) };
+    match Errno::result(result) {
+        Ok(_) => Ok(()),
+        // Before Linux 5.9, or not permitted.
+        Err(_) => close_listed(first..=last),
+    }
+}
+
+/// The same by the list of open descriptors.
+fn close_listed(range: std::ops::RangeInclusive<RawFd>) -> io::Result<()> {
+    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok();
+    let numbers: Vec<RawFd> = fs::read_dir("/proc/self/fd")?.filter_map(number).collect();
+    for number in numbers.into_iter().filter(|number| range.contains(number)) {
+        // The directory itself is closed already. SAFETY: as above.
+        unsafe { libc::close(number) };
+    }
+    Ok(())
+}
+
+/// setpriority(2), ioprio_set(2): raises the nice value of this process, and lets its disk accesses wait for those of others.
+pub fn set_low_priority(nice: libc::c_int) -> nix::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    const IOPRIO_CLASS_IDLE: libc::c_int = 3 << 13;
+    // SAFETY: it takes three numbers and changes this process only.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })?;
+    // SAFETY: the same.
+    Errno::result(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE) })?;
+    Ok(())
+}
+
+/// preadv2(2): reads at `offset`, with flags (RWF_*). Without flags, it is pread(2), which every kernel has.
+pub fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64, flags: libc::c_int) -> nix::Result<usize> {
+    if flags == 0 {
+        return pread(file.as_fd(), buffer, offset as libc::off_t);
+    }
+    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let file = file.as_fd().as_raw_fd();
+    // glibc has a function for it since 2.26. The upper half of the offset is used on machines of 32 bits only.
+    //
+    // SAFETY: the kernel writes at most the length of the buffer, which this function has borrowed for writing.
+    let result =
+        unsafe { libc::syscall(libc::SYS_preadv2, file, &raw const part, 1, offset as libc::c_long, 0, flags) };
+    Errno::result(result).map(|length| length as usize)
 }
 
 /// unix(7), SCM_MAX_FD: the most descriptors that one message can carry.

@@ -1,0 +1,38 @@
+//! What the helper may do: read the files that it receives, in what the machine has left of processor and disk time.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getppid};
+
+use super::NAME;
+use crate::log;
+use crate::os::landlock;
+use crate::os::{signals, sys};
+
+/// The nice value (sched(7)).
+const NICE: i32 = 10;
+
+/// Confines this process, which the process `supervisor` has forked: it ends with the supervisor, has no descriptor but those
+/// of the log and `queue`, cannot open any path, and has a low priority.
+pub fn confine(supervisor: Pid, queue: BorrowedFd) -> io::Result<()> {
+    prctl::set_name(NAME)?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != supervisor {
+        return Err(io::Error::other("the supervisor has ended"));
+    }
+    let mut kept: Vec<_> = log::descriptors();
+    kept.push(queue.as_raw_fd());
+    sys::close_others(&kept)?;
+    signals::unblock_term()?;
+    landlock::deny_all_paths().map_err(io::Error::other)?;
+    if let Err(errno) = sys::set_low_priority(NICE) {
+        tracing::warn!(
+            "The priority of the helper process cannot be lowered ({}): background work competes with requests.",
+            errno.desc()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The helper: a process that reads files in the background, for work that no client waits for.
+//!
+//! Workers send it open files by the [work queue](crate::ipc::work_queue), and read its results in the
+//! [digest table](crate::ipc::digests). The supervisor starts it when there is work. It ends when there has been none
+//! for some time, so an idle server has no such process. It reads content that others wrote, with decoders; therefore it
+//! has no access to anything else ([`confinement`]).
+
+mod confinement;
+mod rate_limit;
+mod reader;
+
+use std::io::{self, BufRead, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::unistd::Pid;
+
+use crate::codec::{self, Rejected};
+use crate::digest::{Digest, Hasher};
+use crate::http::coding::Coding;
+use crate::ipc::decoded::Decoded;
+use crate::ipc::digests::{DigestTable, Entry};
+use crate::ipc::file_identity::FileIdentity;
+use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::ipc::work_queue::{Job, WorkReceiver};
+use crate::os::{clock, sys};
+
+use rate_limit::RateLimit;
+use reader::BackgroundReader;
+
+/// The name of the process.
+pub const NAME: &std::ffi::CStr = c"otus-helper";
+
+/// The size of the largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// The most bytes that are read in a second.
+const BYTES_PER_SECOND: u64 = 64 << 20;
+
+/// The time without work after which the process ends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The age of the last change of a file that can be hashed, in nanoseconds: a second change within the resolution of the file
+/// system's times would leave them as they are.
+const MIN_AGE_NS: i128 = 2_000_000_000;
+
+/// The exit status if there was no work.
+pub const EXIT_IDLE: i32 = 0;
+
+/// The exit status if the process could not be confined.
+const EXIT_FAILURE: i32 = 1;
+
+/// The exit status if the queue was shut down.
+pub const EXIT_SHUT_DOWN: i32 = 3;
+
+/// The helper.
+#[derive(Debug)]
+struct Helper<'s> {
+    digests: &'s DigestTable,
+    counters: WorkerCounters<'s>,
+    limit: RateLimit,
+}
+
+/// Runs the helper in the process that was forked for it by the process `supervisor`. Returns its exit status.
+pub fn run(supervisor: Pid, queue: &WorkReceiver, digests: &DigestTable, counters: WorkerCounters) -> i32 {
+    if let Err(error) = confinement::confine(supervisor, queue.as_fd()) {
+        tracing::error!("The helper process cannot be confined: {error}.");
+        return EXIT_FAILURE;
+    }
+    serve(queue, digests, counters, IDLE_TIMEOUT)
+}
+
+/// Does the work of the queue until there has been none for `idle_timeout`. Returns the exit status.
+fn serve(queue: &WorkReceiver, digests: &DigestTable, counters: WorkerCounters, idle_timeout: Duration) -> i32 {
+    let mut helper = Helper { digests, counters, limit: RateLimit::new(BYTES_PER_SECOND) };
+    loop {
+        match queue.receive(idle_timeout) {
+            Ok(Some((job, file))) => {
+                if let Err(error) = helper.perform(job, file.as_fd()) {
+                    tracing::debug!("background work failed: {error}");
+                }
+            }
+            Ok(None) => return EXIT_IDLE,
+            Err(_) => return EXIT_SHUT_DOWN,
+        }
+    }
+}
+
+impl Helper<'_> {
+    /// Performs a job, and stores the result if the file has not changed meanwhile.
+    fn perform(&mut self, job: Job, file: BorrowedFd) -> io::Result<()> {
+        let before = fstat(file)?;
+        // A compromised worker may send anything.
+        let is_regular = sys::file_type(&before) == SFlag::S_IFREG;
+        if !is_regular || before.st_size.unsigned_abs() > MAX_FILE_BYTES || !is_settled(&before) {
+            return Ok(());
+        }
+        self.perform_with(job, file, &before)
+    }
+
+    /// The same; `before` is the metadata at the start.
+    fn perform_with(&mut self, job: Job, file: BorrowedFd, before: &FileStat) -> io::Result<()> {
+        let identity = FileIdentity::from(before);
+        let finding = match job {
+            Job::Hash if self.digests.get(identity.content_key()).is_some() => return Ok(()),
+            Job::Hash => self.hash(file, &identity)?,
+            Job::Decode { coding, max_bytes } => {
+                let max_bytes = max_bytes.min(MAX_FILE_BYTES);
+                let known = self.digests.get(identity.decoded_key(coding));
+                if known.is_some_and(|entry| Decoded::from_entry(entry).is_valid_for(max_bytes)) {
+                    return Ok(());
+                }
+                self.decode(file, &identity, coding, max_bytes)?
+            }
+        };
+        if FileIdentity::from(&fstat(file)?) == identity {
+            self.store(&identity, finding);
+        }
+        Ok(())
+    }
+
+    /// Hashes a file.
+    fn hash(&mut self, file: BorrowedFd, identity: &FileIdentity) -> io::Result<Finding> {
+        let mut reader = BackgroundReader::new(file, identity.size, &mut self.limit);
+        let mut content = Hashed::new(&mut reader);
+        let result = content.read_to_end();
+        let digest = content.hasher.finish();
+        self.counters.add(Counter::HashedBytes, reader.bytes_read());
+        result?;
+        check_complete(&reader, identity)?;
+        Ok(Finding { content: Some(digest), decoded: None })
+    }
+
+    /// Decodes a file to at most `max_bytes`; hashes the file and the result.
+    fn decode(
+        &mut self,
+        file: BorrowedFd,
+        identity: &FileIdentity,
+        coding: Coding,
+        max_bytes: u64,
+    ) -> io::Result<Finding> {
+        let mut reader = BackgroundReader::new(file, identity.size, &mut self.limit);
+        let mut content = Hashed::new(&mut reader);
+        let mut decoded = Hasher::default();
+        let result = codec::decode(coding, &mut content, max_bytes, &mut |part| {
+            decoded.update(part);
+            Ok(())
+        });
+        let digest = content.hasher.finish();
+        self.counters.add(Counter::HashedBytes, reader.bytes_read());
+        match result {
+            Ok(_) => {
+                check_complete(&reader, identity)?;
+                Ok(Finding { content: Some(digest), decoded: Some((coding, Decoded::Digest(decoded.finish()))) })
+            }
+            Err(Rejected::Unreadable) => Err(io::Error::other("it cannot be read")),
+            // Not read to its end.
+            Err(reason) => {
+                Ok(Finding { content: None, decoded: Some((coding, Decoded::Rejected { reason, max_bytes })) })
+            }
+        }
+    }
+
+    /// Stores what was found about the version `identity` of a file.
+    fn store(&self, identity: &FileIdentity, finding: Finding) {
+        if let Some(digest) = finding.content {
+            self.digests.insert(identity.content_key(), Entry { digest, detail: identity.size });
+        }
+        if let Some((coding, decoded)) = finding.decoded {
+            self.digests.insert(identity.decoded_key(coding), decoded.to_entry());
+        }
+        self.counters.add(Counter::HashedFiles, 1);
+    }
+}
+
+/// What was found about a file.
+#[derive(Debug)]
+struct Finding {
+    /// The digest of its content.
+    content: Option<Digest>,
+    /// What it decodes to.
+    decoded: Option<(Coding, Decoded)>,
+}
+
+/// A reader that hashes what is consumed.
+struct Hashed<'r, 'f> {
+    reader: &'r mut BackgroundReader<'f>,
+    hasher: Hasher,
+}
+
+impl<'r, 'f> Hashed<'r, 'f> {
+    fn new(reader: &'r mut BackgroundReader<'f>) -> Self {
+        Hashed { reader, hasher: Hasher::default() }
+    }
+
+    fn read_to_end(&mut self) -> io::Result<()> {
+        loop {
+            let length = self.fill_buf()?.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.consume(length);
+        }
+    }
+}
+
+impl BufRead for Hashed<'_, '_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.hasher.update(&self.reader.buffered()[..length]);
+        self.reader.consume(length);
+    }
+}
+
+impl Read for Hashed<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(out)?;
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+/// Checks that all of a file was read: it may have become shorter.
+fn check_complete(reader: &BackgroundReader, identity: &FileIdentity) -> io::Result<()> {
+    if reader.bytes_read() == identity.size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Returns whether the last change of a file is old enough. One in the future, by a clock that was set back, is not.
+fn is_settled(stat: &FileStat) -> bool {
+    let FileIdentity { mtime_ns, ctime_ns, .. } = FileIdentity::from(stat);
+    let latest_ns = i128::from(clock::unix_us()) * 1_000 - MIN_AGE_NS;
+    // Any mtime can be set, so it may be in the future for ever.
+    ctime_ns <= latest_ns && (mtime_ns <= latest_ns || mtime_ns > ctime_ns)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use super::*;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::digest::Digest;
+use crate::ipc::scoreboard::Scoreboard;
+use crate::ipc::work_queue;
+
+const SOON: Duration = Duration::from_millis(30);
+
+/// Serves what is in the queue with `jobs`, until it is idle.
+fn serve_all(digests: &DigestTable, jobs: &[(Job, &File)]) -> (i32, Scoreboard) {
+    let board = Scoreboard::new(1).unwrap();
+    let (sender, receiver) = work_queue::pair().unwrap();
+    for (job, file) in jobs {
+        assert!(sender.send(*job, file.as_fd()));
+    }
+    (serve(&receiver, digests, board.helper(), SOON), board)
+}
+
+fn identity(file: &File) -> FileIdentity {
+    FileIdentity::from(&fstat(file).unwrap())
+}
+
+/// Files whose last change is old enough.
+fn settled(contents: &[&[u8]]) -> (TempDir, Vec<File>) {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |(index, content): (usize, &&[u8])| {
+        let path = directory.path().join(index.to_string());
+        fs::write(&path, content).unwrap();
+        File::open(path).unwrap()
+    };
+    let files: Vec<_> = contents.iter().enumerate().map(open).collect();
+    while !files.iter().all(|file| is_settled(&fstat(file).unwrap())) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    (directory, files)
+}
+
+#[test]
+fn files_are_hashed_once_each_and_the_process_ends_when_idle() {
+    let large: Vec<u8> = (0..1_000_003u32).map(|number| (number % 251) as u8).collect();
+    let contents: [&[u8]; 3] = [b"", b"color:red;", &large];
+    let (_directory, files) = settled(&contents);
+    let digests = DigestTable::new().unwrap();
+    let reader = digests.reader().unwrap();
+    let jobs: Vec<_> = files.iter().chain(&files).map(|file| (Job::Hash, file)).collect();
+    let (status, board) = serve_all(&digests, &jobs);
+    assert_eq!(status, EXIT_IDLE);
+    for (file, content) in files.iter().zip(contents) {
+        let entry = reader.get(identity(file).content_key()).unwrap();
+        assert_eq!(entry, Entry { digest: Digest::of(content), detail: content.len() as u64 });
+    }
+    assert_eq!(board.total(Counter::HashedFiles), 3);
+    assert_eq!(board.total(Counter::HashedBytes), 10 + 1_000_003);
+}
+
+/// Calls `check` with a helper without a queue.
+fn with_helper(check: impl FnOnce(&mut Helper)) {
+    let (board, digests) = (Scoreboard::new(1).unwrap(), DigestTable::new().unwrap());
+    check(&mut Helper { digests: &digests, counters: board.helper(), limit: RateLimit::new(BYTES_PER_SECOND) });
+}
+
+#[test]
+fn variants_are_decoded_and_hashed() {
+    let original: Vec<u8> = (0..200_003u32).map(|number| (number % 251) as u8).collect();
+    let size = original.len() as u64;
+    let encoded = |coding| {
+        let output = tempfile::tempfile().unwrap();
+        codec::encode(coding, &original[..], &output, size).unwrap();
+        let mut content = vec![0; output.metadata().unwrap().len() as usize];
+        output.read_exact_at(&mut content, 0).unwrap();
+        content
+    };
+    let codings = [Coding::Gzip, Coding::Zstd, Coding::Brotli];
+    let [gzip, zstd, brotli] = codings.map(encoded);
+    let trailing = [&gzip[..], b"x"].concat();
+    let (_directory, files) = settled(&[&gzip, &zstd, &brotli, &trailing]);
+    let digests = DigestTable::new().unwrap();
+    let job = |coding, max_bytes| Job::Decode { coding, max_bytes };
+    let decoded =
+        |file: usize, coding| digests.get(identity(&files[file]).decoded_key(coding)).map(Decoded::from_entry);
+    let short = Decoded::Rejected { reason: Rejected::Longer, max_bytes: size - 1 };
+
+    let (_, board) = serve_all(&digests, &[(job(Coding::Gzip, size - 1), &files[0])]);
+    assert_eq!(decoded(0, Coding::Gzip), Some(short));
+    assert_eq!(digests.get(identity(&files[0]).content_key()), None, "it was not read to its end");
+    assert_eq!(board.total(Counter::HashedFiles), 1);
+
+    let mut jobs: Vec<_> = files.iter().zip(codings).map(|(file, coding)| (job(coding, size), file)).collect();
+    jobs.push((job(Coding::Gzip, size), &files[3]));
+    jobs.push((job(Coding::Zstd, size), &files[0]));
+    serve_all(&digests, &jobs);
+    for (index, (coding, content)) in codings.into_iter().zip([&gzip, &zstd, &brotli]).enumerate() {
+        assert_eq!(decoded(index, coding), Some(Decoded::Digest(Digest::of(&original))), "{coding:?}");
+        let own = digests.get(identity(&files[index]).content_key()).unwrap();
+        assert_eq!(own.digest, Digest::of(content), "{coding:?}");
+    }
+    let reason = |file, coding| match decoded(file, coding) {
+        Some(Decoded::Rejected { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    assert_eq!(reason(3, Coding::Gzip), Some(Rejected::TrailingBytes));
+    assert_eq!(reason(0, Coding::Zstd), Some(Rejected::Format));
+    let (_, board) = serve_all(&digests, &jobs);
+    assert_eq!(board.total(Counter::HashedBytes), 0, "all is known");
+}
+
+#[test]
+fn a_file_that_may_have_changed_is_not_hashed() {
+    let (directory, mut files) = settled(&[b"one", b"two"]);
+    files.push(File::open(directory.path()).unwrap());
+    let recent = directory.path().join("recent");
+    fs::write(&recent, "recent").unwrap();
+    files.push(File::open(recent).unwrap());
+    let write_only = fs::OpenOptions::new().write(true).open(directory.path().join("1")).unwrap();
+    let digests = DigestTable::new().unwrap();
+    let jobs = [(Job::Hash, &files[2]), (Job::Hash, &files[3]), (Job::Hash, &write_only), (Job::Hash, &files[0])];
+    let (status, board) = serve_all(&digests, &jobs);
+    assert_eq!((status, board.total(Counter::HashedFiles)), (EXIT_IDLE, 1));
+    let found = files.iter().map(|file| digests.get(identity(file).content_key()).is_some());
+    assert_eq!(found.collect::<Vec<_>>(), [true, false, false, false]);
+}
+
+#[test]
+fn a_change_while_a_file_is_read_discards_the_result() {
+    let (directory, files) = settled(&[&[b'x'; 300_000]]);
+    let before = fstat(&files[0]).unwrap();
+    let writer = fs::OpenOptions::new().write(true).open(directory.path().join("0")).unwrap();
+    writer.write_all_at(b"y", 299_999).unwrap();
+    // As if it had changed after the first check.
+    with_helper(|helper| {
+        helper.perform_with(Job::Hash, files[0].as_fd(), &before).unwrap();
+        assert_eq!(helper.digests.get(FileIdentity::from(&before).content_key()), None);
+        assert_eq!(helper.digests.get(identity(&files[0]).content_key()), None);
+        assert_eq!(helper.counters.get(Counter::HashedFiles), 0);
+    });
+    // A file that became shorter.
+    let before = fstat(&files[0]).unwrap();
+    writer.set_len(100).unwrap();
+    with_helper(|helper| {
+        assert!(helper.perform_with(Job::Hash, files[0].as_fd(), &before).is_err());
+        assert_eq!(helper.digests.get(FileIdentity::from(&before).content_key()), None);
+    });
+}
+
+#[test]
+fn a_file_beyond_the_limit_is_not_read() {
+    let (directory, _) = settled(&[]);
+    let file = File::create(directory.path().join("sparse")).unwrap();
+    file.set_len(MAX_FILE_BYTES + 1).unwrap();
+    let file = File::open(directory.path().join("sparse")).unwrap();
+    while !is_settled(&fstat(&file).unwrap()) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let digests = DigestTable::new().unwrap();
+    let (_, board) = serve_all(&digests, &[(Job::Hash, &file)]);
+    assert_eq!(board.total(Counter::HashedBytes), 0);
+}
+
+#[test]
+fn reading_is_as_fast_as_the_limit_permits() {
+    let (_directory, files) = settled(&[&vec![b'x'; 3 << 20]]);
+    let mut limit = RateLimit::new(4 << 20);
+    let mut reader = BackgroundReader::new(files[0].as_fd(), 3 << 20, &mut limit);
+    let begin = std::time::Instant::now();
+    Hashed::new(&mut reader).read_to_end().unwrap();
+    assert_eq!(reader.bytes_read(), 3 << 20);
+    // 3 MiB at 4 MiB/s, but the first tenth of a second's.
+    assert!(begin.elapsed() >= Duration::from_millis(640), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn the_queue_that_was_shut_down_ends_the_process() {
+    let (sender, receiver) = work_queue::pair().unwrap();
+    drop(sender);
+    let (board, digests) = (Scoreboard::new(1).unwrap(), DigestTable::new().unwrap());
+    assert_eq!(serve(&receiver, &digests, board.helper(), Duration::from_secs(60)), EXIT_SHUT_DOWN);
+}
