@@ -1,5 +1,5 @@
-//! The handover from one image of the supervisor to the next, across execve(2): listening sockets, counters and old
-//! workers. Descriptors stay open under their numbers; an environment variable lists them.
+//! The handover from one image of the supervisor to the next, across execve(2): listening sockets, counters, the digest
+//! table and old workers. Descriptors stay open under their numbers; an environment variable lists them.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -42,6 +42,8 @@ pub struct Handover {
     pub memories: Vec<OwnedFd>,
     /// The workers.
     pub workers: Vec<OldWorkerHandle>,
+    /// The digest table.
+    pub digests: Option<OwnedFd>,
 }
 
 /// Builds the text and the list of descriptors for the next image.
@@ -60,6 +62,11 @@ impl<'a> HandoverBuilder<'a> {
     /// Adds memory with counters.
     pub fn memory(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("board", descriptor, &[]);
+    }
+
+    /// Adds the digest table.
+    pub fn digests(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("digests", descriptor, &[]);
     }
 
     /// Adds an old worker, and the index of the memory with its counters.
@@ -118,6 +125,7 @@ pub fn take() -> Option<Handover> {
                 handover.sockets.push(Listener { descriptor, name });
             }
             "board" => handover.memories.push(descriptor),
+            "digests" => handover.digests = Some(descriptor),
             "worker" => {
                 let numbers: Vec<usize> = rest.split(' ').map_while(|word| word.parse().ok()).collect();
                 let &[pid, _, memory] = numbers.as_slice() else { return None };

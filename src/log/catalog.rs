@@ -36,12 +36,15 @@ pub const CLIENT_FULL: &str = "97c1a62bf90547bcbd57e73a408f5fd5";
 /// A file cannot be sent, or not completely, because of an error of the server.
 pub const FILE_FAILED: &str = "7ac8a38f6f874ff59614ef07b18583a6";
 
+/// The helper process ended unexpectedly.
+pub const HELPER_ENDED: &str = "f65acbea5697cae75a76bef96d5ec716";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 11] = [
+    const EVENTS: [(&str, &str); 12] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -53,6 +56,7 @@ mod tests {
         (CONNECTIONS_FULL, ""),
         (CLIENT_FULL, "CLIENT_ADDRESS"),
         (FILE_FAILED, ""),
+        (HELPER_ENDED, "HELPER_PID HOW LIVED_MS PAUSE_MS"),
     ];
 
     /// The entries of the catalog: identifier and text.

@@ -152,7 +152,7 @@ impl Snapshot<'_> {
     }
 
     /// Metrics without labels and buckets: name, kind, help, value.
-    fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 11] {
+    fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 14] {
         let total = |counter| self.board.total(counter);
         [
             (
@@ -192,6 +192,24 @@ impl Snapshot<'_> {
                 "gauge",
                 "Waiting connections that hold no thread.",
                 total(Counter::Parked),
+            ),
+            (
+                "otus_content_hashed_files_total",
+                "counter",
+                "Files whose content was hashed in the background.",
+                total(Counter::HashedFiles),
+            ),
+            (
+                "otus_content_hashed_bytes_total",
+                "counter",
+                "Bytes read to hash files and to validate precompressed variants in the background.",
+                total(Counter::HashedBytes),
+            ),
+            (
+                "otus_variants_rejected_total",
+                "counter",
+                "Precompressed variants that were not served because they do not decode to their file.",
+                total(Counter::RejectedVariants),
             ),
             ("otus_request_threads", "gauge", "Request threads of all workers.", total(Counter::Threads)),
             ("otus_workers", "gauge", "Configured number of workers.", self.workers as u64),

@@ -14,6 +14,7 @@
 mod backoff;
 mod configuration_check;
 mod exposition;
+mod helper_process;
 mod idle;
 mod lifecycle;
 mod metrics_server;
@@ -48,6 +49,7 @@ use crate::{listeners, log};
 use configuration_check::ConfigurationCheck;
 pub use configuration_check::program;
 use exposition::Snapshot;
+use helper_process::HelperProcess;
 use idle::IdleTimer;
 use lifecycle::{DrainAction, Lifecycle};
 use metrics_server::MetricsServer;
@@ -79,6 +81,7 @@ pub struct Supervisor {
     next_tick_ms: u64,
     /// Time without a heartbeat before this time does not count: this process was stopped as well.
     awake_since_ms: u64,
+    helper: HelperProcess,
     check: ConfigurationCheck,
     root_reload: RootReload,
     /// Reason why the last reload failed.
@@ -90,20 +93,22 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates a supervisor without workers of its own. It may have old workers and the memories with their counters.
-    /// Signals are blocked from here on.
+    /// Creates a supervisor without workers of its own. It may have old workers, the memories with their counters,
+    /// and a digest table. Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
         memories: Vec<OwnedFd>,
         old_workers: Vec<OldWorkerHandle>,
+        digests: Option<OwnedFd>,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
             signals::block()?;
-            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Workers::new(context, clients)?))
+            let (helper, access) = HelperProcess::new(digests)?;
+            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Workers::new(context, clients, access)?, helper))
         };
-        let (signals, mut workers) = prepare().map_err(|error: io::Error| {
+        let (signals, mut workers, helper) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
@@ -123,6 +128,7 @@ impl Supervisor {
             watchdog: Watchdog::new(notify::watchdog()),
             next_tick_ms: 0,
             awake_since_ms: 0,
+            helper,
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.site.root_state(), clock::now_ms()),
             reload_error: None,
@@ -141,10 +147,14 @@ impl Supervisor {
                     self.signals = None;
                     self.metrics.close_inherited();
                     self.check.close_inherited();
+                    self.helper.close_inherited();
                     self.unreported.forget();
                 });
             }
             self.wait(now_ms);
+            if !self.lifecycle.is_stopping() {
+                self.start_helper(clock::now_ms());
+            }
             while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
                 self.handle_signal(signal);
             }
@@ -191,11 +201,14 @@ impl Supervisor {
     fn wait(&self, now_ms: u64) {
         let due_ms = self.workers.next_due_ms().filter(|_| !self.lifecycle.is_stopping());
         let root_ms = self.root_reload.next_check_ms(self.workers.board(), now_ms);
-        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms);
+        let helper_ms = if self.lifecycle.is_stopping() { u64::MAX } else { self.helper.next_due_ms(now_ms) };
+        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms).min(helper_ms);
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
             self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
         let sources = sources.chain(self.metrics.poll_sources(now_ms));
+        let work = self.helper.poll_source(now_ms).filter(|_| !self.lifecycle.is_stopping());
+        let sources = sources.chain(work.map(|queue| (queue, PollFlags::POLLIN)));
         let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}

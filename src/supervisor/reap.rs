@@ -12,12 +12,16 @@ use crate::os::clock;
 
 impl Supervisor {
     /// Reaps every child that has ended, and passes its exit status on by the kind of child. A child that is in no
-    /// table is an orphan (the supervisor is the first process of a container), or a hung worker that was abandoned.
+    /// table is an orphan (the supervisor is the first process of a container), a hung worker that was abandoned, or
+    /// the helper of the image before a reload.
     pub(super) fn reap(&mut self) {
         while let Some(end) = next_end() {
             let Some(pid) = end.pid() else { continue };
             let now_ms = clock::now_ms();
             if self.workers.forget_old(pid) || self.workers.end(pid, end, now_ms, self.lifecycle.is_stopping()) {
+                continue;
+            }
+            if self.helper.end(pid, end, now_ms) {
                 continue;
             }
             if let Some(verdict) = self.check.take_verdict(end) {

@@ -43,8 +43,12 @@ impl Supervisor {
 
     /// Executes the new image of the program; returns only if that fails.
     fn exec_new_image(&mut self) {
+        // The next image does not know it. It starts another one, with a queue of its own.
+        self.helper.kill();
         let program = &self.check.program;
-        let error = self.workers.handover().exec(program);
+        let mut handover = self.workers.handover();
+        self.helper.digests().into_iter().for_each(|memory| handover.digests(memory));
+        let error = handover.exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
         self.metrics.open(clock::now_ms());
         self.fail_reload(why);

@@ -26,7 +26,7 @@ impl RootReload {
     /// Returns when the state of the root is to be checked, other than by the tick: soon, if there was no root at the start
     /// and is none yet that the workers can serve.
     pub fn next_check_ms(&self, board: &Scoreboard, now_ms: u64) -> u64 {
-        let is_absent = board.total(Counter::RootMissing) + board.total(Counter::RootOutside) > 0;
+        let is_absent = board.total(Counter::RootMissing) > 0 || board.total(Counter::RootOutside) > 0;
         if self.next_ms == 0 && is_absent { now_ms + FIRST_ROOT_CHECK_MS } else { u64::MAX }
     }
 

@@ -26,6 +26,7 @@ impl Supervisor {
     /// Requests every worker to complete the requests in flight and to end.
     pub(super) fn stop(&mut self) {
         self.notify.stopping();
+        self.helper.kill();
         self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
         self.next_tick_ms = 0;
         // Workers of earlier versions handle only TERM.

@@ -11,7 +11,7 @@ use crate::client_limit::ClientLimiter;
 use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::lifeline::{self, SupervisorEnd};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
-use crate::worker::{self, Shared, WorkerContext};
+use crate::worker::{self, HelperAccess, Shared, WorkerContext};
 use crate::{log::catalog, os::clock, os::sys};
 
 use super::backoff::Backoff;
@@ -51,10 +51,14 @@ struct Child {
 
 impl Workers {
     /// Creates a table with all workers to be started now.
-    pub fn new(context: &'static WorkerContext, clients: Option<ClientLimiter>) -> io::Result<Self> {
+    pub fn new(
+        context: &'static WorkerContext,
+        clients: Option<ClientLimiter>,
+        helper: HelperAccess,
+    ) -> io::Result<Self> {
         let workers = context.options.workers;
         let slots = (0..workers).map(|_| Slot { child: None, backoff: Backoff::new() }).collect();
-        let shared = Shared { board: Scoreboard::new(workers)?, client_limit: clients };
+        let shared = Shared { board: Scoreboard::new(workers)?, client_limit: clients, helper: Some(helper) };
         Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
 
@@ -95,6 +99,11 @@ impl Workers {
     /// Returns the counters.
     pub fn board(&self) -> &Scoreboard {
         &self.shared.board
+    }
+
+    /// Takes what the workers share, in a process that was forked for something else.
+    pub fn take_shared(&mut self) -> Shared {
+        std::mem::take(&mut self.shared)
     }
 
     /// Returns the configured number of workers.

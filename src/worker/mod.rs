@@ -25,8 +25,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::client_limit::ClientLimiter;
 use crate::config::Options;
+use crate::ipc::digests::DigestReader;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::ipc::work_queue::WorkSender;
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
@@ -51,13 +53,24 @@ pub struct WorkerContext {
     pub sandbox: Option<Sandbox>,
 }
 
-/// Memory that each worker writes for itself and all workers read.
+/// What the processes of the server share: memory that each worker writes for itself and all read, and the helper.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// The counters.
     pub board: Scoreboard,
     /// The connections of each client, if they are limited.
     pub client_limit: Option<ClientLimiter>,
+    /// The helper.
+    pub helper: Option<HelperAccess>,
+}
+
+/// What a worker has of the [helper](crate::helper): it sends files and reads results.
+#[derive(Debug)]
+pub struct HelperAccess {
+    /// The queue of work.
+    pub queue: WorkSender,
+    /// The results.
+    pub digests: DigestReader,
 }
 
 impl Shared {

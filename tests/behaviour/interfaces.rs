@@ -28,6 +28,8 @@ const OPTIONS: &str = "
 /// Every metric: type, name, and labels with their values.
 const METRICS: &str = "
     gauge otus_build_info version
+    counter otus_content_hashed_bytes_total
+    counter otus_content_hashed_files_total
     gauge otus_http_connections
     counter otus_http_connections_accepted_total
     counter otus_http_connections_evicted_total
@@ -41,6 +43,7 @@ const METRICS: &str = "
     counter otus_log_records_total outcome=dropped|summed|written
     counter otus_messages_dropped_total to=log|systemd
     gauge otus_request_threads
+    counter otus_variants_rejected_total
     counter otus_worker_restarts_total reason=exit|hung|signal
     gauge otus_workers
     gauge otus_workers_ready

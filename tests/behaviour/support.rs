@@ -237,6 +237,10 @@ impl Server {
     }
 
     pub fn workers(&self) -> Vec<Pid> {
+        self.children().into_iter().filter(|child| !is_helper(*child)).collect()
+    }
+
+    fn children(&self) -> Vec<Pid> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
@@ -250,6 +254,10 @@ impl Server {
     pub fn get(&self, target: &str) -> Response {
         self.connect().get(target)
     }
+}
+
+fn is_helper(process: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name == "otus-helper\n")
 }
 
 impl Drop for Server {

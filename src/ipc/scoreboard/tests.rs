@@ -50,7 +50,7 @@ fn counts_of_old_workers_are_taken_over() {
     first.counters(1).add(Counter::Accepted, 1);
     first.counters(1).add(Counter::LogDue, 5);
     assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 1));
-    assert_eq!((second.memory_index(worker), second.memories().count()), (Some(2), 3));
+    assert_eq!((second.memory_index(worker), second.memories().count()), (Some(3), 4));
     // and then is gone,
     second.remove_old_worker(worker);
     assert_eq!((second.total(Counter::Accepted), second.total(Counter::InFlight)), (13, 0));

@@ -1,0 +1,197 @@
+//! The [helper](crate::helper) process: started when there is work for it, and not while it can end at any time. No request
+//! depends on it, so neither does the watchdog.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{Pid, getpid};
+
+use super::Supervisor;
+use super::backoff::Backoff;
+use crate::helper;
+use crate::ipc::digests::DigestTable;
+use crate::ipc::work_queue::{self, WorkReceiver};
+use crate::log::catalog;
+use crate::os::sys;
+use crate::worker::HelperAccess;
+
+/// The helper, or when it may be started.
+#[derive(Debug)]
+pub struct HelperProcess {
+    /// What it works with; none in a worker that was just forked.
+    resources: Option<Resources>,
+    child: Option<Child>,
+    backoff: Backoff,
+    /// Whether a worker has shut down the queue.
+    is_shut_down: bool,
+}
+
+#[derive(Debug)]
+struct Resources {
+    queue: WorkReceiver,
+    digests: DigestTable,
+}
+
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    started_ms: u64,
+    /// Whether it was killed on purpose.
+    is_ending: bool,
+}
+
+impl HelperProcess {
+    /// Creates the queue, and takes over the digest table of the previous image if it has the same layout. Returns as well
+    /// what the workers get.
+    pub fn new(digests: Option<OwnedFd>) -> io::Result<(Self, HelperAccess)> {
+        let (sender, queue) = work_queue::pair()?;
+        let digests = digests.and_then(|memory| DigestTable::from_memory(memory).ok());
+        let digests = digests.map_or_else(DigestTable::new, Ok)?;
+        let access = HelperAccess { queue: sender, digests: digests.reader()? };
+        let resources = Some(Resources { queue, digests });
+        Ok((HelperProcess { resources, child: None, backoff: Backoff::new(), is_shut_down: false }, access))
+    }
+
+    /// Closes what a forked worker inherits and must not have: it could read the files of others, and write the results.
+    pub fn close_inherited(&mut self) {
+        self.resources = None;
+    }
+
+    /// Returns the memory of the digest table, to hand it over.
+    pub fn digests(&self) -> Option<BorrowedFd<'_>> {
+        self.resources.as_ref().map(|resources| resources.digests.memory())
+    }
+
+    /// Returns what becomes readable when there is work; none while that would have no effect.
+    pub fn poll_source(&self, now_ms: u64) -> Option<BorrowedFd<'_>> {
+        let is_startable = self.child.is_none() && !self.is_shut_down && now_ms >= self.backoff.due_ms();
+        self.resources.as_ref().filter(|_| is_startable).map(|resources| resources.queue.as_fd())
+    }
+
+    /// Returns when the queue is to be polled again, if a delay prevents that.
+    pub fn next_due_ms(&self, now_ms: u64) -> u64 {
+        let is_delayed = self.child.is_none() && !self.is_shut_down && now_ms < self.backoff.due_ms();
+        if is_delayed { self.backoff.due_ms() } else { u64::MAX }
+    }
+
+    /// Kills the helper: it has no state, and the table stays valid. It is not started again at once.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.is_ending = true;
+            // One that has just ended is reaped later.
+            let _ = kill(child.pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Records the end of the helper. Returns whether `pid` was the helper.
+    pub fn end(&mut self, pid: Pid, end: WaitStatus, now_ms: u64) -> bool {
+        let Some(child) = self.child.take_if(|child| child.pid == pid) else { return false };
+        let how = match end {
+            _ if child.is_ending => return true,
+            WaitStatus::Exited(_, helper::EXIT_IDLE) => return true,
+            WaitStatus::Exited(_, helper::EXIT_SHUT_DOWN) => {
+                self.is_shut_down = true;
+                tracing::error!(
+                    "A worker has shut down the queue of the helper process, which only a compromised worker does: until a \
+                     reload, no further file is hashed."
+                );
+                return true;
+            }
+            WaitStatus::Exited(_, code) => format!("exited with code {code}"),
+            WaitStatus::Signaled(_, signal, _) => format!("was killed by {signal}"),
+            _ => "ended".to_string(),
+        };
+        let lived_ms = now_ms - child.started_ms;
+        let pause_ms = self.backoff.delay(now_ms, lived_ms);
+        tracing::error!(
+            message_id = catalog::HELPER_ENDED,
+            helper_pid = pid.as_raw(),
+            how,
+            lived_ms,
+            pause_ms,
+            "The helper process (pid {pid}) {how}; starting another in {pause_ms} ms at the earliest. Requests are not affected."
+        );
+        true
+    }
+}
+
+impl Supervisor {
+    /// Starts the helper if there is work for it.
+    pub(super) fn start_helper(&mut self, now_ms: u64) {
+        let Some(queue) = self.helper.poll_source(now_ms) else { return };
+        if poll(&mut [PollFd::new(queue, PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(1) {
+            return;
+        }
+        let supervisor = getpid();
+        let forked = sys::fork(|| {
+            let mut shared = self.workers.take_shared();
+            // All that owns descriptors and is dropped: the helper closes what it does not know (sys::close_others).
+            shared.helper = None;
+            shared.client_limit = None;
+            shared.board.keep_only_helper();
+            self.helper.resources.as_ref().map_or(helper::EXIT_IDLE, |Resources { queue, digests }| {
+                helper::run(supervisor, queue, digests, shared.board.helper())
+            })
+        });
+        match forked {
+            Ok(pid) => self.helper.child = Some(Child { pid, started_ms: now_ms, is_ending: false }),
+            Err(error) => {
+                tracing::error!("Cannot start the helper process ({error}); retrying.");
+                self.helper.backoff.delay(now_ms, 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(pid: i32) -> HelperProcess {
+        let (mut helper, _) = HelperProcess::new(None).unwrap();
+        helper.child = Some(Child { pid: Pid::from_raw(pid), started_ms: 1_000, is_ending: false });
+        helper
+    }
+
+    #[test]
+    fn an_abnormal_end_delays_the_next_start_and_an_idle_one_does_not() {
+        let pid = Pid::from_raw(77);
+        for (end, due_ms) in [
+            (WaitStatus::Exited(pid, helper::EXIT_IDLE), 0),
+            (WaitStatus::Exited(pid, sys::EXIT_PANIC), 2_100),
+            (WaitStatus::Signaled(pid, Signal::SIGSEGV, false), 2_100),
+        ] {
+            let mut helper = running(77);
+            assert!(helper.poll_source(2_000).is_none(), "it reads the queue itself");
+            assert!(!helper.end(Pid::from_raw(78), end, 2_000));
+            assert!(helper.end(pid, end, 2_000));
+            assert_eq!(helper.backoff.due_ms(), due_ms, "{end:?}");
+            assert_eq!(helper.poll_source(2_000).is_some(), due_ms == 0);
+            assert_eq!(helper.next_due_ms(2_000), if due_ms == 0 { u64::MAX } else { due_ms });
+            assert!(helper.poll_source(2_100).is_some());
+            assert_eq!(helper.next_due_ms(2_100), u64::MAX);
+        }
+    }
+
+    #[test]
+    fn after_a_shutdown_of_the_queue_it_is_not_started_again() {
+        let mut helper = running(77);
+        let pid = Pid::from_raw(77);
+        assert!(helper.end(pid, WaitStatus::Exited(pid, helper::EXIT_SHUT_DOWN), 2_000));
+        assert!(helper.poll_source(u64::MAX).is_none());
+        assert_eq!(helper.next_due_ms(0), u64::MAX);
+    }
+
+    #[test]
+    fn a_table_of_another_layout_is_replaced() {
+        let (first, _) = HelperProcess::new(None).unwrap();
+        let same = first.digests().unwrap().try_clone_to_owned().unwrap();
+        let inode = |helper: &HelperProcess| nix::sys::stat::fstat(helper.digests().unwrap()).unwrap().st_ino;
+        assert_eq!(inode(&HelperProcess::new(Some(same)).unwrap().0), inode(&first));
+        let other = sys::counters_memory(8).unwrap();
+        assert_ne!(inode(&HelperProcess::new(Some(other)).unwrap().0), inode(&first));
+    }
+}
