@@ -64,7 +64,9 @@ class Server:
 
     def workers(self):
         pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        # Not the helper process.
+        return [child for child in children if Path(f"/proc/{child}/comm").read_text() == "otus-httpd\n"]
 
     def stop(self, timeout=20):
         """In peace: what it has to log is logged before it ends."""

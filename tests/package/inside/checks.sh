@@ -57,7 +57,12 @@ status_of() {
 }
 
 workers() {
-    pgrep --parent "$(property MainPID)"
+    pgrep --parent "$(property MainPID)" --exact otus-httpd
+}
+
+# The process that hashes files in the background, while it runs.
+helper() {
+    pgrep --parent "$(property MainPID)" --exact otus-helper
 }
 
 has_workers() {

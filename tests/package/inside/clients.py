@@ -105,7 +105,7 @@ def owners():
 
 
 def children(parent):
-    return set(map(int, subprocess.run(["pgrep", "--parent", str(parent)], capture_output=True, text=True).stdout.split()))
+    return set(map(int, subprocess.run(["pgrep", "--parent", str(parent), "--exact", "otus-httpd"], capture_output=True, text=True).stdout.split()))
 
 
 def kill_a_worker(supervisor):

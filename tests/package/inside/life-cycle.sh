@@ -35,6 +35,7 @@ completion
 first_request
 status
 sandbox
+background_helper
 check_ab
 killed_worker
 watchdog

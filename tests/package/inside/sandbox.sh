@@ -23,6 +23,24 @@ sandbox() {
     without_drop_ins
 }
 
+# The process that hashes files in the background: started in the sandbox, its low priority permitted there.
+background_helper() {
+    local pid main
+    main=$(property MainPID)
+    head -c 1048576 /dev/zero > /var/www/html/large.bin
+    check "a large file is hashed by the helper process" \
+        wait_for 20 sh -c "curl --silent --output /dev/null $url/large.bin; pgrep --parent $main --exact otus-helper"
+    pid=$(helper)
+    check "helper process: nice value 10, in the sandbox" wait_for 5 sh -c "test \"\$(ps -o nice= -p $pid | xargs)\" = 10"
+    equal "helper process: I/O class, user" "$(ionice -p "$pid") $(ps -o user= -p "$pid")" "idle otus-httpd"
+    equal "helper process: no capability, none to gain, system calls by a list" \
+        "$(awk '/^(CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):/ {print $2}' "/proc/$pid/status" | sort | uniq -c | xargs)" \
+        "4 0000000000000000 1 1 1 2"
+    check "helper process: ends when there is no work" wait_for 20 sh -c "! kill -0 $pid 2> /dev/null"
+    equal "helper process: it reported nothing" "$(journalctl -u otus-httpd -o cat | grep -c "helper process")" 0
+    rm /var/www/html/large.bin
+}
+
 # System calls that Linux 4.4 does not have return ENOSYS, as they would there: the server must work without them.
 old_kernel() {
     drop_in service Service SystemCallErrorNumber=ENOSYS "SystemCallFilter=~clone3 close_range epoll_pwait2 faccessat2 \

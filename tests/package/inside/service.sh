@@ -49,7 +49,7 @@ watchdog() {
     before=$(property MainPID)
     hung=$(workers | head -n 1)
     kill -STOP "$hung"
-    check "a hung worker: ended and replaced" wait_for 25 sh -c "! kill -0 $hung 2> /dev/null && test \$(pgrep -c --parent $before) = $(nproc)"
+    check "a hung worker: ended and replaced" wait_for 25 sh -c "! kill -0 $hung 2> /dev/null && test \$(pgrep -cx --parent $before otus-httpd) = $(nproc)"
     check "a hung worker: the journal says for how long, in fields" \
         sh -c "journalctl -u otus-httpd WORKER_PID=$hung -o json | grep -E '\"HUNG_SECONDS\":\"([5-9]|1[0-2])\"'"
     equal "a hung worker: the service is the same" "$(property MainPID) $(property NRestarts)" "$before 0"
