@@ -195,8 +195,10 @@ fn assert_own_descriptors(server: &Server, site: &Site, listening: usize) {
         let others: BTreeSet<_> =
             workers.iter().filter(|other| *other != worker).flat_map(|other| self::links(*other)).collect();
         let sockets: Vec<_> = links.iter().filter(|link| link.starts_with("socket:")).collect();
-/// The descriptors that a worker may have, each with its number. All processes share the listening sockets and the sending
-/// end of the helper's queue.
+        let shared = listening + 1;
+        assert_eq!(sockets.iter().filter(|socket| supervisor.contains(**socket)).count(), shared, "{links:?}");
+        assert_eq!(sockets.iter().filter(|socket| others.contains(**socket)).count(), shared, "{links:?}");
+        // Descriptors that the environment of the tests has left open are inherited by every process.
         for link in links.iter().filter(|link| !inherited.contains(*link)) {
             let is_of_the_site = Path::new(link).starts_with(site.root()) || Path::new(link) == site.outside();
             let is_own = link.starts_with("socket:")
