@@ -1,5 +1,5 @@
-//! The strict decoders: the crates' own decoders decode accepted input to the same content, the output is within its
-//! limit, and the result does not depend on the parts in which the input is read.
+//! The strict decoders: the crates' own decoders decode accepted input to the same content, and the output is within its
+//! limit. The parts in which the input is read change neither; of several reasons for a rejection, any may be returned.
 #![no_main]
 
 use std::io::{BufReader, Read};
@@ -30,8 +30,9 @@ fuzz_target!(|input: &[u8]| {
     let coding = [Coding::Gzip, Coding::Zstd, Coding::Brotli][usize::from(coding % 3)];
     let max = MAX_LIMIT >> (bits % 21);
     let decoded = decode_in_parts(coding, encoded, max, encoded.len().max(1));
-    assert!(decoded != Err(Rejected::Unreadable));
-    assert!(decode_in_parts(coding, encoded, max, usize::from(step).max(1)) == decoded);
+    let in_parts = decode_in_parts(coding, encoded, max, usize::from(step).max(1));
+    assert!(![&decoded, &in_parts].contains(&&Err(Rejected::Unreadable)));
+    assert!(decoded.as_ref().ok() == in_parts.as_ref().ok(), "{coding:?} in parts of {step}");
     let Ok(decoded) = decoded else { return };
     let mut usual = Vec::new();
     match coding {
