@@ -100,7 +100,7 @@ fn single_segment(blocks: u32) -> Vec<u8> {
 
 #[test]
 fn content_of_any_length_and_level_is_accepted() {
-    for length in [0, 1, 60, 5_000, 300_000] {
+    for length in [0, 1, 60, 5_000, 140_000] {
         let content = text(length);
         for level in [0, 1, 6, 9] {
             accepted(Coding::Gzip, &gzip(&content, GzBuilder::new(), level), &content);
