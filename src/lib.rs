@@ -3,7 +3,7 @@
 //! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks
 //! workers, which inherit the sockets. In a [`worker`], one thread at a time serves a request; a connection
 //! that waits for its client holds no thread. The [`site`] turns a target into an open file, and [`http`]
-//! decides the response. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no
+//! decides the response. Files are hashed by the [`helper`], a process that runs only while there is such work. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no
 //! configuration language.
 //!
 //! # Layers
@@ -16,6 +16,7 @@
 //! | [`precompress`] | the subcommand of that name, which the server does not use |
 //! | [`check`] | `--check`: everything that a start does, short of serving; for a service, as its units say |
 //! | [`supervisor`] | keeps N workers alive, notifies systemd, reloads, stops everything in order |
+//! | [`helper`] | one process: hashes and decodes files in the background |
 //! | [`worker`] | one process: main loop, request threads, accepted and parked connections |
 //! | [`connection`] | one client: reads requests, encodes responses, sends them |
 //! | [`handler`] | from a request to its answer, as values |
@@ -57,12 +58,16 @@
 //! self-check, while other requests are completing or a thread is idle, and while the worker drains, which has a deadline.
 //!
 //! A reload replaces the supervisor's image, not only its settings: there is one way to start, and an upgrade needs no
-//! other. Listening sockets, counters and old workers pass through execve(2) ([`handover`](ipc::handover)).
+//! other. Listening sockets, counters, digests and old workers pass through execve(2) ([`handover`](ipc::handover)).
 //!
 //! A thread gets many events from the kernel in one call and leaves all but one of them in a queue for any thread: that
 //! costs as little as an event loop does, and a request that blocks delays no other. epoll reports each change of a
 //! connection once (edge-triggered), so that parking one needs no system call. Downloads take turns between requests, one
 //! for each call of epoll_wait(2): no request waits for more than one such turn, and no load of requests stops downloads.
+//!
+//! Work that no client waits for is done by another process, not by a thread of a worker: it is done once for all workers,
+//! its priority is low, and its result does not depend on a worker that may be compromised. Workers send open files
+//! ([`ipc::work_queue`]) and read results ([`ipc::digests`]). A full queue, or a helper that has ended, delays results only.
 //!
 //! The access log is written by a thread that may block, not through a socket that must not: a journal that is slow for a
 //! second then loses nothing, and one that has stopped costs records, not requests. The number of dropped records is a
