@@ -1,10 +1,10 @@
-//! The digest of a file's content, by BLAKE3: nobody can make a file that has the digest of another, and it is the same on
-//! every machine.
+//! The digest of a file's content, by BLAKE3. It is infeasible to make a file with the digest of another. The digest is
+//! the same on every machine.
 
 use std::fmt;
 
-/// The first 16 bytes of a BLAKE3 digest. A second content for a given digest takes 2^128 attempts. Two contents of one's
-/// own that share a digest take 2^64, and harm only the files of whoever made them.
+/// The first 16 bytes of a BLAKE3 digest. A second content for a given digest takes 2^128 attempts. A pair of
+/// contents with the same digest takes 2^64 attempts; its author can affect only files of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 16]);
 

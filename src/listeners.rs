@@ -19,8 +19,8 @@ use crate::failure::{self, Failure};
 use crate::ipc::handover::Listener;
 use crate::os::sys;
 
-/// The time for which the kernel holds back a connection without data, in seconds. The first packet of a request
-/// arrives within it even over a slow line, and a slow client comes under the head timeout soon.
+/// The time for which the kernel holds back a connection without data, in seconds. Even over a slow line, the first packet
+/// of a request arrives within this time; and the head timeout soon applies to slow clients.
 const DEFER_ACCEPT_SECONDS: i32 = 5;
 
 /// The purpose of a socket.
@@ -28,7 +28,7 @@ const DEFER_ACCEPT_SECONDS: i32 = 5;
 pub enum Purpose {
     /// The site: workers serve its files.
     Http,
-    /// Counters and health: the supervisor answers.
+    /// Metrics and health: the supervisor responds.
     Metrics,
 }
 
@@ -164,7 +164,7 @@ fn from_systemd() -> Result<Vec<Socket>, Failure> {
             if let Ok(Some(listener)) = passed.take_unix_listener(index) {
                 adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-                // Responses leave at once even without NoDelay=yes in the unit; connections inherit it.
+                // Responses are sent without delay even without NoDelay=yes in the unit. Connections inherit this option.
                 let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
                 adopt(name.clone(), listener.into()).map_err(|_| problem("does not listen"))
             } else {

@@ -12,11 +12,11 @@ use crate::site::listings::Listed;
 /// The answer to a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// A file, or a part of it, or that it was not modified.
+    /// A file, a part of it, or a 304.
     File {
         /// The file and its representation.
         resource: Arc<Resource>,
-        /// What of it the request gets: 200, 206 or 304.
+        /// The result for this request: 200, 206 or 304.
         outcome: Outcome,
     },
     /// The listing of a directory.
@@ -30,7 +30,7 @@ pub enum Answer {
     Response {
         /// The response.
         response: Response,
-        /// Why it is an error.
+        /// The cause of an error.
         cause: Option<Cause>,
     },
 }
@@ -68,7 +68,7 @@ impl Answer {
         }
     }
 
-    /// The field lines, without those of the connection. A listing depends on Accept and on the moment: caches have to
+    /// The field lines, without those of the connection. A listing depends on Accept and on the time: caches have to
     /// revalidate it.
     pub fn fields(&self) -> Cow<'_, [Field<'_>]> {
         match self {
@@ -88,7 +88,7 @@ impl Answer {
         }
     }
 
-    /// How the content is coded.
+    /// The content coding.
     pub fn coding(&self) -> Coding {
         match self {
             Answer::File { outcome: Outcome::NotModified, .. } => Coding::Identity,
@@ -97,7 +97,7 @@ impl Answer {
         }
     }
 
-    /// Why it is an error.
+    /// The cause of an error.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Answer::Response { cause, .. } => cause.as_ref(),

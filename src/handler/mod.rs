@@ -1,4 +1,4 @@
-//! From a request to its answer, both as values. The handler knows no wire format and no socket.
+//! The handler: it computes the answer to a request. Both are values, independent of wire format and socket.
 
 mod answer;
 mod listing;
@@ -15,7 +15,7 @@ use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 use crate::site::{Content, Found, Freshness, Resource};
 
-/// What a thread keeps from one request to the next.
+/// Buffers of a thread that are reused for each request.
 #[derive(Debug, Default)]
 pub struct Scratch {
     target: Vec<u8>,
@@ -31,12 +31,12 @@ impl Scratch {
     }
 }
 
-/// What a request comes with besides its bytes.
+/// The context of a request: data that is not in its bytes.
 #[derive(Debug)]
 pub struct RequestContext<'o> {
-    /// When it arrived.
+    /// When the request arrived.
     pub freshness: Freshness,
-    /// What the connection's last request was for; becomes what this one is for.
+    /// The key of the connection's last request; it is replaced by the key of this one.
     pub blocking_key: &'o mut BlockingKey,
     /// The connection, if the request may wait for a listing.
     pub waiter: Option<Waiter>,
@@ -57,7 +57,7 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
     Some(answer)
 }
 
-/// Returns the answer to bytes that are no request.
+/// Returns the answer to bytes that are not a valid request.
 pub fn reject(service: &Service, refusal: Refusal) -> Answer {
     report(service, &refusal, "?", "?");
     Answer::Response { response: Response::error(refusal.status()), cause: Some(Cause::Refusal(refusal)) }
@@ -138,7 +138,7 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 /// The response to a request that was rejected, with the site's page if it has one.
 fn error(service: &Service, refusal: &Refusal) -> Response {
     let status = refusal.status();
-    // The disk that the page is on may be the one that does not answer.
+    // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
     let page = has_page.then(|| service.site.error_page(status)).flatten();
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {

@@ -1,8 +1,8 @@
-//! The digest table: which content the versions of files have. One process fills it, all others read it, and it outlives
-//! both, across reloads.
+//! The digest table: the digests of versions of files. One process fills it and all others read it. It outlives these
+//! processes and is kept across reloads.
 //!
-//! Each slot has a checksum. A reader accepts a slot only if the checksum is right: neither a writer that dies halfway nor
-//! two writers at a time cause a false result, only a missing one, and the file is hashed again.
+//! Each slot has a checksum. A reader accepts a slot only if the checksum is right: an interrupted writer or
+//! two concurrent writers cause a missing result, never a false one, and the file is hashed again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,12 +30,12 @@ const COUNT: usize = SEGMENTS * SEGMENT * WORDS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key([u64; 2]);
 
-/// An answer about a version of a file.
+/// The entry for a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The digest of the content, or of what it decodes to.
     pub digest: Digest,
-    /// What else the writer says.
+    /// A further value, whose meaning depends on the question.
     pub detail: u64,
 }
 
@@ -82,12 +82,12 @@ impl DigestTable {
         ReadableCounters::map(&self.memory, COUNT).map(DigestReader)
     }
 
-    /// Returns what is known about `key`.
+    /// Returns the entry for `key`.
     pub fn get(&self, key: Key) -> Option<Entry> {
         find(key, |index| self.slots[index].load(Relaxed))
     }
 
-    /// Stores what is known about `key`. If there is no room, it replaces another entry.
+    /// Stores the entry for `key`. If there is no room, replaces another entry.
     pub fn insert(&self, key: Key, entry: Entry) {
         let is_usable = |slot: &usize| {
             let words = self.words(*slot);
@@ -111,7 +111,7 @@ impl DigestTable {
 }
 
 impl DigestReader {
-    /// Returns what is known about `key`.
+    /// Returns the entry for `key`.
     pub fn get(&self, key: Key) -> Option<Entry> {
         find(key, |index| self.0.get(index))
     }

@@ -83,7 +83,7 @@ fn memory(name: &CStr) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Creates a file in memory that holds `content`, for good.
+/// Creates a file in memory with `content`, which cannot be changed.
 pub fn sealed_memory(name: &CStr, mut content: &[u8]) -> nix::Result<OwnedFd> {
     let memory = memory(name)?;
     while !content.is_empty() {
@@ -189,14 +189,14 @@ pub fn file_type(stat: &FileStat) -> SFlag {
 pub fn take_descriptor(number: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: fcntl with this command and an int changes a flag of the descriptor, if there is one of that number.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, as was just seen, and nobody else in this image knows it: it was opened before.
+    // SAFETY: it is open, as was just checked, and nothing else in this image owns it: it was opened by the previous one.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Makes a descriptor of this process refer to /dev/null permanently. Other processes keep theirs.
 pub fn blank(descriptor: &impl AsFd) -> io::Result<()> {
     let null = fs::File::open("/dev/null")?;
-    // SAFETY: the number is that of an open descriptor, and stays one, for whoever owns it.
+    // SAFETY: the number is that of an open descriptor, and its owner keeps an open descriptor.
     let result = unsafe { libc::dup3(null.as_raw_fd(), descriptor.as_fd().as_raw_fd(), libc::O_CLOEXEC) };
     Ok(Errno::result(result).map(drop)?)
 }
@@ -210,7 +210,7 @@ pub fn accept(listener: &impl AsFd) -> nix::Result<(OwnedFd, Option<SockaddrStor
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the kernel writes an address of at most `length` bytes to where there are as many.
     let fd = Errno::result(unsafe { libc::accept4(listener, (&raw mut address).cast(), &raw mut length, flags) })?;
-    // SAFETY: accept4 has just made this descriptor, and nobody else knows it.
+    // SAFETY: accept4 has just made this descriptor, and nothing else uses it.
     let connection = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: it points to an address of that length, which accept4 has written.
     let address = unsafe { SockaddrStorage::from_raw((&raw const address).cast(), Some(length)) };
@@ -337,7 +337,7 @@ pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
 /// malloc_trim(3): returns free memory in all arenas to the system. free(3) returns only the end of an arena, which one
 /// long-lived connection can prevent.
 pub fn trim_memory() {
-    // SAFETY: it takes any number, and locks each arena that it looks at.
+    // SAFETY: it accepts any number, and locks each arena that it accesses.
     unsafe { libc::malloc_trim(0) };
 }
 

@@ -67,7 +67,7 @@ pub enum Found {
 
 impl Site {
     /// Opens the document root for processes with a limit of `descriptors` file descriptors each. A document root that cannot
-    /// be opened is tried again while the server runs.
+    /// be opened is retried while the server runs.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
         // Enough for the files that are requested at one time; most descriptors are for connections.
         let max_open_files = (descriptors / 8).min(MAX_OPEN_FILES);
@@ -96,7 +96,7 @@ impl Site {
         self.root.needs_upkeep()
     }
 
-    /// Closes the files that were kept open for later requests and whose time is over.
+    /// Closes the files that were kept open for later requests and have expired.
     pub fn close_stale(&self) {
         self.root.close_stale();
     }

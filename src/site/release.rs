@@ -20,8 +20,8 @@ const CHECK_INTERVAL_MS: u64 = 500;
 /// The same while the path does not lead to the directory that is served, so that it is served soon after it exists.
 const ABSENT_CHECK_INTERVAL_MS: u64 = 100;
 
-/// One directory that the root's path has led to, and everything that is replaced with it. A response that has begun ends
-/// with the file that it began with, although the path may lead to another release by then.
+/// One directory that the root's path has led to, and everything that is replaced with it. A response that has begun is
+/// completed from its file, even if the path leads to another release by then.
 #[derive(Debug)]
 pub struct Release {
     /// The directory.
@@ -94,7 +94,7 @@ impl Release {
 }
 
 impl DocumentRoot {
-    /// Opens the directory at `path`. If that fails, it is logged and tried again while the server runs: a client that
+    /// Opens the directory at `path`. If that fails, it is logged and retried while the server runs: a client that
     /// connects before the directory exists must not end the server.
     pub fn open(path: &Path, cache_size: usize, max_open_files: usize) -> Self {
         let root = Root::open(path).inspect_err(|failure| {
@@ -214,7 +214,7 @@ impl DocumentRoot {
         self.needs_upkeep.load(Relaxed)
     }
 
-    /// Closes the files that were kept open for later requests and whose time is over.
+    /// Closes the files that were kept open for later requests and have expired.
     pub fn close_stale(&self) {
         self.needs_upkeep.store(false, Relaxed);
         if let Some(release) = self.last_release() {

@@ -1,6 +1,6 @@
 //! The supervisor: restarts workers, reports the state to systemd, reloads, and stops the server in order.
 //!
-//! One thread and one loop. It waits for a signal, an event of a worker or the next tick, whichever comes first.
+//! One thread and one loop. It waits for a signal, an event of a worker or the next tick.
 //!
 //! No other process can block it. The system calls that could block:
 //! - sendto(2) to systemd: non-blocking, retried ([`notify`]);

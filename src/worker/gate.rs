@@ -35,7 +35,7 @@ enum State {
     Paused,
     /// Paused because there is no room for another connection.
     Full,
-    /// Closed for good: the worker drains.
+    /// Closed permanently: the worker drains.
     Shut,
 }
 
@@ -164,7 +164,7 @@ impl AcceptGate {
         self.set(epoll, State::Full);
     }
 
-    /// Stops watching the sockets for good.
+    /// Stops watching the sockets permanently.
     pub fn shut(&self, epoll: &Epoll) {
         self.set(epoll, State::Shut);
     }
