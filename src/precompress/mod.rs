@@ -2,14 +2,14 @@
 //!
 //! - A variant appears complete or not at all: it is written under a name that begins with a dot, synced, and renamed.
 //! - It has the permissions and the modification time of the original. A later run keeps it if it has that time and decodes
-//!   to the original ([`compare`]).
+//!   to the original ([`compare()`]).
 //! - Symbolic links are not followed below DIR, and only regular files are opened: users who can write to the tree cannot
 //!   cause files elsewhere to be written, replaced or removed, even if root runs this ([`directory`]).
 //! - Files are streamed, never read into memory: each thread takes at most about 130 MB, whatever the size of a file, for
 //!   the encoders' windows and tables.
 //! - A file that fails is logged in one sentence, and the others are processed.
 //!
-//! With `--verify`, it only compares the variants with their files ([`verify`]).
+//! With `--verify`, it only compares the variants with their files ([`verify()`]).
 
 mod compare;
 mod directory;
