@@ -57,7 +57,7 @@ fn tree(directory: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
 }
 
 fn page(release: u32) -> Vec<u8> {
-    (0..500).map(|number| format!("<p>Paragraph {number} of release {release}</p>\n")).collect::<String>().into()
+    (0..150).map(|number| format!("<p>Paragraph {number} of release {release}</p>\n")).collect::<String>().into()
 }
 
 /// Replaces the content of a file and keeps its time.
