@@ -134,7 +134,7 @@ fn events_that_clients_can_cause_are_not_logged_each_time() {
 }
 
 #[test]
-fn out_of_descriptors_it_waits_and_recovers() {
+fn a_server_without_free_descriptors_waits_and_recovers() {
     let site = Site::with(&[("a", b"a")]);
     site.write("large", &vec![b'x'; 20_000_000]);
     let server = Setup::new(&site, &["--workers=1"]).before("ulimit -n 40;").listen();

@@ -334,7 +334,7 @@ fn one_client_does_not_occupy_all_threads() {
 }
 
 #[test]
-fn downloads_that_the_disk_stops_leave_threads_to_others() {
+fn blocked_downloads_leave_threads_to_others() {
     let (site, disk) = site();
     let server = Server::with(&site, &["--workers=1", &format!("--max-threads={THREADS}")]);
     disk.set("large", Call::Read(10_000_000), Fault::Hang);

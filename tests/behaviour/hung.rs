@@ -89,7 +89,7 @@ fn a_worker_whose_threads_are_all_stuck_is_replaced() {
 }
 
 #[test]
-fn a_worker_whose_site_hangs_lives_as_long_as_it_has_a_thread_for_others() {
+fn a_worker_with_a_hanging_site_is_kept_while_it_has_an_idle_thread() {
     let site = Site::new();
     let disk = Disk::mount(&site, "disk", &[("index.html", b"index")]);
     let root = format!("--root={}", site.path("disk").display());

@@ -157,7 +157,7 @@ fn refused_connections_and_slow_heads_are_counted_too() {
 }
 
 #[test]
-fn a_killed_worker_is_counted_and_what_it_counted_stays() {
+fn a_killed_worker_is_counted_and_its_counts_stay() {
     let site = Site::with(&[("a", b"a")]);
     let watched = start(&site, &["--workers=1"]);
     (0..7).for_each(|_| assert_eq!(watched.server.get("/a").status, 200));

@@ -100,7 +100,7 @@ fn a_slow_client_gets_all_parts_too() {
 }
 
 #[test]
-fn if_range_asks_for_the_whole_when_it_has_changed() {
+fn if_range_gets_the_whole_file_if_it_has_changed() {
     with_files(|client, size, bytes| {
         let whole = ask(client, size, "A: b");
         let (tag, modified) = (whole.field("ETag").unwrap(), whole.field("Last-Modified").unwrap());

@@ -49,7 +49,7 @@ fn replace(path: &Path, script: &str) {
 }
 
 #[test]
-fn new_workers_serve_before_the_old_ones_end_what_is_in_flight() {
+fn new_workers_serve_while_old_ones_complete_requests_in_flight() {
     let systemd = Notifications::new();
     let server = Setup::new(&site(), &[]).env("NOTIFY_SOCKET", systemd.path()).listen();
     server.wait_until_ready();

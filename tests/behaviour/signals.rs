@@ -18,7 +18,7 @@ fn blocks_hup(process: Pid) -> bool {
 
 /// The settings file is a FIFO, so the start waits until the test writes the settings.
 #[test]
-fn a_reload_that_comes_before_the_settings_are_read_ends_nothing() {
+fn a_reload_before_the_settings_are_read_does_not_end_the_server() {
     let site = Site::with(&[("a", b"a")]);
     let settings = site.outside().join("settings");
     mkfifo(&settings, Mode::S_IRWXU).unwrap();

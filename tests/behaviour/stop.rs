@@ -43,7 +43,7 @@ fn downloads_are_finished_and_idle_connections_closed() {
 }
 
 #[test]
-fn without_clients_it_ends_at_once() {
+fn without_clients_the_server_ends_at_once() {
     let site = Site::new();
     let mut server = Server::of(&site);
     server.wait_until_ready();
@@ -55,7 +55,7 @@ fn without_clients_it_ends_at_once() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_server_at_once() {
     let (mut server, _download) = downloading(&["--stop-timeout=1000"]);
     server.signal(Signal::SIGTERM);
     server.wait_for_log("completing the requests in flight");
@@ -73,7 +73,7 @@ fn time_to_stop(server: &mut Server) -> u128 {
 }
 
 #[test]
-fn the_stop_timeout_ends_it_too() {
+fn the_stop_timeout_ends_the_server() {
     let (mut server, _download) = downloading(&["--stop-timeout=1"]);
     let elapsed_ms = time_to_stop(&mut server);
     assert!((900..15_000).contains(&elapsed_ms), "{elapsed_ms} ms");

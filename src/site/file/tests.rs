@@ -42,7 +42,7 @@ fn renames_links_and_permissions_are_no_change_of_content() {
 }
 
 #[test]
-fn a_file_that_grows_has_the_bytes_that_it_had() {
+fn a_file_that_grows_is_unchanged_up_to_its_first_size() {
     let append = |path: &Path| fs::write(path, "the old content, and more").unwrap();
     assert_eq!(seen(append), (true, Ok((false, "the old content".to_string()))));
 }
