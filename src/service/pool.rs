@@ -28,6 +28,8 @@ const LONG_WORK_NAME: &CStr = c"listing";
 pub struct ThreadPool {
     max_threads: usize,
     threads: AtomicUsize,
+    /// Threads that were started, and have not run yet.
+    starting: AtomicUsize,
     waiting: AtomicUsize,
     completed_turns: AtomicU64,
     no_idle_thread: EventFd,
@@ -42,6 +44,7 @@ impl ThreadPool {
         Ok(ThreadPool {
             max_threads,
             threads: AtomicUsize::new(0),
+            starting: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             completed_turns: AtomicU64::new(0),
             no_idle_thread,
@@ -59,9 +62,20 @@ impl ThreadPool {
     pub fn try_add(&self) -> bool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
+            self.starting.fetch_add(1, SeqCst);
             self.counters.add(Counter::Threads, 1);
         }
         joined
+    }
+
+    /// Records that a thread runs, or could not be started.
+    pub fn end_start(&self) {
+        self.starting.fetch_sub(1, SeqCst);
+    }
+
+    /// Whether a thread was started that has not run yet: on a busy machine, that takes a while.
+    pub fn has_starting_thread(&self) -> bool {
+        self.starting.load(SeqCst) > 0
     }
 
     /// Counts a thread that has ended.

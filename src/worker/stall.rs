@@ -79,7 +79,7 @@ impl StallDetector {
         }
         self.idle_checks = 0;
         let threads = pool.threads();
-        if has_moved || threads >= pool.max_threads() {
+        if has_moved || threads >= pool.max_threads() || pool.has_starting_thread() {
             return Verdict::Recheck;
         }
         let now_ms = clock::now_ms();
@@ -111,6 +111,20 @@ fn any_thread_runs() -> bool {
 mod tests {
     use super::*;
     use crate::ipc::scoreboard::Scoreboard;
+
+    #[test]
+    fn no_thread_is_added_before_the_last_one_that_was_added_runs() {
+        let board = Box::leak(Box::new(Scoreboard::new(1).unwrap()));
+        let pool = ThreadPool::new(8, board.counters(0)).unwrap();
+        let mut detector = StallDetector::default();
+        for added in 1..=3 {
+            assert!(pool.try_add());
+            detector.begin(&pool);
+            assert_eq!(detector.check(&pool), Verdict::Recheck, "it has not run");
+            pool.end_start();
+            assert_eq!(detector.check(&pool), Verdict::Grow(added));
+        }
+    }
 
     #[test]
     fn monitoring_ends_when_threads_are_idle_again() {

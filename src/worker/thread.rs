@@ -41,6 +41,7 @@ pub fn start(worker: &'static Worker) -> bool {
         .stack_size(STACK_BYTES)
         .spawn(move || run(worker));
     if let Err(error) = &started {
+        worker.service.pool.end_start();
         worker.service.pool.remove();
         if worker.service.warnings.thread_start.is_due() {
             let why = failure::reason(error);
@@ -51,6 +52,7 @@ pub fn start(worker: &'static Worker) -> bool {
 }
 
 fn run(worker: &'static Worker) {
+    worker.service.pool.end_start();
     let slot = worker.service.blocking.add_thread();
     let mut driver = ConnectionDriver::new(worker.service.limits.request_bytes(), slot);
     let mut reports = [EpollEvent::empty(); MAX_EVENTS];
