@@ -334,6 +334,22 @@ pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     Ok(count.unsigned_abs() as usize)
 }
 
+/// The size from which an allocation is a mapping of its own, which free(3) returns to the system, in bytes.
+const MMAP_THRESHOLD: i32 = 128 * 1024;
+
+/// The free memory at the end of an arena from which free(3) returns it, in bytes.
+const TRIM_THRESHOLD: i32 = 256 * 1024;
+
+/// mallopt(3): keeps little free memory. By default, glibc raises both limits with each large allocation that is freed, up to 32 and
+/// 64 MiB, and [`trim_memory`] does not return the end of an arena that belongs to a thread.
+pub fn keep_little_free_memory() {
+    // SAFETY: it takes any number. It is called before the process has a second thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
+    }
+}
+
 /// malloc_trim(3): returns free memory in all arenas to the system. free(3) returns only the end of an arena, which one
 /// long-lived connection can prevent.
 pub fn trim_memory() {

@@ -42,6 +42,7 @@ const START_PAUSE_MS: u64 = 1_000;
 
 /// Runs the worker until it is requested to stop and has drained.
 pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEnd) -> io::Result<()> {
+    sys::keep_little_free_memory();
     let signals = Signals::listen(&signals::FOR_WORKER)?;
     let mut writer = worker.service.access_log.map(Writer::start).transpose()?;
     if !(0..pool::CORE_THREADS).all(|_| thread::start(worker)) {
