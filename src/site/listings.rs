@@ -27,6 +27,10 @@ const STUCK_MS: u64 = 2_000;
 /// The limit of listings that are shared at a time: each is an open file.
 const MAX_SHARED: usize = 64;
 
+/// The limit of different listings that connections wait for at a time. With 10,000 entries each, the last of them is made some
+/// seconds later; requests beyond are rejected, so that no client fills the queue for minutes.
+const MAX_AWAITED: usize = 32;
+
 /// The limit of bytes that the listings of a worker take, including those that are still being sent.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -71,6 +75,8 @@ struct State {
     /// The waiting connections by file descriptor, and their order.
     waiting: HashMap<RawFd, ListingKey>,
     order: VecDeque<RawFd>,
+    /// The listings that they wait for, with the number of connections.
+    awaited: HashMap<ListingKey, usize>,
 }
 
 /// A listing that was made.
@@ -97,8 +103,10 @@ impl Listings {
             state.making.push((key.clone(), now_ms));
             return ListingAction::Make;
         }
-        state.waiting.insert(waiter, key.clone());
-        state.order.push_back(waiter);
+        if state.awaited.len() >= MAX_AWAITED && !state.awaited.contains_key(key) {
+            return ListingAction::Send(Err(Refusal::Blocked("too many other directories wait for their listings")));
+        }
+        state.add_waiter(waiter, key);
         ListingAction::Wait
     }
 
@@ -132,7 +140,9 @@ impl Listings {
         let (mut woken, order): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut state.order).into_iter().partition(|fd| state.waiting.get(fd) == Some(key));
         state.order = order;
-        woken.iter().for_each(|fd| drop(state.waiting.remove(fd)));
+        for fd in &woken {
+            state.take_waiter(*fd);
+        }
         woken.extend(state.next_waiting(now_ms));
         woken.into()
     }
@@ -163,10 +173,28 @@ impl Listings {
 }
 
 impl State {
+    fn add_waiter(&mut self, waiter: RawFd, key: &ListingKey) {
+        self.waiting.insert(waiter, key.clone());
+        self.order.push_back(waiter);
+        *self.awaited.entry(key.clone()).or_default() += 1;
+    }
+
+    /// Takes a waiter out of the map, not out of the order. Returns whether it waited.
+    fn take_waiter(&mut self, waiter: RawFd) -> bool {
+        let Some(key) = self.waiting.remove(&waiter) else { return false };
+        if let Entry::Occupied(mut count) = self.awaited.entry(key) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        true
+    }
+
     /// Removes a waiter that requests a listing again: it may have waited for another, or be a new connection with the same
     /// file descriptor.
     fn remove_waiter(&mut self, waiter: RawFd) {
-        if self.waiting.remove(&waiter).is_some() {
+        if self.take_waiter(waiter) {
             self.order.retain(|&fd| fd != waiter);
         }
     }
@@ -188,7 +216,7 @@ impl State {
         let index =
             self.order.iter().position(|fd| self.waiting.get(fd).is_some_and(|key| !self.is_being_made(key)))?;
         let fd = self.order.remove(index)?;
-        self.waiting.remove(&fd);
+        self.take_waiter(fd);
         Some(fd)
     }
 

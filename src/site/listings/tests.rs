@@ -54,6 +54,23 @@ fn a_connection_waits_for_the_listing_that_it_requested_last() {
 }
 
 #[test]
+fn connections_wait_for_a_limited_number_of_different_listings() {
+    let listings = Listings::default();
+    assert!(is_made(listings.request(&key("made"), 9, 0)));
+    let name = |number: usize| key(&number.to_string());
+    for number in 0..MAX_AWAITED {
+        assert!(matches!(listings.request(&name(number), 10 + number as RawFd, 0), ListingAction::Wait));
+    }
+    let rejected = |key| matches!(listings.request(&key, 1_000, 0), ListingAction::Send(Err(Refusal::Blocked(_))));
+    assert!(rejected(name(MAX_AWAITED)));
+    assert!(!rejected(name(1)), "it waits with the others");
+    assert!(!rejected(name(2)), "it waits for another one now");
+    assert!(rejected(name(MAX_AWAITED)));
+    assert_eq!(listings.finish(&key("made"), None, 0), [10], "the first may make its listing");
+    assert!(!rejected(name(MAX_AWAITED)));
+}
+
+#[test]
 fn memory_is_bounded_and_equal_content_is_stored_once() {
     let site = tempfile::tempdir().unwrap();
     let root = Root::open(site.path()).unwrap();
