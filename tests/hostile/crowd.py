@@ -3,7 +3,10 @@
 import contextlib
 import socket
 import struct
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 TIMEOUT = 30.0
 
@@ -108,6 +111,23 @@ class SlowReaders:
             for connection in self.connections:
                 with contextlib.suppress(OSError):
                     connection.recv(1024)
+
+
+class ListingReaders:
+    """Processes that ask for listings all the time while the block lasts; then how many they got, and not."""
+
+    def __init__(self, port, count, paths):
+        self.command, self.count = [sys.executable, Path(__file__).parent / "reader.py", str(port), *paths], count
+
+    def __enter__(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.processes = [subprocess.Popen(self.command, **pipes) for _ in range(self.count)]
+        return self
+
+    def __exit__(self, *_):
+        outputs = [process.communicate()[0].split() for process in self.processes]
+        self.whole = sum(int(output[0]) for output in outputs if output)
+        self.failed = sum(int(output[1]) if output else 1 for output in outputs)
 
 
 def many_fields(port, fields):

@@ -41,6 +41,19 @@ TOOL_SECONDS, CROWD_SECONDS = 15, 4
 # In how many seconds and steps a large crowd comes.
 COMING_SECONDS, COMING_STEPS = 2, 40
 
+# Clients that read a listing slowly, how long others ask for them, and what the listings of both workers may take: as many as
+# come within a second, while the content is the same.
+SLOW_READERS, LISTING_SECONDS, LISTINGS = 300, 8, 16 * MIB
+
+# What making one takes: the names, the entries and the page, in each worker.
+MAKING = 32 * MIB
+
+# What the allocator may keep of it: the end of the arena of each thread.
+KEPT = 4 * MIB
+
+# Entries of one directory, and links that lead nowhere of another.
+ENTRIES, DANGLING = 10_000, 200_000
+
 # --head-timeout and --send-timeout where clients are to meet them.
 TIMEOUT_SECONDS = 8
 
@@ -118,6 +131,20 @@ def resets(server, check):
     check.expect(all(pieces), f"{len(pieces)} broken off")
 
 
+def listings(server, check):
+    """Listings of two large directories, by 16 clients in a loop, while others read one of them slowly."""
+    slow = crowd.connect(server.port, SLOW_READERS, 4096)
+    with crowd.ListingReaders(server.port, 16, ["entries/", "dangling/"]) as readers:
+        for connection in slow:
+            connection.sendall(crowd.get("entries/"))
+        for _ in rounds(LISTING_SECONDS):
+            pass
+        held = server.listings()
+    crowd.leave(slow)
+    check.expect(readers.whole > 100 and not readers.failed, f"{readers.whole} listings, {readers.failed} failed")
+    check.at_most("listings", held / MIB, LISTINGS / MIB, "MiB")
+
+
 def rounds(seconds, a_second=1):
     """At a steady rate: this is not about how much the machine can do."""
     due = time.monotonic()
@@ -134,6 +161,11 @@ SIEGES = [
           descriptors=3200, memory=2200 * WAITING + 1000 * HEAD + 200 * (UNREAD + OUTPUT), options=TIMEOUTS),
     Siege("slow heads (slowhttptest -H)", slowhttptest("page.html", "-H", "-i", "3", "-x", "24"),
           descriptors=1000, memory=1000 * (WAITING + HEAD)),
+    # Others are served as before: in the meantime no request takes twice as long, but for what sending one turn of a large answer
+    # takes.
+    Siege("listings of large directories", listings, slower=2, least_p99_ms=5, processor=1.5,
+          descriptors=SLOW_READERS, memory=2 * MAKING + SLOW_READERS * (WAITING + UNREAD), kept=KEPT,
+          options=("--listing",)),
     Siege("ranges (slowhttptest -R)", slowhttptest("middle", "-R", "-t", "GET", "-a", "1", "-b", "2000"),
           descriptors=1, memory=1000 * (WAITING + UNREAD)),
     Siege("slow readers (slowhttptest -X)",
@@ -166,6 +198,12 @@ def main():
         for name, size in FILES.items():
             with open(root / name, "wb") as file:
                 file.truncate(size)
+        for name in ["entries", "dangling"]:
+            (root / name).mkdir()
+        for number in range(ENTRIES):
+            (root / "entries" / f"{number:05}.txt").touch()
+        for number in range(DANGLING):
+            (root / "dangling" / f"{number:06}").symlink_to("nothing")
         time.sleep(SETTLED_SECONDS)
         with ProcessPoolExecutor(AT_ONCE) as processes:
             results = [processes.submit(is_withstood, number, root) for number in range(len(SIEGES))]

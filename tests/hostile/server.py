@@ -1,5 +1,6 @@
 """The real server behind a socket that it gets as from systemd, the numbers of its processes, and its visitors."""
 
+import contextlib
 import json
 import os
 import socket
@@ -75,6 +76,15 @@ class Server:
     def descriptors(self):
         """Of all workers, beyond those that they had from the beginning: connections, and the files that they get."""
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.workers) - self.own_descriptors
+
+    def listings(self):
+        """Bytes of all listings that the workers hold, which no process maps: each file in memory counts once."""
+        sizes = {}
+        for path in (path for pid in self.workers for path in Path(f"/proc/{pid}/fd").iterdir()):
+            with contextlib.suppress(OSError):
+                if os.readlink(path).startswith("/memfd:listing"):
+                    sizes[path.stat().st_ino] = path.stat().st_size
+        return sum(sizes.values())
 
     def cpu_seconds(self):
         """That all workers have used so far, with what they had the kernel do."""
