@@ -21,7 +21,7 @@ const BUFFER_BYTES: u64 = 64 * 1024;
 /// without a dictionary, or one Brotli stream (RFC 7932), and verifies the checksums that it contains. Stops when `sink`
 /// fails, and before a part that makes the decoded content longer than `max_output`.
 ///
-/// The memory is that of the window and of small buffers: at most 9 MiB, or 17 MiB for Brotli. It does not depend on the
+/// The memory is that of the window and of small buffers: about 9 MiB, or 17 MiB for Brotli. It does not depend on the
 /// length of the content.
 pub fn decode(
     coding: Coding,
