@@ -9,8 +9,10 @@
 //! The limit for a client is the highest. Clients of a unix socket have no address and no such limit: behind a reverse
 //! proxy, all clients have the same address, and requests for readable files must not suffer.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+
+use foldhash::quality::RandomState;
 
 use crate::client_limit;
 use crate::listeners::Client;
@@ -57,7 +59,7 @@ impl BlockingLimits {
         let beyond_half = |more: usize| (max_threads / 2 + more.max(1)).min(max_threads.saturating_sub(1)).max(1);
         BlockingLimits {
             slots: (0..max_threads).map(|_| ThreadSlot::default()).collect(),
-            hash_builder: RandomState::new(),
+            hash_builder: RandomState::default(),
             max_for_file: (max_threads / 4).max(1),
             max_for_directory: beyond_half(max_threads / 8),
             max_for_client: beyond_half(max_threads / 4),
