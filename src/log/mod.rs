@@ -1,6 +1,7 @@
 //! The destination of events: the journal, with fields, if journald reads stderr; otherwise stderr, as lines.
 
 pub mod catalog;
+mod once_per_minute;
 
 use std::fmt::{Debug, Write as _};
 use std::fs::{File, OpenOptions};
@@ -12,6 +13,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+pub use once_per_minute::OncePerMinute;
 
 use nix::errno::Errno;
 use nix::libc;
