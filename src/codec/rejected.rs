@@ -34,11 +34,15 @@ pub enum Rejected {
     Differs = 13,
     /// The content could not be read. This is a failure of the disk or of the caller, not of the content.
     Unreadable = 14,
+    /// The encoded content is not shorter than the file: then nothing is gained.
+    NotSmaller = 15,
+    /// The file is too large to be compared, and its modification time differs.
+    OtherTime = 16,
 }
 
 impl Rejected {
     /// All reasons.
-    pub const ALL: [Rejected; 14] = [
+    pub const ALL: [Rejected; 16] = [
         Rejected::Empty,
         Rejected::Format,
         Rejected::CutShort,
@@ -53,6 +57,8 @@ impl Rejected {
         Rejected::Shorter,
         Rejected::Differs,
         Rejected::Unreadable,
+        Rejected::NotSmaller,
+        Rejected::OtherTime,
     ];
 
     /// Returns its number, for messages between processes. It is never 0.
@@ -83,6 +89,8 @@ impl fmt::Display for Rejected {
             Rejected::Shorter => "it decodes to fewer bytes than the file has",
             Rejected::Differs => "it decodes to other content than that of the file",
             Rejected::Unreadable => "it cannot be read",
+            Rejected::NotSmaller => "it is not smaller than the file",
+            Rejected::OtherTime => "the file is too large to be compared, and its modification time differs",
         })
     }
 }

@@ -25,7 +25,7 @@ impl InProcessServer {
     /// Creates a server of `site` without a connection.
     pub fn new(options: &Options, site: &'static Site) -> io::Result<Self> {
         let board = Box::leak(Box::new(Scoreboard::new(1)?));
-        let service = Service::new(options, site, 0, board)?;
+        let service = Service::new(options, site, 0, board, None)?;
         let driver = ConnectionDriver::new(service.limits.request_bytes(), service.blocking.add_thread());
         Ok(InProcessServer { service, driver, connection: None })
     }

@@ -138,7 +138,7 @@ fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], 
 fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {
         Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
-        Answer::File { resource, outcome: Outcome::NotModified } => resource.validators(),
+        Answer::File { resource, outcome: Outcome::NotModified(None) } => resource.validators(),
         _ => return encode::head(output, answer.status(), context, answer.fields().iter()),
     };
     encode::begin_head(output, answer.status(), context);
@@ -158,7 +158,7 @@ fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
             }
             output.extend_from_slice(multipart.end.as_bytes());
         }
-        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
+        Outcome::NotModified(_) | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
     }
 }
 
@@ -176,6 +176,6 @@ fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome)
             let end = QueuedPart { head: multipart.end.into(), slice: None };
             connection.send_queue.parts.extend(parts.chain([end]));
         }
-        Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
+        Outcome::NotModified(_) | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use nix::errno::Errno;
@@ -37,12 +38,16 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("a.txt"), "ten bytes!").unwrap();
+        let path = directory.path().join("a.txt");
+        fs::write(&path, "ten bytes!").unwrap();
+        // Otherwise there is no Last-Modified until the second is over.
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
         let arguments = ["otus-httpd", "--access-log=off", "--root", directory.path().to_str().unwrap()];
         let options = CommandLine::try_parse_from(arguments).unwrap().options;
         let site = Box::leak(Box::new(Site::open(&options, 64).unwrap()));
         let board = Box::leak(Box::new(Scoreboard::new(1).unwrap()));
-        Server { service: Service::new(&options, site, 0, board).unwrap(), _directory: directory }
+        Server { service: Service::new(&options, site, 0, board, None).unwrap(), _directory: directory }
     }
 
     /// What is sent for [`REQUESTS`], without the dates. Nothing of the connection is left behind.

@@ -91,7 +91,7 @@ impl Answer {
     /// The content coding.
     pub fn coding(&self) -> Coding {
         match self {
-            Answer::File { outcome: Outcome::NotModified, .. } => Coding::Identity,
+            Answer::File { outcome: Outcome::NotModified(_), .. } => Coding::Identity,
             Answer::File { resource, .. } => resource.representation.coding,
             Answer::Listing { .. } | Answer::Response { .. } => Coding::Identity,
         }

@@ -13,7 +13,7 @@ use crate::http::{Field, Outcome, Refusal, Request, Response, coding, target};
 use crate::log::catalog;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
-use crate::site::{Content, Found, Freshness, Resource};
+use crate::site::{Content, Found, Freshness, Lookup, Resource};
 
 /// Buffers of a thread that are reused for each request.
 #[derive(Debug, Default)]
@@ -87,7 +87,8 @@ fn find(
     *context.blocking_key = service.blocking.key_for_path(target.path, *context.blocking_key);
     service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
     let acceptable = || coding::acceptable(request.fields);
-    match service.site.find(&target, acceptable, &mut scratch.path, context.freshness)? {
+    let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
+    match service.site.find(&target, acceptable, &mut scratch.path, lookup)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields);
@@ -140,7 +141,7 @@ fn error(service: &Service, refusal: &Refusal) -> Response {
     let status = refusal.status();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
-    let page = has_page.then(|| service.site.error_page(status)).flatten();
+    let page = has_page.then(|| service.site.error_page(status, &service.digests)).flatten();
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {
             Response::error_with_page(status, content_type.clone(), content)

@@ -6,36 +6,47 @@
 use std::time::UNIX_EPOCH;
 
 use super::Fields;
+use super::etag::EntityTag;
 
 /// The validators of the selected representation (RFC 9110 §8.8), with the values that ETag and Last-Modified send.
 #[derive(Debug, Clone, Copy)]
 pub struct Selected<'s> {
-    /// The entity tag, strong, quotes included.
-    pub etag: &'s str,
+    /// The entity tag. None while the file may be written again without a change of its times: then no tag matches.
+    pub etag: Option<&'s EntityTag>,
     /// The modification time in seconds since the epoch, as it is sent: never later than now. None if no Last-Modified is
     /// sent: then conditions with a date are ignored (RFC 9110 §13.1.3, §13.1.4).
     pub modified_s: Option<u64>,
 }
 
+impl Selected<'_> {
+    /// Returns whether `tag`, from a request, is its tag by strong comparison.
+    fn is_strongly(&self, tag: &[u8]) -> bool {
+        self.etag.is_some_and(|own| own.matches_strongly(tag))
+    }
+}
+
 /// The result of the evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Respond as without preconditions. [`range_applies`] decides about Range.
     Proceed,
     /// 304.
     NotModified,
+    /// 304 with this tag, which the same version of the file had before its digest was known: a 304 has the tag that
+    /// matched, so that caches update the right response (RFC 9111 §4.3.4).
+    NotModifiedSince(String),
     /// 412.
     PreconditionFailed,
 }
 
 /// Evaluates the preconditions in the order of RFC 9110 §13.2.2.
 ///
-/// A date is compared with Last-Modified and never with a clock: a date in the future means that nothing has changed
-/// since. A date that httpdate cannot parse, which includes years before 1970, or that is given twice is ignored (§13.1.3,
-/// §13.1.4).
+/// A date is compared with Last-Modified and never with a clock. If-Modified-Since must be the same second: a later date
+/// says nothing about a file that was replaced by an older one, as a rollback does. A date that httpdate cannot parse,
+/// which includes years before 1970, or that is given twice is ignored (§13.1.3, §13.1.4).
 pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
     if fields.has("if-match") {
-        if !lists(fields, "if-match", |tag| tag == selected.etag.as_bytes()) {
+        if !lists(fields, "if-match", |tag| selected.is_strongly(tag)) {
             return Verdict::PreconditionFailed;
         }
     } else if dates(fields, selected, "if-unmodified-since").is_some_and(|(since, modified)| modified > since) {
@@ -43,11 +54,14 @@ pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
     }
 
     if fields.has("if-none-match") {
-        let opaque = |tag| <[u8]>::strip_prefix(tag, b"W/").unwrap_or(tag);
-        if lists(fields, "if-none-match", |tag| opaque(tag) == selected.etag.as_bytes()) {
+        if lists(fields, "if-none-match", |tag| selected.etag.is_some_and(|own| own.matches_weakly(tag))) {
             return Verdict::NotModified;
         }
-    } else if dates(fields, selected, "if-modified-since").is_some_and(|(since, modified)| modified <= since) {
+        let mut tags = fields.all("if-none-match").flat_map(members);
+        if let Some(earlier) = tags.find_map(|tag| selected.etag?.matching_earlier(tag)) {
+            return Verdict::NotModifiedSince(earlier);
+        }
+    } else if dates(fields, selected, "if-modified-since").is_some_and(|(since, modified)| modified == since) {
         return Verdict::NotModified;
     }
     Verdict::Proceed
@@ -55,16 +69,11 @@ pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
 
 /// Returns whether If-Range lets a Range apply (RFC 9110 §13.1.5). For GET only: HEAD has no ranges (§14.2).
 ///
-/// True without If-Range, and if it matches the selected representation: the same strong tag, or exactly the time of
-/// Last-Modified. With any other value, a weak tag included, the whole representation is sent. The client is responsible
-/// for a date being a strong validator (§8.8.2.2), and must not send a date if it has a tag.
+/// True without If-Range, and if it is the strong tag of the selected representation. With any other value the whole
+/// representation is sent. A weak tag and a date are such values: files of the same second can differ.
 pub fn range_applies(fields: Fields, selected: &Selected) -> bool {
-    if !fields.has("if-range") {
-        return true;
-    }
-    let same_tag = |value: &[u8]| value.trim_ascii() == selected.etag.as_bytes();
-    fields.only("if-range").is_some_and(same_tag)
-        || dates(fields, selected, "if-range").is_some_and(|(date, modified)| date == modified)
+    let is_same = |value: &[u8]| selected.is_strongly(value.trim_ascii());
+    !fields.has("if-range") || fields.only("if-range").is_some_and(is_same)
 }
 
 /// Returns the date of the request and that of Last-Modified, if both exist.

@@ -4,20 +4,23 @@ use std::time::{Duration, SystemTime};
 
 use super::condition::{self, Selected, Verdict};
 use super::content_range::ContentRange;
-use super::etag::Validator;
+use super::etag::{EntityTag, Validator};
 use super::multipart::{self, Multipart};
 use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
 use super::{Coding, Field, Status};
+use crate::digest::Digest;
 
 /// The metadata of a file in its responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Representation {
     /// The size in bytes.
     pub size: u64,
-    /// The entity tag, quotes included.
-    pub etag: String,
-    /// Last-Modified in seconds since the epoch; none if the mtime is not the time of a write.
+    /// What the entity tag is made of.
+    validator: Option<Validator>,
+    /// The entity tag. None while the file may be written again without a change of its times.
+    pub etag: Option<EntityTag>,
+    /// Last-Modified in seconds since the epoch. None if it is not known when the file was last written.
     pub modified_s: Option<u64>,
     /// The media type with its parameters.
     pub content_type: String,
@@ -36,8 +39,8 @@ pub enum Outcome {
     Part(ByteRange),
     /// 206 with several parts.
     Parts(Multipart),
-    /// 304.
-    NotModified,
+    /// 304, with another tag than the present one if that matched.
+    NotModified(Option<String>),
     /// 412.
     PreconditionFailed,
     /// 416.
@@ -50,7 +53,7 @@ impl Outcome {
         match self {
             Outcome::Whole => Status::Ok,
             Outcome::Part(_) | Outcome::Parts(_) => Status::PartialContent,
-            Outcome::NotModified => Status::NotModified,
+            Outcome::NotModified(_) => Status::NotModified,
             Outcome::PreconditionFailed => Status::PreconditionFailed,
             Outcome::Unsatisfiable => Status::RangeNotSatisfiable,
         }
@@ -65,7 +68,8 @@ impl Outcome {
                 (Some(Field::ContentRange(content_range)), range.length(), representation.content_type.as_str())
             }
             Outcome::Parts(multipart) => (None, multipart.length(), multipart.media_type.as_str()),
-            Outcome::NotModified => return representation.validator_fields().collect(),
+            Outcome::NotModified(None) => return representation.validator_fields().collect(),
+            Outcome::NotModified(Some(tag)) => return representation.validator_fields_with(Some(tag)).collect(),
             Outcome::PreconditionFailed | Outcome::Unsatisfiable => return Vec::new(),
         };
         let content = representation.fields_of_content(length, content_type);
@@ -74,23 +78,36 @@ impl Outcome {
 }
 
 impl Representation {
-    /// Describes a file at the time `now`: Last-Modified is never later (RFC 9110 §8.8.2.1). It is the only
-    /// representation of its resource; [`coded`](Representation::coded) makes it one of several.
-    pub fn new(validator: Validator, media_type: &str, charset: Option<&str>, now: SystemTime) -> Self {
+    /// Describes a file of `size` bytes. It is the only representation of its resource; [`coded`](Representation::coded)
+    /// makes it one of several.
+    pub fn new(
+        size: u64,
+        validator: Option<Validator>,
+        modified_s: Option<u64>,
+        media_type: &str,
+        charset: Option<&str>,
+    ) -> Self {
         let content_type = match charset {
             Some(charset) => format!("{media_type}; charset={charset}"),
             None => media_type.to_string(),
         };
-        let now_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let modified_s = validator.has_time().then(|| http_seconds(validator.mtime_ns).min(now_s));
-        let (etag, coding) = (validator.to_string(), Coding::Identity);
-        Representation { size: validator.size, etag, modified_s, content_type, coding, varies: false }
+        let (etag, coding) = (validator.map(|validator| EntityTag::new(validator, "")), Coding::Identity);
+        Representation { size, validator, etag, modified_s, content_type, coding, varies: false }
+    }
+
+    /// Returns the digest of the file's bytes, if it is known.
+    pub fn digest(&self) -> Option<Digest> {
+        match self.validator? {
+            Validator::Content(content) | Validator::HashedLater { content, .. } => Some(content),
+            Validator::Identity(_) | Validator::Time { .. } | Validator::LargeIdentity(_) => None,
+        }
     }
 
     /// Returns the same file as one of several codings: each has an entity tag of its own (RFC 9110 §8.8.3.3).
     pub fn coded(mut self, coding: Coding) -> Self {
         if coding != Coding::Identity {
-            self.etag.insert_str(self.etag.len() - 1, &format!("-{}", coding.token()));
+            let suffix = format!("-{}", coding.token());
+            self.etag = self.validator.map(|validator| EntityTag::new(validator, &suffix));
         }
         self.coding = coding;
         self.varies = true;
@@ -111,8 +128,12 @@ impl Representation {
 
     /// Returns the field lines that a 304 has as well (RFC 9110 §15.4.5).
     pub fn validator_fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.validator_fields_with(self.etag.as_ref().map(EntityTag::as_str))
+    }
+
+    fn validator_fields_with<'r>(&self, etag: Option<&'r str>) -> impl Iterator<Item = Field<'r>> + use<'r> {
         let modified = self.modified().map(Field::LastModified);
-        self.vary().into_iter().chain(modified).chain([Field::ETag(&self.etag)])
+        self.vary().into_iter().chain(modified).chain(etag.map(Field::ETag))
     }
 
     /// Returns the field lines that describe the content of a 200.
@@ -138,9 +159,10 @@ impl Representation {
         if !fields.0.iter().any(|line| matters(line.name)) {
             return Outcome::Whole;
         }
-        let selected = Selected { etag: &self.etag, modified_s: self.modified_s };
+        let selected = Selected { etag: self.etag.as_ref(), modified_s: self.modified_s };
         match condition::evaluate(fields, &selected) {
-            Verdict::NotModified => return Outcome::NotModified,
+            Verdict::NotModified => return Outcome::NotModified(None),
+            Verdict::NotModifiedSince(tag) => return Outcome::NotModified(Some(tag)),
             Verdict::PreconditionFailed => return Outcome::PreconditionFailed,
             Verdict::Proceed => {}
         }
@@ -151,7 +173,7 @@ impl Representation {
             Selection::Whole => Outcome::Whole,
             Selection::One(range) => Outcome::Part(range),
             Selection::Several(ranges) => {
-                let boundary = multipart::boundary(&self.etag);
+                let boundary = multipart::boundary(self.etag.as_ref().map_or("", EntityTag::as_str));
                 Outcome::Parts(Multipart::new(&ranges, self.size, &self.content_type, &boundary))
             }
             Selection::Unsatisfiable => Outcome::Unsatisfiable,
@@ -163,12 +185,6 @@ fn is_range(name: &str) -> bool {
     name.eq_ignore_ascii_case("range")
 }
 
-/// Limits a time to the range of an HTTP date: up to the year 9999.
-fn http_seconds(mtime_ns: i128) -> u64 {
-    const END_OF_9999: i128 = 253_402_300_799;
-    mtime_ns.div_euclid(1_000_000_000).clamp(0, END_OF_9999) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,13 +192,8 @@ mod tests {
     use crate::http::h1::parse;
 
     fn representation() -> Representation {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        Representation::new(
-            Validator { size: 1_000, mtime_ns: 784_111_777_000_000_001, inode: 1, ctime_ns: 2 },
-            "text/html",
-            None,
-            now,
-        )
+        let validator = Validator::Content(Digest::of(b"content"));
+        Representation::new(1_000, Some(validator), Some(784_111_777), "text/html", None)
     }
 
     fn plan(method: &str, fields: &str) -> Outcome {
@@ -194,11 +205,12 @@ mod tests {
 
     #[test]
     fn preconditions_come_before_ranges() {
-        let etag = representation().etag;
+        let etag = representation().etag.unwrap();
+        let etag = etag.as_str();
         assert_eq!(plan("GET", ""), Outcome::Whole);
         assert_eq!(plan("GET", "Iffy: 1\r\nRanges: bytes=0-1\r\n"), Outcome::Whole);
-        assert_eq!(plan("GET", &format!("If-None-Match: {etag}\r\nRange: bytes=0-1\r\n")), Outcome::NotModified);
-        assert_eq!(plan("HEAD", &format!("if-none-match: W/{etag}\r\n")), Outcome::NotModified);
+        assert_eq!(plan("GET", &format!("If-None-Match: {etag}\r\nRange: bytes=0-1\r\n")), Outcome::NotModified(None));
+        assert_eq!(plan("HEAD", &format!("if-none-match: W/{etag}\r\n")), Outcome::NotModified(None));
         assert_eq!(plan("GET", "If-Match: \"x\"\r\nRange: bytes=0-1\r\n"), Outcome::PreconditionFailed);
         assert_eq!(plan("GET", "Range: bytes=0-1\r\n"), Outcome::Part(ByteRange { start: 0, end: 2 }));
         assert_eq!(plan("GET", "RANGE: bytes=1000-\r\n"), Outcome::Unsatisfiable);
@@ -213,21 +225,9 @@ mod tests {
 
     #[test]
     fn each_coding_has_a_tag_of_its_own() {
-        let tag = |coding| representation().coded(coding).etag;
-        assert_eq!(tag(Coding::Identity), representation().etag);
-        assert_eq!(tag(Coding::Brotli), "\"3e8-ae1b981bc490a01-br\"");
+        let tag = |coding| representation().coded(coding).etag.unwrap();
+        assert_eq!(Some(tag(Coding::Identity)), representation().etag);
+        assert!(tag(Coding::Brotli).as_str().ends_with("-br\""));
         assert_ne!(tag(Coding::Gzip), tag(Coding::Zstd));
-    }
-
-    #[test]
-    fn last_modified_is_neither_in_the_future_nor_out_of_range() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let modified_s = |mtime_s: i128| {
-            let validator = Validator { size: 0, mtime_ns: mtime_s * 1_000_000_000, inode: 1, ctime_ns: 2 };
-            Representation::new(validator, "a/b", None, now).modified_s
-        };
-        assert_eq!([-1, 5, 631_151_999].map(modified_s), [None; 3]);
-        assert_eq!(modified_s(631_152_000), Some(631_152_000));
-        assert_eq!([2_000_000_000, i128::from(i64::MAX)].map(modified_s), [Some(1_000_000_000); 2]);
     }
 }

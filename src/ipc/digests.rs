@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_full_table_replaces_entries_and_keeps_all_true() {
         let table = DigestTable::new().unwrap();
-        let files = 2 * (SEGMENTS * SEGMENT) as u64;
+        let files = (SEGMENTS * SEGMENT) as u64 * 17 / 16;
         (0..files).for_each(|number| table.insert(key(number), entry(number)));
         let known = (0..files).filter_map(|number| Some((number, table.get(key(number))?)));
         let known: Vec<_> = known.inspect(|(number, found)| assert_eq!(*found, entry(*number))).collect();

@@ -3,6 +3,7 @@
 use nix::sys::stat::FileStat;
 
 use super::digests::Key;
+use crate::digest::Digest;
 use crate::http::coding::Coding;
 
 /// The metadata that identify a version of a file. A write changes it, except within the resolution of the file system's
@@ -32,14 +33,23 @@ impl FileIdentity {
         self.key(coding)
     }
 
+    /// Returns a digest of it, for a weak entity tag: the numbers themselves are nobody else's business.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes())
+    }
+
     fn key(&self, coding: Coding) -> Key {
+        Key::new(coding as u8, &self.bytes())
+    }
+
+    fn bytes(&self) -> [u8; 56] {
         let mut bytes = [0; 56];
         for (part, number) in bytes.chunks_exact_mut(8).zip([self.device, self.inode, self.size]) {
             part.copy_from_slice(&number.to_ne_bytes());
         }
         bytes[24..40].copy_from_slice(&self.mtime_ns.to_ne_bytes());
         bytes[40..].copy_from_slice(&self.ctime_ns.to_ne_bytes());
-        Key::new(coding as u8, &bytes)
+        bytes
     }
 }
 

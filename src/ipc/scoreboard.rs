@@ -63,11 +63,11 @@ pub enum Counter {
     MessagesDropped,
     /// Notifications that systemd did not receive; counted by the supervisor.
     NotificationsDropped,
-    /// Files whose content was hashed in the background; counted by the helper.
+    /// Files that were read for the digest of their content.
     HashedFiles,
-    /// Bytes that were read for that; counted by the helper.
+    /// Bytes that were read for digests.
     HashedBytes,
-    /// Variants that are not served, because they do not decode to their file.
+    /// Requests for which a precompressed variant was not used because it is not the file.
     RejectedVariants,
 }
 

@@ -39,12 +39,15 @@ pub const FILE_FAILED: &str = "7ac8a38f6f874ff59614ef07b18583a6";
 /// The helper process ended unexpectedly.
 pub const HELPER_ENDED: &str = "f65acbea5697cae75a76bef96d5ec716";
 
+/// A precompressed variant is not used, because it is not the file beside it.
+pub const VARIANT_REJECTED: &str = "e355288f9f1d4b3993f83d58315c2631";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 12] = [
+    const EVENTS: [(&str, &str); 13] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -57,6 +60,7 @@ mod tests {
         (CLIENT_FULL, "CLIENT_ADDRESS"),
         (FILE_FAILED, ""),
         (HELPER_ENDED, "HELPER_PID HOW LIVED_MS PAUSE_MS"),
+        (VARIANT_REJECTED, ""),
     ];
 
     /// The entries of the catalog: identifier and text.

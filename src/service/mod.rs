@@ -16,8 +16,8 @@ use crate::config::{LogAddress, Options};
 use crate::http::Limits;
 use crate::ipc::scoreboard::{Scoreboard, WorkerCounters};
 use crate::os::clock::{self, LogicalClock};
-use crate::site::Site;
 use crate::site::listings::Listings;
+use crate::site::{Digests, HelperAccess, Site};
 
 use blocking::{BlockingKey, BlockingLimits};
 use pool::ThreadPool;
@@ -29,6 +29,8 @@ use warnings::RateLimitedWarnings;
 pub struct Service {
     /// The document root.
     pub site: &'static Site,
+    /// What is known about the content of files.
+    pub digests: Digests,
     /// The limits of a request.
     pub limits: Limits,
     /// The maximum number of requests of a connection.
@@ -58,10 +60,17 @@ pub struct Service {
 
 impl Service {
     /// Creates the service of worker number `worker`.
-    pub fn new(options: &Options, site: &'static Site, worker: usize, board: &'static Scoreboard) -> io::Result<Self> {
+    pub fn new(
+        options: &Options,
+        site: &'static Site,
+        worker: usize,
+        board: &'static Scoreboard,
+        helper: Option<&'static HelperAccess>,
+    ) -> io::Result<Self> {
         let counters = board.counters(worker);
         Ok(Service {
             site,
+            digests: Digests::new(helper, counters),
             limits: options.limits(),
             max_requests: options.max_requests as u64,
             timeouts: Timeouts::new(options),

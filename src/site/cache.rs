@@ -10,13 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
-use super::file::{File, FileVersion};
+use super::file::{File, FileVersion, since_epoch_ns};
 use super::resource::Resource;
 use super::root::Root;
 use crate::os::clock;
-
-/// The largest file that is cached in memory, in bytes. For larger ones sendfile(2) costs less than copying.
-const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
 
 /// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
 /// readahead works better if each response has its own open file.
@@ -96,14 +93,10 @@ impl Cache {
         Some(entry.resource.clone())
     }
 
-    /// Returns whether `file` can be cached in memory.
-    pub fn fits_in_memory(&self, file: &File, now: SystemTime) -> bool {
-        let FileVersion { size, mtime_ns, ctime_ns, .. } = file.version();
-        let settled = now - MIN_AGE;
-        let settled_ns = settled.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
-        size <= MAX_IN_MEMORY_BYTES
-            && ENTRY_OVERHEAD + size as usize <= self.half / 8
-            && mtime_ns.max(ctime_ns) < settled_ns
+    /// Returns whether a file whose content was read can be cached.
+    pub fn fits_in_memory(&self, version: &FileVersion, now: SystemTime) -> bool {
+        let settled_ns = since_epoch_ns(now - MIN_AGE);
+        ENTRY_OVERHEAD + version.size as usize <= self.half / 8 && version.mtime_ns.max(version.ctime_ns) < settled_ns
     }
 
     /// Caches a file that was just opened, unless it is too large.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::libc::nlink_t;
@@ -12,14 +12,33 @@ use nix::sys::uio::pread;
 
 use super::memory::Reservation;
 use super::root::Root;
+use crate::digest::Digest;
 use crate::http::Refusal;
 use crate::http::etag::Validator;
+use crate::ipc::file_identity::FileIdentity;
 use crate::os::sys::file_type;
 
 /// The number of further checks, and the pause before each, of a file whose modification time has changed while its size
 /// has not: an append changes the time first.
 const APPEND_CHECKS: u32 = 10;
 const APPEND_PAUSE: Duration = Duration::from_millis(1);
+
+/// The earliest modification time that is taken as the time of a write, in nanoseconds since the epoch: 1990. Nix, OSTree
+/// and container images set the time of every file to 1970, npm to 1985.
+const EARLIEST_MTIME_NS: i128 = 631_152_000_000_000_000;
+
+/// The largest file that is read into memory, in bytes. For larger ones sendfile(2) costs less than copying.
+pub const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
+
+/// The largest file that is read for the digest of its content, in bytes. A larger one has one form of tag for good.
+pub const MAX_HASHED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The longest time between two ticks of the kernel's clock, in nanoseconds: before Linux 6.13, all writes within a tick give
+/// a file the same times.
+const TICK_NS: i128 = 20_000_000;
+
+/// The same for file systems that store times in seconds; FAT stores the modification time in steps of two.
+const COARSE_TICK_NS: i128 = 2_000_000_000;
 
 /// The metadata that identify a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +92,58 @@ impl FileVersion {
 
     fn is_same_file(&self, other: &FileVersion) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Returns whether any later write changes its identity. Until then, two contents can have the same. A time in the future,
+    /// from before the clock was set back, is also one that no write sets now.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        self.is_over(self.ctime_ns, now)
+    }
+
+    /// Returns whether no write of the present would have this time.
+    fn is_over(&self, time_ns: i128, now: SystemTime) -> bool {
+        let tick_ns = if self.ctime_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { TICK_NS };
+        (since_epoch_ns(now) - time_ns).abs() > tick_ns
+    }
+
+    /// Returns Last-Modified, in seconds since the epoch. None for a fixed value that says nothing about the last write, and
+    /// for a second that is not over: another write in it would not change the field (RFC 9110 §8.8.2.2).
+    pub fn last_modified_s(&self, now: SystemTime) -> Option<u64> {
+        let modified_s = self.mtime_ns.div_euclid(1_000_000_000);
+        let is_over = modified_s < since_epoch_ns(now).div_euclid(1_000_000_000);
+        (self.has_time() && is_over).then_some(modified_s as u64)
+    }
+
+    /// Returns whether the modification time tells when it was written.
+    pub fn has_time(&self) -> bool {
+        self.mtime_ns >= EARLIEST_MTIME_NS
+    }
+
+    /// Returns whether it is read into memory as a whole.
+    pub fn is_small(&self) -> bool {
+        self.size <= MAX_IN_MEMORY_BYTES
+    }
+
+    /// Returns what its entity tag is made of, if the digest of its content is `content`. None while a write could leave the
+    /// version as it is.
+    pub fn validator(&self, content: Option<Digest>, now: SystemTime) -> Option<Validator> {
+        let by_time = self.size > MAX_HASHED_BYTES && self.has_time();
+        match content {
+            Some(content) if self.is_small() => Some(Validator::Content(content)),
+            Some(content) => Some(Validator::HashedLater { content, identity: self.identity().digest() }),
+            None if by_time => {
+                self.is_over(self.mtime_ns, now).then_some(Validator::Time { size: self.size, mtime_ns: self.mtime_ns })
+            }
+            None if !self.is_settled(now) => None,
+            None if self.size > MAX_HASHED_BYTES => Some(Validator::LargeIdentity(self.identity().digest())),
+            None => Some(Validator::Identity(self.identity().digest())),
+        }
+    }
+
+    /// Returns what identifies the version.
+    pub fn identity(&self) -> FileIdentity {
+        let FileVersion { device, inode, size, mtime_ns, ctime_ns, .. } = *self;
+        FileIdentity { device, inode, size, mtime_ns, ctime_ns }
     }
 }
 
@@ -191,12 +262,6 @@ impl File {
         self.version
     }
 
-    /// Returns the values for its entity tag.
-    pub fn validator(&self) -> Validator {
-        let FileVersion { size, mtime_ns, inode, ctime_ns, .. } = self.version;
-        Validator { size, mtime_ns, inode, ctime_ns }
-    }
-
     /// Appends its content to `bytes`. Returns whether its version is still the same: if only links or permissions have
     /// changed, the content is correct, but cannot be cached, since the cache compares versions.
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
@@ -237,6 +302,11 @@ impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Returns a time in nanoseconds since the epoch.
+pub fn since_epoch_ns(time: SystemTime) -> i128 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128)
 }
 
 pub(super) fn refuse(errno: Errno) -> Refusal {

@@ -3,8 +3,9 @@
 use std::ffi::CStr;
 use std::time::SystemTime;
 
-use super::file::File;
+use super::file::FileVersion;
 use crate::config::Options;
+use crate::digest::Digest;
 use crate::failure::{self, Failure};
 use crate::http::media_type::Types;
 use crate::http::{Representation, media_type};
@@ -32,11 +33,19 @@ impl MediaTypes {
         Ok(MediaTypes { types, charset: options.charset.clone() })
     }
 
-    /// Returns the metadata of the file at `path`. A file such as `backup.tar.gz` is in a content coding by itself.
-    pub fn describe(&self, path: &CStr, file: &File, now: SystemTime) -> Representation {
+    /// Returns the metadata of the file at `path`, whose content has the digest `content`. A file such as `backup.tar.gz` is
+    /// in a content coding by itself.
+    pub fn describe(
+        &self,
+        path: &CStr,
+        version: &FileVersion,
+        content: Option<Digest>,
+        now: SystemTime,
+    ) -> Representation {
         let media_type = self.types.of(path.to_bytes());
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
         let coding = media_type::coding(path.to_bytes(), media_type);
-        Representation::new(file.validator(), media_type, charset, now).stored_in(coding)
+        let (validator, modified_s) = (version.validator(content, now), version.last_modified_s(now));
+        Representation::new(version.size, validator, modified_s, media_type, charset).stored_in(coding)
     }
 }

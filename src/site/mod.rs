@@ -3,6 +3,7 @@
 //! Every path is opened through [`root::Root`], which keeps it below the document root whatever symbolic links and renames do.
 
 mod cache;
+pub mod digests;
 pub mod directory;
 pub mod file;
 pub mod listings;
@@ -12,6 +13,7 @@ mod release;
 mod resource;
 pub mod root;
 mod variants;
+mod verification;
 mod walk;
 
 use std::ffi::CStr;
@@ -23,6 +25,7 @@ use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Status, Target};
 
 pub use cache::Freshness;
+pub use digests::{Digests, HelperAccess, Lookup};
 pub use directory::Directory;
 pub use file::File;
 use file::FileVersion;
@@ -40,9 +43,6 @@ const MAX_ERROR_PAGE_BYTES: u64 = 64 * 1024;
 
 /// The limit of files that a worker keeps open for later requests.
 const MAX_OPEN_FILES: usize = 128;
-
-/// The time by which a variant may be older than its original, in nanoseconds.
-const VARIANT_SLACK_NS: i128 = 2_000_000_000;
 
 /// The files of a document root, and the options that apply to them.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Site {
         target: &Target,
         acceptable: impl Fn() -> Acceptable,
         path: &mut Vec<u8>,
-        freshness: Freshness,
+        lookup: Lookup,
     ) -> Result<Found, Refusal> {
         if target.is_hidden() && !self.dotfiles {
             return Err(Refusal::NotFound);
@@ -118,13 +118,13 @@ impl Site {
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path contains a NUL"))?;
 
         let release = self.root.release().ok_or(Refusal::NoRoot)?;
-        let found = self.find_in(&release, target, &acceptable, path, freshness);
+        let found = self.find_in(&release, target, &acceptable, path, lookup);
         // Since the last check of the root's path, the release may have been replaced and removed.
         if !matches!(found, Err(Refusal::NotFound | Refusal::Unreadable) | Ok(Found::Listing(_))) {
             return found;
         }
         match self.root.check() {
-            Some(now) if !Arc::ptr_eq(&now, &release) => self.find_in(&now, target, &acceptable, path, freshness),
+            Some(now) if !Arc::ptr_eq(&now, &release) => self.find_in(&now, target, &acceptable, path, lookup),
             _ if self.root_state() == RootState::Missing => Err(Refusal::NoRoot),
             _ => found,
         }
@@ -137,9 +137,9 @@ impl Site {
         target: &Target,
         acceptable: impl Fn() -> Acceptable,
         path: &CStr,
-        freshness: Freshness,
+        lookup: Lookup,
     ) -> Result<Found, Refusal> {
-        let original = match self.open_file(release, path, None, freshness) {
+        let original = match self.open_file(release, path, None, lookup) {
             Err(Refusal::NotFound) if self.listing && target.is_directory() => {
                 return Directory::open(&release.root, target.path, self.dotfiles).map(Found::Listing);
             }
@@ -159,12 +159,12 @@ impl Site {
         }
         for coding in acceptable().order() {
             if coding == Coding::Identity {
-                return self.with_vary(release, path, freshness, original);
+                return self.with_vary(release, path, lookup, original);
             }
             // A variant that cannot be read, or is no regular file, is ignored.
             if available.has(coding)
-                && let Ok(Some(variant)) = self.open_file(release, path, Some(coding), freshness)
-                && is_variant_of(variant.version, original.version)
+                && let Ok(Some(variant)) = self.open_file(release, path, Some(coding), lookup)
+                && verification::is_variant_of(release, path, coding, &variant, &original, lookup)
             {
                 return Ok(Found::File(variant));
             }
@@ -179,18 +179,18 @@ impl Site {
         release: &Release,
         path: &CStr,
         coding: Option<Coding>,
-        freshness: Freshness,
+        lookup: Lookup,
     ) -> Result<Option<Arc<Resource>>, Refusal> {
-        let original = |file: &File, now| self.media_types.describe(path, file, now);
+        let describe = |version: &FileVersion, content, now| {
+            let original = self.media_types.describe(path, version, content, now);
+            match coding {
+                None => original,
+                Some(coding) => original.coded(coding),
+            }
+        };
         match coding {
-            None => release.open(path, freshness, original),
-            Some(Coding::Identity) => {
-                release.open(path, freshness, |file, now| original(file, now).coded(Coding::Identity))
-            }
-            Some(coding) => {
-                let variant = variants::path(path, coding);
-                release.open(&variant, freshness, |file, now| original(file, now).coded(coding))
-            }
+            None | Some(Coding::Identity) => release.open(path, lookup, describe),
+            Some(coding) => release.open(&variants::path(path, coding), lookup, describe),
         }
     }
 
@@ -199,42 +199,36 @@ impl Site {
         &self,
         release: &Release,
         path: &CStr,
-        freshness: Freshness,
+        lookup: Lookup,
         original: Arc<Resource>,
     ) -> Result<Found, Refusal> {
         if original.representation.varies {
             return Ok(Found::File(original));
         }
         release.cache.remove(path);
-        let original = self.open_file(release, path, Some(Coding::Identity), freshness)?;
+        let original = self.open_file(release, path, Some(Coding::Identity), lookup)?;
         Ok(original.map_or(Found::Directory, Found::File))
     }
 
     /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 404.html, 403.html or
     /// 50x.html in the document root.
-    pub fn error_page(&self, status: Status) -> Option<Arc<Resource>> {
+    pub fn error_page(&self, status: Status, digests: &Digests) -> Option<Arc<Resource>> {
         let path = match status.code() {
             403 => c"403.html",
             404 => c"404.html",
             500..600 => c"50x.html",
             _ => return None,
         };
-        let page = self.open_file(&*self.root.last_release()?, path, None, Freshness::NOW).ok()??;
+        let lookup = Lookup { freshness: Freshness::NOW, digests };
+        let page = self.open_file(&*self.root.last_release()?, path, None, lookup).ok()??;
         if page.version.size > MAX_ERROR_PAGE_BYTES {
             return None;
         }
         match page.content() {
             Content::Memory(_) => Some(page),
-            Content::Disk(file) => Resource::in_memory(file, page.representation.clone()).ok().map(Arc::new),
+            Content::Disk(file) => Resource::in_memory(file, |_| page.representation.clone()).ok().map(Arc::new),
         }
     }
-}
-
-/// Returns whether a file can be a variant of another, judged by size and age. An older one is stale, but for
-/// [`VARIANT_SLACK_NS`]: a copy of both that does not preserve times writes them in any order. An empty file is not in any
-/// compressed format.
-fn is_variant_of(variant: FileVersion, original: FileVersion) -> bool {
-    variant.size > 0 && variant.mtime_ns + VARIANT_SLACK_NS >= original.mtime_ns
 }
 
 /// Returns the errors that keep a server with these options from serving files.

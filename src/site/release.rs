@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::cache::{Cache, Freshness};
-use super::file::File;
+use super::cache::Cache;
+use super::digests::Lookup;
+use super::file::{File, FileVersion};
 use super::resource::Resource;
 use super::root::Root;
 use super::variants::Variants;
+use crate::digest::Digest;
 use crate::http::{Refusal, Representation};
 use crate::os::clock;
 
@@ -65,28 +67,35 @@ impl Release {
         Release { root, cache, variants: Variants::default() }
     }
 
-    /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible. Returns None for a
-    /// directory.
+    /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible; `describe` gets the
+    /// digest of its content if that is known. Returns None for a directory.
     pub fn open(
         &self,
         path: &CStr,
-        freshness: Freshness,
-        describe: impl FnOnce(&File, SystemTime) -> Representation,
+        lookup: Lookup,
+        describe: impl FnOnce(&FileVersion, Option<Digest>, SystemTime) -> Representation,
     ) -> Result<Option<Arc<Resource>>, Refusal> {
-        if let Some(resource) = self.cache.get(path, &self.root, freshness) {
+        if let Some(resource) = self.cache.get(path, &self.root, lookup.freshness) {
             return Ok(Some(resource));
         }
         let file = File::open(&self.root, path)?;
         if file.is_directory() {
             return Ok(None);
         }
-        let now = SystemTime::now();
-        let representation = describe(&file, now);
-        let resource = Arc::new(match self.cache.fits_in_memory(&file, now) {
-            true => Resource::in_memory(&file, representation)?,
-            false => Resource::open(file, representation)?,
-        });
-        if resource.is_cacheable() {
+        let (version, now) = (file.version(), SystemTime::now());
+        let resource = match version.is_small() {
+            true => {
+                lookup.digests.count_hashed(version.size);
+                Resource::in_memory(&file, |content| describe(&version, Some(content), now))
+            }
+            false => {
+                let representation = describe(&version, lookup.digests.of(&file), now);
+                Resource::open(file, representation)
+            }
+        };
+        let resource = Arc::new(resource?);
+        let is_cacheable = resource.is_cacheable() && (!version.is_small() || self.cache.fits_in_memory(&version, now));
+        if is_cacheable {
             self.cache.put(path, &resource);
         }
         Ok(Some(resource))

@@ -1,10 +1,16 @@
 //! A file that is ready to be sent, with its metadata.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::file::{File, FileVersion};
+use crate::codec::decode;
+use crate::digest::{Digest, Hasher};
 use crate::http::h1::encode;
-use crate::http::{Refusal, Representation};
+use crate::http::{Coding, Refusal, Representation};
+use crate::ipc::decoded::Decoded;
+
+/// The capacity for the fields of a head, in bytes.
+const HEAD_BYTES: usize = 256;
 
 /// A file, open or in memory, with its metadata.
 #[derive(Debug)]
@@ -13,13 +19,15 @@ pub struct Resource {
     pub version: FileVersion,
     /// The metadata.
     pub representation: Representation,
-    /// The end of the head of a 200, and the content if it is in memory.
+    /// The content if it is in memory, and the end of the head of a 200.
     bytes: Box<[u8]>,
+    content_length: usize,
     validators: usize,
-    head_length: usize,
     file: Option<Arc<File>>,
     /// Whether it can be used for other requests.
     is_cacheable: bool,
+    /// What its content in memory decodes to, once that was determined.
+    decoded: OnceLock<Decoded>,
 }
 
 /// The content of a file.
@@ -37,43 +45,70 @@ impl Resource {
         if file.version().size > 0 {
             file.check_readable(0)?;
         }
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES);
         let validators = encode_fields(&mut bytes, &representation);
-        let (version, head_length) = (file.version(), bytes.len());
+        Ok(Resource {
+            version: file.version(),
+            representation,
+            bytes: bytes.into(),
+            content_length: 0,
+            validators,
+            file: Some(Arc::new(file)),
+            is_cacheable: true,
+            decoded: OnceLock::new(),
+        })
+    }
+
+    /// Creates a resource with the file's content in memory; `describe` gets the digest of the content.
+    pub fn in_memory(file: &File, describe: impl FnOnce(Digest) -> Representation) -> Result<Resource, Refusal> {
+        let version = file.version();
+        let mut bytes = Vec::with_capacity(version.size as usize + HEAD_BYTES);
+        let is_cacheable = file.read(&mut bytes)?;
+        let content_length = bytes.len();
+        let representation = describe(Digest::of(&bytes));
+        let validators = encode_fields(&mut bytes, &representation);
         Ok(Resource {
             version,
             representation,
             bytes: bytes.into(),
+            content_length,
             validators,
-            head_length,
-            file: Some(Arc::new(file)),
-            is_cacheable: true,
+            file: None,
+            is_cacheable,
+            decoded: OnceLock::new(),
         })
-    }
-
-    /// Creates a resource with the file's content in memory.
-    pub fn in_memory(file: &File, representation: Representation) -> Result<Resource, Refusal> {
-        let version = file.version();
-        let mut bytes = Vec::with_capacity(256 + version.size as usize);
-        let validators = encode_fields(&mut bytes, &representation);
-        let head_length = bytes.len();
-        let is_cacheable = file.read(&mut bytes)?;
-        Ok(Resource { version, representation, bytes: bytes.into(), validators, head_length, file: None, is_cacheable })
     }
 
     /// Returns the end of the head of a 200.
     pub fn head(&self) -> &[u8] {
-        &self.bytes[..self.head_length]
+        &self.bytes[self.content_length..]
     }
 
     /// Returns the fields that a 304 has as well, and the end of its head.
     pub fn validators(&self) -> &[u8] {
-        &self.bytes[self.validators..self.head_length]
+        &self.bytes[self.validators..]
     }
 
     /// Returns the content.
     pub fn content(&self) -> Content<'_> {
-        self.file.as_ref().map_or(Content::Memory(&self.bytes[self.head_length..]), Content::Disk)
+        self.file.as_ref().map_or(Content::Memory(&self.bytes[..self.content_length]), Content::Disk)
+    }
+
+    /// Returns what its content in memory decodes to, at most `max_bytes`, which is the same at each call. None if its content
+    /// is not in memory.
+    pub fn decode(&self, coding: Coding, max_bytes: u64) -> Option<Decoded> {
+        let Content::Memory(mut content) = self.content() else { return None };
+        Some(*self.decoded.get_or_init(|| {
+            let mut hasher = Hasher::default();
+            let mut update = |decoded: &[u8]| {
+                hasher.update(decoded);
+                Ok(())
+            };
+            match decode(coding, &mut content, max_bytes, &mut update) {
+                Ok(_) => Decoded::Digest(hasher.finish()),
+                Err(reason) => Decoded::Rejected { reason, max_bytes },
+            }
+        }))
     }
 
     /// Returns whether its content is in memory.
@@ -109,7 +144,7 @@ mod tests {
 
     use super::super::root::Root;
     use super::*;
-    use crate::http::{Coding, Outcome};
+    use crate::http::Outcome;
 
     #[test]
     fn cached_heads_equal_those_of_the_outcome() {
@@ -118,10 +153,14 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         let file = File::open(&root, c"a").unwrap();
         let now = SystemTime::now() + Duration::from_secs(1);
-        let plain = Representation::new(file.validator(), "text/plain", None, now);
-        for representation in [plain.clone(), plain.coded(Coding::Gzip)] {
-            let resource = Resource::in_memory(&file, representation).unwrap();
-            for (outcome, kept) in [(Outcome::Whole, resource.head()), (Outcome::NotModified, resource.validators())] {
+        for coding in [Coding::Identity, Coding::Gzip] {
+            let describe = |digest| {
+                let validator = file.version().validator(Some(digest), now);
+                Representation::new(7, validator, Some(0), "text/plain", None).coded(coding)
+            };
+            let resource = Resource::in_memory(&file, describe).unwrap();
+            let kept = [(Outcome::Whole, resource.head()), (Outcome::NotModified(None), resource.validators())];
+            for (outcome, kept) in kept {
                 let mut encoded = Vec::new();
                 outcome.fields(&resource.representation).iter().for_each(|field| encode::field(&mut encoded, field));
                 assert_eq!(kept, [&encoded[..], b"\r\n"].concat(), "{outcome:?}");

@@ -196,19 +196,19 @@ impl Snapshot<'_> {
             (
                 "otus_content_hashed_files_total",
                 "counter",
-                "Files whose content was hashed in the background.",
+                "Files that were read for the digest of their content.",
                 total(Counter::HashedFiles),
             ),
             (
                 "otus_content_hashed_bytes_total",
                 "counter",
-                "Bytes read to hash files and to validate precompressed variants in the background.",
+                "Bytes that were read for digests, and to verify precompressed variants.",
                 total(Counter::HashedBytes),
             ),
             (
                 "otus_variants_rejected_total",
                 "counter",
-                "Precompressed variants that were not served because they do not decode to their file.",
+                "Requests for which a precompressed variant was not used because it is not the file.",
                 total(Counter::RejectedVariants),
             ),
             ("otus_request_threads", "gauge", "Request threads of all workers.", total(Counter::Threads)),

@@ -16,7 +16,7 @@ use crate::ipc::digests::DigestTable;
 use crate::ipc::work_queue::{self, WorkReceiver};
 use crate::log::catalog;
 use crate::os::sys;
-use crate::worker::HelperAccess;
+use crate::site::HelperAccess;
 
 /// The helper, or when it may be started.
 #[derive(Debug)]

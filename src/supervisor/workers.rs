@@ -11,7 +11,8 @@ use crate::client_limit::ClientLimiter;
 use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::lifeline::{self, SupervisorEnd};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
-use crate::worker::{self, HelperAccess, Shared, WorkerContext};
+use crate::site::HelperAccess;
+use crate::worker::{self, Shared, WorkerContext};
 use crate::{log::catalog, os::clock, os::sys};
 
 use super::backoff::Backoff;

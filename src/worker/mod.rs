@@ -25,14 +25,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::client_limit::ClientLimiter;
 use crate::config::Options;
-use crate::ipc::digests::DigestReader;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
-use crate::ipc::work_queue::WorkSender;
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
-use crate::site::Site;
+use crate::site::{HelperAccess, Site};
 
 use events::EventQueue;
 use gate::AcceptGate;
@@ -62,15 +60,6 @@ pub struct Shared {
     pub client_limit: Option<ClientLimiter>,
     /// The helper.
     pub helper: Option<HelperAccess>,
-}
-
-/// What a worker has of the [helper](crate::helper): it sends files and reads results.
-#[derive(Debug)]
-pub struct HelperAccess {
-    /// The queue of work.
-    pub queue: WorkSender,
-    /// The results.
-    pub digests: DigestReader,
 }
 
 impl Shared {
@@ -140,7 +129,7 @@ impl Worker {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
-            service: Service::new(options, &context.site, number, &shared.board)?,
+            service: Service::new(options, &context.site, number, &shared.board, shared.helper.as_ref())?,
             events: EventQueue::new(&epoll)?,
             epoll,
             gate: AcceptGate::new(&context.sockets),

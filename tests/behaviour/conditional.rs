@@ -34,7 +34,6 @@ fn content_that_the_client_has_is_304() {
         format!("If-Modified-Since: {MODIFIED}"),
         "If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT".to_string(),
         "If-Modified-Since: Sun Nov  6 08:49:37 1994".to_string(),
-        "If-Modified-Since: Mon, 07 Nov 1994 08:49:37 GMT".to_string(),
         format!("If-None-Match: {tag}\r\nIf-Modified-Since: Sat, 05 Nov 1994 08:49:37 GMT"),
     ] {
         for method in ["GET", "HEAD"] {
@@ -55,6 +54,8 @@ fn content_that_the_client_lacks_is_sent() {
     for fields in [
         "If-None-Match: \"x\"".to_string(),
         "If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT".to_string(),
+        // The file of that time may have been replaced by an older one.
+        "If-Modified-Since: Mon, 07 Nov 1994 08:49:37 GMT".to_string(),
         "If-Modified-Since: yesterday".to_string(),
         format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {MODIFIED}"),
         format!("If-Match: {tag}"),

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 
 use crate::fuse::{Call, Disk, Fault};
-use crate::support::{BINARY, Client, Server, Setup, Site, get, own_user, stop, wait_for, wait_until};
+use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user, stop, wait_for, wait_until};
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
@@ -119,7 +119,8 @@ fn start(site: &Site, arguments: &[&str]) -> Server {
 
 #[test]
 fn fields_of_the_access_log_keep_their_names() {
-    let site = Site::with(&[("a", b"a"), ("packed", b"packed"), ("packed.gz", b"gz")]);
+    let site = Site::with(&[("a", b"a"), ("packed", &[b'a'; 1_000])]);
+    site.write("packed.gz", &encode("gzip", &[b'a'; 1_000]));
     let server = start(&site, &["--workers=1"]);
     let ask = |line: &str, further: &str| {
         let mut client = server.connect();

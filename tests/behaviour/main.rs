@@ -54,5 +54,6 @@ mod stop;
 mod stuck_readers;
 mod support;
 mod threads;
+mod validators;
 mod verify;
 mod workers;

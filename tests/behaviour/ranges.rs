@@ -1,6 +1,9 @@
 //! Range requests (RFC 9110 §14), of files from memory and from the disk.
 
-use crate::support::{Client, Response, Server, Site};
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use crate::support::{Client, Response, Server, Site, wait_until};
 
 /// A file that fits into memory, or one that does not.
 fn content(size: usize) -> Vec<u8> {
@@ -15,7 +18,11 @@ fn ask(client: &mut Client, size: usize, fields: &str) -> Response {
 
 fn with_files(test: impl Fn(&mut Client, usize, &[u8])) {
     let site = Site::new();
-    SIZES.iter().for_each(|&size| site.write(size.to_string(), &content(size)));
+    for size in SIZES {
+        site.write(size.to_string(), &content(size));
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        File::options().write(true).open(site.path(size.to_string())).unwrap().set_modified(modified).unwrap();
+    }
     let server = Server::of(&site);
     let mut client = server.connect();
     for size in SIZES {
@@ -102,12 +109,14 @@ fn a_slow_client_gets_all_parts_too() {
 #[test]
 fn if_range_gets_the_whole_file_if_it_has_changed() {
     with_files(|client, size, bytes| {
+        let has_strong_tag = |response: &Response| response.field("ETag").is_some_and(|tag| tag.starts_with('"'));
+        wait_until("a strong tag", || has_strong_tag(&ask(client, size, "A: b")));
         let whole = ask(client, size, "A: b");
         let (tag, modified) = (whole.field("ETag").unwrap(), whole.field("Last-Modified").unwrap());
         assert_eq!(whole.field("Accept-Ranges"), Some("bytes"));
         for (condition, status) in [
             (tag.to_string(), 206),
-            (modified.to_string(), 206),
+            (modified.to_string(), 200),
             (format!("W/{tag}"), 200),
             ("\"x\"".to_string(), 200),
             ("Sun, 06 Nov 1994 08:49:37 GMT".to_string(), 200),

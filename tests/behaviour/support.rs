@@ -481,3 +481,21 @@ pub fn stop(process: Pid) {
 pub fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }
+
+/// Returns `content` in a content coding.
+pub fn encode(coding: &str, content: &[u8]) -> Vec<u8> {
+    match coding {
+        "br" => {
+            let mut encoded = Vec::new();
+            brotli::BrotliCompress(&mut &*content, &mut encoded, &Default::default()).unwrap();
+            encoded
+        }
+        "zstd" => zstd::bulk::compress(content, 3).unwrap(),
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(content).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => content.to_vec(),
+    }
+}

@@ -1,5 +1,8 @@
 use super::{Verdict::*, *};
+use crate::digest::Digest;
+use crate::http::etag::Validator;
 use httparse::{EMPTY_HEADER, Header};
+use std::sync::LazyLock;
 
 const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const EXACT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -12,7 +15,11 @@ const NONE_MATCH: &str = "If-None-Match";
 const MODIFIED: &str = "If-Modified-Since";
 const RANGE: &str = "If-Range";
 
-const SELECTED: Selected = Selected { etag: "\"a,b\"", modified_s: Some(784_111_777) };
+static TAG: LazyLock<EntityTag> = LazyLock::new(|| EntityTag::from_text("\"a,b\""));
+
+fn selected() -> Selected<'static> {
+    Selected { etag: Some(&TAG), modified_s: Some(784_111_777) }
+}
 
 fn fields_of<T>(lines: &[(&str, &str)], decide: impl FnOnce(Fields) -> T) -> T {
     let mut headers = [EMPTY_HEADER; 4];
@@ -23,11 +30,11 @@ fn fields_of<T>(lines: &[(&str, &str)], decide: impl FnOnce(Fields) -> T) -> T {
 }
 
 fn check(lines: &[(&str, &str)], expected: Verdict) {
-    assert_eq!(fields_of(lines, |fields| evaluate(fields, &SELECTED)), expected, "{lines:?}");
+    assert_eq!(fields_of(lines, |fields| evaluate(fields, &selected())), expected, "{lines:?}");
 }
 
 fn check_range(lines: &[(&str, &str)], expected: bool) {
-    assert_eq!(fields_of(lines, |fields| range_applies(fields, &SELECTED)), expected, "{lines:?}");
+    assert_eq!(fields_of(lines, |fields| range_applies(fields, &selected())), expected, "{lines:?}");
 }
 
 #[test]
@@ -38,7 +45,7 @@ fn none() {
 
 #[test]
 fn without_a_time_dates_select_nothing() {
-    let selected = Selected { modified_s: None, ..SELECTED };
+    let selected = Selected { modified_s: None, ..selected() };
     for name in [UNMODIFIED, MODIFIED] {
         for date in [BEFORE, AFTER] {
             assert_eq!(fields_of(&[(name, date)], |fields| evaluate(fields, &selected)), Proceed, "{name}: {date}");
@@ -114,12 +121,12 @@ fn a_malformed_member_is_passed_over() {
 fn if_modified_since_in_all_three_forms() {
     check(&[(MODIFIED, BEFORE)], Proceed);
     check(&[(MODIFIED, EXACT)], NotModified);
-    check(&[(MODIFIED, AFTER)], NotModified);
+    check(&[(MODIFIED, AFTER)], Proceed);
     check(&[(MODIFIED, "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified);
     check(&[(MODIFIED, "Sunday, 06-Nov-94 08:49:36 GMT")], Proceed);
     check(&[(MODIFIED, "Sun Nov  6 08:49:37 1994")], NotModified);
     check(&[(MODIFIED, "Sun Nov  6 08:49:36 1994")], Proceed);
-    check(&[(MODIFIED, "Fri, 31 Dec 9999 23:59:59 GMT")], NotModified);
+    check(&[(MODIFIED, "Fri, 31 Dec 9999 23:59:59 GMT")], Proceed);
 }
 
 #[test]
@@ -147,8 +154,8 @@ fn an_invalid_date_is_ignored() {
     check(&[(MODIFIED, EXACT), (MODIFIED, EXACT)], Proceed);
     let bytes =
         [Header { name: MODIFIED, value: b"\xff\xfe" }, Header { name: NONE_MATCH, value: b"\"\xff\", \"a,b\"" }];
-    assert_eq!(evaluate(Fields(&bytes[..1]), &SELECTED), Proceed);
-    assert_eq!(evaluate(Fields(&bytes), &SELECTED), NotModified);
+    assert_eq!(evaluate(Fields(&bytes[..1]), &selected()), Proceed);
+    assert_eq!(evaluate(Fields(&bytes), &selected()), NotModified);
 }
 
 #[test]
@@ -166,17 +173,53 @@ fn preconditions_are_evaluated_in_the_order_of_the_rfc() {
 }
 
 #[test]
-fn if_range_matches_the_same_strong_tag_or_the_exact_date() {
+fn if_range_matches_the_same_strong_tag_and_no_date() {
     check_range(&[], true);
     check_range(&[("if-range", "\"a,b\"")], true);
-    for date in [EXACT, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
-        check_range(&[(RANGE, date)], true);
-    }
-    for value in ["W/\"a,b\"", "\"x\"", "\"a,b\", \"x\"", "*", "a,b", "", BEFORE, AFTER, INVALID, "garbage"] {
+    let dates = [EXACT, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", BEFORE, AFTER, INVALID];
+    for value in ["W/\"a,b\"", "\"x\"", "\"a,b\", \"x\"", "*", "a,b", "", "garbage"].into_iter().chain(dates) {
         check_range(&[(RANGE, value)], false);
     }
     check_range(&[(RANGE, "\"a,b\""), (RANGE, "\"a,b\"")], false);
-    check_range(&[(RANGE, EXACT), (RANGE, EXACT)], false);
+}
+
+#[test]
+fn a_weak_tag_selects_no_range_and_no_precondition_but_is_not_modified() {
+    let weak = EntityTag::from_text("W/\"a,b\"");
+    let selected = Selected { etag: Some(&weak), ..selected() };
+    let verdict = |name, value| fields_of(&[(name, value)], |fields| evaluate(fields, &selected));
+    for value in ["W/\"a,b\"", "\"a,b\""] {
+        assert_eq!(verdict(MATCH, value), PreconditionFailed, "{value}");
+        assert_eq!(verdict(NONE_MATCH, value), NotModified, "{value}");
+        assert!(!fields_of(&[(RANGE, value)], |fields| range_applies(fields, &selected)), "{value}");
+    }
+    assert_eq!(verdict(MATCH, "*"), Proceed);
+}
+
+#[test]
+fn without_a_tag_only_the_asterisk_matches() {
+    let selected = Selected { etag: None, ..selected() };
+    let verdict = |name, value| fields_of(&[(name, value)], |fields| evaluate(fields, &selected));
+    for value in ["\"a,b\"", "\"\"", ""] {
+        assert_eq!(verdict(MATCH, value), PreconditionFailed, "{value}");
+        assert_eq!(verdict(NONE_MATCH, value), Proceed, "{value}");
+        assert!(!fields_of(&[(RANGE, value)], |fields| range_applies(fields, &selected)), "{value}");
+    }
+    assert_eq!((verdict(MATCH, "*"), verdict(NONE_MATCH, "*")), (Proceed, NotModified));
+}
+
+#[test]
+fn a_304_has_the_earlier_tag_if_that_matched() {
+    let (content, identity) = (Digest::of(b"content"), Digest::of(b"identity"));
+    let [present, earlier] = [Validator::HashedLater { content, identity }, Validator::Identity(identity)]
+        .map(|validator| EntityTag::new(validator, ""));
+    let selected = Selected { etag: Some(&present), ..selected() };
+    let verdict = |value: &str| fields_of(&[(NONE_MATCH, value)], |fields| evaluate(fields, &selected));
+    let (present, earlier) = (present.as_str(), earlier.as_str());
+    assert_eq!(verdict(earlier), NotModifiedSince(earlier.into()));
+    assert_eq!(verdict(&format!("\"x\", {earlier}")), NotModifiedSince(earlier.into()));
+    assert_eq!(verdict(&format!("{earlier}, {present}")), NotModified);
+    assert!(!fields_of(&[(RANGE, earlier)], |fields| range_applies(fields, &selected)));
 }
 
 #[test]

@@ -88,10 +88,10 @@ impl<'a> Answer<'a> {
         match self.status {
             200 => assert!(has("Content-Type"), "{self:?}"),
             206 => {
-                assert!(!is_head && has("ETag") && has("Last-Modified"), "{self:?}");
+                assert!(!is_head, "{self:?}");
                 assert!(!self.parts().is_empty());
             }
-            304 => assert!(has("ETag") && has("Last-Modified"), "{self:?}"),
+            304 => assert!(has("ETag") || has("Last-Modified"), "{self:?}"),
             301 => {
                 let location = self.field("Location").expect("a Location");
                 let is_uri =
