@@ -107,11 +107,15 @@ fn c_string(text: OsString) -> Option<CString> {
 
 /// Takes over the state that the previous image handed over to this process, if there is any. Call it once.
 pub fn take() -> Option<Handover> {
-    let text = std::env::var(VARIABLE).ok()?;
+    parse(&std::env::var(VARIABLE).ok()?, getpid())
+}
+
+/// Parses the text for the process `own`, and takes the descriptors that it lists.
+fn parse(text: &str, own: Pid) -> Option<Handover> {
     let mut lines = text.lines();
     // The variable may be from an ancestor, which handed over to itself.
     let pid = lines.next()?.strip_prefix("process ")?;
-    if pid != getpid().to_string() {
+    if pid != own.to_string() {
         return None;
     }
     let mut handover = Handover::default();
@@ -137,4 +141,54 @@ pub fn take() -> Option<Handover> {
         }
     }
     Some(handover)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::{AsFd, IntoRawFd};
+
+    use super::*;
+
+    fn file() -> File {
+        File::open("/dev/null").unwrap()
+    }
+
+    /// Fills the descriptors into a text, in place of each `@`.
+    fn with_descriptors(text: &str) -> String {
+        text.chars().map(|c| if c == '@' { file().into_raw_fd().to_string() } else { c.to_string() }).collect()
+    }
+
+    /// Two workers with one memory, and no digest table: the format of the first version. The last kind of line is of a version
+    /// to come.
+    #[test]
+    fn the_text_of_other_versions_is_read() {
+        let text =
+            "process 7\nsocket @ http\nsocket @ \nboard @\nworker @ 41 0 0\nworker @ 42 1 0\nlater @ words of it\n";
+        let handover = parse(&with_descriptors(text), Pid::from_raw(7)).unwrap();
+        let names: Vec<_> = handover.sockets.iter().map(|socket| socket.name.as_deref()).collect();
+        assert_eq!(names, [Some("http"), None]);
+        assert_eq!((handover.memories.len(), handover.digests.is_some()), (1, false));
+        let workers: Vec<_> = handover.workers.iter().map(|worker| (worker.pid.as_raw(), worker.memory)).collect();
+        assert_eq!(workers, [(41, 0), (42, 0)]);
+    }
+
+    #[test]
+    fn the_text_for_another_process_is_ignored() {
+        assert!(parse("process 7\n", Pid::from_raw(8)).is_none());
+        assert!(parse("", Pid::from_raw(8)).is_none());
+    }
+
+    /// A downgrade is a reload into an earlier version, which knows these lines alone.
+    #[test]
+    fn the_text_can_be_read_by_the_first_version() {
+        let (socket, memory, lifeline) = (file(), file(), file());
+        let mut builder = HandoverBuilder::default();
+        builder.socket(socket.as_fd(), Some("http"));
+        builder.memory(memory.as_fd());
+        builder.worker(lifeline.as_fd(), Pid::from_raw(41), 0);
+        let numbers = [&socket, &memory, &lifeline].map(|file| file.as_raw_fd());
+        let expected = format!("socket {} http\nboard {}\nworker {} 41 0 0\n", numbers[0], numbers[1], numbers[2]);
+        assert_eq!(builder.text, expected);
+    }
 }

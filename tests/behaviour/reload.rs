@@ -305,3 +305,25 @@ fn orphans_that_end_with_the_check_of_the_settings_do_not_hide_its_exit() {
     server.wait_for_log("Reloaded; ");
     assert_eq!(server.get("/a").text(), "a");
 }
+
+/// Its worker is any process, and its memory has another layout.
+#[test]
+fn the_handover_of_an_earlier_version_is_taken_over() {
+    let site = Site::with(&[("a", b"a")]);
+    let memory = site.outside().join("memory");
+    fs::write(&memory, [1; 4096]).unwrap();
+    let (lifeline, _of_worker) = std::os::unix::net::UnixStream::pair().unwrap();
+    let commands = format!(
+        "exec 5<'{}'; sleep 1000 3<&- 4<&- 5<&- & export _OTUS_HANDOVER=\"process $$
+socket 4 http
+board 5
+worker 3 $! 0 0
+\";",
+        memory.display()
+    );
+    let server = Setup::new(&site, &[]).socket(lifeline).before(&commands).listen();
+    assert_eq!(server.get("/a").text(), "a");
+    server.wait_for_log("Reloaded; workers: 2,");
+    wait_until("the end of the old worker", || server.workers().len() == 2);
+    assert_eq!(server.get("/a").text(), "a");
+}
