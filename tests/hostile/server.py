@@ -62,7 +62,9 @@ class Server:
 
     def children(self):
         pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        # Not the helper process, which ends by itself.
+        return [child for child in children if Path(f"/proc/{child}/comm").read_text() == "otus-httpd\n"]
 
     def memory(self):
         """Bytes of all processes together, what they share counted once (proc(5), Pss)."""
