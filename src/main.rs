@@ -13,7 +13,7 @@ use otus_httpd::ipc::handover::Handover;
 use otus_httpd::log::Destination;
 use otus_httpd::os::landlock::Sandbox;
 use otus_httpd::os::run_as::RunAs;
-use otus_httpd::site::Site;
+use otus_httpd::site::Sites;
 use otus_httpd::supervisor::{self, Supervisor};
 use otus_httpd::worker::WorkerContext;
 use otus_httpd::{check, ipc::handover, listeners, log, os::rlimit, os::signals, precompress};
@@ -123,7 +123,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         tracing::info!(user, "Running as user {user}; root privileges dropped.");
     }
     // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
-    let site = Site::open(&options, descriptors)?;
+    let sites = Sites::open(&options, descriptors)?;
     let confinement = Some(Sandbox::for_root(&options.root)?);
     identity.drop_privileges()?;
     if identity.other_user().is_some() {
@@ -138,7 +138,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     }
     let clients = ClientLimiter::of(&options)?;
     Supervisor::new(
-        WorkerContext { options, sockets, site, descriptors, sandbox: confinement },
+        WorkerContext { options, sockets, sites, descriptors, sandbox: confinement },
         clients,
         memories,
         workers,

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use otus_httpd::config::CommandLine;
 use otus_httpd::connection::harness::InProcessServer;
-use otus_httpd::site::Site;
+use otus_httpd::site::Sites;
 
 /// Requests for files in memory, and the beginnings of their responses.
 const REQUESTS: [(&str, &str); 5] = [
@@ -55,7 +55,7 @@ fn a_request_for_what_is_in_memory_allocates_nothing() {
 fn allocates_nothing(root: &Path, log: &[&str]) {
     let arguments = [&["otus-httpd", "--root", root.to_str().unwrap()], log].concat();
     let options = CommandLine::try_parse_from(arguments).unwrap().options;
-    let site = Box::leak(Box::new(Site::open(&options, 64).unwrap()));
+    let site = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
     let mut server = InProcessServer::new(&options, site).unwrap();
     let (mut client, served) = UnixStream::pair().unwrap();
     served.set_nonblocking(true).unwrap();

@@ -11,7 +11,7 @@ use crate::config::Options;
 use crate::ipc::scoreboard::Scoreboard;
 use crate::os::clock;
 use crate::service::Service;
-use crate::site::Site;
+use crate::site::Sites;
 
 /// A service and one connection, without a worker, threads, a listening socket or deadlines.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub struct InProcessServer {
 }
 
 impl InProcessServer {
-    /// Creates a server of `site` without a connection.
-    pub fn new(options: &Options, site: &'static Site) -> io::Result<Self> {
+    /// Creates a server of `sites` without a connection.
+    pub fn new(options: &Options, sites: &'static Sites) -> io::Result<Self> {
         let board = Box::leak(Box::new(Scoreboard::new(1)?));
-        let service = Service::new(options, site, 0, board, None)?;
+        let service = Service::new(options, sites, 0, board, None)?;
         let driver = ConnectionDriver::new(service.limits.request_bytes(), service.blocking.add_thread());
         Ok(InProcessServer { service, driver, connection: None })
     }

@@ -15,7 +15,7 @@ use crate::config::CommandLine;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::os::clock;
 use crate::service::Service;
-use crate::site::Site;
+use crate::site::Sites;
 
 /// More turns than any of these connections takes.
 const MAX_TURNS: usize = 100_000;
@@ -45,9 +45,9 @@ impl Server {
         fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
         let arguments = ["otus-httpd", "--access-log=off", "--root", directory.path().to_str().unwrap()];
         let options = CommandLine::try_parse_from(arguments).unwrap().options;
-        let site = Box::leak(Box::new(Site::open(&options, 64).unwrap()));
+        let sites = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
         let board = Box::leak(Box::new(Scoreboard::new(1).unwrap()));
-        Server { service: Service::new(&options, site, 0, board, None).unwrap(), _directory: directory }
+        Server { service: Service::new(&options, sites, 0, board, None).unwrap(), _directory: directory }
     }
 
     /// What is sent for [`REQUESTS`], without the dates. Nothing of the connection is left behind.

@@ -48,7 +48,7 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
-            let response = error(service, &refusal);
+            let response = error(service, request.authority, &refusal);
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
@@ -88,7 +88,7 @@ fn find(
     service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
-    match service.site.find(&target, acceptable, &mut scratch.path, lookup)? {
+    match service.sites.select(request.authority).find(&target, acceptable, &mut scratch.path, lookup)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields);
@@ -137,11 +137,11 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 }
 
 /// The response to a request that was rejected, with the site's page if it has one.
-fn error(service: &Service, refusal: &Refusal) -> Response {
+fn error(service: &Service, authority: Option<&str>, refusal: &Refusal) -> Response {
     let status = refusal.status();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
-    let page = has_page.then(|| service.site.error_page(status, &service.digests)).flatten();
+    let page = has_page.then(|| service.sites.select(authority).error_page(status, &service.digests)).flatten();
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {
             Response::error_with_page(status, content_type.clone(), content)

@@ -46,6 +46,8 @@ pub struct Request<'f, 'b> {
     pub method_name: &'b str,
     /// The target as it was sent: path and query, a whole URI, or `*`.
     pub target: &'b str,
+    /// The authority that the request is for, from the target or from Host (RFC 9112 §3.3). None in HTTP/1.0 without both.
+    pub authority: Option<&'b str>,
     /// The version of the protocol.
     pub version: Version,
     /// The field lines of the head.

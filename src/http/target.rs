@@ -100,23 +100,32 @@ fn contains(text: &str, byte: u8) -> bool {
 }
 
 /// Returns path and query of an absolute-form target, which a server must accept (RFC 9112 §3.2.2). Returns any other
-/// target unchanged, with its query in it. All hosts share one site.
+/// target unchanged, with its query in it.
 fn origin_form(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     if target.starts_with('/') {
         return Ok((target, None));
     }
-    let rest = strip_prefix_ignore_case(target, "http://")
-        .or_else(|| strip_prefix_ignore_case(target, "https://"))
-        .ok_or(Refusal::Malformed("the target is neither a path nor an http or https URI"))?;
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if authority == 0 || !syntax::is_authority(&rest.as_bytes()[..authority]) {
+    let (authority, rest) =
+        split_absolute(target).ok_or(Refusal::Malformed("the target is neither a path nor an http or https URI"))?;
+    if authority.is_empty() || !syntax::is_authority(authority.as_bytes()) {
         return Err(Refusal::Malformed("the target has no valid host"));
     }
-    match rest.as_bytes().get(authority) {
-        Some(b'/') => Ok((&rest[authority..], None)),
+    match rest.as_bytes().first() {
+        Some(b'/') => Ok((rest, None)),
         // An empty path means the root, with or without a query (RFC 9110 §4.2.3).
-        _ => Ok(("/", rest[authority..].strip_prefix('?'))),
+        _ => Ok(("/", rest.strip_prefix('?'))),
     }
+}
+
+/// Returns the authority of an absolute-form target, which may be malformed; [`decode`] rejects it then.
+pub fn authority(target: &str) -> Option<&str> {
+    split_absolute(target).map(|(authority, _)| authority)
+}
+
+/// Splits an absolute-form target before the path.
+fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    let rest = strip_prefix_ignore_case(target, "http://").or_else(|| strip_prefix_ignore_case(target, "https://"))?;
+    Some(rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())))
 }
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

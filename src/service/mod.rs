@@ -17,7 +17,7 @@ use crate::http::Limits;
 use crate::ipc::scoreboard::{Scoreboard, WorkerCounters};
 use crate::os::clock::{self, LogicalClock};
 use crate::site::listings::Listings;
-use crate::site::{Digests, HelperAccess, Site};
+use crate::site::{Digests, HelperAccess, Sites};
 
 use blocking::{BlockingKey, BlockingLimits};
 use pool::ThreadPool;
@@ -27,8 +27,8 @@ use warnings::RateLimitedWarnings;
 /// The state that all requests of a worker share.
 #[derive(Debug)]
 pub struct Service {
-    /// The document root.
-    pub site: &'static Site,
+    /// The sites.
+    pub sites: &'static Sites,
     /// What is known about the content of files.
     pub digests: Digests,
     /// The limits of a request.
@@ -62,14 +62,14 @@ impl Service {
     /// Creates the service of worker number `worker`.
     pub fn new(
         options: &Options,
-        site: &'static Site,
+        sites: &'static Sites,
         worker: usize,
         board: &'static Scoreboard,
         helper: Option<&'static HelperAccess>,
     ) -> io::Result<Self> {
         let counters = board.counters(worker);
         Ok(Service {
-            site,
+            sites,
             digests: Digests::new(helper, counters),
             limits: options.limits(),
             max_requests: options.max_requests as u64,

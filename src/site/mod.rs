@@ -12,6 +12,7 @@ mod memory;
 mod release;
 mod resource;
 pub mod root;
+mod sites;
 mod variants;
 mod verification;
 mod walk;
@@ -34,6 +35,7 @@ pub use release::RootState;
 use release::{DocumentRoot, Release};
 pub use resource::{Content, Resource};
 use root::Root;
+pub use sites::Sites;
 
 /// The file that is served for a directory.
 const INDEX: &[u8] = b"index.html\0";

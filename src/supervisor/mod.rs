@@ -130,7 +130,7 @@ impl Supervisor {
             awake_since_ms: 0,
             helper,
             check: ConfigurationCheck::new(),
-            root_reload: RootReload::new(context.site.root_state(), clock::now_ms()),
+            root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
             reload_error: None,
             next_hint_ms: 0,
             kill_old_at_ms: None,

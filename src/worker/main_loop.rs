@@ -117,13 +117,13 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
 
 /// Publishes the state of the document root for the supervisor.
 fn report_root(worker: &Worker) {
-    let root = worker.service.site.root_state();
+    let root = worker.service.sites.root_state();
     worker.service.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
     worker.service.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
 }
 
 fn tick_ms(worker: &Worker) -> u16 {
-    if worker.service.site.root_state() == RootState::Served { TICK_MS } else { ABSENT_ROOT_TICK_MS }
+    if worker.service.sites.root_state() == RootState::Served { TICK_MS } else { ABSENT_ROOT_TICK_MS }
 }
 
 /// Logs that all threads are busy. The worker is slow, not hung; more threads may help.

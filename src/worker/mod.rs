@@ -30,7 +30,7 @@ use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
-use crate::site::{HelperAccess, Site};
+use crate::site::{HelperAccess, Sites};
 
 use events::EventQueue;
 use gate::AcceptGate;
@@ -44,7 +44,7 @@ pub struct WorkerContext {
     /// The listening sockets, which all workers share.
     pub sockets: Vec<Socket>,
     /// The document root.
-    pub site: Site,
+    pub sites: Sites,
     /// The limit of file descriptors of a worker.
     pub descriptors: usize,
     /// The sandbox of the process; none in a process that also does other work.
@@ -124,12 +124,12 @@ impl Worker {
         let options = &context.options;
         // All workers see the same changes of the document root.
         if number > 0 {
-            context.site.silence_root();
+            context.sites.silence_roots();
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
-            service: Service::new(options, &context.site, number, &shared.board, shared.helper.as_ref())?,
+            service: Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?,
             events: EventQueue::new(&epoll)?,
             epoll,
             gate: AcceptGate::new(&context.sockets),

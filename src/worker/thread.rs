@@ -58,7 +58,7 @@ fn run(worker: &'static Worker) {
     let mut reports = [EpollEvent::empty(); MAX_EVENTS];
     loop {
         let Some(event) = worker.events.pop(&worker.service.pool).or_else(|| wait(worker, &mut reports)) else {
-            worker.service.site.close_stale();
+            worker.service.sites.close_stale();
             if worker.service.pool.try_retire() {
                 return worker.service.blocking.remove_thread(slot);
             }
@@ -80,8 +80,8 @@ fn run(worker: &'static Worker) {
         worker.service.wakeups.take().into_iter().for_each(|descriptor| park::wake(worker, descriptor));
         worker.service.blocking.end(slot);
         worker.service.pool.end_turn();
-        if worker.service.site.needs_upkeep() {
-            worker.service.site.close_stale();
+        if worker.service.sites.needs_upkeep() {
+            worker.service.sites.close_stale();
         }
     }
 }

@@ -11,7 +11,7 @@ use httparse::{Header, Status::Complete, Status::Partial};
 use super::chunked;
 use super::framing::{End, Framing};
 use crate::http::request::{Body, Method, Request, Version};
-use crate::http::{Fields, Limits, Refusal, limits, syntax};
+use crate::http::{Fields, Limits, Refusal, limits, syntax, target};
 
 /// A request that was parsed.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,7 @@ fn interpret<'f, 'b>(
     limits: &Limits,
 ) -> Result<Option<Message<'f, 'b>>, Refusal> {
     let mut hosts = 0;
+    let mut authority = None;
     let mut close = false;
     let mut keep_alive = minor > 0;
     let mut expects = false;
@@ -127,6 +128,7 @@ fn interpret<'f, 'b>(
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
                 hosts += 1;
+                authority = std::str::from_utf8(value).ok();
                 if !syntax::is_authority(value) {
                     return Err(Refusal::Malformed("the Host field holds no host"));
                 }
@@ -158,8 +160,11 @@ fn interpret<'f, 'b>(
             _ => (Body::TooLarge, 0),
         },
     };
+    // The authority of an absolute target takes precedence over Host (RFC 9112 §3.2.2).
+    let authority = if target.starts_with('/') { authority } else { target::authority(target).or(authority) };
     let version = if minor > 0 { Version::Http11 } else { Version::Http10 };
-    let request = Request { method: Method::named(method), method_name: method, target, version, fields, body };
+    let request =
+        Request { method: Method::named(method), method_name: method, target, authority, version, fields, body };
     Ok(Some(Message { request, keep_alive: keep_alive && !close, length: head_length + body_length }))
 }
 

@@ -59,7 +59,7 @@ impl Site {
         let root = directory.path().to_str().unwrap();
         let command_line = [&["otus-httpd", "--workers=1", "--root", root], arguments].concat();
         let options = CommandLine::try_parse_from(command_line).unwrap().options;
-        let site = Box::leak(Box::new(otus_httpd::site::Site::open(&options, 1024).unwrap()));
+        let site = Box::leak(Box::new(otus_httpd::site::Sites::open(&options, 1024).unwrap()));
         let (limits, most_requests) = (options.limits(), options.max_requests);
         let server = InProcessServer::new(&options, site).unwrap();
         Site { server, limits, most_requests, directory }

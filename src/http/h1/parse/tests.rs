@@ -48,6 +48,22 @@ fn a_whole_head() {
 }
 
 #[test]
+fn the_authority_is_that_of_the_target_or_of_host() {
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\nHost: a.test:80\r\n\r\n", Some("a.test:80")),
+        ("GET http://b.test:81/x?http://c/ HTTP/1.1\r\nHost: a.test\r\n\r\n", Some("b.test:81")),
+        ("GET HTTPS://b.test?x HTTP/1.0\r\n\r\n", Some("b.test")),
+        ("OPTIONS * HTTP/1.1\r\nHost: [::1]\r\n\r\n", Some("[::1]")),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", Some("")),
+        ("GET / HTTP/1.0\r\n\r\n", None),
+    ] {
+        let mut storage = storage();
+        let message = parse(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        assert_eq!(message.request.authority, expected, "{head:?}");
+    }
+}
+
+#[test]
 fn a_later_minor_version_is_read_as_the_last_that_is_known() {
     let mut head = b"\r\nGET / HTTP/1.7\r\nHost: x\r\n\r\n".to_vec();
     refused(&head, Status::HttpVersionNotSupported);

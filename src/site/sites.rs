@@ -1,0 +1,45 @@
+//! The sites of a server, and which of them a request is for.
+
+use super::{RootState, Site};
+use crate::config::Options;
+use crate::failure::Failure;
+
+/// The sites of a server. There is one, for all authorities.
+#[derive(Debug)]
+pub struct Sites {
+    only: Site,
+}
+
+impl Sites {
+    /// Opens the sites for processes with a limit of `descriptors` file descriptors each.
+    pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
+        Ok(Sites { only: Site::open(options, descriptors)? })
+    }
+
+    /// Returns the site for the authority of a request (RFC 9110 §7.2). None is that of a request without one, and of bytes
+    /// that are not a request.
+    pub fn select(&self, _authority: Option<&str>) -> &Site {
+        &self.only
+    }
+
+    /// Returns the state of the document roots at the last check: the one that needs attention most.
+    pub fn root_state(&self) -> RootState {
+        self.only.root_state()
+    }
+
+    /// Stops logging changes of the document roots: of the processes that check the same path, one logs them.
+    pub fn silence_roots(&self) {
+        self.only.silence_root();
+    }
+
+    /// Returns whether [`close_stale`](Sites::close_stale) is due. It can take as long as a disk does, so no client should
+    /// wait for it.
+    pub fn needs_upkeep(&self) -> bool {
+        self.only.needs_upkeep()
+    }
+
+    /// Closes the files that were kept open for later requests and whose time is over.
+    pub fn close_stale(&self) {
+        self.only.close_stale();
+    }
+}
