@@ -21,6 +21,7 @@ mod files;
 mod fresh;
 mod fuse;
 mod hanging_disk;
+mod helper;
 mod hung;
 mod identity;
 mod idle_exit;

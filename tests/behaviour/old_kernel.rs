@@ -57,6 +57,11 @@ fn everything_works_without_the_newer_system_calls() {
     ] {
         assert_eq!(client.get(target).status, status, "{target}");
     }
+    // The helper process closes descriptors one by one, and reads with pread(2).
+    wait_until("the digest of a large file", || {
+        client.get("/large").field("etag").is_some_and(|tag| tag.starts_with('"'))
+    });
+    assert!(!server.log().contains("helper process"), "{}", server.log());
     let worker = server.workers()[0];
     nix::sys::signal::kill(worker, Signal::SIGKILL).unwrap();
     wait_until("a replacement", || server.workers().len() == 2 && !server.workers().contains(&worker));

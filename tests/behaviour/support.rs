@@ -240,6 +240,10 @@ impl Server {
         self.children().into_iter().filter(|child| !is_helper(*child)).collect()
     }
 
+    pub fn helper(&self) -> Option<Pid> {
+        self.children().into_iter().find(|child| is_helper(*child))
+    }
+
     fn children(&self) -> Vec<Pid> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
