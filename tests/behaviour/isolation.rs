@@ -203,8 +203,8 @@ fn assert_own_descriptors(server: &Server, site: &Site, listening: usize) {
             let is_of_the_site = Path::new(link).starts_with(site.root()) || Path::new(link) == site.outside();
             let is_own = link.starts_with("socket:")
                 || ["anon_inode:[signalfd]", "anon_inode:[eventfd]", "anon_inode:[eventpoll]"].contains(&link.as_str())
-                // The threads of the worker, and the destination of its messages.
-                || *link == format!("/proc/{worker}/task")
+                // The threads of the worker and their states, and the destination of its messages.
+                || Path::new(link).starts_with(format!("/proc/{worker}/task"))
                 || link.ends_with("/log")
                 || link == "/dev/null";
             assert!(is_of_the_site || is_own, "worker {worker} has {link} of {links:?}");
