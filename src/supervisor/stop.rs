@@ -29,9 +29,10 @@ impl Supervisor {
         self.helper.kill();
         self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
         self.next_tick_ms = 0;
+        // INT first: a worker that handled TERM first would name --drain-timeout where it aborts requests.
+        self.workers.signal(Signal::SIGINT);
         // Workers of earlier versions handle only TERM.
         self.workers.signal(Signal::SIGTERM);
-        self.workers.signal(Signal::SIGINT);
     }
 
     /// Stops after `--idle-exit` without a connection. Later connections are served while the server drains, or stay in the
