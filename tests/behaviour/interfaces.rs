@@ -248,6 +248,18 @@ fn events_of_a_disk_keep_their_identifiers_and_fields() {
 }
 
 #[test]
+fn the_end_of_the_helper_keeps_its_identifier_and_fields() {
+    let site = Site::with(&[("large", &[b'x'; 100_000])]);
+    let server = start(&site, &["--workers=1"]);
+    wait_until("the helper", || server.get("/large").status == 200 && server.helper().is_some());
+    let helper = server.helper().unwrap();
+    kill(helper, Signal::SIGKILL).unwrap();
+    let names = "helper_pid how lived_ms pause_ms";
+    let end = assert_event(&server, "f65acbea5697cae75a76bef96d5ec716", "ERROR", names);
+    assert_eq!((&*end["helper_pid"], &*end["how"]), (&*helper.to_string(), "was killed by SIGKILL"));
+}
+
+#[test]
 fn a_rejected_reload_keeps_its_identifier_and_field() {
     let site = Site::with(&[("a", b"a")]);
     let types = site.path("types");
