@@ -167,7 +167,7 @@ fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome)
     let has_begun = matches!(outcome, Outcome::Parts(_));
     let slice = |start, end| (start < end).then(|| FileSlice { file: file.clone(), offset: start, end, has_begun });
     match outcome {
-        Outcome::Whole => connection.send_queue.slice = slice(0, file.version().size),
+        Outcome::Whole => connection.send_queue.slice = slice(0, file.version().size()),
         Outcome::Part(part) => connection.send_queue.slice = slice(part.start, part.end),
         Outcome::Parts(multipart) => {
             let parts = multipart.parts.into_iter();

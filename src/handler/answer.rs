@@ -75,7 +75,7 @@ impl Answer {
             Answer::File { resource, outcome } => outcome.fields(&resource.representation).into(),
             Answer::Listing { listed, form } => {
                 let mut fields = vec![
-                    Field::ContentLength(listed.file.version().size),
+                    Field::ContentLength(listed.file.version().size()),
                     Field::ContentType(form.content_type().into()),
                     Field::NoSniff,
                     Field::CacheControl("no-cache"),

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
-use super::file::{File, FileVersion, since_epoch_ns};
+use super::file::File;
 use super::resource::Resource;
 use super::root::Root;
+use super::version::{FileVersion, since_epoch_ns};
 use crate::os::clock;
 
 /// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
@@ -96,7 +97,8 @@ impl Cache {
     /// Returns whether a file whose content was read can be cached.
     pub fn fits_in_memory(&self, version: &FileVersion, now: SystemTime) -> bool {
         let settled_ns = since_epoch_ns(now - MIN_AGE);
-        ENTRY_OVERHEAD + version.size as usize <= self.half / 8 && version.mtime_ns.max(version.ctime_ns) < settled_ns
+        let last_ns = version.identity.mtime_ns.max(version.identity.ctime_ns);
+        ENTRY_OVERHEAD + version.size() as usize <= self.half / 8 && last_ns < settled_ns
     }
 
     /// Caches a file that was just opened, unless it is too large.
@@ -105,7 +107,7 @@ impl Cache {
         let entry = Arc::new(CacheEntry { resource: resource.clone(), opened_ms, checked_at: AtomicU64::new(0) });
         if resource.is_in_memory() {
             self.insert(path, entry);
-        } else if resource.version.size <= MAX_OPEN_BYTES && self.max_open > 0 {
+        } else if resource.version.size() <= MAX_OPEN_BYTES && self.max_open > 0 {
             let mut open = write(&self.open);
             let closed = if open.len() >= self.max_open { std::mem::take(&mut *open) } else { FxHashMap::default() };
             let replaced = open.insert(path.into(), entry);

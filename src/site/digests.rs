@@ -2,9 +2,11 @@
 //! there is requested from the helper process.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use super::cache::Freshness;
-use super::file::{File, FileVersion, MAX_HASHED_BYTES};
+use super::file::File;
+use super::version::{FileVersion, MAX_HASHED_BYTES};
 use crate::digest::Digest;
 use crate::http::Coding;
 use crate::ipc::decoded::Decoded;
@@ -60,8 +62,8 @@ impl Digests {
 
     /// Returns the digest of the content of `file`. If it is not known, it is requested, unless the file is too large.
     pub fn of(&self, file: &File) -> Option<Digest> {
-        let HelperAccess { queue, digests } = self.helper.filter(|_| file.version().size <= MAX_HASHED_BYTES)?;
-        let known = digests.get(file.version().identity().content_key());
+        let HelperAccess { queue, digests } = self.helper.filter(|_| file.version().size() <= MAX_HASHED_BYTES)?;
+        let known = digests.get(file.version().identity.content_key());
         if known.is_none() {
             queue.send(Job::Hash, file.as_fd());
         }
@@ -70,15 +72,15 @@ impl Digests {
 
     /// Returns what the variant with this version decodes to, if that is known for content of at most `max_bytes`. Otherwise it
     /// is requested; `open` opens the variant.
-    pub fn decoded<F: AsFd>(
+    pub fn decoded(
         &self,
         version: &FileVersion,
         coding: Coding,
         max_bytes: u64,
-        open: impl FnOnce() -> Option<F>,
+        open: impl FnOnce() -> Option<Arc<File>>,
     ) -> Option<Decoded> {
         let HelperAccess { queue, digests } = self.helper?;
-        let known = digests.get(version.identity().decoded_key(coding)).map(Decoded::from_entry);
+        let known = digests.get(version.identity.decoded_key(coding)).map(Decoded::from_entry);
         let known = known.filter(|decoded| decoded.is_valid_for(max_bytes));
         if known.is_none()
             && let Some(file) = open()

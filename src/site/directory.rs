@@ -10,8 +10,9 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::file::{FileVersion, refuse};
+use super::file::refuse;
 use super::root::Root;
+use super::version::FileVersion;
 use crate::http::Refusal;
 use crate::http::listing::{DirEntry, Form, Listing};
 use crate::os::sys::file_type;
@@ -171,9 +172,9 @@ impl Directory {
             }
         };
         let version = FileVersion::from(&stat);
-        let since = u64::try_from(version.mtime_ns.max(0)).unwrap_or(u64::MAX);
+        let since = u64::try_from(version.identity.mtime_ns.max(0)).unwrap_or(u64::MAX);
         let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
-        is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size, modified })
+        is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size(), modified })
     }
 
     /// Returns whether a directory that may be searched, but not read, has an index that may be read.

@@ -3,165 +3,22 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc::nlink_t;
-use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::pread;
 
 use super::memory::Reservation;
 use super::root::Root;
-use crate::digest::Digest;
+use super::version::{Change, FileVersion};
 use crate::http::Refusal;
-use crate::http::etag::Validator;
-use crate::ipc::file_identity::FileIdentity;
 use crate::os::sys::file_type;
 
 /// The number of further checks, and the pause before each, of a file whose modification time has changed while its size
 /// has not: an append changes the time first.
 const APPEND_CHECKS: u32 = 10;
 const APPEND_PAUSE: Duration = Duration::from_millis(1);
-
-/// The earliest modification time that is taken as the time of a write, in nanoseconds since the epoch: 1990. Nix, OSTree
-/// and container images set the time of every file to 1970, npm to 1985.
-const EARLIEST_MTIME_NS: i128 = 631_152_000_000_000_000;
-
-/// The largest file that is read into memory, in bytes. For larger ones sendfile(2) costs less than copying.
-pub const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
-
-/// The largest file that is read for the digest of its content, in bytes. A larger one has one form of tag for good.
-pub const MAX_HASHED_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The longest time between two ticks of the kernel's clock, in nanoseconds: before Linux 6.13, all writes within a tick give
-/// a file the same times.
-const TICK_NS: i128 = 20_000_000;
-
-/// The same for file systems that store times in seconds; FAT stores the modification time in steps of two.
-const COARSE_TICK_NS: i128 = 2_000_000_000;
-
-/// The metadata that identify a version of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileVersion {
-    device: u64,
-    inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Modification time in nanoseconds since the epoch.
-    pub mtime_ns: i128,
-    /// Change time in nanoseconds since the epoch: updated by every write, and cannot be set back.
-    pub ctime_ns: i128,
-    /// The number of hard links.
-    links: nlink_t,
-    mode: u32,
-    owner: (u32, u32),
-}
-
-/// The change of an open file since an earlier check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// No change.
-    None,
-    /// Its names, permissions or owner changed, but not its content.
-    Outside,
-    /// It grew. The earlier bytes are unchanged, unless the file was truncated and overwritten with more bytes between two
-    /// checks, which cannot be distinguished from an append.
-    Grown,
-    /// Only its change time changed: its content was overwritten and its modification time set back, or something else
-    /// happened that leaves no other trace.
-    Unclear,
-    /// Its content changed.
-    Content,
-}
-
-impl FileVersion {
-    /// Returns the change from this version to the version `now`.
-    ///
-    /// A write updates the modification time. That can be set back (touch -r), the change time cannot. The latter is also
-    /// updated with names, permissions and owner, but then one of these differs, which explains it.
-    fn change(&self, now: &FileVersion) -> Change {
-        let outside = |version: &FileVersion| (version.links, version.mode, version.owner);
-        match now {
-            now if now.size > self.size => Change::Grown,
-            now if (now.size, now.mtime_ns) != (self.size, self.mtime_ns) => Change::Content,
-            now if now.ctime_ns == self.ctime_ns => Change::None,
-            now if outside(now) != outside(self) => Change::Outside,
-            _ => Change::Unclear,
-        }
-    }
-
-    fn is_same_file(&self, other: &FileVersion) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Returns whether any later write changes its identity. Until then, two contents can have the same. A time in the future,
-    /// from before the clock was set back, is also one that no write sets now.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        self.is_over(self.ctime_ns, now)
-    }
-
-    /// Returns whether no write of the present would have this time.
-    fn is_over(&self, time_ns: i128, now: SystemTime) -> bool {
-        let tick_ns = if self.ctime_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { TICK_NS };
-        (since_epoch_ns(now) - time_ns).abs() > tick_ns
-    }
-
-    /// Returns Last-Modified, in seconds since the epoch. None for a fixed value that says nothing about the last write, and
-    /// for a second that is not over: another write in it would not change the field (RFC 9110 §8.8.2.2).
-    pub fn last_modified_s(&self, now: SystemTime) -> Option<u64> {
-        let modified_s = self.mtime_ns.div_euclid(1_000_000_000);
-        let is_over = modified_s < since_epoch_ns(now).div_euclid(1_000_000_000);
-        (self.has_time() && is_over).then_some(modified_s as u64)
-    }
-
-    /// Returns whether the modification time tells when it was written.
-    pub fn has_time(&self) -> bool {
-        self.mtime_ns >= EARLIEST_MTIME_NS
-    }
-
-    /// Returns whether it is read into memory as a whole.
-    pub fn is_small(&self) -> bool {
-        self.size <= MAX_IN_MEMORY_BYTES
-    }
-
-    /// Returns what its entity tag is made of, if the digest of its content is `content`. None while a write could leave the
-    /// version as it is.
-    pub fn validator(&self, content: Option<Digest>, now: SystemTime) -> Option<Validator> {
-        let by_time = self.size > MAX_HASHED_BYTES && self.has_time();
-        match content {
-            Some(content) if self.is_small() => Some(Validator::Content(content)),
-            Some(content) => Some(Validator::HashedLater { content, identity: self.identity().digest() }),
-            None if by_time => {
-                self.is_over(self.mtime_ns, now).then_some(Validator::Time { size: self.size, mtime_ns: self.mtime_ns })
-            }
-            None if !self.is_settled(now) => None,
-            None if self.size > MAX_HASHED_BYTES => Some(Validator::LargeIdentity(self.identity().digest())),
-            None => Some(Validator::Identity(self.identity().digest())),
-        }
-    }
-
-    /// Returns what identifies the version.
-    pub fn identity(&self) -> FileIdentity {
-        let FileVersion { device, inode, size, mtime_ns, ctime_ns, .. } = *self;
-        FileIdentity { device, inode, size, mtime_ns, ctime_ns }
-    }
-}
-
-impl From<&FileStat> for FileVersion {
-    fn from(stat: &FileStat) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        FileVersion {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: stat.st_size.unsigned_abs(),
-            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
-            links: stat.st_nlink,
-            mode: stat.st_mode,
-            owner: (stat.st_uid, stat.st_gid),
-        }
-    }
-}
 
 /// An open regular file or directory, or a listing.
 #[derive(Debug)]
@@ -208,7 +65,7 @@ impl File {
     pub fn equals(&self, content: &[u8]) -> bool {
         let mut buffer = [0; 16 * 1024];
         let mut chunks = content.chunks(buffer.len()).zip((0..).step_by(buffer.len()));
-        self.version.size == content.len() as u64
+        self.version.size() == content.len() as u64
             && chunks.all(|(expected, offset)| {
                 let buffer = &mut buffer[..expected.len()];
                 self.read_at(buffer, offset).is_ok() && buffer == expected
@@ -229,7 +86,7 @@ impl File {
             let now = FileVersion::from(&fstat(&self.fd).map_err(refuse_open)?);
             match checked.change(&now) {
                 // An append in progress updates the time before the size.
-                Change::Content if now.size == checked.size && checks < APPEND_CHECKS => {
+                Change::Content if now.size() == checked.size() && checks < APPEND_CHECKS => {
                     checks += 1;
                     std::thread::sleep(APPEND_PAUSE);
                     continue;
@@ -266,7 +123,7 @@ impl File {
     /// changed, the content is correct, but cannot be cached, since the cache compares versions.
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
         let begin = bytes.len();
-        bytes.resize(begin + self.version.size as usize, 0);
+        bytes.resize(begin + self.version.size() as usize, 0);
         self.read_at(&mut bytes[begin..], 0)?;
         // Detects writes during the read; the caller does not cache files that were written to just before.
         let now = fstat(&self.fd).map_err(refuse_open)?;
@@ -302,11 +159,6 @@ impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Returns a time in nanoseconds since the epoch.
-pub fn since_epoch_ns(time: SystemTime) -> i128 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128)
 }
 
 pub(super) fn refuse(errno: Errno) -> Refusal {

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::time::SystemTime;
 
-use super::file::FileVersion;
+use super::version::FileVersion;
 use crate::config::Options;
 use crate::digest::Digest;
 use crate::failure::{self, Failure};
@@ -46,6 +46,6 @@ impl MediaTypes {
         let charset = self.charset.as_deref().filter(|_| media_type::is_text(media_type));
         let coding = media_type::coding(path.to_bytes(), media_type);
         let (validator, modified_s) = (version.validator(content, now), version.last_modified_s(now));
-        Representation::new(version.size, validator, modified_s, media_type, charset).stored_in(coding)
+        Representation::new(version.size(), validator, modified_s, media_type, charset).stored_in(coding)
     }
 }

@@ -15,6 +15,7 @@ pub mod root;
 mod sites;
 mod variants;
 mod verification;
+pub mod version;
 mod walk;
 
 use std::ffi::CStr;
@@ -29,13 +30,14 @@ pub use cache::Freshness;
 pub use digests::{Digests, HelperAccess, Lookup};
 pub use directory::Directory;
 pub use file::File;
-use file::FileVersion;
 use media_types::MediaTypes;
 pub use release::RootState;
 use release::{DocumentRoot, Release};
 pub use resource::{Content, Resource};
 use root::Root;
 pub use sites::Sites;
+use verification::Candidate;
+use version::FileVersion;
 
 /// The file that is served for a directory.
 const INDEX: &[u8] = b"index.html\0";
@@ -166,9 +168,12 @@ impl Site {
             // A variant that cannot be read, or is no regular file, is ignored.
             if available.has(coding)
                 && let Ok(Some(variant)) = self.open_file(release, path, Some(coding), lookup)
-                && verification::is_variant_of(release, path, coding, &variant, &original, lookup)
             {
-                return Ok(Found::File(variant));
+                let root = &release.root;
+                let candidate = Candidate { root, path, original: &original, coding, variant: &variant };
+                if candidate.is_variant(lookup) {
+                    return Ok(Found::File(variant));
+                }
             }
         }
         Err(Refusal::NotAcceptable)
@@ -223,7 +228,7 @@ impl Site {
         };
         let lookup = Lookup { freshness: Freshness::NOW, digests };
         let page = self.open_file(&*self.root.last_release()?, path, None, lookup).ok()??;
-        if page.version.size > MAX_ERROR_PAGE_BYTES {
+        if page.version.size() > MAX_ERROR_PAGE_BYTES {
             return None;
         }
         match page.content() {

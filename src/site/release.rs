@@ -8,10 +8,11 @@ use std::time::SystemTime;
 
 use super::cache::Cache;
 use super::digests::Lookup;
-use super::file::{File, FileVersion};
+use super::file::File;
 use super::resource::Resource;
 use super::root::Root;
 use super::variants::Variants;
+use super::version::FileVersion;
 use crate::digest::Digest;
 use crate::http::{Refusal, Representation};
 use crate::os::clock;
@@ -85,7 +86,7 @@ impl Release {
         let (version, now) = (file.version(), SystemTime::now());
         let resource = match version.is_small() {
             true => {
-                lookup.digests.count_hashed(version.size);
+                lookup.digests.count_hashed(version.size());
                 Resource::in_memory(&file, |content| describe(&version, Some(content), now))
             }
             false => {

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::file::{File, FileVersion};
+use super::file::File;
+use super::version::FileVersion;
 use crate::codec::decode;
 use crate::digest::{Digest, Hasher};
 use crate::http::h1::encode;
@@ -42,7 +43,7 @@ pub enum Content<'h> {
 impl Resource {
     /// Creates a resource that keeps the file open. Fails if the file cannot be read.
     pub fn open(file: File, representation: Representation) -> Result<Resource, Refusal> {
-        if file.version().size > 0 {
+        if file.version().size() > 0 {
             file.check_readable(0)?;
         }
         let mut bytes = Vec::with_capacity(HEAD_BYTES);
@@ -62,7 +63,7 @@ impl Resource {
     /// Creates a resource with the file's content in memory; `describe` gets the digest of the content.
     pub fn in_memory(file: &File, describe: impl FnOnce(Digest) -> Representation) -> Result<Resource, Refusal> {
         let version = file.version();
-        let mut bytes = Vec::with_capacity(version.size as usize + HEAD_BYTES);
+        let mut bytes = Vec::with_capacity(version.size() as usize + HEAD_BYTES);
         let is_cacheable = file.read(&mut bytes)?;
         let content_length = bytes.len();
         let representation = describe(Digest::of(&bytes));
