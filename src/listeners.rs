@@ -1,7 +1,10 @@
 //! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that the server binds.
 //!
-//! FileDescriptorName= in the .socket unit sets the purpose of a socket: `metrics` is for monitoring, every other name,
-//! and none, for the site. A further unit without that line has its own name, such as `otus-httpd-extra.socket`.
+//! FileDescriptorName= in the .socket unit sets the purpose of a socket: `metrics` is for monitoring; `http`, every other
+//! name, and none, for the site. A further unit without that line has its own name, such as `otus-httpd-extra.socket`.
+//!
+//! The names `https`, `proxy` and `https-proxy` select a [`Protocol`] that this version does not have. Such a socket
+//! prevents the start: without encryption, or with the header of a proxy taken for a request, it would be a trap.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs};
@@ -27,9 +30,33 @@ const DEFER_ACCEPT_SECONDS: i32 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The site: workers serve its files.
-    Http,
+    Site(Protocol),
     /// Metrics and health: the supervisor responds.
     Metrics,
+}
+
+/// What precedes HTTP on the connections of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// First, the header of the PROXY protocol, with the address of the client.
+    pub proxy: bool,
+    /// Then TLS.
+    pub tls: bool,
+}
+
+impl Protocol {
+    /// The parts that this version does not have, and what the administrator can do instead.
+    fn unsupported(self) -> Option<(&'static str, &'static str)> {
+        match (self.tls, self.proxy) {
+            (false, false) => None,
+            (true, false) => Some(("TLS", "let a server in front of this one accept TLS")),
+            (false, true) => Some(("PROXY protocol", "switch that protocol off in the server in front of this one")),
+            (true, true) => Some((
+                "TLS and no PROXY protocol",
+                "let the server in front of this one accept TLS, without the PROXY protocol towards this one",
+            )),
+        }
+    }
 }
 
 /// Names that suggest a meaning which they do not have (yet).
@@ -39,13 +66,21 @@ const MISLEADING: [&str; 12] =
 impl Purpose {
     /// Returns the purpose of a socket of that name.
     fn of(name: &str) -> Purpose {
-        if name == "metrics" { Purpose::Metrics } else { Purpose::Http }
+        let site = |proxy, tls| Purpose::Site(Protocol { proxy, tls });
+        match name {
+            "metrics" => Purpose::Metrics,
+            "https" => site(false, true),
+            "proxy" => site(true, false),
+            "https-proxy" => site(true, true),
+            _ => site(false, false),
+        }
     }
 
     /// Whether the name suggests a meaning that it does not have.
     fn is_misleading(name: &str) -> bool {
         let lower = name.to_ascii_lowercase();
-        name != "metrics" && (MISLEADING.contains(&lower.as_str()) || is_near(lower.as_bytes(), b"metrics"))
+        Purpose::of(name) == Purpose::Site(Protocol::default())
+            && (MISLEADING.contains(&lower.as_str()) || is_near(lower.as_bytes(), b"metrics"))
     }
 }
 
@@ -81,8 +116,8 @@ impl Socket {
             Some(path) => format!("unix:{}", path.map_or("(no path)".into(), |path| path.display().to_string())),
             None => format!("http://{address}/"),
         });
-        let role = name.as_deref().map_or(Purpose::Http, Purpose::of);
-        Socket { name, purpose: role, address: address.unwrap_or_default(), listener }
+        let purpose = Purpose::of(name.as_deref().unwrap_or_default());
+        Socket { name, purpose, address: address.unwrap_or_default(), listener }
     }
 }
 
@@ -102,17 +137,34 @@ pub fn client(address: &SockaddrStorage) -> Client {
 }
 
 /// Returns the sockets that the previous image handed over, or those that systemd passed. If none of them is for the
-/// site, one is bound to `host` and `port`.
+/// site, one is bound to `host` and `port`. A socket whose protocol this version does not have is an error.
 pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
     let mut sockets = if left.is_empty() {
         from_systemd()?
     } else {
         left.into_iter().map(|left| Socket::new(left.name, left.descriptor)).collect()
     };
-    if sockets.iter().all(|socket| socket.purpose != Purpose::Http) {
+    sockets.iter().filter_map(|socket| socket.name.as_deref()).try_for_each(check_name)?;
+    if sockets.iter().all(|socket| socket.purpose == Purpose::Metrics) {
         sockets.push(bound(host, port)?);
     }
     Ok(sockets)
+}
+
+/// Returns a failure if a socket of that name is for a protocol that this version does not have.
+pub fn check_name(name: &str) -> Result<(), Failure> {
+    let Purpose::Site(protocol) = Purpose::of(name) else { return Ok(()) };
+    let Some((missing, remedy)) = protocol.unsupported() else { return Ok(()) };
+    Err(Failure::new(format!(
+        "The socket \"{name}\" is not served, since this version has no {missing}: set another name with \
+         FileDescriptorName= in its .socket unit for plain HTTP, and {remedy}."
+    )))
+}
+
+/// Returns the names that systemd gave to the sockets of this server, in order.
+pub fn names_from_systemd() -> Vec<String> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    names.split(':').map(String::from).collect()
 }
 
 /// Whether the server may stop after `idle_exit`, if that is set: only if its socket unit starts it again.
@@ -128,12 +180,12 @@ pub fn allow_exit(sockets: &[Socket], idle_exit: Option<Duration>) -> Result<(),
 
 /// Logs the address and purpose of each socket.
 pub fn report(sockets: &[Socket]) {
-    for Socket { name, purpose: role, address, .. } in sockets {
-        match (name.as_deref(), role) {
+    for Socket { name, purpose, address, .. } in sockets {
+        match (name.as_deref(), purpose) {
             (Some(name), Purpose::Metrics) => {
                 tracing::info!(socket = name, address, "Metrics and health on {address} (socket \"{name}\").");
             }
-            (Some(name), Purpose::Http) => {
+            (Some(name), Purpose::Site(_)) => {
                 tracing::info!(socket = name, address, "Listening on {address} (socket \"{name}\").");
             }
             (None, _) => tracing::info!(address, "Listening on {address}"),
@@ -150,12 +202,11 @@ pub fn report(sockets: &[Socket]) {
 
 fn from_systemd() -> Result<Vec<Socket>, Failure> {
     // Before listenfd, which does not read names.
-    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':').map(|name| if name.is_empty() { "unknown" } else { name });
+    let mut names = names_from_systemd().into_iter();
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .map(|index| {
-            let name = names.next().unwrap_or("unknown").to_string();
+            let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown".into());
             let problem = |what: &str| {
                 Failure::new(format!(
                     "Socket number {index} (\"{name}\") from systemd {what}; check ListenStream= and Accept=no in the .socket unit."
@@ -228,23 +279,47 @@ fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use super::Purpose;
+    use super::{Protocol, Purpose, check_name};
 
     #[test]
-    fn a_name_is_a_role() {
-        for (name, role, is_misleading) in [
-            ("http", Purpose::Http, false),
+    fn a_name_is_a_purpose() {
+        let site = |proxy, tls| Purpose::Site(Protocol { proxy, tls });
+        let plain = site(false, false);
+        for (name, purpose, is_misleading) in [
+            ("http", plain, false),
             ("metrics", Purpose::Metrics, false),
-            ("otus-httpd-extra.socket", Purpose::Http, false),
-            ("unknown", Purpose::Http, false),
-            ("public", Purpose::Http, false),
-            ("metric", Purpose::Http, true),
-            ("Metrics", Purpose::Http, true),
-            ("mertics", Purpose::Http, true),
-            ("https", Purpose::Http, true),
-            ("matrix", Purpose::Http, false),
+            ("otus-httpd-extra.socket", plain, false),
+            ("unknown", plain, false),
+            ("public", plain, false),
+            ("metric", plain, true),
+            ("Metrics", plain, true),
+            ("mertics", plain, true),
+            ("https", site(false, true), false),
+            ("proxy", site(true, false), false),
+            ("https-proxy", site(true, true), false),
+            ("HTTPS", plain, true),
+            ("matrix", plain, false),
         ] {
-            assert_eq!((Purpose::of(name), Purpose::is_misleading(name)), (role, is_misleading), "{name}");
+            assert_eq!((Purpose::of(name), Purpose::is_misleading(name)), (purpose, is_misleading), "{name}");
+        }
+    }
+
+    #[test]
+    fn protocols_that_are_missing_are_failures() {
+        for (name, missing) in [
+            ("https", Some("no TLS:")),
+            ("proxy", Some("no PROXY protocol:")),
+            ("https-proxy", Some("no TLS and no PROXY protocol:")),
+            ("http", None),
+            ("HTTPS", None),
+            ("metrics", None),
+            ("", None),
+        ] {
+            let failure = check_name(name).err().map(|failure| failure.to_string());
+            assert_eq!(failure.is_some(), missing.is_some(), "{name}");
+            if let Some(text) = failure {
+                assert!(text.contains(&format!("\"{name}\"")) && text.contains(missing.unwrap()), "{text}");
+            }
         }
     }
 }

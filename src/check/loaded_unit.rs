@@ -180,7 +180,7 @@ fn read_sandbox(properties: &Properties, service: &mut ServiceUnit) {
     }
 }
 
-/// Reads the addresses of its socket units, and whether these are active.
+/// Reads the addresses and names of its socket units, and whether these are active.
 fn read_sockets(properties: &Properties, service: &mut ServiceUnit) -> Result<(), Failure> {
     let mut closed = Vec::new();
     let units = properties::words(properties.get("TriggeredBy"));
@@ -191,6 +191,7 @@ fn read_sockets(properties: &Properties, service: &mut ServiceUnit) -> Result<()
             continue;
         }
         service.addresses.extend(properties::addresses(&socket).map(|address| (address, unit.clone())));
+        service.socket_names.push(socket.get("FileDescriptorName").to_string());
         if !is_open {
             closed.push(unit.as_str());
         }

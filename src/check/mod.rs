@@ -99,6 +99,9 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     findings.problems.extend(ClientLimiter::of(options).err());
     findings.problems.extend(too_few_descriptors(options));
     findings.problems.extend(log::check(options.access_destination()).err());
+    // A server passes the names of its sockets to the check before a reload.
+    let names = service.map_or_else(listeners::names_from_systemd, |service| service.socket_names.clone());
+    findings.problems.extend(names.iter().filter_map(|name| listeners::check_name(name).err()));
     if service.is_none_or(|service| service.addresses.is_empty())
         && let Err(failure) = listeners::resolve(&options.host, options.port)
     {

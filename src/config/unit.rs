@@ -17,6 +17,8 @@ pub struct ServiceUnit {
     pub name: String,
     /// Addresses of its sockets, each with the name of its socket unit.
     pub addresses: Vec<(String, String)>,
+    /// Names of its sockets (FileDescriptorName=).
+    pub socket_names: Vec<String>,
     /// Directories that its sandbox hides, each with the directive.
     pub hidden_paths: Vec<(PathBuf, String)>,
     /// Bind mounts of its sandbox: the path in the sandbox, and the source.
@@ -48,6 +50,7 @@ impl ServiceUnit {
             match kind {
                 "unit" => service.name = first,
                 "address" => service.addresses.push((first, second)),
+                "name" => service.socket_names.push(first),
                 "hidden" => service.hidden_paths.push((first.into(), second)),
                 "bound" => service.bind_mounts.push((first.into(), second.into())),
                 "journal" => service.logs_to_journal = true,
@@ -95,6 +98,7 @@ impl std::fmt::Display for ServiceUnit {
         };
         line("unit", &self.name, "")?;
         self.addresses.iter().try_for_each(|(address, unit)| line("address", address, unit))?;
+        self.socket_names.iter().try_for_each(|name| line("name", name, ""))?;
         self.hidden_paths
             .iter()
             .try_for_each(|(path, directive)| line("hidden", &path.to_string_lossy(), directive))?;
@@ -119,6 +123,7 @@ mod tests {
         ServiceUnit {
             name: "otus-httpd.service".into(),
             addresses: vec![("[::]:80".into(), "otus-httpd.socket".into())],
+            socket_names: vec!["http".into()],
             hidden_paths: vec![(path("/home"), "ProtectHome=yes".into()), (path("/tmp"), "PrivateTmp=yes".into())],
             bind_mounts: vec![(path("/home/web"), path("/srv/web")), (path("/data"), path("/mnt"))],
             logs_to_journal: true,

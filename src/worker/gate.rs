@@ -42,7 +42,7 @@ enum State {
 impl AcceptGate {
     /// Creates a paused gate for those of `sockets` that serve the site.
     pub fn new(sockets: &'static [Socket]) -> Self {
-        let sockets: Vec<_> = sockets.iter().filter(|socket| socket.purpose == Purpose::Http).collect();
+        let sockets: Vec<_> = sockets.iter().filter(|socket| socket.purpose != Purpose::Metrics).collect();
         let inner = Inner { state: State::Paused, is_suspended: vec![false; sockets.len()] };
         let has_failed = sockets.iter().map(|_| AtomicBool::new(false)).collect();
         AcceptGate { sockets, inner: Mutex::new(inner), has_failed }

@@ -93,6 +93,24 @@ fn a_socket_of_the_wrong_kind_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_socket_for_a_protocol_that_is_missing_prevents_the_start() {
+    let site = Site::new();
+    for (name, missing) in [("https", "TLS"), ("proxy", "PROXY protocol"), ("https-proxy", "TLS and no PROXY protocol")]
+    {
+        let expected = format!("The socket \"{name}\" is not served, since this version has no {missing}: ");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", name).socket(listener).start();
+        assert_eq!(server.exit_status().code(), Some(1));
+        let log = server.log();
+        assert!(log.contains(&expected) && log.contains("FileDescriptorName=") && log.lines().count() == 1, "{log}");
+        // As before a reload, which would execute a version that does not start.
+        let mut check = Setup::new(&site, &["--check"]).env("LISTEN_FDNAMES", format!("http:{name}")).start();
+        assert_eq!(check.exit_status().code(), Some(1));
+        assert!(check.log().contains(&expected), "{}", check.log());
+    }
+}
+
+#[test]
 fn a_socket_that_does_not_listen_is_an_error() {
     let site = Site::new();
     let (stream, _other) = UnixStream::pair().unwrap();

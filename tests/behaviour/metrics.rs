@@ -334,7 +334,7 @@ fn a_new_worker_inherits_no_connection_of_the_metrics_server() {
 #[test]
 fn ambiguous_names_of_sockets_are_warnings() {
     let site = Site::with(&[("a", b"a")]);
-    for (name, is_warned) in [("metric", true), ("https", true), ("otus-httpd-extra.socket", false), ("http", false)] {
+    for (name, is_warned) in [("metric", true), ("HTTPS", true), ("otus-httpd-extra.socket", false), ("http", false)] {
         let server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", name).listen();
         server.wait_until_ready();
         assert_eq!(server.get("/a").text(), "a", "{name}");
