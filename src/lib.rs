@@ -1,10 +1,9 @@
 //! otus-httpd: a static-file web server that systemd runs. This is the guided tour; start here, then read `main.rs`.
 //!
-//! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks
-//! workers, which inherit the sockets. In a [`worker`], one thread at a time serves a request; a connection
-//! that waits for its client holds no thread. The [`site`] turns a target into an open file, and [`http`]
-//! decides the response. Files are hashed by the [`helper`], a process that runs only while there is such work. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no
-//! configuration language.
+//! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks workers,
+//! which inherit the sockets. In a [`worker`], one thread at a time serves a request; a connection that waits for its client
+//! holds no thread. The [`site`] turns a target into an open file, and [`http`] decides the response. The [`helper`] hashes
+//! files. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no configuration language.
 //!
 //! # Layers
 //!
@@ -13,11 +12,9 @@
 //! | layer | contents |
 //! |---|---|
 //! | `main` | configuration, log, sockets, site, supervisor: the start, in reading order |
-//! | [`precompress`] | the subcommand of that name, which the server does not use |
-//! | [`check`] | `--check`: all steps of a start except serving, for a command line or for a service and its units |
+//! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
-//! | [`helper`] | one process: hashes and decodes files in the background |
-//! | [`worker`] | a worker process: main loop, request threads, accepted and parked connections |
+//! | [`worker`], [`helper`] | a worker process: threads, connections; one that hashes and decodes files in the background |
 //! | [`connection`] | a client connection: reads requests, encodes responses, sends them |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
@@ -27,7 +24,7 @@
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
 //! | [`http`] | the protocol: parsers, values and encoders |
-//! | [`failure`], [`printable`] | the error of a failed start; text that is safe to show on a terminal |
+//! | [`failure`], [`printable`], [`digest`] | the error of a failed start; text for a terminal; digests of content |
 //!
 //! # Invariants
 //!
@@ -53,13 +50,12 @@
 //! # Design decisions
 //!
 //! The heartbeat is a counter in the shared [`scoreboard`](ipc::scoreboard), not a message on the
-//! [`lifeline`](ipc::lifeline). So the supervisor wakes only for its own tick, not for that of every worker. The lifeline
-//! reports readiness; its end of file reports the death of either side. The heartbeat advances while the self-check gets
-//! responses, other requests are completed or a thread is idle. It also advances while the worker drains, which has a
-//! deadline.
+//! [`lifeline`](ipc::lifeline), which reports readiness and, by its end of file, the death of either side. So the supervisor
+//! wakes only for its own tick. The heartbeat advances while the self-check gets responses, other requests are completed, a
+//! thread is idle, or the worker drains, which has a deadline.
 //!
-//! A reload executes a new image of the supervisor instead of only changing its settings. So a start, a reload and an
-//! upgrade share one path. Listening sockets, counters, digests and old workers pass through execve(2) ([`handover`](ipc::handover)).
+//! A reload executes a new image of the supervisor instead of only changing its settings. So a start, a reload and an upgrade
+//! share one path. Sockets, counters, digests and old workers pass through execve(2) ([`handover`](ipc::handover)).
 //!
 //! A thread receives many events in one call of epoll_wait(2), handles one, and queues the others for any thread. That
 //! costs as little as an event loop, and a blocked request delays no other. epoll reports each change of a connection
@@ -75,9 +71,9 @@
 //! [`scoreboard`](ipc::scoreboard), which outlives the worker.
 //!
 //! A response is never staler than its request: any stat(2) made after the request began to arrive may validate it,
-//! whichever thread made it ([`os::clock::LogicalClock`]). The exceptions are a listing of a
-//! directory, which is shared for one second after it was made ([`site::listings`]), a replaced document root, which is detected
-//! within half a second, and a new precompressed variant, which is used within a second.
+//! whichever thread made it ([`os::clock::LogicalClock`]). The exceptions are a listing, which is shared for one second after
+//! it was made ([`site::listings`]), a replaced document root, which is detected within half a second, and a new
+//! precompressed variant, which is used within a second.
 
 pub mod access_log;
 pub mod check;

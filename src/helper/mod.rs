@@ -4,6 +4,9 @@
 //! [digest table](crate::ipc::digests). The supervisor starts it when there is work. It ends when there has been none
 //! for some time, so an idle server has no such process. It reads content that others wrote, with decoders; therefore it
 //! has no access to anything else ([`confinement`]).
+//!
+//! A file system with fs-verity has digests of its own, which would save the reading. They are not used: they are digests
+//! of another kind than those of the same file elsewhere.
 
 mod confinement;
 mod rate_limit;

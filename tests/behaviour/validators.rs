@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
+use crate::fuse::{Disk, Metadata};
 use crate::support::{Client, Response, Server, Site, encode, wait_until};
 
 /// A size of each kind: from memory, hashed in the background, never hashed.
@@ -336,4 +337,33 @@ fn a_download_continues_over_reloads() {
             assert_eq!(range(&server, "f", &format!("If-Range: {strong}")).status, 206, "reload {round}");
         }
     }
+}
+
+/// A file system that stores whole seconds, on a machine whose clock is set back between two writes.
+#[test]
+fn a_clock_that_is_set_back_makes_no_two_versions_equal() {
+    let now_s = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let site = Site::new();
+    let disk = Disk::mount(&site, "", &[("f", &[b'a'; 40_000])]);
+    let written = |seconds| disk.alter("f", Metadata { ctime_s: seconds, ..Metadata::OLD });
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    let mut tag = || {
+        let response = head(&mut client, "f", "A: b");
+        response.field("ETag").map(str::to_string)
+    };
+    let times = [now_s() + 3_600, now_s() - 3_600, now_s() - 7_200, now_s() + 7_200];
+    let tags = times.map(|seconds| {
+        written(seconds);
+        tag().expect("a tag of a file that is not being written")
+    });
+    let mut different = tags.to_vec();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), times.len(), "{tags:?}");
+    // Another write of this second would leave it as it is.
+    wait_until("no tag", || {
+        written(now_s());
+        tag().is_none()
+    });
 }
