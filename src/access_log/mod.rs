@@ -104,14 +104,14 @@ impl AccessLog {
         self.with_query
     }
 
-    /// Returns a client's address as it is logged, and the number of its connection.
-    pub fn connection_id(&self, client: Option<SocketAddr>) -> (Option<SocketAddr>, u64) {
-        let client = client.and_then(|client| anonymize(client, self.address));
-        (client, self.connections.fetch_add(1, Relaxed) + 1)
+    /// Returns the number of a new connection.
+    pub fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Relaxed) + 1
     }
 
-    /// Begins the record of a response with this status, at `now_ns` of the monotonic clock. From now on it is counted as due.
-    pub fn begin(&self, status: u16, now_ns: u64) -> Box<Record> {
+    /// Begins the record of a response to `client` with this status, at `now_ns` of the monotonic clock. From now on it is
+    /// counted as due.
+    pub fn begin(&self, client: Option<SocketAddr>, status: u16, now_ns: u64) -> Box<Record> {
         if !self.errors_only {
             self.counters.add(Counter::LogDue, 1);
         }
@@ -119,6 +119,7 @@ impl AccessLog {
         let is_full = !self.budget(self.errors_only || status >= 400).is_spent(second(now_ns));
         let mut record = self.free.pop().unwrap_or_default();
         record.clear();
+        record.client = client.and_then(|client| anonymize(client, self.address));
         (record.status, record.is_full) = (status, is_full);
         record
     }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::pending_records::PendingRecords;
+use super::preface::Peer;
 use super::read_buffer::ReadBuffer;
 use super::respond::{self, Scratch};
 use super::send_queue::Progress;
@@ -92,13 +93,13 @@ impl ConnectionDriver {
     }
 
     /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting.
-    pub fn reject(&mut self, transport: &mut Transport, records: PendingRecords) {
+    pub fn reject(&mut self, transport: &mut Transport, peer: Peer, records: PendingRecords) {
         self.input.clear();
         // If input were unread, closing the connection would reset it and destroy the response.
         let length = transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);
         self.output.clear();
-        respond::reject_connection(self.input.unread(), records, &mut self.output, &mut self.scratch, |output| {
+        respond::reject_connection(self.input.unread(), peer, records, &mut self.output, &mut self.scratch, |output| {
             transport.write(output, false).unwrap_or(0)
         });
     }

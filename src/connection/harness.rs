@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::pending_records::PendingRecords;
+use super::preface::Peer;
 use super::transport::Transport;
 use super::{Connection, ConnectionDriver, DriveResult};
 use crate::config::Options;
@@ -33,9 +34,15 @@ impl InProcessServer {
     /// Replaces the connection with one on `socket`, which must be non-blocking.
     pub fn accept(&mut self, socket: OwnedFd) {
         let deadline_ms = self.service.timeouts.idle(clock::now_ms());
-        let records = PendingRecords::new(self.service.access_log, None);
-        self.connection =
-            Some(Connection::new(Transport::plain(socket), None, deadline_ms, records, self.service.counters));
+        let records = PendingRecords::new(self.service.access_log);
+        self.connection = Some(Connection::new(
+            Transport::plain(socket),
+            None,
+            Peer::UNKNOWN,
+            deadline_ms,
+            records,
+            self.service.counters,
+        ));
     }
 
     /// Drives the connection as far as that is possible without waiting. Returns whether it is still open.

@@ -6,6 +6,7 @@
 mod drive;
 pub mod harness;
 pub mod pending_records;
+pub mod preface;
 mod read_buffer;
 mod respond;
 mod send_queue;
@@ -21,12 +22,14 @@ use nix::sys::epoll::EpollFlags;
 
 use crate::client_limit::Permit;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::listeners::Client;
 use crate::log::catalog;
 use crate::os::clock;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 
 use pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
+use preface::Peer;
 use read_buffer::ReadBuffer;
 use send_queue::{Progress, SendQueue};
 use transport::Transport;
@@ -80,6 +83,7 @@ pub struct Connection {
     /// Must drop before `transport`: the client may reconnect as soon as it detects the close.
     _permit: Option<Permit<'static>>,
     transport: Transport,
+    peer: Peer,
     /// Its phase.
     pub phase: Phase,
     /// The action after the responses that are being sent.
@@ -132,6 +136,7 @@ impl Connection {
     pub fn new(
         transport: Transport,
         permit: Option<Permit<'static>>,
+        peer: Peer,
         deadline_ms: u64,
         records: PendingRecords,
         counters: WorkerCounters<'static>,
@@ -140,6 +145,7 @@ impl Connection {
         counters.add(Counter::Accepted, 1);
         Connection {
             transport,
+            peer,
             phase: Phase::Idle,
             after_response: AfterResponse::KeepAlive,
             deadline_ms,
@@ -164,6 +170,11 @@ impl Connection {
             counters,
             _permit: permit,
         }
+    }
+
+    /// Returns the client at the other end. A request takes its client's address from here.
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Counts it as parked.
@@ -233,10 +244,10 @@ impl Connection {
         }
     }
 
-    /// Counts a response that is about to be sent, and begins its record.
-    pub fn count_response(&mut self, message: ReceivedMessage, response: &ResponseSummary) {
+    /// Counts a response to `client` that is about to be sent, and begins its record.
+    pub fn count_response(&mut self, message: ReceivedMessage, client: Client, response: &ResponseSummary) {
         self.counters.count_request(message.method(), response.status);
-        self.records.add(message, self.requests, self.started_ns, response);
+        self.records.add(message, client, self.requests, self.started_ns, response);
     }
 
     /// Counts and records the responses that are completely sent, or whose connection ends.
@@ -344,7 +355,7 @@ impl Connection {
         self.end_responses(false);
         if self.requests == 0 {
             self.counters.add(Counter::Unused, 1);
-            self.records.end_without_request();
+            self.records.end_without_request(self.peer.address);
         }
     }
 }

@@ -18,7 +18,6 @@ const MAX_PIPELINED: usize = 32;
 #[derive(Debug)]
 pub struct PendingRecords {
     access_log: Option<&'static AccessLog>,
-    client: Client,
     connection: u64,
     /// When it was accepted, in nanoseconds of the monotonic clock.
     since_ns: u64,
@@ -80,14 +79,14 @@ impl<'a> ResponseSummary<'a> {
 impl PendingRecords {
     /// Creates the state of a connection that is not logged.
     pub fn none() -> Self {
-        PendingRecords { access_log: None, client: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
+        PendingRecords { access_log: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
     }
 
     /// Creates the state of a client's connection.
-    pub fn new(access: Option<&'static AccessLog>, client: Client) -> Self {
+    pub fn new(access: Option<&'static AccessLog>) -> Self {
         let Some(known) = access else { return PendingRecords::none() };
-        let (client, connection) = known.connection_id(client);
-        PendingRecords { access_log: access, client, connection, since_ns: clock::now_ns(), ..PendingRecords::none() }
+        let connection = known.next_connection();
+        PendingRecords { access_log: access, connection, since_ns: clock::now_ns(), ..PendingRecords::none() }
     }
 
     /// Returns whether there is room for the record of another response.
@@ -102,11 +101,18 @@ impl PendingRecords {
         }
     }
 
-    /// Begins the record of a response to request number `number` of the connection, which arrived at `since_ns` of the
-    /// monotonic clock.
-    pub fn add(&mut self, question: ReceivedMessage, number: u64, since_ns: u64, response: &ResponseSummary) {
-        let Some((access, mut record)) = self.begin(response.status, number, since_ns) else { return };
-        match question {
+    /// Begins the record of a response to request number `number` of the connection, which `client` sent and which
+    /// arrived at `since_ns` of the monotonic clock.
+    pub fn add(
+        &mut self,
+        message: ReceivedMessage,
+        client: Client,
+        number: u64,
+        since_ns: u64,
+        response: &ResponseSummary,
+    ) {
+        let Some((access, mut record)) = self.begin(client, response.status, number, since_ns) else { return };
+        match message {
             ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
             ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
         }
@@ -135,10 +141,10 @@ impl PendingRecords {
         }
     }
 
-    /// Writes a record of a connection that ended without a request.
-    pub fn end_without_request(&mut self) {
+    /// Writes a record of a connection of `client` that ended without a request.
+    pub fn end_without_request(&mut self, client: Client) {
         let now_ns = clock::now_ns();
-        let Some((access, mut record)) = self.begin(0, 0, now_ns) else { return };
+        let Some((access, mut record)) = self.begin(client, 0, 0, now_ns) else { return };
         (record.kind, record.ended_s) = (RecordKind::NoRequest, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
         record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
@@ -146,10 +152,16 @@ impl PendingRecords {
     }
 
     /// Creates a record with client, connection and request number, if there is an access log.
-    fn begin(&self, status: u16, number: u64, since_ns: u64) -> Option<(&'static AccessLog, Box<Record>)> {
+    fn begin(
+        &self,
+        client: Client,
+        status: u16,
+        number: u64,
+        since_ns: u64,
+    ) -> Option<(&'static AccessLog, Box<Record>)> {
         let access = self.access_log?;
-        let mut record = access.begin(status, since_ns);
-        (record.client, record.connection, record.request) = (self.client, self.connection, number);
+        let mut record = access.begin(client, status, since_ns);
+        (record.connection, record.request) = (self.connection, number);
         Some((access, record))
     }
 }

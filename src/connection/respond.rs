@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
+use super::preface::Peer;
 use super::send_queue::{FileSlice, QueuedPart};
 use super::{AfterResponse, Connection};
 use crate::handler::{self, Answer, Cause, RequestContext, Waiter};
@@ -42,12 +43,13 @@ pub fn respond(
     scratch: &mut Scratch,
 ) -> bool {
     let request = &message.request;
+    let client = connection.peer().address;
     let has_waited = connection.begin_response();
     let waiter = (!connection.is_probe).then(|| Waiter {
         descriptor: connection.as_raw_fd(),
         may_wait: !has_waited || clock::now_ms() < connection.deadline_ms,
     });
-    let context = RequestContext { freshness, blocking_key: &mut connection.blocking_key, waiter };
+    let context = RequestContext { freshness, client, blocking_key: &mut connection.blocking_key, waiter };
     let Some(answer) = handler::respond(service, request, context, &mut scratch.handler) else {
         connection.defer_response(!output.is_empty());
         return false;
@@ -64,7 +66,7 @@ pub fn respond(
     let begin = output.len();
     encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive });
     let summary = ResponseSummary::new(&answer, begin, output.len());
-    connection.count_response(ReceivedMessage::Request(request), &summary);
+    connection.count_response(ReceivedMessage::Request(request), client, &summary);
     if request.method != Method::Head {
         match answer {
             Answer::File { resource, outcome } => match resource.content() {
@@ -91,7 +93,7 @@ pub fn reject(
     connection.after_response = AfterResponse::LingeringClose;
     let answer = handler::reject(service, refusal);
     let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
-    connection.count_response(ReceivedMessage::Malformed(bytes), &summary);
+    connection.count_response(ReceivedMessage::Malformed(bytes), connection.peer().address, &summary);
 }
 
 /// Responds to a head that did not arrive before its timeout, as far as that is possible without waiting.
@@ -106,6 +108,7 @@ pub fn reject_slow_head(service: &Service, connection: &mut Connection) {
 /// sent.
 pub fn reject_connection(
     bytes: &[u8],
+    peer: Peer,
     mut records: PendingRecords,
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
@@ -115,7 +118,7 @@ pub fn reject_connection(
     let cause = Some(Cause::Text("the client reached --max-per-client"));
     let answer = Answer::Response { response: Response::error(Status::ServiceUnavailable), cause };
     let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
-    records.add(ReceivedMessage::Malformed(bytes), 1, started_ns, &summary);
+    records.add(ReceivedMessage::Malformed(bytes), peer.address, 1, started_ns, &summary);
     let sent = send(output);
     let now_ns = clock::now_ns();
     records.end_responses(sent as u64, sent == output.len(), now_ns, now_ns - started_ns);

@@ -8,6 +8,7 @@ use clap::Parser;
 use nix::errno::Errno;
 
 use super::pending_records::PendingRecords;
+use super::preface::Peer;
 use super::transport::Transport;
 use super::transport::script::Script;
 use super::{Connection, ConnectionDriver, DriveResult};
@@ -57,7 +58,8 @@ impl Server {
         let service = &self.service;
         let deadline_ms = service.timeouts.idle(clock::now_ms());
         let records = PendingRecords::none();
-        let mut connection = Connection::new(Transport::Script(script), None, deadline_ms, records, service.counters);
+        let mut connection =
+            Connection::new(Transport::Script(script), None, Peer::UNKNOWN, deadline_ms, records, service.counters);
         let mut driver = ConnectionDriver::new(service.limits.request_bytes(), None);
         let is_closed =
             (0..MAX_TURNS).any(|_| driver.drive(service, &mut connection, service.clock.tick()) == DriveResult::Close);

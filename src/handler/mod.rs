@@ -10,6 +10,7 @@ use crate::http::content_range::ContentRange;
 use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
 use crate::http::{Field, Outcome, Refusal, Request, Response, coding, target};
+use crate::listeners::Client;
 use crate::log::catalog;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
@@ -36,6 +37,8 @@ impl Scratch {
 pub struct RequestContext<'o> {
     /// When the request arrived.
     pub freshness: Freshness,
+    /// The address of its client.
+    pub client: Client,
     /// The key of the connection's last request; it is replaced by the key of this one.
     pub blocking_key: &'o mut BlockingKey,
     /// The connection, if the request may wait for a listing.
@@ -84,7 +87,7 @@ fn find(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    *context.blocking_key = service.blocking.key_for_path(target.path, *context.blocking_key);
+    *context.blocking_key = service.blocking.key(target.path, context.client);
     service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };

@@ -77,20 +77,15 @@ impl BlockingLimits {
         self.slot(slot).into_iter().for_each(|slot| slot.is_taken.store(false, SeqCst));
     }
 
-    /// Returns the key of a client that has sent no request yet.
-    pub fn key_for_client(&self, client: Client) -> BlockingKey {
-        let client = client.map_or(0, |client| self.hash_builder.hash_one(client_limit::of_address(client.ip())));
-        BlockingKey { client, ..BlockingKey::default() }
-    }
-
-    /// Returns the key of a request for `path`, without its leading slash, by the client of `before`.
-    pub fn key_for_path(&self, path: &[u8], before: BlockingKey) -> BlockingKey {
+    /// Returns the key of a request of `client` for `path`, without its leading slash.
+    pub fn key(&self, path: &[u8], client: Client) -> BlockingKey {
         let (first, rest) = path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len()));
         let mut hasher = self.hash_builder.build_hasher();
         hasher.write(first);
         let directory = hasher.finish();
         hasher.write(rest);
-        BlockingKey { file: hasher.finish(), directory, ..before }
+        let client = client.map_or(0, |client| self.hash_builder.hash_one(client_limit::of_address(client.ip())));
+        BlockingKey { file: hasher.finish(), directory, client }
     }
 
     /// Records that the thread in `slot` starts work that may block it, with `blocking_key`.
@@ -171,13 +166,13 @@ mod tests {
     /// Blocks `count` further threads, on the paths that `path` returns.
     fn block(blocked: &BlockingLimits, count: usize, path: impl Fn(usize) -> String, of: Client) {
         for number in 0..count {
-            let blocking_key = blocked.key_for_path(path(number).as_bytes(), blocked.key_for_client(of));
+            let blocking_key = blocked.key(path(number).as_bytes(), of);
             blocked.begin(blocked.add_thread(), blocking_key, NOW_MS - BLOCKED_MS);
         }
     }
 
     fn is_rejected(blocked: &BlockingLimits, path: &str, of: Client) -> bool {
-        let blocking_key = blocked.key_for_path(path.as_bytes(), blocked.key_for_client(of));
+        let blocking_key = blocked.key(path.as_bytes(), of);
         let slot = blocked.add_thread();
         blocked.begin(slot, blocking_key, NOW_MS);
         let is_rejected = blocked.exceeded(blocking_key, NOW_MS).is_some();
@@ -216,7 +211,7 @@ mod tests {
     #[test]
     fn threads_that_are_blocked_for_a_short_time_do_not_count() {
         let blocked = BlockingLimits::new(4);
-        let blocking_key = blocked.key_for_path(b"f", blocked.key_for_client(None));
+        let blocking_key = blocked.key(b"f", None);
         let slot = blocked.add_thread();
         blocked.begin(blocked.add_thread(), blocking_key, NOW_MS);
         blocked.begin(slot, blocking_key, NOW_MS - BLOCKED_MS + 1);

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::{Worker, park};
 use crate::client_limit::Permit;
 use crate::connection::pending_records::PendingRecords;
+use crate::connection::preface::Peer;
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, ConnectionDriver};
 use crate::ipc::scoreboard::Counter;
@@ -17,17 +18,16 @@ use crate::{access_log, listeners};
 pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -> Option<Box<Connection>> {
     match sys::accept(socket) {
         Ok((accepted, address)) => {
-            let client = address.as_ref().and_then(listeners::client);
-            let records = PendingRecords::new(worker.service.access_log, client);
-            let Ok(permit) = permit(worker, client) else {
+            let peer = Peer { address: address.as_ref().and_then(listeners::client) };
+            let records = PendingRecords::new(worker.service.access_log);
+            let Ok(permit) = permit(worker, peer.address) else {
                 worker.service.counters.add(Counter::RejectedPerClient, 1);
-                driver.reject(&mut Transport::plain(accepted), records);
+                driver.reject(&mut Transport::plain(accepted), peer, records);
                 return None;
             };
             let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
-            let mut connection =
-                Connection::new(Transport::plain(accepted), permit, deadline_ms, records, worker.service.counters);
-            connection.blocking_key = worker.service.blocking.key_for_client(client);
+            let transport = Transport::plain(accepted);
+            let connection = Connection::new(transport, permit, peer, deadline_ms, records, worker.service.counters);
             if worker.has_above_average_connections() {
                 requeue_listeners(worker);
             }

@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use super::{Worker, park};
 use crate::connection::Connection;
 use crate::connection::pending_records::PendingRecords;
+use crate::connection::preface::Peer;
 use crate::connection::transport::Transport;
 use crate::ipc::scoreboard::WorkerCounters;
 use crate::os::clock;
@@ -75,6 +76,7 @@ impl Channel {
         let mut connection = Connection::new(
             Transport::plain(other),
             None,
+            Peer::UNKNOWN,
             deadline_ms,
             PendingRecords::none(),
             WorkerCounters::discard(),
