@@ -15,7 +15,7 @@
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
 //! | [`worker`], [`helper`] | a worker process: threads, connections; one that hashes and decodes files in the background |
-//! | [`connection`] | a client connection: reads requests, encodes responses, sends them |
+//! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
 //! | [`site`] | the document root: maps a target to an open file or to one in memory |

@@ -28,7 +28,7 @@ use budget::Budget;
 use sums::Sums;
 
 pub use lost::OrphanedDrops;
-pub use record::{Record, RecordKind};
+pub use record::{Record, RecordKind, Text};
 pub use writer::Writer;
 
 /// The limit of records that wait for the writer.
@@ -97,6 +97,12 @@ impl AccessLog {
             is_asleep: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
         })
+    }
+
+    /// Takes the first record, in place of the writer.
+    #[cfg(test)]
+    pub fn take(&self) -> Option<Box<Record>> {
+        self.ring.pop()
     }
 
     /// Returns whether queries are logged.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::pending_records::PendingRecords;
-use super::preface::Peer;
+use super::preface::{Parsed, Peer};
 use super::read_buffer::ReadBuffer;
 use super::respond::{self, Scratch};
 use super::send_queue::Progress;
@@ -108,6 +108,7 @@ impl ConnectionDriver {
         let mut may_have_input = true;
         for _ in 0..MAX_STEPS {
             let step = match connection.phase {
+                Phase::Preface => self.read_preface(service, connection, &mut may_have_input),
                 Phase::Sending => self.send(service, connection),
                 Phase::Lingering => self.discard_input(connection),
                 Phase::Idle | Phase::Head | Phase::Waiting => {
@@ -175,6 +176,29 @@ impl ConnectionDriver {
         }
     }
 
+    /// Ends the preface if it has arrived, or reads if it is incomplete.
+    fn read_preface(
+        &mut self,
+        service: &Service,
+        connection: &mut Connection,
+        may_have_input: &mut bool,
+    ) -> ControlFlow<DriveResult> {
+        match connection.preface.parse(self.input.unread(), connection.peer) {
+            Parsed::Done { consumed, peer } => {
+                self.input.consume(consumed);
+                connection.end_preface(peer, service.timeouts.idle(clock::now_ms()));
+                Continue(())
+            }
+            Parsed::NeedMore if *may_have_input => self.read(service, connection, may_have_input),
+            Parsed::NeedMore => Break(DriveResult::Readable),
+            Parsed::Rejected(why) => {
+                tracing::debug!("closed: {why}");
+                connection.records.set_cause(why);
+                Break(DriveResult::Close)
+            }
+        }
+    }
+
     /// Responds to the requests that have arrived, or reads if there are none. `may_have_input` becomes false after a
     /// read that has returned all input.
     fn read_and_respond(
@@ -185,11 +209,20 @@ impl ConnectionDriver {
     ) -> ControlFlow<DriveResult> {
         self.respond(service, connection);
         match connection.phase {
-            Phase::Waiting => return Break(DriveResult::Listing),
-            Phase::Sending => return Continue(()),
-            _ if !*may_have_input => return Break(DriveResult::Readable),
-            _ => {}
+            Phase::Waiting => Break(DriveResult::Listing),
+            Phase::Sending => Continue(()),
+            _ if !*may_have_input => Break(DriveResult::Readable),
+            _ => self.read(service, connection, may_have_input),
         }
+    }
+
+    /// Reads the bytes that have arrived. `may_have_input` becomes false if these are all.
+    fn read(
+        &mut self,
+        service: &Service,
+        connection: &mut Connection,
+        may_have_input: &mut bool,
+    ) -> ControlFlow<DriveResult> {
         let reading = connection.read(&mut self.input);
         self.record_arrival(service);
         match reading {

@@ -1,4 +1,4 @@
-//! A client connection: it reads requests, encodes responses and sends them. It is owned by one thread at a time.
+//! A client connection: it reads a preface, if it has one, and requests, encodes responses and sends them. It is owned by one thread at a time.
 //!
 //! A [`ConnectionDriver`] drives it through its [phases](Phase). It uses a [`Transport`] to read and write, and the
 //! [`handler`](crate::handler) to get the answer to a request.
@@ -29,7 +29,7 @@ use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 
 use pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
-use preface::Peer;
+use preface::{Peer, Preface};
 use read_buffer::ReadBuffer;
 use send_queue::{Progress, SendQueue};
 use transport::Transport;
@@ -40,6 +40,8 @@ pub use respond::reject_slow_head;
 /// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// The [preface](Preface) has not arrived completely.
+    Preface,
     /// It waits for the first byte of a request.
     Idle,
     /// A part of a head has arrived.
@@ -83,6 +85,8 @@ pub struct Connection {
     /// Must drop before `transport`: the client may reconnect as soon as it detects the close.
     _permit: Option<Permit<'static>>,
     transport: Transport,
+    /// The preface that it waits for in [`Phase::Preface`].
+    preface: Preface,
     peer: Peer,
     /// Its phase.
     pub phase: Phase,
@@ -131,6 +135,10 @@ pub struct Connection {
     counters: WorkerCounters<'static>,
 }
 
+/// Thousands of connections may be idle.
+#[cfg(not(test))]
+const _: () = assert!(size_of::<Connection>() <= 512);
+
 impl Connection {
     /// Creates an accepted connection, with its permit if connections per client are limited.
     pub fn new(
@@ -145,6 +153,7 @@ impl Connection {
         counters.add(Counter::Accepted, 1);
         Connection {
             transport,
+            preface: Preface::None,
             peer,
             phase: Phase::Idle,
             after_response: AfterResponse::KeepAlive,
@@ -170,6 +179,19 @@ impl Connection {
             counters,
             _permit: permit,
         }
+    }
+
+    /// Waits for `preface` before the first request, until `deadline_ms`. There is nothing to wait for if it is none.
+    pub fn expect(&mut self, preface: Preface, deadline_ms: u64) {
+        if preface != Preface::None {
+            (self.preface, self.phase, self.deadline_ms) = (preface, Phase::Preface, deadline_ms);
+        }
+    }
+
+    /// Ends the preface: requests come from `peer`, and the first is expected until `deadline_ms`.
+    fn end_preface(&mut self, peer: Peer, deadline_ms: u64) {
+        (self.preface, self.phase, self.deadline_ms) = (Preface::None, Phase::Idle, deadline_ms);
+        self.peer = peer;
     }
 
     /// Returns the client at the other end. A request takes its client's address from here.

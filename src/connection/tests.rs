@@ -1,6 +1,7 @@
 //! A connection over a scripted transport: input and output in pieces of every size, and errors at every byte.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +9,14 @@ use clap::Parser;
 use nix::errno::Errno;
 
 use super::pending_records::PendingRecords;
-use super::preface::Peer;
+use super::preface::{Peer, Preface};
 use super::transport::Transport;
 use super::transport::script::Script;
-use super::{Connection, ConnectionDriver, DriveResult};
+use super::{Connection, ConnectionDriver, DriveResult, Phase};
+use crate::access_log::{Record, RecordKind, Text};
 use crate::config::CommandLine;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::listeners::Client;
 use crate::os::clock;
 use crate::service::Service;
 use crate::site::Sites;
@@ -31,6 +34,16 @@ const REQUESTS: &str = "GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n\
     GET /none HTTP/1.1\r\nHost: x\r\n\r\n\
     garbage\r\n\r\n";
 
+/// The address of accept(2).
+const FRONT: Peer = Peer { address: Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 1), 1))) };
+
+/// The address in [`PREFACE`].
+const CLIENT: Client = Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 7), 80)));
+
+const PREFACE: &str = "192.0.2.7:80\n";
+
+type Output = Arc<Mutex<Vec<u8>>>;
+
 struct Server {
     service: Service,
     _directory: tempfile::TempDir,
@@ -38,13 +51,17 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
+        Server::with("--access-log=off")
+    }
+
+    fn with(access_log: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.txt");
         fs::write(&path, "ten bytes!").unwrap();
         // Otherwise there is no Last-Modified until the second is over.
         let written = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
-        let arguments = ["otus-httpd", "--access-log=off", "--root", directory.path().to_str().unwrap()];
+        let arguments = ["otus-httpd", access_log, "--root", directory.path().to_str().unwrap()];
         let options = CommandLine::try_parse_from(arguments).unwrap().options;
         let sites = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
         let board = Box::leak(Box::new(Scoreboard::new(1).unwrap()));
@@ -53,24 +70,61 @@ impl Server {
 
     /// What is sent for [`REQUESTS`], without the dates. Nothing of the connection is left behind.
     fn output(&self, sizes: (usize, usize), failure: Option<(usize, Errno)>) -> String {
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let script = Script::new(REQUESTS.as_bytes(), sizes, failure, output.clone());
-        let service = &self.service;
-        let deadline_ms = service.timeouts.idle(clock::now_ms());
-        let records = PendingRecords::none();
-        let mut connection =
-            Connection::new(Transport::Script(script), None, Peer::UNKNOWN, deadline_ms, records, service.counters);
-        let mut driver = ConnectionDriver::new(service.limits.request_bytes(), None);
-        let is_closed =
-            (0..MAX_TURNS).any(|_| driver.drive(service, &mut connection, service.clock.tick()) == DriveResult::Close);
-        assert!(is_closed, "{sizes:?} {failure:?}");
+        let (connection, output) = self.accept(REQUESTS.as_bytes(), sizes, failure);
+        self.serve(connection);
+        without_dates(&output)
+    }
+
+    /// A connection over a script, and the output of the script.
+    fn accept(&self, input: &[u8], sizes: (usize, usize), failure: Option<(usize, Errno)>) -> (Connection, Output) {
+        let output = Output::default();
+        let transport = Transport::Script(Script::new(input, sizes, failure, output.clone()));
+        let records = PendingRecords::new(self.service.access_log);
+        let deadline_ms = self.service.timeouts.idle(clock::now_ms());
+        (Connection::new(transport, None, FRONT, deadline_ms, records, self.service.counters), output)
+    }
+
+    /// A connection that begins with a preface.
+    fn accept_with_preface(&self, input: &str, read_size: usize) -> (Connection, Output) {
+        let (mut connection, output) = self.accept(input.as_bytes(), (read_size, usize::MAX), None);
+        connection.expect(Preface::Line, self.service.timeouts.head(clock::now_ms()));
+        (connection, output)
+    }
+
+    fn drive(&self, connection: &mut Connection) -> DriveResult {
+        let mut driver = ConnectionDriver::new(self.service.limits.request_bytes(), None);
+        driver.drive(&self.service, connection, self.service.clock.tick())
+    }
+
+    /// Drives a connection until it ends. Nothing of it is left behind.
+    fn serve(&self, mut connection: Connection) {
+        let is_closed = (0..MAX_TURNS).any(|_| self.drive(&mut connection) == DriveResult::Close);
+        assert!(is_closed, "{connection:?}");
         drop(connection);
         for gauge in [Counter::Connections, Counter::InFlight] {
-            assert_eq!(service.counters.get(gauge), 0, "{gauge:?} {sizes:?} {failure:?}");
+            assert_eq!(self.service.counters.get(gauge), 0, "{gauge:?}");
         }
-        let output = String::from_utf8(output.lock().unwrap().clone()).unwrap();
-        output.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
     }
+
+    /// The records of the access log since the last call.
+    #[expect(clippy::vec_box, reason = "the access log has records in boxes")]
+    fn records(&self) -> Vec<Box<Record>> {
+        std::iter::from_fn(|| self.service.access_log?.take()).collect()
+    }
+
+    /// Checks that a connection has ended without a request and without a response.
+    fn assert_unused(&self, output: &Output, cause: &str) {
+        assert_eq!(without_dates(output), "");
+        let records = self.records();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        assert_eq!((record.kind, record.client), (RecordKind::NoRequest, FRONT.address));
+        assert_eq!(record.text(Text::Cause), cause.as_bytes());
+    }
+}
+
+fn without_dates(output: &Output) -> String {
+    let output = String::from_utf8(output.lock().unwrap().clone()).unwrap();
+    output.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
 }
 
 #[test]
@@ -98,4 +152,80 @@ fn a_disconnect_at_any_byte_ends_the_connection() {
             assert!(output.len() <= length, "{length} {errno}");
         }
     }
+}
+
+#[test]
+fn requests_after_a_preface_are_those_of_its_client() {
+    let server = Server::with("--access-log=stderr");
+    let requests = "GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (connection, output) = server.accept(requests.as_bytes(), (usize::MAX, usize::MAX), None);
+    server.serve(connection);
+    let expected = without_dates(&output);
+    assert!(server.records().iter().all(|record| record.client == FRONT.address));
+    let input = PREFACE.to_owned() + requests;
+    // Byte by byte, the end of the preface with the beginning of a request, the preface alone, everything in one read.
+    for read_size in [1, 5, PREFACE.len(), PREFACE.len() + 4, usize::MAX] {
+        let (connection, output) = server.accept_with_preface(&input, read_size);
+        assert_eq!(connection.phase, Phase::Preface);
+        server.serve(connection);
+        assert_eq!(without_dates(&output), expected, "{read_size}");
+        let records = server.records();
+        assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [200, 404], "{read_size}");
+        assert!(records.iter().all(|record| record.client == CLIENT), "{read_size} {records:?}");
+    }
+    assert_eq!(server.service.counters.get(Counter::Unused), 0);
+}
+
+#[test]
+fn a_thread_that_is_blocked_counts_for_the_client_of_the_preface() {
+    let server = Server::new();
+    let (mut connection, _) = server.accept_with_preface(&(PREFACE.to_owned() + REQUESTS), PREFACE.len());
+    assert_eq!(server.drive(&mut connection), DriveResult::Readable);
+    assert_eq!((connection.phase, connection.peer().address), (Phase::Idle, CLIENT));
+    while connection.requests == 0 {
+        server.drive(&mut connection);
+    }
+    assert_eq!(connection.blocking_key, server.service.blocking.key(b"a.txt", CLIENT));
+}
+
+#[test]
+fn a_preface_that_is_rejected_or_incomplete_ends_the_connection_without_a_response() {
+    let server = Server::with("--access-log=stderr");
+    for (count, (input, cause)) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the preface is invalid"),
+        ("\n", "the preface is invalid"),
+        ("192.0.2.7", "the client closed the connection"),
+        ("", "the client closed the connection"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (turn, read_size) in [1, usize::MAX].into_iter().enumerate() {
+            let (connection, output) = server.accept_with_preface(input, read_size);
+            server.serve(connection);
+            server.assert_unused(&output, cause);
+            assert_eq!(server.service.counters.get(Counter::Unused), (2 * count + turn + 1) as u64);
+        }
+    }
+}
+
+/// The main loop drops a connection whose deadline has passed.
+#[test]
+fn the_head_timeout_of_a_preface_begins_with_the_connection() {
+    let server = Server::with("--access-log=stderr");
+    let begin_ms = clock::now_ms();
+    let (mut connection, output) = server.accept_with_preface(PREFACE, 1);
+    let deadline_ms = connection.deadline_ms;
+    assert!(
+        (server.service.timeouts.head(begin_ms)..=server.service.timeouts.head(clock::now_ms())).contains(&deadline_ms)
+    );
+    for _ in 0..5 {
+        assert_eq!(server.drive(&mut connection), DriveResult::Readable);
+        assert_eq!((connection.phase, connection.deadline_ms), (Phase::Preface, deadline_ms));
+    }
+    assert!(!connection.input.is_empty());
+    connection.records.set_cause("a timeout");
+    drop(connection);
+    server.assert_unused(&output, "a timeout");
+    assert_eq!(server.service.counters.get(Counter::Unused), 1);
 }

@@ -22,7 +22,7 @@ pub const BLOCKED_MS: u64 = 100;
 
 /// The file, directory and client of a request, as hashes with a secret key. So no client can choose a path with the
 /// hash of another.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BlockingKey {
     file: u64,
     directory: u64,

@@ -5,17 +5,18 @@ use nix::errno::Errno;
 use super::{Worker, park};
 use crate::client_limit::Permit;
 use crate::connection::pending_records::PendingRecords;
-use crate::connection::preface::Peer;
+use crate::connection::preface::{Peer, Preface};
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, ConnectionDriver};
 use crate::ipc::scoreboard::Counter;
-use crate::listeners::{Client, Socket};
+use crate::listeners::{Client, Purpose, Socket};
 use crate::log::catalog;
 use crate::os::{clock, sys};
 use crate::{access_log, listeners};
 
 /// Accepts a connection from `socket`. Returns none if there is no connection, or if it was rejected.
 pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -> Option<Box<Connection>> {
+    let Purpose::Site(protocol) = socket.purpose else { return None };
     match sys::accept(socket) {
         Ok((accepted, address)) => {
             let peer = Peer { address: address.as_ref().and_then(listeners::client) };
@@ -27,7 +28,9 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             };
             let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
             let transport = Transport::plain(accepted);
-            let connection = Connection::new(transport, permit, peer, deadline_ms, records, worker.service.counters);
+            let mut connection =
+                Connection::new(transport, permit, peer, deadline_ms, records, worker.service.counters);
+            connection.expect(Preface::of(protocol), worker.service.timeouts.head(clock::now_ms()));
             if worker.has_above_average_connections() {
                 requeue_listeners(worker);
             }

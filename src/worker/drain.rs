@@ -79,10 +79,13 @@ impl Drain {
 /// Returns whether no request has begun to arrive or is likely to. A request that has arrived unread still gets its
 /// response.
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
-    connection.phase == Phase::Idle
-        && parse::is_blank(&connection.input)
-        && worker.service.timeouts.is_quiet(connection.deadline_ms, now_ms)
-        && !connection.has_unread()
+    let (timeouts, deadline_ms) = (&worker.service.timeouts, connection.deadline_ms);
+    let is_idle = match connection.phase {
+        Phase::Preface => connection.input.is_empty() && timeouts.is_slow_head(deadline_ms, now_ms),
+        Phase::Idle => parse::is_blank(&connection.input) && timeouts.is_quiet(deadline_ms, now_ms),
+        _ => false,
+    };
+    is_idle && !connection.has_unread()
 }
 
 fn report_aborted(worker: &Worker, option: &str) {
