@@ -38,6 +38,8 @@ pub struct Site {
     pub server: InProcessServer,
     pub limits: Limits,
     pub most_requests: usize,
+    /// The content of each file, with its digest.
+    contents: Vec<(String, Vec<u8>)>,
     directory: TempDir,
 }
 
@@ -62,7 +64,10 @@ impl Site {
         let site = Box::leak(Box::new(otus_httpd::site::Sites::open(&options, 1024).unwrap()));
         let (limits, most_requests) = (options.limits(), options.max_requests);
         let server = InProcessServer::new(&options, site).unwrap();
-        Site { server, limits, most_requests, directory }
+        let paths = PATHS_OF_VARIANTS.into_iter().chain(FILES.map(|(path, _)| path));
+        let contents = paths.map(|path| fs::read(directory.path().join(path)).unwrap());
+        let contents = contents.map(|content| (Digest::of(&content).to_string(), content)).collect();
+        Site { server, limits, most_requests, contents, directory }
     }
 
     /// Checks that the content of a response is that of the file.
@@ -84,20 +89,18 @@ impl Site {
 
     /// What lies in the file that an answer is of: its tag begins with the digest of the content, or, for a file on the disk
     /// whose digest is not known, its length says which it is.
-    fn content_of(&self, etag: &str, answer: &Answer) -> Vec<u8> {
-        let contents = PATHS_OF_VARIANTS.into_iter().chain(FILES.map(|(path, _)| path));
-        let contents = contents.map(|path| fs::read(self.directory.path().join(path)).unwrap());
-        let is_it = |content: &Vec<u8>| match etag.strip_prefix('"') {
-            Some(tag) => tag.starts_with(&Digest::of(content).to_string()),
-            None => {
-                let size = answer.parts().first().map(|(_, size, _)| size.to_string());
-                let size = size.filter(|_| answer.status == 206);
-                let size = size.or_else(|| answer.field("Content-Length").map(str::to_string));
-                // A 304 has no length.
-                content.len() > 32 * 1024 && size.is_none_or(|size| size == content.len().to_string())
-            }
+    fn content_of(&self, etag: &str, answer: &Answer) -> &[u8] {
+        let size = match answer.status {
+            206 => answer.parts().first().map(|(_, size, _)| *size),
+            // A 304 has no length.
+            _ => answer.field("Content-Length").and_then(|length| length.parse().ok()),
         };
-        contents.into_iter().find(is_it).unwrap_or_else(|| panic!("{etag} is the tag of no file: {answer:?}"))
+        let is_it = |(tag, content): &&(String, Vec<u8>)| match etag.strip_prefix('"') {
+            Some(opaque) => opaque.starts_with(tag),
+            None => content.len() > 32 * 1024 && size.is_none_or(|size| size == content.len() as u64),
+        };
+        let found = self.contents.iter().find(is_it);
+        found.map_or_else(|| panic!("{etag} is the tag of no file: {answer:?}"), |(_, content)| content)
     }
 
     /// Where the files are.
