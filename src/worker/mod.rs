@@ -2,9 +2,9 @@
 //!
 //! The path of a connection: a request [`thread`] waits in epoll_wait(2) and queues the [`events`] that it reports. The
 //! thread accepts a connection from a listening socket ([`accept`], while the [`gate`] is open), or takes a
-//! [parked](parked) one. It drives the connection ([`ConnectionDriver`](crate::connection::ConnectionDriver)) through its
-//! phases (preface, read, respond, encode, send) until that has to wait; then it parks ([`park`]) or closes it. The [main loop](main_loop) handles signals and deadlines,
-//! and starts threads if all are blocked ([`stall`]).
+//! [parked](parked) one. It drives the connection ([`ConnectionDriver`](crate::connection::ConnectionDriver)): preface,
+//! read, respond, encode, send, until that has to wait. Then it parks ([`park`]) or closes it. The
+//! [main loop](main_loop) handles signals and deadlines, and starts threads if all are blocked ([`stall`]).
 
 mod accept;
 mod backlog;
