@@ -26,11 +26,11 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
                 driver.reject(&mut Transport::plain(accepted), peer, records);
                 return None;
             };
-            let deadline_ms = worker.service.timeouts.idle(clock::now_ms());
+            let (timeouts, now_ms) = (&worker.service.timeouts, clock::now_ms());
             let transport = Transport::plain(accepted);
             let mut connection =
-                Connection::new(transport, permit, peer, deadline_ms, records, worker.service.counters);
-            connection.expect(Preface::of(protocol), worker.service.timeouts.head(clock::now_ms()));
+                Connection::new(transport, permit, peer, timeouts.idle(now_ms), records, worker.service.counters);
+            connection.expect(Preface::of(protocol), timeouts.head(now_ms));
             if worker.has_above_average_connections() {
                 requeue_listeners(worker);
             }
