@@ -25,13 +25,12 @@ pub struct HelperProcess {
     resources: Option<Resources>,
     child: Option<Child>,
     backoff: Backoff,
-    /// Whether a worker has shut down the queue.
-    is_shut_down: bool,
 }
 
 #[derive(Debug)]
 struct Resources {
-    queue: WorkReceiver,
+    /// None after a worker has shut it down: it would keep the files open that are still in it.
+    queue: Option<WorkReceiver>,
     digests: DigestTable,
 }
 
@@ -51,8 +50,8 @@ impl HelperProcess {
         let digests = digests.and_then(|memory| DigestTable::from_memory(memory).ok());
         let digests = digests.map_or_else(DigestTable::new, Ok)?;
         let access = HelperAccess { queue: sender, digests: digests.reader()? };
-        let resources = Some(Resources { queue, digests });
-        Ok((HelperProcess { resources, child: None, backoff: Backoff::new(), is_shut_down: false }, access))
+        let resources = Some(Resources { queue: Some(queue), digests });
+        Ok((HelperProcess { resources, child: None, backoff: Backoff::new() }, access))
     }
 
     /// Closes what a forked worker inherits and must not have: it could read the files of others, and write the results.
@@ -67,14 +66,18 @@ impl HelperProcess {
 
     /// Returns what becomes readable when there is work; none while that would have no effect.
     pub fn poll_source(&self, now_ms: u64) -> Option<BorrowedFd<'_>> {
-        let is_startable = self.child.is_none() && !self.is_shut_down && now_ms >= self.backoff.due_ms();
-        self.resources.as_ref().filter(|_| is_startable).map(|resources| resources.queue.as_fd())
+        let is_startable = self.child.is_none() && now_ms >= self.backoff.due_ms();
+        self.queue().filter(|_| is_startable).map(WorkReceiver::as_fd)
     }
 
     /// Returns when the queue is to be polled again, if a delay prevents that.
     pub fn next_due_ms(&self, now_ms: u64) -> u64 {
-        let is_delayed = self.child.is_none() && !self.is_shut_down && now_ms < self.backoff.due_ms();
+        let is_delayed = self.child.is_none() && self.queue().is_some() && now_ms < self.backoff.due_ms();
         if is_delayed { self.backoff.due_ms() } else { u64::MAX }
+    }
+
+    fn queue(&self) -> Option<&WorkReceiver> {
+        self.resources.as_ref()?.queue.as_ref()
     }
 
     /// Kills the helper: it has no state, and the table stays valid. It is not started again at once.
@@ -93,7 +96,9 @@ impl HelperProcess {
             _ if child.is_ending => return true,
             WaitStatus::Exited(_, helper::EXIT_IDLE) => return true,
             WaitStatus::Exited(_, helper::EXIT_SHUT_DOWN) => {
-                self.is_shut_down = true;
+                if let Some(resources) = &mut self.resources {
+                    resources.queue = None;
+                }
                 tracing::error!(
                     "A worker has shut down the queue of the helper process, which only a compromised worker does: until a \
                      reload, no further file is hashed."
@@ -132,9 +137,10 @@ impl Supervisor {
             shared.helper = None;
             shared.client_limit = None;
             shared.board.keep_only_helper();
-            self.helper.resources.as_ref().map_or(helper::EXIT_IDLE, |Resources { queue, digests }| {
-                helper::run(supervisor, queue, digests, shared.board.helper())
-            })
+            let Some(Resources { queue: Some(queue), digests }) = &self.helper.resources else {
+                return helper::EXIT_IDLE;
+            };
+            helper::run(supervisor, queue, digests, shared.board.helper())
         });
         match forked {
             Ok(pid) => self.helper.child = Some(Child { pid, started_ms: now_ms, is_ending: false }),
@@ -149,6 +155,8 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::ipc::work_queue::Job;
 
     fn running(pid: i32) -> HelperProcess {
         let (mut helper, _) = HelperProcess::new(None).unwrap();
@@ -183,6 +191,24 @@ mod tests {
         assert!(helper.end(pid, WaitStatus::Exited(pid, helper::EXIT_SHUT_DOWN), 2_000));
         assert!(helper.poll_source(u64::MAX).is_none());
         assert_eq!(helper.next_due_ms(0), u64::MAX);
+        assert!(helper.digests().is_some(), "what is known stays known");
+    }
+
+    /// A queue that nobody reads would keep the files in it open, those that were removed included.
+    #[test]
+    fn after_a_shutdown_of_the_queue_no_file_is_sent_or_kept_open() {
+        let (mut helper, access) = HelperProcess::new(None).unwrap();
+        let (mut reader, file) = io::pipe().unwrap();
+        assert!(access.queue.send(Job::Hash, file.as_fd()));
+        drop(file);
+        helper.child = Some(Child { pid: Pid::from_raw(77), started_ms: 1_000, is_ending: false });
+        let pid = Pid::from_raw(77);
+        helper.end(pid, WaitStatus::Exited(pid, helper::EXIT_SHUT_DOWN), 2_000);
+        // The pipe ends when no process has its other end; one that another test has just forked may have it for a moment.
+        let is_closed = poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 10_000_u16) == Ok(1);
+        assert!(is_closed, "the queue keeps it open");
+        assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0);
+        assert!(!access.queue.send(Job::Hash, io::stdin().as_fd()));
     }
 
     #[test]
