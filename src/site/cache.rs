@@ -14,6 +14,7 @@ use super::file::File;
 use super::resource::Resource;
 use super::root::Root;
 use super::version::{FileVersion, since_epoch_ns};
+use crate::ipc::file_identity::FileIdentity;
 use crate::os::clock;
 
 /// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
@@ -97,8 +98,10 @@ impl Cache {
     /// Returns whether a file whose content was read can be cached.
     pub fn fits_in_memory(&self, version: &FileVersion, now: SystemTime) -> bool {
         let settled_ns = since_epoch_ns(now - MIN_AGE);
-        let last_ns = version.identity.mtime_ns.max(version.identity.ctime_ns);
-        ENTRY_OVERHEAD + version.size() as usize <= self.half / 8 && last_ns < settled_ns
+        let FileIdentity { mtime_ns, ctime_ns, .. } = version.identity;
+        // A modification time after the change time was set, and a write changes it.
+        let is_settled = ctime_ns < settled_ns && (mtime_ns < settled_ns || mtime_ns > ctime_ns);
+        is_settled && ENTRY_OVERHEAD + version.size() as usize <= self.half / 8
     }
 
     /// Caches a file that was just opened, unless it is too large.

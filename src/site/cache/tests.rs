@@ -115,3 +115,14 @@ fn only_files_without_recent_writes_are_cached() {
         assert!(!Cache::new(0, 8).fits_in_memory(&version, later), "no room");
     });
 }
+
+#[test]
+fn a_file_whose_time_was_set_to_the_future_is_kept_in_memory() {
+    with_files(|cache, root, directory| {
+        let file = fs::File::options().write(true).open(directory.join("1")).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(1_000_000)).unwrap();
+        let version = File::open(root, c"1").unwrap().version();
+        assert!(!cache.fits_in_memory(&version, SystemTime::now()), "changed just now");
+        assert!(cache.fits_in_memory(&version, SystemTime::now() + MIN_AGE + Duration::from_secs(1)));
+    });
+}
