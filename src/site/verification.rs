@@ -14,8 +14,9 @@ use crate::http::Coding;
 use crate::ipc::decoded::Decoded;
 use crate::log::catalog;
 
-/// The largest file whose variant a request decodes, in bytes: that takes less than a millisecond. Variants of larger files
-/// are decoded in the background; until then, the file itself is sent.
+/// The largest file whose variant a request decodes, in bytes: that takes less than a millisecond, unless the variant was made
+/// to take longer. Such variants, and those of larger files, are decoded in the background; until then, the file itself is
+/// sent.
 const MAX_INLINE_BYTES: u64 = 128 * 1024;
 
 /// A file that may be a variant of another one.
@@ -63,11 +64,13 @@ impl Candidate<'_> {
             // Its descriptor is closed. If its path leads to another file by now, nothing is stored about this one.
             Content::Memory(_) => File::open(self.root, &variants::path(self.path, self.coding)).ok().map(Arc::new),
         };
-        let decoded = match variant_content {
-            Content::Memory(_) if original.size() <= MAX_INLINE_BYTES => {
-                self.variant.decode(self.coding, MAX_INLINE_BYTES)
-            }
-            _ => lookup.digests.decoded(variant, self.coding, original.size(), open),
+        let is_short = original.size() <= MAX_INLINE_BYTES;
+        let inline = is_short.then(|| self.variant.decode(self.coding, MAX_INLINE_BYTES)).flatten();
+        let decoded = match inline {
+            // The bytes in memory may be those of another version than the one that the table has.
+            None if !self.variant.is_cacheable() => None,
+            None => lookup.digests.decoded(variant, self.coding, original.size(), open),
+            found => found,
         };
         match decoded {
             Some(Decoded::Digest(decoded)) if decoded == content => Ok(true),
