@@ -14,7 +14,6 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::support::Site;
 
-pub static SAME: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 /// The calls of the kernel for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -71,9 +70,7 @@ impl Disk {
         let options =
             format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other,max_read=131072", device.as_raw_fd());
         // The mount belongs to this thread, so nothing remains of it even if the tests are killed.
-        if !SAME.load(std::sync::atomic::Ordering::Relaxed) {
-            unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a file system: run it as root");
-        }
+        unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a file system: run it as root");
         // In a chroot, "/" is not a mount, and there is nothing to make private.
         let _ = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
         mount(Some("disk"), &path, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options.as_str()))
