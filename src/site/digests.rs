@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Freshness;
 use super::file::File;
+use super::resource::Resource;
 use super::version::{FileVersion, MAX_HASHED_BYTES};
 use crate::digest::Digest;
 use crate::http::Coding;
@@ -68,6 +69,13 @@ impl Digests {
             queue.send(Job::Hash, file.as_fd());
         }
         known.map(|entry| entry.digest)
+    }
+
+    /// Returns whether the digest of an open file has become known after its tag was made.
+    pub fn knows_more_than(&self, resource: &Resource) -> bool {
+        let is_weak = resource.representation.etag.as_ref().is_some_and(|tag| !tag.is_strong());
+        let known = self.helper.filter(|_| is_weak);
+        known.is_some_and(|helper| helper.digests.get(resource.version.identity.content_key()).is_some())
     }
 
     /// Returns what the variant with this version decodes to, if that is known for content of at most `max_bytes`. Otherwise it

@@ -77,7 +77,11 @@ impl Release {
         describe: impl FnOnce(&FileVersion, Option<Digest>, SystemTime) -> Representation,
     ) -> Result<Option<Arc<Resource>>, Refusal> {
         if let Some(resource) = self.cache.get(path, &self.root, lookup.freshness) {
-            return Ok(Some(resource));
+            if resource.is_in_memory() || !lookup.digests.knows_more_than(&resource) {
+                return Ok(Some(resource));
+            }
+            // Other workers have the digest in its tag.
+            self.cache.remove(path);
         }
         let file = File::open(&self.root, path)?;
         if file.is_directory() {

@@ -324,6 +324,22 @@ fn machines_with_the_same_content_send_the_same_tag() {
     }
 }
 
+/// Each worker keeps the file open for a moment, with the tag that it had.
+#[test]
+fn once_a_tag_is_strong_it_is_strong_in_every_worker() {
+    let site = Site::new();
+    create(&site.path("f"), BEFORE, MEDIUM);
+    let server = Server::of(&site);
+    let mut clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    let tag = |client: &mut Client| head(client, "f", "A: b").field("ETag").map(str::to_string);
+    wait_until("a strong tag", || {
+        let tags: Vec<_> = clients.iter_mut().map(tag).collect();
+        tags.iter().any(|tag| tag.as_ref().is_some_and(|tag| tag.starts_with('"')))
+    });
+    let tags: Vec<_> = clients.iter_mut().map(tag).collect();
+    assert!(tags.iter().all(|tag| tag.as_ref().is_some_and(|tag| tag.starts_with('"'))), "{tags:?}");
+}
+
 #[test]
 fn a_download_continues_over_reloads() {
     let site = Site::new();
