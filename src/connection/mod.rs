@@ -1,40 +1,36 @@
-//! A client connection: it reads a preface, if it has one, and requests, encodes responses and sends them. It is owned by one thread at a time.
-//!
-//! A [`ConnectionDriver`] drives it through its [phases](Phase). It uses a [`Transport`] to read and write, and the
-//! [`handler`](crate::handler) to get the answer to a request.
+//! A client connection. It is owned by one thread at a time, whose [`ConnectionDriver`] drives it through its
+//! [phases](Phase): [receive] a preface and requests, [respond] to each by the [`handler`](crate::handler), [send] the
+//! responses. Below it is a [`Transport`].
 
+mod content;
 mod drive;
+mod driver;
 pub mod harness;
 pub mod pending_records;
 pub mod preface;
 mod read_buffer;
+mod receive;
 mod respond;
+mod send;
 mod send_queue;
 #[cfg(test)]
 mod tests;
 pub mod transport;
 
-use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 
 use crate::client_limit::Permit;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
-use crate::listeners::Client;
-use crate::log::catalog;
-use crate::os::clock;
-use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 
-use pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
+use pending_records::PendingRecords;
 use preface::{Peer, Preface};
-use read_buffer::ReadBuffer;
-use send_queue::{Progress, SendQueue};
+use send_queue::SendQueue;
 use transport::Transport;
 
-pub use drive::{ConnectionDriver, DriveResult};
+pub use driver::{ConnectionDriver, DriveResult};
 pub use respond::reject_slow_head;
 
 /// The phase of a connection.
@@ -64,19 +60,6 @@ pub enum AfterResponse {
     Close,
     /// The output is closed; the connection is closed after the client has closed its side.
     LingeringClose,
-}
-
-/// The result of a read.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ReadResult {
-    /// All bytes that had arrived.
-    Complete,
-    /// Some bytes; more may have arrived.
-    Partial,
-    /// No bytes had arrived.
-    WouldBlock,
-    /// The end of the connection, with the reason.
-    Closed(&'static str),
 }
 
 /// A client's connection.
@@ -188,12 +171,6 @@ impl Connection {
         }
     }
 
-    /// Ends the preface: requests come from `peer`, and the first is expected until `deadline_ms`.
-    fn end_preface(&mut self, peer: Peer, deadline_ms: u64) {
-        (self.preface, self.phase, self.deadline_ms) = (Preface::None, Phase::Idle, deadline_ms);
-        self.peer = peer;
-    }
-
     /// Returns the client at the other end. A request takes its client's address from here.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -209,159 +186,11 @@ impl Connection {
         self.counters.subtract(Counter::Parked, 1);
     }
 
-    /// Reads the bytes that have arrived.
-    pub fn read(&mut self, input: &mut ReadBuffer) -> ReadResult {
-        let room = input.spare();
-        let size = room.len();
-        match self.transport.read(room) {
-            Ok(0) => ReadResult::Closed("the client closed the connection"),
-            Ok(length) => {
-                input.filled(length);
-                // A read that does not fill the buffer has returned everything, with that exception.
-                if length == size || self.may_have_more { ReadResult::Partial } else { ReadResult::Complete }
-            }
-            Err(Errno::EAGAIN) => ReadResult::WouldBlock,
-            Err(Errno::EINTR) => ReadResult::Partial,
-            Err(_) => ReadResult::Closed("the client disconnected"),
-        }
-    }
-
-    /// Sends the rest of `output`, then the slice after it, and moves the next part to the output.
-    pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
-        let is_last = self.after_response != AfterResponse::KeepAlive;
-        let (sent, progress) = self.send_queue.send(&mut self.transport, output, is_last, self.has_waited);
-        self.bytes_sent += sent as u64;
-        self.counters.add(Counter::BytesSent, sent as u64);
-        if progress == Progress::Done {
-            self.end_responses(true);
-        }
-        progress
-    }
-
-    /// Counts a request that has arrived. Requests that arrived together begin together. Returns true if the request
-    /// has waited for a listing and was counted before.
-    pub fn begin_response(&mut self) -> bool {
-        if std::mem::take(&mut self.awaits_listing) {
-            return true;
-        }
-        if self.in_flight == 0 {
-            self.started_ns = clock::now_ns();
-            self.bytes_sent_before = self.bytes_sent;
-        }
-        self.requests += 1;
-        self.in_flight += 1;
-        self.counters.add(Counter::InFlight, 1);
-        false
-    }
-
-    /// Defers a request that waits for a listing. If it is `behind` responses that are not yet sent, it is counted
-    /// later.
-    pub fn defer_response(&mut self, behind: bool) {
-        if behind {
-            self.requests -= 1;
-            self.in_flight -= 1;
-            self.counters.subtract(Counter::InFlight, 1);
-        } else {
-            self.awaits_listing = true;
-        }
-    }
-
-    /// Counts a response to `client` that is about to be sent, and begins its record.
-    pub fn count_response(&mut self, message: ReceivedMessage, client: Client, response: &ResponseSummary) {
-        self.counters.count_request(message.method(), response.status);
-        self.records.add(message, client, self.requests, self.started_ns, response);
-    }
-
-    /// Counts and records the responses that are completely sent, or whose connection ends.
-    fn end_responses(&mut self, is_complete: bool) {
-        let responses = std::mem::take(&mut self.in_flight);
-        if responses > 0 {
-            let now_ns = clock::now_ns();
-            let duration_ns = now_ns.saturating_sub(self.started_ns);
-            self.counters.subtract(Counter::InFlight, responses);
-            self.counters.count_responses(responses, duration_ns);
-            self.records.end_responses(self.bytes_sent - self.bytes_sent_before, is_complete, now_ns, duration_ns);
-            self.started_ns = now_ns;
-        }
-    }
-
-    /// Returns when the last response was sent, in milliseconds of [`clock::now_ms`].
-    pub fn last_response_ms(&self) -> u64 {
-        self.started_ns / 1_000_000
-    }
-
-    /// Starts the timeout for a client that has to receive more. It lasts from the first wait of this response until
-    /// `deadline_ms`.
-    pub fn wait_for_client(&mut self, deadline_ms: u64) {
-        if !self.has_waited {
-            self.has_waited = true;
-            self.deadline_ms = deadline_ms;
-            self.bytes_acked = self.transport.bytes_acknowledged();
-        }
-    }
-
-    /// Extends the timeout if the client has acknowledged at least `bytes` since it began. Also extends it if the
-    /// client has acknowledged everything, since then the server is the slow side.
-    pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
-        let acknowledged = self.transport.bytes_acknowledged();
-        if acknowledged >= self.bytes_acked + bytes || acknowledged == self.transport.bytes_written() {
-            self.bytes_acked = acknowledged;
-            self.deadline_ms = deadline_ms;
-        }
-    }
-
-    /// Returns whether there is unread input, or the client has closed its side.
-    pub fn has_unread(&self) -> bool {
-        self.transport.has_input()
-    }
-
-    /// Closes the output, and waits until `deadline_ms` for the client to close its side.
-    pub fn linger(&mut self, deadline_ms: u64) {
-        self.transport.close_output();
-        self.phase = Phase::Lingering;
-        self.deadline_ms = deadline_ms;
-    }
-
     /// Shuts the connection down. The next thread that drives it closes it.
     pub fn shutdown(&mut self) {
         self.transport.shutdown();
         self.phase = Phase::Lingering;
         self.deadline_ms = u64::MAX;
-    }
-
-    /// Logs at most once a minute why a response could not be completed: an error of the server.
-    pub fn report_failure(&mut self, service: &Service, why: String) {
-        let Some(slice) = self.send_queue.slice.as_ref().filter(|_| service.warnings.file_failed.is_due()) else {
-            return self.report_aborted(why);
-        };
-        // The path begins with a slash, as in a request.
-        let (path, offset) = (format!("/{}", slice.file.path()), slice.offset);
-        let path = path.escape_debug();
-        tracing::warn!(
-            message_id = catalog::FILE_FAILED,
-            %path,
-            offset,
-            "Cannot send \"{path}\" completely, from byte {offset}: {why}. Logged once a minute."
-        );
-        self.records.set_cause(why);
-    }
-
-    /// Records why a response was aborted.
-    pub fn report_aborted(&mut self, why: impl Into<Cow<'static, str>>) {
-        let why = why.into();
-        match &self.send_queue.slice {
-            Some(slice) => tracing::debug!(offset = slice.offset, end = slice.end, "download aborted: {why}"),
-            None => tracing::debug!("response aborted: {why}"),
-        }
-        self.records.set_cause(why);
-    }
-
-    /// Sends the last response as far as that is possible without waiting.
-    pub fn send_last(&mut self, answer: &[u8]) {
-        let sent = self.transport.write(answer, false).unwrap_or(0);
-        self.bytes_sent += sent as u64;
-        self.counters.add(Counter::BytesSent, sent as u64);
-        self.end_responses(sent == answer.len());
     }
 
     /// Leaves the connection open until the process exits, since closing its file could hang.

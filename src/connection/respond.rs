@@ -1,34 +1,121 @@
-//! Responds to one request of a connection: encodes the answer, queues its content, and begins its record.
+//! Responding: the requests that have arrived, one after the other, and the record of each.
 
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 
+use super::content::{append_ranges, encode_head, queue_ranges};
+use super::driver::{ConnectionDriver, Scratch};
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use super::preface::Peer;
-use super::send_queue::{FileSlice, QueuedPart};
-use super::{AfterResponse, Connection};
+use super::{AfterResponse, Connection, Phase};
 use crate::handler::{self, Answer, Cause, RequestContext, Waiter};
-use crate::http::h1::encode::{self, Context};
+use crate::http::h1::encode::Context;
 use crate::http::h1::parse::{self, Message};
-use crate::http::range::ByteRange;
 use crate::http::request::{Body, Method};
 use crate::http::{Outcome, Refusal, Response, Status};
-use crate::os::clock::{self, Date};
+use crate::ipc::scoreboard::Counter;
+use crate::listeners::Client;
+use crate::os::clock::{self};
 use crate::service::Service;
-use crate::site::{Content, File, Freshness};
+use crate::site::{Content, Freshness};
 
-/// Buffers of a thread that are reused for each request.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    date: Date,
-    /// The buffers of the handler.
-    pub handler: handler::Scratch,
+/// Responses to pipelined requests are sent together up to this size, in bytes.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
+impl ConnectionDriver {
+    /// Responds to the complete requests that have arrived, and sets the phase of the connection.
+    pub(super) fn respond(&mut self, service: &Service, connection: &mut Connection) {
+        connection.after_response = AfterResponse::KeepAlive;
+        connection.has_waited = false;
+        let mut waits = false;
+        while connection.after_response == AfterResponse::KeepAlive
+            && !connection.send_queue.has_file_part()
+            && self.output.len() < MAX_OUTPUT_BYTES
+            && connection.records.has_room()
+        {
+            let mut storage = parse::storage();
+            match parse::parse(self.input.unread(), &mut storage, &service.limits) {
+                Ok(None) => break,
+                Ok(Some(message)) => {
+                    let length = message.length;
+                    let freshness = Freshness { began: self.arrival_began, now: service.clock.latest() };
+                    let output = &mut self.output;
+                    if !respond(service, &message, freshness, connection, output, &mut self.scratch) {
+                        waits = true;
+                        break;
+                    }
+                    self.input.consume(length);
+                    self.arrival_began = self.arrival_began.max(self.arrival_ended);
+                }
+                Err(refusal) => {
+                    if refusal == Refusal::UnknownVersion && parse::lower_version(self.input.unread_mut()) {
+                        continue;
+                    }
+                    let bytes = self.input.unread();
+                    reject(service, refusal, bytes, connection, &mut self.output, &mut self.scratch);
+                }
+            }
+        }
+        self.set_phase(service, connection, waits);
+    }
+
+    /// Sets the phase after the requests that arrived were handled, and the deadline of that phase.
+    pub(super) fn set_phase(&self, service: &Service, connection: &mut Connection, waits: bool) {
+        let phase = if !self.output.is_empty() {
+            Phase::Sending
+        } else if waits {
+            Phase::Waiting
+        } else if parse::is_blank(self.input.unread()) {
+            Phase::Idle
+        } else {
+            Phase::Head
+        };
+        match phase {
+            // The head timeout begins with the first bytes of a head; later bytes do not extend it.
+            Phase::Head if connection.phase == Phase::Idle => {
+                connection.deadline_ms = service.timeouts.head(clock::now_ms());
+            }
+            Phase::Waiting if connection.phase != Phase::Waiting => {
+                connection.deadline_ms = service.timeouts.send(clock::now_ms());
+            }
+            _ => {}
+        }
+        connection.phase = phase;
+    }
 }
 
-impl Scratch {
-    /// Creates the scratch space of the thread at `slot` of [`BlockingLimits`](crate::service::blocking::BlockingLimits).
-    pub fn new(slot: Option<usize>) -> Self {
-        Scratch { date: Date::default(), handler: handler::Scratch::new(slot) }
+impl Connection {
+    /// Counts a request that has arrived. Requests that arrived together begin together. Returns true if the request
+    /// has waited for a listing and was counted before.
+    pub fn begin_response(&mut self) -> bool {
+        if std::mem::take(&mut self.awaits_listing) {
+            return true;
+        }
+        if self.in_flight == 0 {
+            self.started_ns = clock::now_ns();
+            self.bytes_sent_before = self.bytes_sent;
+        }
+        self.requests += 1;
+        self.in_flight += 1;
+        self.counters.add(Counter::InFlight, 1);
+        false
+    }
+
+    /// Defers a request that waits for a listing. If it is `behind` responses that are not yet sent, it is counted
+    /// later.
+    pub fn defer_response(&mut self, behind: bool) {
+        if behind {
+            self.requests -= 1;
+            self.in_flight -= 1;
+            self.counters.subtract(Counter::InFlight, 1);
+        } else {
+            self.awaits_listing = true;
+        }
+    }
+
+    /// Counts a response to `client` that is about to be sent, and begins its record.
+    pub fn count_response(&mut self, message: ReceivedMessage, client: Client, response: &ResponseSummary) {
+        self.counters.count_request(message.method(), response.status);
+        self.records.add(message, client, self.requests, self.started_ns, response);
     }
 }
 
@@ -135,50 +222,4 @@ fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], 
         output.extend_from_slice(&response.content);
     }
     summary
-}
-
-/// Appends the head. For a whole file and for a 304, its fields are encoded once for all requests.
-fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
-    let encoded = match answer {
-        Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
-        Answer::File { resource, outcome: Outcome::NotModified(None) } => resource.validators(),
-        _ => return encode::head(output, answer.status(), context, answer.fields().iter()),
-    };
-    encode::begin_head(output, answer.status(), context);
-    output.extend_from_slice(encoded);
-}
-
-/// Appends the content of a GET for a file in memory.
-fn append_ranges(output: &mut Vec<u8>, content: &[u8], outcome: &Outcome) {
-    let range = |range: &ByteRange| &content[range.start as usize..range.end as usize];
-    match outcome {
-        Outcome::Whole => output.extend_from_slice(content),
-        Outcome::Part(part) => output.extend_from_slice(range(part)),
-        Outcome::Parts(multipart) => {
-            for part in &multipart.parts {
-                output.extend_from_slice(part.head.as_bytes());
-                output.extend_from_slice(range(&part.range));
-            }
-            output.extend_from_slice(multipart.end.as_bytes());
-        }
-        Outcome::NotModified(_) | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
-    }
-}
-
-/// Queues the content of a GET for a file on disk, to be sent after the head.
-fn queue_ranges(connection: &mut Connection, file: &Arc<File>, outcome: Outcome) {
-    let has_begun = matches!(outcome, Outcome::Parts(_));
-    let slice = |start, end| (start < end).then(|| FileSlice { file: file.clone(), offset: start, end, has_begun });
-    match outcome {
-        Outcome::Whole => connection.send_queue.slice = slice(0, file.version().size()),
-        Outcome::Part(part) => connection.send_queue.slice = slice(part.start, part.end),
-        Outcome::Parts(multipart) => {
-            let parts = multipart.parts.into_iter();
-            let parts =
-                parts.map(|part| QueuedPart { head: part.head.into(), slice: slice(part.range.start, part.range.end) });
-            let end = QueuedPart { head: multipart.end.into(), slice: None };
-            connection.send_queue.parts.extend(parts.chain([end]));
-        }
-        Outcome::NotModified(_) | Outcome::PreconditionFailed | Outcome::Unsatisfiable => {}
-    }
 }
