@@ -36,19 +36,22 @@ def main():
     otus = options.binary or ("otus-httpd" if peers_only else build(PROJECT)["otus-httpd"])
     network.enter(options.congestion_control)  # after the builds, which may have to fetch
     chosen_rows = [row for row in rows.everything(native["fetch"]) if row.name in options.row]
+    if options.compare:
+        chosen_rows = [row.compared_as_well() for row in chosen_rows]
     results = {}
     with tempfile.TemporaryDirectory(prefix="otus-bench-") as folder:
         folder = Path(folder)
         folder.chmod(0o755)
-        root = make_root(folder / "root")
+        root = make_root(folder / "root", chosen_rows, otus)
         for row in chosen_rows:
-            known = servers.everyone(otus, options.otus_args, native["floor"], row.file)
-            columns = [s for s in known if s.name in row.servers and s.name in (options.servers or row.servers)]
+            known = servers.everyone(otus, options.compare, options.otus_args, native["floor"], row.file)
+            wanted = [*options.servers, "compared"] if options.servers else row.servers
+            columns = [s for s in known if s.name in row.servers and s.name in wanted]
             (folder / row.name).mkdir(mode=0o755)
             results[row.name] = measure(row, columns, folder / row.name, root, options.rounds, native["fetch"])
             print("\n".join(report.describe_row(row, columns, results[row.name])), file=sys.stderr, flush=True)
 
-    known = {s.name: s for s in servers.everyone(otus, options.otus_args, native["floor"], "")}
+    known = {s.name: s for s in servers.everyone(otus, options.compare, options.otus_args, native["floor"], "")}
     text = report.everything(options, known, chosen_rows, results)
     print(text)
     if options.markdown:
@@ -59,12 +62,13 @@ def main():
 
 def parse_options():
     all_rows = [row.name for row in rows.everything("")]
-    all_servers = [s.name for s in servers.everyone("", "", "", "")]
+    all_servers = [s.name for s in servers.everyone("", "", "", "", "") if s.name != "compared"]
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measures otus-httpd against other web servers.")
     parser.add_argument("--row", type=chosen(all_rows), default=all_rows, metavar="A,B", help="of: " + ", ".join(all_rows))
     parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="default: 5")
     parser.add_argument("--servers", type=chosen(all_servers), metavar="A,B", help="only these of a row's servers, of: " + ", ".join(all_servers))
     parser.add_argument("--binary", type=program, metavar="PATH", help="an otus-httpd to measure, instead of building one")
+    parser.add_argument("--compare", type=program, metavar="PATH", help="another otus-httpd, measured in the same rounds: a version before, or the same one to see the noise")
     parser.add_argument("--otus-args", default="", metavar="'...'", help="further options for otus-httpd (write --otus-args='...')")
     parser.add_argument("--congestion-control", metavar="NAME", help="of the network that is measured on; default: cubic, or reno where that cannot be had")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file, too")
@@ -116,12 +120,16 @@ def build(crate):
     return {m["target"]["name"]: m["executable"] for m in messages if m.get("executable")}
 
 
-def make_root(root):
+def make_root(root, chosen_rows, otus):
     root.mkdir()
     for name, size in rows.FILES.items():
         with open(root / name, "wb") as file:
             for start in range(0, size, rows.MIB):
                 file.write(os.urandom(min(rows.MIB, size - start)))
+    for row in chosen_rows:
+        if row.prepare:
+            row.prepare(root, otus)
+    os.sync()  # else the disk is busy while the first row is measured
     time.sleep(SETTLING)
     return root
 

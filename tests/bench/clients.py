@@ -14,6 +14,7 @@ PIPELINE = Path(__file__).with_name("pipeline.lua")
 class Report:
     requests: int
     per_second: float
+    p99: float = None  # ms
 
 
 def ab(url, requests=30000):
@@ -23,23 +24,24 @@ def ab(url, requests=30000):
     return checked(Report(requests, number(r"Requests per second: +([\d.]+)", text)), failed, text)
 
 
-def wrk(url, *extra, connections=100, seconds=2):
+def wrk(url, *extra, connections=100, seconds=2, refused=False):
+    """With `refused`, every answer must be an error (4xx)."""
     text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra, url])
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     failed = sum(map(int, errors.groups())) if errors else 0
-    failed += number(r"Non-2xx or 3xx responses: (\d+)", text, 0)
-    return checked(Report(int(number(r"(\d+) requests in", text)), number(r"Requests/sec: +([\d.]+)", text)), failed, text)
+    requests, errors = int(number(r"(\d+) requests in", text)), number(r"Non-2xx or 3xx responses: (\d+)", text, 0)
+    failed += requests - errors if refused else errors
+    return checked(Report(requests, number(r"Requests/sec: +([\d.]+)", text)), failed, text)
 
 
 def wrk_pipelined(url):
     return wrk(url, "-s", str(PIPELINE))
 
 
-def fetch(program, url, connections, requests, rate=None):
-    """With a rate, so many requests a second."""
-    text = run([program, url, str(connections), str(requests), *([str(rate)] if rate else [])])
-    seconds = number(r"([\d.]+) seconds", text)
-    return Report(requests, requests / seconds)
+def fetch(program, url, connections, requests, rate=None, field=None):
+    """With a rate, so many requests a second; `field` is a line of each request."""
+    text = run([program, url, str(connections), str(requests), str(rate or 0), *([field] if field else [])])
+    return Report(requests, requests / number(r"([\d.]+) seconds", text), number(r"p99 ([\d.]+) ms", text))
 
 
 def run(command):

@@ -75,6 +75,22 @@ def latencies(server, path, seconds):
     return {"p50": statistics.median(taken) * 1e3, "p99": sorted(taken)[int(len(taken) * 0.99)] * 1e3}
 
 
+def latencies_of_requests(server, path, seconds):
+    """The same of a client that keeps its connection."""
+    taken = []
+    end = time.monotonic() + seconds
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        while time.monotonic() < end:
+            started = time.monotonic()
+            connection.sendall(get(path))
+            answer = connection.recv(65536)  # head and content of a small file arrive together
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise SystemExit(f"{server.server.label} answers {answer[:60]}")
+            taken.append(time.monotonic() - started)
+            time.sleep(0.001)
+    return {"p50": statistics.median(taken) * 1e3, "p99": sorted(taken)[int(len(taken) * 0.99)] * 1e3}
+
+
 def take_slowly(port, path, number, rate):
     """Takes a twentieth of a second's bytes of each download in turn, until the standard input ends. Then it prints how
     many downloads were lost, and the bytes that came in a second."""

@@ -83,6 +83,7 @@ def machine(options, known, rows):
         system = re.search(r'PRETTY_NAME="(.*)"', release.read())[1]
     command = ["tests/bench/run", "--rounds", str(options.rounds), "--row", ",".join(options.row)]
     command += ["--servers", ",".join(options.servers)] if options.servers else []
+    command += ["--compare", options.compare] if options.compare else []
     command += [f"--otus-args={options.otus_args}"] if options.otus_args else []
     command += ["--congestion-control", options.congestion_control] if options.congestion_control else []
     programs = [column.version for name, column in known.items() if any(name in row.servers for row in rows) and column.version]

@@ -1,10 +1,11 @@
 """The rows of the benchmark: what is asked of which servers, and what otus-httpd must reach."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import clients
+import first_use
 import states
 
 NGINX = ["nginx-tuned", "nginx-sendfile"]
@@ -25,6 +26,17 @@ class Row:
     bounds: list
     fresh: bool = False  # every measurement starts a server of its own, alone on the machine
     warm: bool = True  # after some requests that are not measured
+    prepare: Callable = None  # (document root, otus-httpd) -> None: creates files that only this row needs
+    compared: tuple = (("cost", 1.04),)  # figures that another version of otus-httpd is compared by, each with its bound
+
+    def compared_as_well(self):
+        """The row with the column and the bounds of --compare."""
+        listed = {name for name, _, _ in self.figures}
+        bounds = [
+            against("the compared version" + ("" if figure == "cost" else f", {figure}"), ["compared"], at_most, figure)
+            for figure, at_most in self.compared if figure in listed
+        ]
+        return replace(self, servers=[*self.servers, "compared"], bounds=[*self.bounds, *bounds])
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,14 @@ def keep_alive(name, label, file):
     )
 
 
+def not_found(server):
+    return clients.wrk(server.url("none.html"), refused=True)
+
+
+def a_range(server):
+    return clients.wrk(server.url("10k.html"), "-H", "Range: bytes=100-199")
+
+
 def not_modified(server):
     return clients.wrk(server.url("test.html"), "-H", f"If-None-Match: {server.etag('test.html')}")
 
@@ -131,6 +151,42 @@ def everything(fetch):
         small(
             "not-modified", "304, 97 B", "wrk -t1 -c100 -d2s -H 'If-None-Match: ...'", ["otus", *NGINX, "lighttpd", "floor-304"],
             not_modified, [against("nginx tuned", NGINX, 0.75), against("the constant answer", ["floor-304"], 1.25)],
+        ),
+        small(
+            "not-found", "404", "wrk -t1 -c100 -d2s", ["otus", *NGINX, "lighttpd"], not_found, [against("nginx tuned", NGINX, 1.0)],
+        ),
+        small(
+            "range", "A range of 100 B", "wrk -t1 -c100 -d2s -H 'Range: bytes=100-199'", ["otus", *NGINX, "lighttpd"],
+            a_range, [against("nginx tuned", NGINX, 1.0)], "10k.html",
+        ),
+        Row(
+            "first-use", f"First use of {first_use.SMALL:,} files of 20 KiB",
+            f"a new server; fetch, each file once over {first_use.CONNECTIONS} connections", ["otus", *NGINX, "lighttpd"], "test.html",
+            first_use.small_files(fetch), [("cost", "CPU µs/file", 2), ("again", "second time", 2)], [], fresh=True, warm=False,
+            prepare=first_use.make_small, compared=(("cost", 1.4), ("again", 1.04)),
+        ),
+        Row(
+            "medium-first-use", f"First use of {first_use.MEDIUM} files of 1 MiB",
+            f"a new server; fetch, each once; then {first_use.MEDIUM} others at {first_use.MEDIUM_RATE}/s beside a client with 97 B",
+            ["otus", *NGINX, "lighttpd"], "test.html", first_use.medium_files(fetch),
+            [("cost", "CPU µs/file", 1), ("again", "second time", 1), ("strong", "Strong tags then", 0), ("p99_before", "p99 ms, calm", 3),
+             ("p99_during", "first use", 3), ("p99_after", "second", 3), ("growth", "Growth of p99", 2)],
+            [ours("others' p99, to that before", "growth", 1.5, "x")], fresh=True, warm=False, prepare=first_use.make_medium,
+            compared=(("again", 1.04),),
+        ),
+        Row(
+            "variant-first-use", f"First use of {first_use.VARIANTS:,} files of 20 KiB with variants",
+            f"a new server; fetch with Accept-Encoding, each file once over {first_use.CONNECTIONS} connections",
+            ["otus"], "test.html", first_use.variants(fetch),
+            [("cost", "CPU µs/file", 2), ("p99", "p99 ms", 2), ("passes", "Rounds until all are encoded", 0), ("encoded", "encoded then", 0),
+             ("steady", "CPU µs/request then", 2), ("p99_steady", "p99 ms", 2)],
+            [], fresh=True, warm=False, prepare=first_use.make_variants,
+            compared=(("p99", 1.04), ("steady", 1.04)),
+        ),
+        Row(
+            "first-byte", "First byte of 1 GiB", f"{first_use.STARTS} new servers a round: request to first byte",
+            ["otus", *NGINX, "lighttpd"], "test.html", first_use.large_file, [("first", "ms, median", 3), ("worst", "ms, worst", 3)],
+            [], prepare=first_use.make_large, compared=(("first", 1.04),),
         ),
         Row(
             "open-connections", "10 to 10,000 open connections", "wrk -t1 -c10 or -c100, the others idle",

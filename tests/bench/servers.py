@@ -28,12 +28,12 @@ class Server:
     status: int = 200  # of its answer to a plain request for a file
 
 
-def otus(binary, extra=""):
+def otus(binary, extra="", name="otus", label="otus-httpd"):
     def configure(folder, root, port):
         address = ["-s", "127.0.0.1", "-p", str(port)]
         return [binary, *address, "-w", str(WORKERS), "-r", str(root), *shlex.split(extra)]
 
-    return Server("otus", "otus-httpd", [binary, "--version"], configure)
+    return Server(name, label, [binary, "--version"], configure)
 
 
 def nginx(name, label, listen="", http=""):
@@ -50,6 +50,7 @@ def nginx(name, label, listen="", http=""):
             http {{
                 types {{ text/html html; }}
                 access_log off;
+                log_not_found off;
                 keepalive_requests {REQUESTS_PER_CONNECTION};
                 {temporary}
                 {http}
@@ -158,9 +159,10 @@ ETag: "187a4f2d3c1b5e00-61"
 """
 
 
-def everyone(otus_binary, otus_args, floor_program, file):
+def everyone(otus_binary, compared_binary, otus_args, floor_program, file):
     return [
         otus(otus_binary, otus_args),
+        otus(compared_binary, otus_args, "compared", "compared otus-httpd"),
         nginx("nginx-tuned", "nginx tuned", "reuseport deferred", OPEN_FILES + "sendfile off;"),
         nginx("nginx-sendfile", "nginx tuned, sendfile", "reuseport deferred", OPEN_FILES + SENDFILE),
         nginx("nginx", "nginx plain", "", SENDFILE),
