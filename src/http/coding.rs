@@ -4,7 +4,7 @@ use super::Fields;
 use super::quality::{self, Choice};
 
 /// A content coding (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// No coding.
     Identity,

@@ -2,7 +2,9 @@
 //! there is requested from the helper process.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
 
 use super::cache::Freshness;
 use super::file::File;
@@ -15,6 +17,10 @@ use crate::ipc::digests::DigestReader;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::ipc::work_queue::{Job, WorkSender};
 use crate::log::OncePerMinute;
+
+/// The limit of contents that a worker has decoded itself and of which it keeps the result, 400 KiB in all. When it is reached,
+/// all are discarded.
+const MAX_DECODED: usize = 7 * 1024;
 
 /// What a lookup has besides the path.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,9 @@ pub struct HelperAccess {
 pub struct Digests {
     /// None without a helper process: then no content of a file on disk is known.
     helper: Option<&'static HelperAccess>,
+    /// What contents decode to, by their digest, even if the cache has no room for them. This cannot become outdated. None if
+    /// decoding took too long.
+    decoded: RwLock<FxHashMap<(Digest, Coding), Option<Decoded>>>,
     /// A variant is not the file.
     pub variant_rejected: OncePerMinute,
     counters: WorkerCounters<'static>,
@@ -47,7 +56,7 @@ pub struct Digests {
 impl Digests {
     /// Creates the view of a worker.
     pub fn new(helper: Option<&'static HelperAccess>, counters: WorkerCounters<'static>) -> Self {
-        Digests { helper, variant_rejected: OncePerMinute::default(), counters }
+        Digests { helper, decoded: RwLock::default(), variant_rejected: OncePerMinute::default(), counters }
     }
 
     /// Counts a file of `bytes` bytes that was read for its digest.
@@ -78,6 +87,26 @@ impl Digests {
         known.is_some_and(|helper| helper.digests.get(resource.version.identity.content_key()).is_some())
     }
 
+    /// Returns what content in memory with this digest decodes to; None if that takes too long. `decode` determines it if it is not
+    /// known, with the same limit at each call.
+    pub fn decoded_content(
+        &self,
+        content: Digest,
+        coding: Coding,
+        decode: impl FnOnce() -> Option<Decoded>,
+    ) -> Option<Decoded> {
+        let known = self.decoded.read().unwrap_or_else(PoisonError::into_inner).get(&(content, coding)).copied();
+        known.unwrap_or_else(|| {
+            let decoded = decode();
+            let mut all = self.decoded.write().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= MAX_DECODED {
+                all.clear();
+            }
+            all.insert((content, coding), decoded);
+            decoded
+        })
+    }
+
     /// Returns what the variant with this version decodes to, if that is known for content of at most `max_bytes`. Otherwise it
     /// is requested; `open` opens the variant.
     pub fn decoded(
@@ -96,5 +125,36 @@ impl Digests {
             queue.send(Job::Decode { coding, max_bytes }, file.as_fd());
         }
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_is_decoded_once_for_each_coding() {
+        let digests = Digests::new(None, WorkerCounters::discard());
+        let content = Digest::of(b"compressed");
+        let decoded = Some(Decoded::Digest(Digest::of(b"content")));
+        assert_eq!(digests.decoded_content(content, Coding::Gzip, || decoded), decoded);
+        assert_eq!(digests.decoded_content(content, Coding::Gzip, || unreachable!("it is known")), decoded);
+        let other = Some(Decoded::Digest(Digest::of(b"")));
+        assert_eq!(digests.decoded_content(content, Coding::Brotli, || other), other);
+        assert_eq!(digests.decoded_content(Digest::of(b"other"), Coding::Gzip, || None), None);
+        assert_eq!(
+            digests.decoded_content(Digest::of(b"other"), Coding::Gzip, || unreachable!("it takes too long")),
+            None
+        );
+    }
+
+    #[test]
+    fn the_number_of_decoded_contents_is_limited() {
+        let digests = Digests::new(None, WorkerCounters::discard());
+        let decoded = Some(Decoded::Digest(Digest::of(b"")));
+        for number in 0..3 * MAX_DECODED {
+            digests.decoded_content(Digest::of(&number.to_ne_bytes()), Coding::Gzip, || decoded);
+            assert!(digests.decoded.read().unwrap().len() <= MAX_DECODED);
+        }
     }
 }

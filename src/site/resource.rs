@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, OnceLock};
 
+use super::digests::Digests;
 use super::file::File;
 use super::version::FileVersion;
 use crate::codec::{Rejected, decode};
@@ -106,20 +107,12 @@ impl Resource {
 
     /// Returns what its content in memory decodes to, at most `max_bytes`, which is the same at each call. None if its content
     /// is not in memory, or takes too long.
-    pub fn decode(&self, coding: Coding, max_bytes: u64) -> Option<Decoded> {
+    pub fn decode(&self, coding: Coding, max_bytes: u64, digests: &Digests) -> Option<Decoded> {
         let Content::Memory(content) = self.content() else { return None };
-        *self.decoded.get_or_init(|| {
-            let mut content = LimitedTime { content, end_ns: clock::thread_ns() + MAX_DECODE_NS };
-            let mut hasher = Hasher::default();
-            let mut update = |decoded: &[u8]| {
-                hasher.update(decoded);
-                Ok(())
-            };
-            match decode(coding, &mut content, max_bytes, &mut update) {
-                Ok(_) => Some(Decoded::Digest(hasher.finish())),
-                Err(Rejected::Unreadable) => None,
-                Err(reason) => Some(Decoded::Rejected { reason, max_bytes }),
-            }
+        let decode = || decode_content(coding, content, max_bytes);
+        *self.decoded.get_or_init(|| match self.representation.digest() {
+            Some(digest) => digests.decoded_content(digest, coding, decode),
+            None => decode(),
         })
     }
 
@@ -136,6 +129,21 @@ impl Resource {
     /// Returns the bytes of memory that it takes besides the structure itself.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+/// Returns what `content` decodes to, at most `max_bytes`; None if that takes too long.
+fn decode_content(coding: Coding, content: &[u8], max_bytes: u64) -> Option<Decoded> {
+    let mut content = LimitedTime { content, end_ns: clock::thread_ns() + MAX_DECODE_NS };
+    let mut hasher = Hasher::default();
+    let mut update = |decoded: &[u8]| {
+        hasher.update(decoded);
+        Ok(())
+    };
+    match decode(coding, &mut content, max_bytes, &mut update) {
+        Ok(_) => Some(Decoded::Digest(hasher.finish())),
+        Err(Rejected::Unreadable) => None,
+        Err(reason) => Some(Decoded::Rejected { reason, max_bytes }),
     }
 }
 
@@ -184,6 +192,7 @@ mod tests {
     use super::super::root::Root;
     use super::*;
     use crate::http::Outcome;
+    use crate::ipc::scoreboard::WorkerCounters;
 
     #[test]
     fn cached_heads_equal_those_of_the_outcome() {
@@ -242,6 +251,7 @@ mod tests {
         .unwrap();
         assert!(decoded == vec![255; count as usize] && costly.len() < 34_000);
         let root = Root::open(directory.path()).unwrap();
+        let digests = Digests::new(None, WorkerCounters::discard());
         for (content, is_decoded) in [(costly, false), (b"\x1f\x8b".to_vec(), true)] {
             fs::write(directory.path().join("a"), content).unwrap();
             let file = File::open(&root, c"a").unwrap();
@@ -249,7 +259,7 @@ mod tests {
             let resource = Resource::in_memory(&file, describe).unwrap();
             for _ in 0..2 {
                 let begin_ns = clock::thread_ns();
-                assert_eq!(resource.decode(Coding::Gzip, 1 << 20).is_some(), is_decoded);
+                assert_eq!(resource.decode(Coding::Gzip, 1 << 20, &digests).is_some(), is_decoded);
                 assert!(clock::thread_ns() - begin_ns < 2 * MAX_DECODE_NS);
             }
         }
