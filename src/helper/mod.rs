@@ -26,7 +26,7 @@ use crate::ipc::decoded::Decoded;
 use crate::ipc::digests::{DigestTable, Entry};
 use crate::ipc::file_identity::FileIdentity;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
-use crate::ipc::work_queue::{Job, WorkReceiver};
+use crate::ipc::work_queue::{self, Job, WorkReceiver};
 use crate::os::{clock, sys};
 
 use rate_limit::RateLimit;
@@ -79,24 +79,37 @@ fn serve(queue: &WorkReceiver, digests: &DigestTable, counters: WorkerCounters, 
     let mut helper = Helper { digests, counters, limit: RateLimit::new(BYTES_PER_SECOND) };
     loop {
         match queue.receive(idle_timeout) {
+            // A worker that is not compromised sends regular files only.
+            Ok(Some((_, file))) if !is_regular(file.as_fd()) => {
+                work_queue::leave_open(file);
+                queue.shut_down();
+                return EXIT_SHUT_DOWN;
+            }
             Ok(Some((job, file))) => {
                 if let Err(error) = helper.perform(job, file.as_fd()) {
                     tracing::debug!("background work failed: {error}");
                 }
             }
             Ok(None) => return EXIT_IDLE,
-            Err(_) => return EXIT_SHUT_DOWN,
+            Err(_) => {
+                queue.shut_down();
+                return EXIT_SHUT_DOWN;
+            }
         }
     }
+}
+
+/// Returns whether a descriptor is that of a regular file; also if that cannot be determined, as of a file on a disk that
+/// fails.
+fn is_regular(file: BorrowedFd) -> bool {
+    fstat(file).map_or(true, |stat| sys::file_type(&stat) == SFlag::S_IFREG)
 }
 
 impl Helper<'_> {
     /// Performs a job, and stores the result if the file has not changed meanwhile.
     fn perform(&mut self, job: Job, file: BorrowedFd) -> io::Result<()> {
         let before = fstat(file)?;
-        // A compromised worker may send anything.
-        let is_regular = sys::file_type(&before) == SFlag::S_IFREG;
-        if !is_regular || before.st_size.unsigned_abs() > MAX_FILE_BYTES || !is_settled(&before) {
+        if before.st_size.unsigned_abs() > MAX_FILE_BYTES || !is_settled(&before) {
             return Ok(());
         }
         self.perform_with(job, file, &before)

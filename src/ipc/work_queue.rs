@@ -5,7 +5,7 @@
 //! it, so a compromised one can fill it or shut it down, and then files are served as they are before their work is done.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -33,6 +33,9 @@ pub enum Job {
 
 /// The length of a message: the coding, or 0 for [`Job::Hash`], and the limit.
 const MESSAGE_BYTES: usize = 9;
+
+/// More messages than the queue can hold.
+const MAX_MESSAGES: usize = 100_000;
 
 impl Job {
     fn encode(self) -> [u8; MESSAGE_BYTES] {
@@ -85,16 +88,16 @@ impl WorkSender {
 }
 
 impl WorkReceiver {
-    /// Returns the next job with its file; None if there is none within `timeout`. A malformed message, which only a
-    /// compromised worker sends, is dropped with its descriptors. An error says that the queue was shut down: by a compromised
-    /// worker, or because no process has the sending end.
+    /// Returns the next job with its file; None if there is none within `timeout`. An error says that the queue was shut down:
+    /// by a compromised worker, which is also the only one to send a malformed message, or because no process has the sending
+    /// end.
     pub fn receive(&self, timeout: Duration) -> io::Result<Option<(Job, OwnedFd)>> {
         let begin = Instant::now();
         loop {
             match self.try_receive() {
                 Err(Errno::EAGAIN) => {}
-                Ok(Some(job)) => return Ok(Some(job)),
-                Ok(None) | Err(Errno::EINTR) => continue,
+                Ok(job) => return Ok(Some(job)),
+                Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             }
             let left = timeout.saturating_sub(begin.elapsed());
@@ -111,17 +114,38 @@ impl WorkReceiver {
         }
     }
 
-    /// Receives one message; None if it is malformed.
-    fn try_receive(&self) -> nix::Result<Option<(Job, OwnedFd)>> {
+    /// Ends the queue for good: nothing can be sent any more, and what was sent is released when this process ends.
+    pub fn shut_down(&self) {
+        let _ = shutdown(self.0.as_raw_fd(), Shutdown::Both);
+        // Its end cannot be told from an empty message.
+        for _ in 0..MAX_MESSAGES {
+            let files = sys::receive_descriptors(&self.0, &mut [0]).map(|(_, files)| files);
+            files.into_iter().flatten().for_each(leave_open);
+        }
+    }
+
+    /// Receives one message.
+    fn try_receive(&self) -> nix::Result<(Job, OwnedFd)> {
         let mut message = [0; MESSAGE_BYTES + 1];
         let (length, mut files) = sys::receive_descriptors(&self.0, &mut message)?;
         // The end of file, or an empty message, with the same effect.
         if length == 0 {
             return Err(Errno::ESHUTDOWN);
         }
-        let job = Job::decode(&message[..length]);
-        Ok(job.zip(files.pop()).filter(|_| files.is_empty()))
+        match (Job::decode(&message[..length]), files.pop()) {
+            (Some(job), Some(file)) if files.is_empty() => Ok((job, file)),
+            (_, last) => {
+                files.into_iter().chain(last).for_each(leave_open);
+                Err(Errno::ESHUTDOWN)
+            }
+        }
     }
+}
+
+/// Leaves a descriptor of a compromised worker to the end of this process. It may be a socket that closes only after its
+/// client has received everything (socket(7), SO_LINGER), but not even such a one delays the end of a process.
+pub fn leave_open(descriptor: OwnedFd) {
+    let _ = descriptor.into_raw_fd();
 }
 
 /// Readable while there is work.
@@ -136,9 +160,10 @@ mod tests {
     use super::*;
 
     use std::fs::{self, File};
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::fs::MetadataExt;
 
-    use nix::sys::socket::{recv, send};
+    use nix::sys::socket::{recv, send, setsockopt, sockopt};
 
     const NOW: Duration = Duration::ZERO;
 
@@ -199,8 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_messages_are_dropped_with_their_files() {
-        let (sender, receiver) = pair().unwrap();
+    fn a_malformed_message_is_an_error() {
         let file = file("");
         let hash = Job::Hash.encode();
         let mut unknown = hash;
@@ -220,15 +244,41 @@ mod tests {
             (&long, &[&file]),
         ];
         for (message, files) in malformed {
+            let (sender, receiver) = pair().unwrap();
             send_raw(&sender, message, files);
+            let error = receiver.receive(Duration::from_secs(60)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::ESHUTDOWN as i32));
         }
-        assert!(sender.send(Job::Decode { coding: Coding::Gzip, max_bytes: 5 }, file.as_fd()));
-        let (job, received) = receiver.receive(NOW).unwrap().unwrap();
-        assert_eq!(job, Job::Decode { coding: Coding::Gzip, max_bytes: 5 });
-        assert_eq!(open_count(&file), 2);
-        drop(received);
-        assert!(receiver.receive(NOW).unwrap().is_none());
-        assert_eq!(open_count(&file), 1);
+    }
+
+    /// One that closes only when its client has received everything.
+    fn lingering_socket() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        while std::io::Write::write(&mut server, &[0; 65536]).is_ok() {}
+        let linger = nix::libc::linger { l_onoff: 1, l_linger: 60 };
+        setsockopt(&server, sockopt::Linger, &linger).unwrap();
+        (client, server)
+    }
+
+    #[test]
+    fn after_its_end_a_queue_is_empty_and_takes_nothing() {
+        let (sender, receiver) = pair().unwrap();
+        let (_client, socket) = lingering_socket();
+        send_raw(&sender, b"", &[]);
+        send_raw(&sender, b"x", &[]);
+        for _ in 0..3 {
+            assert!(sender.send(Job::Hash, socket.as_fd()));
+        }
+        leave_open(socket.into());
+        let begin = Instant::now();
+        receiver.shut_down();
+        assert!(!sender.send(Job::Hash, file("").as_fd()));
+        assert_eq!(receiver.receive(NOW).unwrap_err().raw_os_error(), Some(Errno::ESHUTDOWN as i32));
+        drop(receiver);
+        assert!(begin.elapsed() < Duration::from_secs(30), "it waits for the client");
     }
 
     #[test]

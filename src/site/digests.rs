@@ -120,7 +120,8 @@ impl Digests {
         let known = digests.get(version.identity.decoded_key(coding)).map(Decoded::from_entry);
         let known = known.filter(|decoded| decoded.is_valid_for(max_bytes));
         if known.is_none()
-            && let Some(file) = open()
+            // The helper takes anything else for the message of a compromised worker.
+            && let Some(file) = open().filter(|file| !file.is_directory())
         {
             queue.send(Job::Decode { coding, max_bytes }, file.as_fd());
         }
@@ -130,7 +131,13 @@ impl Digests {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::root::Root;
     use super::*;
+    use crate::ipc::digests::DigestTable;
+    use crate::ipc::scoreboard::Scoreboard;
+    use crate::ipc::work_queue;
 
     #[test]
     fn a_content_is_decoded_once_for_each_coding() {
@@ -155,6 +162,25 @@ mod tests {
         for number in 0..3 * MAX_DECODED {
             digests.decoded_content(Digest::of(&number.to_ne_bytes()), Coding::Gzip, || decoded);
             assert!(digests.decoded.read().unwrap().len() <= MAX_DECODED);
+        }
+    }
+
+    #[test]
+    fn a_variant_that_has_become_a_directory_is_not_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        std::fs::write(directory.path().join("f"), "f").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let (queue, receiver) = work_queue::pair().unwrap();
+        let digests = DigestTable::new().unwrap().reader().unwrap();
+        let helper = &*Box::leak(Box::new(HelperAccess { queue, digests }));
+        let board = &*Box::leak(Box::new(Scoreboard::new(1).unwrap()));
+        let digests = Digests::new(Some(helper), board.helper());
+        for (name, is_sent) in [(c"d", false), (c"f", true)] {
+            let file = Arc::new(File::open(&root, name).unwrap());
+            let version = file.version();
+            assert_eq!(digests.decoded(&version, Coding::Gzip, 1, || Some(file)), None);
+            assert_eq!(receiver.receive(Duration::ZERO).unwrap().is_some(), is_sent, "{name:?}");
         }
     }
 }
