@@ -127,7 +127,7 @@ impl Site {
         if !matches!(found, Err(Refusal::NotFound | Refusal::Unreadable) | Ok(Found::Listing(_))) {
             return found;
         }
-        match self.root.check() {
+        match self.root.release_for(lookup.freshness) {
             Some(now) if !Arc::ptr_eq(&now, &release) => self.find_in(&now, target, &acceptable, path, lookup),
             _ if self.root_state() == RootState::Missing => Err(Refusal::NoRoot),
             _ => found,

@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::cache::Cache;
+use super::cache::{Cache, Freshness};
 use super::digests::Lookup;
 use super::file::File;
 use super::resource::Resource;
@@ -56,6 +56,8 @@ pub struct DocumentRoot {
     /// None until the path has led to a directory.
     release: RwLock<Option<Arc<Release>>>,
     checked_ms: AtomicU64,
+    /// The time of the last check for a request, as in [`Freshness`].
+    checked_at: AtomicU64,
     needs_upkeep: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
@@ -123,6 +125,7 @@ impl DocumentRoot {
             max_open_files,
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
+            checked_at: AtomicU64::new(0),
             needs_upkeep: AtomicBool::new(false),
             state,
             is_silent: AtomicBool::new(false),
@@ -161,6 +164,16 @@ impl DocumentRoot {
     /// Returns the release to serve as of the last check.
     pub fn last_release(&self) -> Option<Arc<Release>> {
         self.release.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the release to serve, as of a check since a request with this `freshness` began to arrive.
+    pub fn release_for(&self, freshness: Freshness) -> Option<Arc<Release>> {
+        if freshness.began <= self.checked_at.load(SeqCst) {
+            return self.last_release();
+        }
+        let release = self.check();
+        self.checked_at.store(freshness.now, SeqCst);
+        release
     }
 
     /// Checks where the path leads now, and returns the release to serve.
@@ -234,5 +247,33 @@ impl DocumentRoot {
         if let Some(release) = self.last_release() {
             release.cache.close_stale();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_began_before_a_check_of_the_path_share_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("current");
+        let deploy = |name: &str| {
+            fs::create_dir(directory.path().join(name)).unwrap();
+            symlink(name, directory.path().join("next")).unwrap();
+            fs::rename(directory.path().join("next"), &path).unwrap();
+        };
+        deploy("1");
+        let root = DocumentRoot::open(&path, 1 << 20, 8);
+        let first = root.last_release().unwrap();
+        deploy("2");
+        let second = root.release_for(Freshness { began: 1, now: 2 }).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        deploy("3");
+        assert!(Arc::ptr_eq(&second, &root.release_for(Freshness { began: 2, now: 3 }).unwrap()));
+        assert!(!Arc::ptr_eq(&second, &root.release_for(Freshness { began: 3, now: 3 }).unwrap()));
     }
 }
