@@ -112,7 +112,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
-    let Handover { sockets, memories, workers, digests } = handover.unwrap_or_default();
+    let Handover { sockets, memories, workers, helper } = handover.unwrap_or_default();
     let sockets = listeners::open(sockets, &options.host, options.port)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address_warnings {
@@ -142,7 +142,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         clients,
         memories,
         workers,
-        digests,
+        helper,
     )
 }
 

@@ -23,6 +23,9 @@ const SEGMENTS: usize = 4;
 /// The slots of a segment in which a key can be, from the one that its own bits name.
 const PROBES: usize = 32;
 
+/// The version of what entries mean. An entry of another version has another key.
+const VERSION: u8 = 1;
+
 /// The numbers of the table.
 const COUNT: usize = SEGMENTS * SEGMENT * WORDS;
 
@@ -54,7 +57,7 @@ impl Key {
     /// Creates the key of `question` about the version of a file that `identity` describes.
     pub fn new(question: u8, identity: &[u8]) -> Self {
         let mut hasher = Hasher::default();
-        hasher.update(&[question]);
+        hasher.update(&[VERSION, question]);
         hasher.update(identity);
         Key(hasher.finish().to_words())
     }

@@ -42,8 +42,19 @@ pub struct Handover {
     pub memories: Vec<OwnedFd>,
     /// The workers.
     pub workers: Vec<OldWorkerHandle>,
+    /// What the helper works with.
+    pub helper: HelperHandover,
+}
+
+/// The shared resources of the helper.
+#[derive(Debug, Default)]
+pub struct HelperHandover {
     /// The digest table.
     pub digests: Option<OwnedFd>,
+    /// The sending end of the work queue.
+    pub queue_sender: Option<OwnedFd>,
+    /// The receiving end. It is not closed: closing a socket that a compromised worker has left in it can block.
+    pub queue_receiver: Option<OwnedFd>,
 }
 
 /// Builds the text and the list of descriptors for the next image.
@@ -67,6 +78,12 @@ impl<'a> HandoverBuilder<'a> {
     /// Adds the digest table.
     pub fn digests(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("digests", descriptor, &[]);
+    }
+
+    /// Adds both ends of the work queue.
+    pub fn work_queue(&mut self, sender: BorrowedFd<'a>, receiver: BorrowedFd<'a>) {
+        self.line("queue-sender", sender, &[]);
+        self.line("queue-receiver", receiver, &[]);
     }
 
     /// Adds an old worker, and the index of the memory with its counters.
@@ -129,7 +146,9 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
                 handover.sockets.push(Listener { descriptor, name });
             }
             "board" => handover.memories.push(descriptor),
-            "digests" => handover.digests = Some(descriptor),
+            "digests" => handover.helper.digests = Some(descriptor),
+            "queue-sender" => handover.helper.queue_sender = Some(descriptor),
+            "queue-receiver" => handover.helper.queue_receiver = Some(descriptor),
             "worker" => {
                 let numbers: Vec<usize> = rest.split(' ').map_while(|word| word.parse().ok()).collect();
                 let &[pid, _, memory] = numbers.as_slice() else { return None };
@@ -168,7 +187,7 @@ mod tests {
         let handover = parse(&with_descriptors(text), Pid::from_raw(7)).unwrap();
         let names: Vec<_> = handover.sockets.iter().map(|socket| socket.name.as_deref()).collect();
         assert_eq!(names, [Some("http"), None]);
-        assert_eq!((handover.memories.len(), handover.digests.is_some()), (1, false));
+        assert_eq!((handover.memories.len(), handover.helper.digests.is_some()), (1, false));
         let workers: Vec<_> = handover.workers.iter().map(|worker| (worker.pid.as_raw(), worker.memory)).collect();
         assert_eq!(workers, [(41, 0), (42, 0)]);
     }

@@ -76,6 +76,11 @@ pub fn pair() -> io::Result<(WorkSender, WorkReceiver)> {
     Ok((WorkSender(sender), WorkReceiver(receiver)))
 }
 
+/// Returns the queue with these ends, which the previous image of this process handed over.
+pub fn from_ends(sender: OwnedFd, receiver: OwnedFd) -> (WorkSender, WorkReceiver) {
+    (WorkSender(sender), WorkReceiver(receiver))
+}
+
 impl WorkSender {
     /// Sends a job with its file. Never blocks. Returns false if the queue is full or has no receiver.
     pub fn send(&self, job: Job, file: BorrowedFd) -> bool {
@@ -149,6 +154,12 @@ pub fn leave_open(descriptor: OwnedFd) {
 }
 
 /// Readable while there is work.
+impl AsFd for WorkSender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsFd for WorkReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

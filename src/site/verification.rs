@@ -87,8 +87,8 @@ impl Candidate<'_> {
             message_id = catalog::VARIANT_REJECTED,
             %path,
             why,
-            "The variant \"{path}\" is not used: {why}. \"otus-httpd precompress DIR\" writes it anew, and with --verify lists \
-             all such variants. Logged once a minute."
+            "The variant \"{path}\" is not used: {why}. \"otus-httpd precompress DIR\" replaces or removes it, and with \
+             --verify lists variants that do not decode to their file. Logged once a minute."
         );
     }
 }

@@ -2,7 +2,7 @@
 //! depends on it, so neither does the watchdog.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +13,7 @@ use super::Supervisor;
 use super::backoff::Backoff;
 use crate::helper;
 use crate::ipc::digests::DigestTable;
+use crate::ipc::handover::HelperHandover;
 use crate::ipc::work_queue::{self, WorkReceiver};
 use crate::log::catalog;
 use crate::os::sys;
@@ -43,10 +44,14 @@ struct Child {
 }
 
 impl HelperProcess {
-    /// Creates the queue, and takes over the digest table of the previous image if it has the same layout. Returns as well
-    /// what the workers get.
-    pub fn new(digests: Option<OwnedFd>) -> io::Result<(Self, HelperAccess)> {
-        let (sender, queue) = work_queue::pair()?;
+    /// Takes over the queue of the previous image, and its digest table if it has the same layout. Returns as well what the
+    /// workers get.
+    pub fn new(previous: HelperHandover) -> io::Result<(Self, HelperAccess)> {
+        let HelperHandover { digests, queue_sender, queue_receiver } = previous;
+        let (sender, queue) = match (queue_sender, queue_receiver) {
+            (Some(sender), Some(receiver)) => work_queue::from_ends(sender, receiver),
+            _ => work_queue::pair()?,
+        };
         let digests = digests.and_then(|memory| DigestTable::from_memory(memory).ok());
         let digests = digests.map_or_else(DigestTable::new, Ok)?;
         let access = HelperAccess { queue: sender, digests: digests.reader()? };
@@ -62,6 +67,12 @@ impl HelperProcess {
     /// Returns the memory of the digest table, to hand it over.
     pub fn digests(&self) -> Option<BorrowedFd<'_>> {
         self.resources.as_ref().map(|resources| resources.digests.memory())
+    }
+
+    /// Returns the receiving end of the queue, to hand it over. None after a worker has shut it down: the next image creates
+    /// another one.
+    pub fn work_receiver(&self) -> Option<BorrowedFd<'_>> {
+        self.queue().map(WorkReceiver::as_fd)
     }
 
     /// Returns what becomes readable when there is work; none while that would have no effect.
@@ -155,11 +166,10 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     use crate::ipc::work_queue::Job;
 
     fn running(pid: i32) -> HelperProcess {
-        let (mut helper, _) = HelperProcess::new(None).unwrap();
+        let (mut helper, _) = HelperProcess::new(HelperHandover::default()).unwrap();
         helper.child = Some(Child { pid: Pid::from_raw(pid), started_ms: 1_000, is_ending: false });
         helper
     }
@@ -197,7 +207,7 @@ mod tests {
     /// A queue that nobody reads would keep the files in it open, those that were removed included.
     #[test]
     fn after_a_shutdown_of_the_queue_no_file_is_sent_or_kept_open() {
-        let (mut helper, access) = HelperProcess::new(None).unwrap();
+        let (mut helper, access) = HelperProcess::new(HelperHandover::default()).unwrap();
         let (mut reader, file) = io::pipe().unwrap();
         assert!(access.queue.send(Job::Hash, file.as_fd()));
         drop(file);
@@ -213,11 +223,31 @@ mod tests {
 
     #[test]
     fn a_table_of_another_layout_is_replaced() {
-        let (first, _) = HelperProcess::new(None).unwrap();
+        let of = |memory| HelperHandover { digests: Some(memory), ..HelperHandover::default() };
+        let (first, _) = HelperProcess::new(HelperHandover::default()).unwrap();
         let same = first.digests().unwrap().try_clone_to_owned().unwrap();
         let inode = |helper: &HelperProcess| nix::sys::stat::fstat(helper.digests().unwrap()).unwrap().st_ino;
-        assert_eq!(inode(&HelperProcess::new(Some(same)).unwrap().0), inode(&first));
+        assert_eq!(inode(&HelperProcess::new(of(same)).unwrap().0), inode(&first));
         let other = sys::counters_memory(8).unwrap();
-        assert_ne!(inode(&HelperProcess::new(Some(other)).unwrap().0), inode(&first));
+        assert_ne!(inode(&HelperProcess::new(of(other)).unwrap().0), inode(&first));
+    }
+
+    /// Old workers still send to it, and nothing that is in it is closed.
+    #[test]
+    fn the_next_image_has_the_same_queue() {
+        let (first, access) = HelperProcess::new(HelperHandover::default()).unwrap();
+        let same = HelperHandover {
+            queue_sender: access.queue.as_fd().try_clone_to_owned().ok(),
+            queue_receiver: first.work_receiver().unwrap().try_clone_to_owned().ok(),
+            ..HelperHandover::default()
+        };
+        drop(first);
+        let (next, _) = HelperProcess::new(same).unwrap();
+        let has_work = |next: &HelperProcess| {
+            poll(&mut [PollFd::new(next.poll_source(0).unwrap(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
+        };
+        assert!(!has_work(&next));
+        assert!(access.queue.send(Job::Hash, tempfile::tempfile().unwrap().as_fd()));
+        assert!(has_work(&next));
     }
 }

@@ -39,7 +39,7 @@ use nix::sys::signal::Signal;
 use crate::access_log::OrphanedDrops;
 use crate::client_limit::ClientLimiter;
 use crate::failure::Failure;
-use crate::ipc::handover::OldWorkerHandle;
+use crate::ipc::handover::{HelperHandover, OldWorkerHandle};
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
@@ -94,18 +94,18 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Creates a supervisor without workers of its own. It may have old workers, the memories with their counters,
-    /// and a digest table. Signals are blocked from here on.
+    /// and what their helper works with. Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
         memories: Vec<OwnedFd>,
         old_workers: Vec<OldWorkerHandle>,
-        digests: Option<OwnedFd>,
+        helper: HelperHandover,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
             signals::block()?;
-            let (helper, access) = HelperProcess::new(digests)?;
+            let (helper, access) = HelperProcess::new(helper)?;
             Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Workers::new(context, clients, access)?, helper))
         };
         let (signals, mut workers, helper) = prepare().map_err(|error: io::Error| {

@@ -43,11 +43,14 @@ impl Supervisor {
 
     /// Executes the new image of the program; returns only if that fails.
     fn exec_new_image(&mut self) {
-        // The next image does not know it. It starts another one, with a queue of its own.
+        // The next image does not know it, and starts another one.
         self.helper.kill();
         let program = &self.check.program;
         let mut handover = self.workers.handover();
         self.helper.digests().into_iter().for_each(|memory| handover.digests(memory));
+        if let (Some(sender), Some(receiver)) = (self.workers.work_sender(), self.helper.work_receiver()) {
+            handover.work_queue(sender, receiver);
+        }
         let error = handover.exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
         self.metrics.open(clock::now_ms());

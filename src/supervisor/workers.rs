@@ -97,6 +97,11 @@ impl Workers {
         &self.old_workers
     }
 
+    /// Returns the sending end of the work queue.
+    pub fn work_sender(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.helper.as_ref().map(|helper| helper.queue.as_fd())
+    }
+
     /// Returns the counters.
     pub fn board(&self) -> &Scoreboard {
         &self.shared.board

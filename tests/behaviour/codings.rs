@@ -186,8 +186,8 @@ fn a_file_that_is_no_variant_is_logged_with_the_reason() {
         assert!(response.status == 200 && response.body == original(), "{why}");
         assert_eq!(response.field("Vary"), Some("Accept-Encoding"), "{why}");
         let warning = format!(
-            " WARN The variant \"/a.css.gz\" is not used: {why}. \"otus-httpd precompress DIR\" writes it anew, and with \
-             --verify lists all such variants. Logged once a minute."
+            " WARN The variant \"/a.css.gz\" is not used: {why}. \"otus-httpd precompress DIR\" replaces or removes \
+             it, and with --verify lists variants that do not decode to their file. Logged once a minute."
         );
         assert_eq!(server.warnings(), [warning]);
     }
