@@ -10,6 +10,7 @@
 //! proxy, all clients have the same address, and requests for readable files must not suffer.
 
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use foldhash::quality::RandomState;
@@ -84,8 +85,17 @@ impl BlockingLimits {
         hasher.write(first);
         let directory = hasher.finish();
         hasher.write(rest);
-        let client = client.map_or(0, |client| self.hash_builder.hash_one(client_limit::of_address(client.ip())));
-        BlockingKey { file: hasher.finish(), directory, client }
+        let file = hasher.finish();
+        let client = client.map_or(0, |client| {
+            let mut hasher = self.hash_builder.build_hasher();
+            // Each is one number: the Hash of an address would be several.
+            match client_limit::of_address(client.ip()) {
+                IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
+                IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+            }
+            hasher.finish()
+        });
+        BlockingKey { file, directory, client }
     }
 
     /// Records that the thread in `slot` starts work that may block it, with `blocking_key`.
