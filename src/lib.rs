@@ -63,7 +63,7 @@
 //! a turn: a request waits for at most one such turn, and downloads proceed under any load of requests.
 //!
 //! Work that no client waits for is done by another process, not by a thread of a worker: it is done once for all workers,
-//! its priority is low, and its result does not depend on a worker that may be compromised. Workers send open files
+//! its rate is limited, and its result does not depend on a worker that may be compromised. Workers send open files
 //! ([`ipc::work_queue`]) and read results ([`ipc::digests`]). A full queue, or a helper that has ended, delays results only.
 //!
 //! A separate thread writes the access log and may block. So a journal that is slow for a second loses no records, and a

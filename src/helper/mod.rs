@@ -38,7 +38,7 @@ pub const NAME: &std::ffi::CStr = c"otus-helper";
 /// The size of the largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// The most bytes that are read in a second.
+/// The most bytes that are read and decoded in a second: about a fifth of a processor, whatever priority the process has.
 const BYTES_PER_SECOND: u64 = 64 << 20;
 
 /// The time without work after which the process ends.
@@ -138,7 +138,7 @@ impl Helper<'_> {
 
     /// Hashes a file.
     fn hash(&mut self, file: BorrowedFd, identity: &FileIdentity) -> io::Result<Finding> {
-        let mut reader = BackgroundReader::new(file, identity.size, &mut self.limit);
+        let mut reader = BackgroundReader::new(file, identity.size, &self.limit);
         let mut content = Hashed::new(&mut reader);
         let result = content.read_to_end();
         let digest = content.hasher.finish();
@@ -156,11 +156,13 @@ impl Helper<'_> {
         coding: Coding,
         max_bytes: u64,
     ) -> io::Result<Finding> {
-        let mut reader = BackgroundReader::new(file, identity.size, &mut self.limit);
+        let mut reader = BackgroundReader::new(file, identity.size, &self.limit);
         let mut content = Hashed::new(&mut reader);
         let mut decoded = Hasher::default();
         let result = codec::decode(coding, &mut content, max_bytes, &mut |part| {
             decoded.update(part);
+            // A small file can decode to a large one.
+            std::thread::sleep(self.limit.take(part.len(), clock::now_ns()));
             Ok(())
         });
         let digest = content.hasher.finish();

@@ -1,5 +1,6 @@
-//! The limit on the bytes that are read in a second: a token bucket.
+//! The limit on the bytes that are read or decoded in a second: a token bucket.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 /// A bucket that holds the tokens of a tenth of a second.
@@ -7,25 +8,26 @@ use std::time::Duration;
 pub struct RateLimit {
     bytes_per_second: u64,
     /// Bytes that may be read now; negative after more were read.
-    available: i64,
-    updated_ns: u64,
+    available: Cell<i64>,
+    updated_ns: Cell<u64>,
 }
 
 impl RateLimit {
     /// Creates a limit whose bucket is full.
     pub fn new(bytes_per_second: u64) -> Self {
-        RateLimit { bytes_per_second, available: capacity(bytes_per_second), updated_ns: 0 }
+        let available = Cell::new(capacity(bytes_per_second));
+        RateLimit { bytes_per_second, available, updated_ns: Cell::new(0) }
     }
 
     /// Takes the tokens of `bytes` at `now_ns`, of a monotonic clock. Returns the pause after which they are permitted.
-    pub fn take(&mut self, bytes: usize, now_ns: u64) -> Duration {
-        let passed_ns = u128::from(now_ns.saturating_sub(self.updated_ns));
+    pub fn take(&self, bytes: usize, now_ns: u64) -> Duration {
+        let passed_ns = u128::from(now_ns.saturating_sub(self.updated_ns.replace(now_ns)));
         let refill = passed_ns * u128::from(self.bytes_per_second) / 1_000_000_000;
         let refill = i64::try_from(refill).unwrap_or(i64::MAX);
-        self.available = self.available.saturating_add(refill).min(capacity(self.bytes_per_second));
-        self.updated_ns = now_ns;
-        self.available -= bytes as i64;
-        let missing = self.available.min(0).unsigned_abs();
+        let before = self.available.get().saturating_add(refill).min(capacity(self.bytes_per_second));
+        let available = before - bytes as i64;
+        self.available.set(available);
+        let missing = available.min(0).unsigned_abs();
         Duration::from_nanos((u128::from(missing) * 1_000_000_000 / u128::from(self.bytes_per_second)) as u64)
     }
 }
@@ -40,7 +42,7 @@ mod tests {
 
     #[test]
     fn no_second_has_more_bytes_than_permitted_and_a_tenth() {
-        let mut limit = RateLimit::new(1_000_000);
+        let limit = RateLimit::new(1_000_000);
         let mut now_ns = 5_000_000_000_000;
         let mut times = Vec::new();
         for bytes in [1, 1_000, 30_000, 100_000].into_iter().cycle().take(400) {
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_long_pause_does_not_permit_more_than_the_bucket_holds() {
-        let mut limit = RateLimit::new(1_000_000);
+        let limit = RateLimit::new(1_000_000);
         assert_eq!(limit.take(100_000, 1), Duration::ZERO);
         assert_eq!(limit.take(100_000, u64::MAX / 2), Duration::ZERO);
         assert_eq!(limit.take(50_000, u64::MAX / 2), Duration::from_millis(50));

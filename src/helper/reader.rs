@@ -30,7 +30,7 @@ pub struct BackgroundReader<'r> {
     offset: u64,
     buffer: Vec<u8>,
     consumed: usize,
-    limit: &'r mut RateLimit,
+    limit: &'r RateLimit,
     cache: CacheRule,
 }
 
@@ -47,7 +47,7 @@ enum CacheRule {
 
 impl<'r> BackgroundReader<'r> {
     /// Creates a reader of the first `size` bytes.
-    pub fn new(file: BorrowedFd<'r>, size: u64, limit: &'r mut RateLimit) -> Self {
+    pub fn new(file: BorrowedFd<'r>, size: u64, limit: &'r RateLimit) -> Self {
         BackgroundReader { file, size, offset: 0, buffer: Vec::new(), consumed: 0, limit, cache: CacheRule::DontCache }
     }
 
@@ -143,8 +143,8 @@ mod tests {
 
     /// Reads the file with `rule`, or the one that follows from samples. Returns the rule that was used.
     fn read(file: &File, rule: Option<CacheRule>) -> CacheRule {
-        let mut limit = RateLimit::new(u64::MAX >> 8);
-        let mut reader = BackgroundReader::new(file.as_fd(), SIZE as u64, &mut limit);
+        let limit = RateLimit::new(u64::MAX >> 8);
+        let mut reader = BackgroundReader::new(file.as_fd(), SIZE as u64, &limit);
         reader.cache = rule.unwrap_or_else(|| reader.sampled_rule());
         assert_eq!(io::copy(&mut reader, &mut io::sink()).unwrap(), SIZE as u64);
         reader.cache

@@ -164,8 +164,8 @@ fn a_file_beyond_the_limit_is_not_read() {
 #[test]
 fn reading_is_as_fast_as_the_limit_permits() {
     let (_directory, files) = settled(&[&vec![b'x'; 3 << 20]]);
-    let mut limit = RateLimit::new(4 << 20);
-    let mut reader = BackgroundReader::new(files[0].as_fd(), 3 << 20, &mut limit);
+    let limit = RateLimit::new(4 << 20);
+    let mut reader = BackgroundReader::new(files[0].as_fd(), 3 << 20, &limit);
     let begin = std::time::Instant::now();
     Hashed::new(&mut reader).read_to_end().unwrap();
     assert_eq!(reader.bytes_read(), 3 << 20);
