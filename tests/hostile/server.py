@@ -64,7 +64,7 @@ class Server:
         pid = self.process.pid
         children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         # Not the helper process, which ends by itself.
-        return [child for child in children if Path(f"/proc/{child}/comm").read_text() == "otus-httpd\n"]
+        return [child for child in children if Path(f"/proc/{child}/comm").read_text() != "otus-helper\n"]
 
     def memory(self):
         """Bytes of all processes together, what they share counted once (proc(5), Pss)."""
