@@ -24,7 +24,7 @@ use crate::digest::{Digest, Hasher};
 use crate::http::coding::Coding;
 use crate::ipc::decoded::Decoded;
 use crate::ipc::digests::{DigestTable, Entry};
-use crate::ipc::file_identity::FileIdentity;
+use crate::ipc::file_identity::{FileIdentity, MAX_HASHED_BYTES};
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::ipc::work_queue::{self, Job, WorkReceiver};
 use crate::os::{clock, sys};
@@ -35,18 +35,11 @@ use reader::BackgroundReader;
 /// The name of the process.
 pub const NAME: &std::ffi::CStr = c"otus-helper";
 
-/// The size of the largest file that is read, in bytes.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
-
 /// The most bytes that are read and decoded in a second: about a fifth of a processor, whatever priority the process has.
 const BYTES_PER_SECOND: u64 = 64 << 20;
 
 /// The time without work after which the process ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The age of the last change of a file that can be hashed, in nanoseconds: a second change within the resolution of the file
-/// system's times would leave them as they are.
-const MIN_AGE_NS: i128 = 2_000_000_000;
 
 /// The exit status if there was no work.
 pub const EXIT_IDLE: i32 = 0;
@@ -109,7 +102,8 @@ impl Helper<'_> {
     /// Performs a job, and stores the result if the file has not changed meanwhile.
     fn perform(&mut self, job: Job, file: BorrowedFd) -> io::Result<()> {
         let before = fstat(file)?;
-        if before.st_size.unsigned_abs() > MAX_FILE_BYTES || !is_settled(&before) {
+        let identity = FileIdentity::from(&before);
+        if identity.size > MAX_HASHED_BYTES || !identity.is_settled(i128::from(clock::unix_us()) * 1_000) {
             return Ok(());
         }
         self.perform_with(job, file, &before)
@@ -122,7 +116,7 @@ impl Helper<'_> {
             Job::Hash if self.digests.get(identity.content_key()).is_some() => return Ok(()),
             Job::Hash => self.hash(file, &identity)?,
             Job::Decode { coding, max_bytes } => {
-                let max_bytes = max_bytes.min(MAX_FILE_BYTES);
+                let max_bytes = max_bytes.min(MAX_HASHED_BYTES);
                 let known = self.digests.get(identity.decoded_key(coding));
                 if known.is_some_and(|entry| Decoded::from_entry(entry).is_valid_for(max_bytes)) {
                     return Ok(());
@@ -245,14 +239,6 @@ impl Read for Hashed<'_, '_> {
 /// Checks that all of a file was read: it may have become shorter.
 fn check_complete(reader: &BackgroundReader, identity: &FileIdentity) -> io::Result<()> {
     if reader.bytes_read() == identity.size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-/// Returns whether the last change of a file is old enough. One in the future, by a clock that was set back, is not.
-fn is_settled(stat: &FileStat) -> bool {
-    let FileIdentity { mtime_ns, ctime_ns, .. } = FileIdentity::from(stat);
-    let latest_ns = i128::from(clock::unix_us()) * 1_000 - MIN_AGE_NS;
-    // Any mtime can be set, so it may be in the future for ever.
-    ctime_ns <= latest_ns && (mtime_ns <= latest_ns || mtime_ns > ctime_ns)
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ fn identity(file: &File) -> FileIdentity {
     FileIdentity::from(&fstat(file).unwrap())
 }
 
+fn is_settled(stat: &FileStat) -> bool {
+    FileIdentity::from(stat).is_settled(i128::from(clock::unix_us()) * 1_000)
+}
+
 /// Files whose last change is old enough.
 fn settled(contents: &[&[u8]]) -> (TempDir, Vec<File>) {
     let directory = tempfile::tempdir().unwrap();
@@ -151,7 +155,7 @@ fn a_change_while_a_file_is_read_discards_the_result() {
 fn a_file_beyond_the_limit_is_not_read() {
     let (directory, _) = settled(&[]);
     let file = File::create(directory.path().join("sparse")).unwrap();
-    file.set_len(MAX_FILE_BYTES + 1).unwrap();
+    file.set_len(MAX_HASHED_BYTES + 1).unwrap();
     let file = File::open(directory.path().join("sparse")).unwrap();
     while !is_settled(&fstat(&file).unwrap()) {
         thread::sleep(Duration::from_millis(50));

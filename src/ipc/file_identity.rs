@@ -6,6 +6,13 @@ use super::digests::Key;
 use crate::digest::Digest;
 use crate::http::coding::Coding;
 
+/// The largest file that is read for the digest of its content, in bytes. A larger one has one form of tag for good.
+pub const MAX_HASHED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The minimum time since the last write to a file whose content is kept or hashed, in nanoseconds: a second write within one
+/// tick of the file system's clock would not change its identity. Two seconds is the coarsest clock of the file systems in use.
+const MIN_AGE_NS: i128 = 2_000_000_000;
+
 /// The metadata that identify a version of a file. A write changes it, except within the resolution of the file system's
 /// times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,13 @@ impl FileIdentity {
     /// Returns the key of the digest of what its content, which has `coding`, decodes to.
     pub fn decoded_key(&self, coding: Coding) -> Key {
         self.key(coding)
+    }
+
+    /// Returns whether, at `now_ns` since the epoch, its last write is old enough for its content to be kept under it.
+    pub fn is_settled(&self, now_ns: i128) -> bool {
+        let settled_ns = now_ns - MIN_AGE_NS;
+        // A modification time after the change time was set, and a write changes it.
+        self.ctime_ns < settled_ns && (self.mtime_ns < settled_ns || self.mtime_ns > self.ctime_ns)
     }
 
     /// Returns a digest of it, for a weak entity tag: the numbers themselves are nobody else's business.

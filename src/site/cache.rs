@@ -6,7 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 
@@ -14,16 +14,11 @@ use super::file::File;
 use super::resource::Resource;
 use super::root::Root;
 use super::version::{FileVersion, since_epoch_ns};
-use crate::ipc::file_identity::FileIdentity;
 use crate::os::clock;
 
 /// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
 /// readahead works better if each response has its own open file.
 const MAX_OPEN_BYTES: u64 = 1024 * 1024;
-
-/// The minimum time since the last write to a file in memory: a second write within one tick of the file system's clock
-/// would not change its version. Two seconds is the coarsest clock of the file systems in use.
-const MIN_AGE: Duration = Duration::from_secs(2);
 
 /// The time for which comparing the file's version is enough, in milliseconds. Then the path is opened again, below the
 /// root: it may lead to the same file outside of it by then.
@@ -97,11 +92,7 @@ impl Cache {
 
     /// Returns whether a file whose content was read can be cached.
     pub fn fits_in_memory(&self, version: &FileVersion, now: SystemTime) -> bool {
-        let settled_ns = since_epoch_ns(now - MIN_AGE);
-        let FileIdentity { mtime_ns, ctime_ns, .. } = version.identity;
-        // A modification time after the change time was set, and a write changes it.
-        let is_settled = ctime_ns < settled_ns && (mtime_ns < settled_ns || mtime_ns > ctime_ns);
-        is_settled && ENTRY_OVERHEAD + version.size() as usize <= self.half / 8
+        version.identity.is_settled(since_epoch_ns(now)) && ENTRY_OVERHEAD + version.size() as usize <= self.half / 8
     }
 
     /// Caches a file that was just opened, unless it is too large.

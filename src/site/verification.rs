@@ -8,10 +8,10 @@ use super::file::File;
 use super::resource::{Content, Resource};
 use super::root::Root;
 use super::variants;
-use super::version::MAX_HASHED_BYTES;
 use crate::codec::Rejected;
 use crate::http::Coding;
 use crate::ipc::decoded::Decoded;
+use crate::ipc::file_identity::MAX_HASHED_BYTES;
 use crate::log::catalog;
 
 /// The largest file whose variant a request decodes, in bytes: that takes less than a millisecond, unless the variant was made

@@ -7,7 +7,7 @@ use nix::sys::stat::FileStat;
 
 use crate::digest::Digest;
 use crate::http::etag::Validator;
-use crate::ipc::file_identity::FileIdentity;
+use crate::ipc::file_identity::{FileIdentity, MAX_HASHED_BYTES};
 
 /// The earliest modification time that is taken as the time of a write, in nanoseconds since the epoch: 1990. Nix, OSTree
 /// and container images set the time of every file to 1970, npm to 1985.
@@ -15,9 +15,6 @@ const EARLIEST_MTIME_NS: i128 = 631_152_000_000_000_000;
 
 /// The largest file that is read into memory, in bytes. For larger ones sendfile(2) costs less than copying.
 pub const MAX_IN_MEMORY_BYTES: u64 = 32 * 1024;
-
-/// The largest file that is read for the digest of its content, in bytes. A larger one has one form of tag for good.
-pub const MAX_HASHED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The longest time between two ticks of the kernel's clock, in nanoseconds: before Linux 6.13, all writes within a tick give
 /// a file the same times.
@@ -77,13 +74,8 @@ impl FileVersion {
         number(self) == number(other)
     }
 
-    /// Returns whether any later write changes its identity. Until then, two contents can have the same. A time in the future,
-    /// from before the clock was set back, is also one that no write sets now.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        self.is_over(self.identity.ctime_ns, now)
-    }
-
-    /// Returns whether no write of the present would have this time.
+    /// Returns whether no write of the present would have this time of it. A time in the future, from before the clock was set
+    /// back, is also one that no write sets now.
     fn is_over(&self, time_ns: i128, now: SystemTime) -> bool {
         let tick_ns = if self.identity.ctime_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { TICK_NS };
         (since_epoch_ns(now) - time_ns).abs() > tick_ns
@@ -117,7 +109,7 @@ impl FileVersion {
             None if by_time => self
                 .is_over(self.identity.mtime_ns, now)
                 .then_some(Validator::Time { size: self.size(), mtime_ns: self.identity.mtime_ns }),
-            None if !self.is_settled(now) => None,
+            None if !self.is_over(self.identity.ctime_ns, now) => None,
             None if self.size() > MAX_HASHED_BYTES => Some(Validator::LargeIdentity(self.identity.digest())),
             None => Some(Validator::Identity(self.identity.digest())),
         }

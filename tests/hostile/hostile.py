@@ -23,7 +23,7 @@ from siege import KIB, MIB, PAGE, Siege, besiege
 FILES = {"page.html": PAGE, "stored": 32 * KIB, "middle": 2 * MIB, "large": 100 * MIB}
 SETTLED_SECONDS = 2
 
-# What a connection may cost, in bytes, by its state (src/worker/connection.rs) and the options.
+# What a connection may cost, in bytes, by its state (src/connection/mod.rs) and the options.
 WAITING = KIB  # in any state: its Connection, and its entry in the table of parked connections
 HEAD = 16 * KIB  # --max-head: what has come of a head
 UNREAD = HEAD + 8 * KIB  # the longest request: what is read ahead while an answer is on its way
