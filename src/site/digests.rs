@@ -8,7 +8,6 @@ use rustc_hash::FxHashMap;
 
 use super::cache::Freshness;
 use super::file::File;
-use super::resource::Resource;
 use super::version::FileVersion;
 use crate::digest::Digest;
 use crate::http::Coding;
@@ -81,11 +80,9 @@ impl Digests {
         known.map(|entry| entry.digest)
     }
 
-    /// Returns whether the digest of an open file has become known after its tag was made.
-    pub fn knows_more_than(&self, resource: &Resource) -> bool {
-        let is_weak = resource.representation.etag.as_ref().is_some_and(|tag| !tag.is_strong());
-        let known = self.helper.filter(|_| is_weak);
-        known.is_some_and(|helper| helper.digests.get(resource.version.identity.content_key()).is_some())
+    /// Returns whether the digest of a version of a file is known.
+    pub fn knows(&self, version: &FileVersion) -> bool {
+        self.helper.is_some_and(|helper| helper.digests.get(version.identity.content_key()).is_some())
     }
 
     /// Returns what content in memory with this digest decodes to; None if that takes too long. `decode` determines it if it is not
