@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
-use super::cache::Freshness;
 use super::file::File;
 use super::version::FileVersion;
 use crate::digest::Digest;
@@ -21,15 +20,6 @@ use crate::log::OncePerMinute;
 /// The limit of contents that a worker has decoded itself and of which it keeps the result, 400 KiB in all. When it is reached,
 /// all are discarded.
 const MAX_DECODED: usize = 7 * 1024;
-
-/// What a lookup has besides the path.
-#[derive(Debug, Clone, Copy)]
-pub struct Lookup<'l> {
-    /// The times of the request.
-    pub freshness: Freshness,
-    /// What is known about the content of files.
-    pub digests: &'l Digests,
-}
 
 /// What a worker has of the helper process: it sends files and reads results.
 #[derive(Debug)]

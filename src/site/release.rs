@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::cache::{Cache, Freshness};
-use super::digests::Lookup;
 use super::file::File;
+use super::lookup::Lookup;
 use super::resource::Resource;
 use super::root::Root;
 use super::variants::Variants;

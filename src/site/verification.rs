@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::digests::Lookup;
 use super::file::File;
+use super::lookup::Lookup;
 use super::resource::{Content, Resource};
 use super::root::Root;
 use super::variants;
