@@ -30,7 +30,7 @@ const VERSION: u8 = 1;
 const COUNT: usize = SEGMENTS * SEGMENT * WORDS;
 
 /// A version of a file, and a question about it, as a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u64; 2]);
 
 /// The entry for a version of a file.

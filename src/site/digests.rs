@@ -1,8 +1,9 @@
 //! What is known about the content of files that are not in memory: it is read from the digest table, and what is missing
 //! there is requested from the helper process.
 
+use std::hash::Hash;
 use std::os::fd::AsFd;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustc_hash::FxHashMap;
 
@@ -11,11 +12,14 @@ use super::version::FileVersion;
 use crate::digest::Digest;
 use crate::http::Coding;
 use crate::ipc::decoded::Decoded;
-use crate::ipc::digests::DigestReader;
+use crate::ipc::digests::{DigestReader, Key};
 use crate::ipc::file_identity::MAX_HASHED_BYTES;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::ipc::work_queue::{Job, WorkSender};
 use crate::log::OncePerMinute;
+
+/// The limit of small files whose digest a worker keeps, 540 KiB in all. When it is reached, all are discarded.
+const MAX_SMALL: usize = 14 * 1024;
 
 /// The limit of contents that a worker has decoded itself and of which it keeps the result, 400 KiB in all. When it is reached,
 /// all are discarded.
@@ -35,6 +39,8 @@ pub struct HelperAccess {
 pub struct Digests {
     /// None without a helper process: then no content of a file on disk is known.
     helper: Option<&'static HelperAccess>,
+    /// The digests of small files that were read, even if the cache has no room for them.
+    small: RwLock<FxHashMap<Key, Digest>>,
     /// What contents decode to, by their digest, even if the cache has no room for them. This cannot become outdated. None if
     /// decoding took too long.
     decoded: RwLock<FxHashMap<(Digest, Coding), Option<Decoded>>>,
@@ -46,13 +52,24 @@ pub struct Digests {
 impl Digests {
     /// Creates the view of a worker.
     pub fn new(helper: Option<&'static HelperAccess>, counters: WorkerCounters<'static>) -> Self {
-        Digests { helper, decoded: RwLock::default(), variant_rejected: OncePerMinute::default(), counters }
+        let (small, decoded) = (RwLock::default(), RwLock::default());
+        Digests { helper, small, decoded, variant_rejected: OncePerMinute::default(), counters }
     }
 
-    /// Counts a file of `bytes` bytes that was read for its digest.
-    pub fn count_hashed(&self, bytes: u64) {
-        self.counters.add(Counter::HashedFiles, 1);
-        self.counters.add(Counter::HashedBytes, bytes);
+    /// Returns the digest of `content`, which was just read from a file. `settled` is the version of the file if no write can
+    /// have left it as it is: then the content is hashed once.
+    pub fn of_content(&self, content: &[u8], settled: Option<&FileVersion>) -> Digest {
+        let key = settled.map(|version| version.identity.content_key());
+        let known = key.and_then(|key| read(&self.small).get(&key).copied());
+        known.unwrap_or_else(|| {
+            self.counters.add(Counter::HashedFiles, 1);
+            self.counters.add(Counter::HashedBytes, content.len() as u64);
+            let digest = Digest::of(content);
+            if let Some(key) = key {
+                insert_bounded(&mut write(&self.small), key, digest, MAX_SMALL);
+            }
+            digest
+        })
     }
 
     /// Counts a request for which a variant was not used because it is not the file.
@@ -83,14 +100,10 @@ impl Digests {
         coding: Coding,
         decode: impl FnOnce() -> Option<Decoded>,
     ) -> Option<Decoded> {
-        let known = self.decoded.read().unwrap_or_else(PoisonError::into_inner).get(&(content, coding)).copied();
+        let known = read(&self.decoded).get(&(content, coding)).copied();
         known.unwrap_or_else(|| {
             let decoded = decode();
-            let mut all = self.decoded.write().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= MAX_DECODED {
-                all.clear();
-            }
-            all.insert((content, coding), decoded);
+            insert_bounded(&mut write(&self.decoded), (content, coding), decoded, MAX_DECODED);
             decoded
         })
     }
@@ -117,6 +130,23 @@ impl Digests {
     }
 }
 
+/// Inserts an entry; if there are `max` entries, they are discarded first.
+fn insert_bounded<K: Eq + Hash, V>(entries: &mut FxHashMap<K, V>, key: K, value: V, max: usize) {
+    if entries.len() >= max {
+        entries.clear();
+    }
+    entries.insert(key, value);
+}
+
+// A panic of a thread that holds one of these locks leaves the guarded data consistent, so poisoning is ignored.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -141,6 +171,24 @@ mod tests {
             digests.decoded_content(Digest::of(b"other"), Coding::Gzip, || unreachable!("it takes too long")),
             None
         );
+    }
+
+    #[test]
+    fn a_settled_version_is_hashed_once() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), "f").unwrap();
+        let version = File::open(&Root::open(directory.path()).unwrap(), c"f").unwrap().version();
+        let board = &*Box::leak(Box::new(Scoreboard::new(1).unwrap()));
+        let digests = Digests::new(None, board.helper());
+        let hashed = || board.helper().get(Counter::HashedFiles);
+        assert_eq!(digests.of_content(b"f", None), Digest::of(b"f"));
+        assert_eq!((digests.of_content(b"f", Some(&version)), hashed()), (Digest::of(b"f"), 2));
+        assert_eq!((digests.of_content(b"f", Some(&version)), hashed()), (Digest::of(b"f"), 2));
+        // Without a settled version, only the content counts.
+        assert_eq!((digests.of_content(b"g", None), hashed()), (Digest::of(b"g"), 3));
+        std::fs::write(directory.path().join("f"), "gg").unwrap();
+        let version = File::open(&Root::open(directory.path()).unwrap(), c"f").unwrap().version();
+        assert_eq!((digests.of_content(b"gg", Some(&version)), hashed()), (Digest::of(b"gg"), 4));
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Site {
         }
         match page.content() {
             Content::Memory(_) => Some(page),
-            Content::Disk(file) => Resource::in_memory(file, |_| page.representation.clone()).ok().map(Arc::new),
+            Content::Disk(file) => Resource::in_memory(file, |_, _| page.representation.clone()).ok().map(Arc::new),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::lookup::Lookup;
 use super::resource::Resource;
 use super::root::Root;
 use super::variants::Variants;
-use super::version::FileVersion;
+use super::version::{FileVersion, since_epoch_ns};
 use crate::digest::Digest;
 use crate::http::{Refusal, Representation};
 use crate::os::clock;
@@ -92,10 +92,11 @@ impl Release {
         }
         let (version, now) = (file.version(), SystemTime::now());
         let resource = match version.is_small() {
-            true => {
-                lookup.digests.count_hashed(version.size());
-                Resource::in_memory(&file, |content| describe(&version, Some(content), now))
-            }
+            true => Resource::in_memory(&file, |content, is_unchanged| {
+                let is_settled = is_unchanged && version.identity.is_settled(since_epoch_ns(now));
+                let digest = lookup.digests.of_content(content, is_settled.then_some(&version));
+                describe(&version, Some(digest), now)
+            }),
             false => {
                 let representation = describe(&version, lookup.digests.of(&file), now);
                 Resource::open(file, representation)

@@ -7,7 +7,7 @@ use super::digests::Digests;
 use super::file::File;
 use super::version::FileVersion;
 use crate::codec::{Rejected, decode};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Hasher;
 use crate::http::h1::encode;
 use crate::http::{Coding, Refusal, Representation};
 use crate::ipc::decoded::Decoded;
@@ -70,13 +70,14 @@ impl Resource {
         })
     }
 
-    /// Creates a resource with the file's content in memory; `describe` gets the digest of the content.
-    pub fn in_memory(file: &File, describe: impl FnOnce(Digest) -> Representation) -> Result<Resource, Refusal> {
+    /// Creates a resource with the file's content in memory; `describe` gets the content, and whether the file's version is
+    /// still the same.
+    pub fn in_memory(file: &File, describe: impl FnOnce(&[u8], bool) -> Representation) -> Result<Resource, Refusal> {
         let version = file.version();
         let mut bytes = Vec::with_capacity(version.size() as usize + HEAD_BYTES);
         let is_cacheable = file.read(&mut bytes)?;
         let content_length = bytes.len();
-        let representation = describe(Digest::of(&bytes));
+        let representation = describe(&bytes, is_cacheable);
         let validators = encode_fields(&mut bytes, &representation);
         Ok(Resource {
             version,
@@ -191,6 +192,7 @@ mod tests {
 
     use super::super::root::Root;
     use super::*;
+    use crate::digest::Digest;
     use crate::http::Outcome;
     use crate::ipc::scoreboard::WorkerCounters;
 
@@ -202,8 +204,8 @@ mod tests {
         let file = File::open(&root, c"a").unwrap();
         let now = SystemTime::now() + Duration::from_secs(1);
         for coding in [Coding::Identity, Coding::Gzip] {
-            let describe = |digest| {
-                let validator = file.version().validator(Some(digest), now);
+            let describe = |content: &[u8], _| {
+                let validator = file.version().validator(Some(Digest::of(content)), now);
                 Representation::new(7, validator, Some(0), "text/plain", None).coded(coding)
             };
             let resource = Resource::in_memory(&file, describe).unwrap();
@@ -255,7 +257,7 @@ mod tests {
         for (content, is_decoded) in [(costly, false), (b"\x1f\x8b".to_vec(), true)] {
             fs::write(directory.path().join("a"), content).unwrap();
             let file = File::open(&root, c"a").unwrap();
-            let describe = |_| Representation::new(7, None, None, "text/plain", None);
+            let describe = |_: &[u8], _| Representation::new(7, None, None, "text/plain", None);
             let resource = Resource::in_memory(&file, describe).unwrap();
             for _ in 0..2 {
                 let begin_ns = clock::thread_ns();

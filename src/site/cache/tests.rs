@@ -11,7 +11,7 @@ fn representation() -> Representation {
 }
 
 fn keep(cache: &Cache, root: &Root, path: &CStr) {
-    let resource = Resource::in_memory(&File::open(root, path).unwrap(), |_| representation()).unwrap();
+    let resource = Resource::in_memory(&File::open(root, path).unwrap(), |_, _| representation()).unwrap();
     cache.put(path, &Arc::new(resource));
 }
 
