@@ -13,7 +13,7 @@ use super::memory::Reservation;
 use super::root::Root;
 use super::version::{Change, FileVersion};
 use crate::http::Refusal;
-use crate::os::sys::file_type;
+use crate::os::sys::{self, file_type};
 
 /// The number of further checks, and the pause before each, of a file whose modification time has changed while its size
 /// has not: an append changes the time first.
@@ -38,6 +38,9 @@ pub struct File {
 impl File {
     /// Opens the file or directory at `path` below `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
+        if let Some((fd, stat)) = root.open_regular(path).map_err(refuse)? {
+            return Ok(File::new(fd, root, path.into(), FileVersion::from(&stat), false));
+        }
         let located = root.locate(path).map_err(refuse)?;
         let stat = fstat(&located).map_err(refuse_open)?;
         let (fd, is_directory) = match file_type(&stat) {
@@ -122,9 +125,15 @@ impl File {
     /// Appends its content to `bytes`. Returns whether its version is still the same: if only links or permissions have
     /// changed, the content is correct, but cannot be cached, since the cache compares versions.
     pub fn read(&self, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
-        let begin = bytes.len();
-        bytes.resize(begin + self.version.size() as usize, 0);
-        self.read_at(&mut bytes[begin..], 0)?;
+        let end = bytes.len() + self.version.size() as usize;
+        while bytes.len() < end {
+            let missing = end - bytes.len();
+            match sys::pread_append(&self.fd, bytes, missing, self.version.size() - missing as u64) {
+                Ok(0) => return Err(Refusal::Changed),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(refuse_open(errno)),
+            }
+        }
         // Detects writes during the read; the caller does not cache files that were written to just before.
         let now = fstat(&self.fd).map_err(refuse_open)?;
         if FileVersion::from(&now) == self.version {

@@ -82,6 +82,21 @@ impl Root {
         }
     }
 
+    /// Opens the file at `path` for reading if it is regular, in fewer system calls than [`locate`](Root::locate) and
+    /// [`open_located`](Root::open_located): what is at the path is examined first. Only a special file that replaces a regular
+    /// one between these two system calls is opened, and closed at once. Returns None if another way has to be tried.
+    pub fn open_regular(&self, path: &CStr) -> Result<Option<(OwnedFd, FileStat)>, Errno> {
+        let is_regular = |stat: &FileStat| file_type(stat) == SFlag::S_IFREG;
+        match self.stat(path) {
+            Ok(stat) if self.openat2 && is_regular(&stat) => {}
+            Err(Errno::ENOENT) => return Err(Errno::ENOENT),
+            _ => return Ok(None),
+        }
+        let Ok(opened) = self.openat2(path, FLAGS) else { return Ok(None) };
+        let stat = fstat(&opened)?;
+        Ok(is_regular(&stat).then_some((opened, stat)))
+    }
+
     /// Opens for reading the file that [`locate`](Root::locate) returned for `path`, and no other.
     pub fn open_located(&self, located: &OwnedFd, path: &CStr) -> Result<OwnedFd, Errno> {
         match walk::reopen(located) {
@@ -141,7 +156,7 @@ impl Root {
     }
 
     /// Returns the metadata of the file at `path`. The path is not confined to the root here, so the result may only be
-    /// compared with that of a file that was opened before.
+    /// compared with that of a file that was opened below the root.
     pub fn stat(&self, path: &CStr) -> Result<FileStat, Errno> {
         fstatat(&self.directory, path, AtFlags::empty())
     }

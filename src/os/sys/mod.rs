@@ -209,6 +209,20 @@ pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     Ok(count.unsigned_abs() as usize)
 }
 
+/// pread(2): appends up to `length` bytes of a file, from `offset`, to `bytes`, without writing zeros there first. Returns the
+/// number of bytes that were read.
+pub fn pread_append(file: &impl AsFd, bytes: &mut Vec<u8>, length: usize, offset: u64) -> nix::Result<usize> {
+    bytes.reserve(length);
+    let spare = &mut bytes.spare_capacity_mut()[..length];
+    // SAFETY: the memory is writable and at least `length` bytes long.
+    let read =
+        unsafe { libc::pread(file.as_fd().as_raw_fd(), spare.as_mut_ptr().cast(), length, offset as libc::off_t) };
+    let read = Errno::result(read)? as usize;
+    // SAFETY: the kernel has written so many bytes after the present ones, into the reserved capacity.
+    unsafe { bytes.set_len(bytes.len() + read) };
+    Ok(read)
+}
+
 /// The size from which an allocation is a mapping of its own, which free(3) returns to the system, in bytes.
 const MMAP_THRESHOLD: i32 = 128 * 1024;
 
