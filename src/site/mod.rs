@@ -126,7 +126,11 @@ impl Site {
         let release = self.root.release().ok_or(Refusal::NoRoot)?;
         let found = self.find_in(&release, target, &acceptable, path, lookup);
         // Since the last check of the root's path, the release may have been replaced and removed.
-        if !matches!(found, Err(Refusal::NotFound | Refusal::Unreadable) | Ok(Found::Listing(_))) {
+        let may_be_stale = match &found {
+            Err(refusal) => matches!(refusal.status(), Status::NotFound | Status::Forbidden),
+            Ok(found) => matches!(found, Found::Listing(_)),
+        };
+        if !may_be_stale {
             return found;
         }
         match self.root.release_for(lookup.freshness) {

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::{Client, Notifications, Setup, Site, get, wait_until};
 
@@ -125,16 +127,26 @@ fn no_deploy_makes_a_file_vanish() {
     });
 }
 
-/// A rename that exchanges a directory with another.
+/// A rename that exchanges a directory with another. Each response that would be an error is preceded by a check of the path.
 #[test]
-fn a_directory_that_is_replaced_by_another_is_detected_before_a_404() {
-    let site = releases();
-    let (current, next) = (site.outside().join("releases/1"), site.outside().join("releases/2"));
-    fs::write(next.join("new"), "new").unwrap();
-    let server = Setup::new(&site, &[&format!("--root={}", current.display()), "--workers=1"]).listen();
-    assert_eq!(server.get("/new").status, 404);
-    renameat2(AT_FDCWD, &current, AT_FDCWD, &next, RenameFlags::RENAME_EXCHANGE).unwrap();
-    assert_eq!(server.get("/new").text(), "new");
+fn a_directory_that_is_replaced_by_another_is_detected_before_an_error() {
+    for (target, before) in [("/new", 404), ("/dir/new", 404), ("/dir/", 404), ("/leaves", 403), ("/fifo", 403)] {
+        let site = releases();
+        let (current, next) = (site.outside().join("releases/1"), site.outside().join("releases/2"));
+        for release in [&current, &next] {
+            fs::create_dir(release.join("dir")).unwrap();
+        }
+        symlink("/etc/passwd", current.join("leaves")).unwrap();
+        mkfifo(&current.join("fifo"), Mode::S_IRWXU).unwrap();
+        for name in ["new", "dir/new", "dir/index.html", "leaves", "fifo"] {
+            fs::write(next.join(name), "new").unwrap();
+        }
+        let server = Setup::new(&site, &[&format!("--root={}", current.display()), "--workers=1"]).listen();
+        assert_eq!(server.get(target).status, before, "{target}");
+        renameat2(AT_FDCWD, &current, AT_FDCWD, &next, RenameFlags::RENAME_EXCHANGE).unwrap();
+        let response = server.get(target);
+        assert_eq!((response.status, response.text().as_str()), (200, "new"), "{target}");
+    }
 }
 
 /// The path does not exist, as opposed to an empty directory: files below the old one are served, and there is no 404.
