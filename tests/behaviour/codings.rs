@@ -194,6 +194,18 @@ fn a_file_that_is_no_variant_is_logged_with_the_reason() {
 }
 
 #[test]
+fn an_empty_variant_is_never_sent() {
+    let site = Site::with(&[("a.css", &original()), ("a.css.gz", b""), ("a.css.br", b"")]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    for codings in ["gzip, br", "identity;q=0, gzip", "identity;q=0"] {
+        let response = accept(&mut client, codings);
+        assert!(response.status == 200 && response.body == original(), "{codings}");
+        assert_eq!((response.field("Vary"), response.field("Content-Encoding")), (None, None), "{codings}");
+    }
+}
+
+#[test]
 fn variants_can_be_switched_off() {
     let site = site();
     let server = Server::with(&site, &["--precompressed=off"]);

@@ -69,16 +69,42 @@ fn a_root_that_is_made_later_gets_new_workers() {
     });
 }
 
-/// In a mount namespace of this thread: only the root may be read, although its parent is /.
+/// Gives this thread and its later children a mount namespace of its own, with an empty file system at /srv.
+fn mount_srv() {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    // In a chroot, "/" is not a mount, and there is nothing to make private.
+    let _ = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
+    mount(Some("t"), "/srv", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+}
+
+/// Only the root may be read, although its parent is /.
 #[test]
 fn a_root_directly_beneath_the_top_is_all_that_may_be_read() {
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    mount(Some("t"), "/srv", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    mount_srv();
     fs::write("/srv/name", "name").unwrap();
     let site = Site::new();
     let server = Setup::new(&site, &["--root=/srv", "--workers=1"]).listen();
     assert_eq!(server.get("/name").text(), "name");
     assert_eq!(confinements(&server), 1, "this test needs a kernel with Landlock: {}", server.log());
     assert!(server.log().contains("they can read beneath /srv, and neither"), "{}", server.log());
+}
+
+/// The rules of the first workers name the directory that was there before: directly beneath /, no rule for its parent applies.
+#[test]
+fn a_root_directly_beneath_the_top_that_is_replaced_gets_new_workers() {
+    mount_srv();
+    fs::write("/srv/name", "before").unwrap();
+    let site = Site::new();
+    let server = Setup::new(&site, &["--root=/srv", "--workers=1"]).listen();
+    assert_eq!(server.get("/name").text(), "before");
+    assert_eq!(confinements(&server), 1, "this test needs a kernel with Landlock: {}", server.log());
+    // For a path this is a replacement: another directory has the name.
+    mount(Some("t"), "/srv", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    fs::write("/srv/name", "mounted").unwrap();
+    wait_until("the new root", || {
+        let text = server.get("/name").text();
+        assert!(text == "before" || text == "mounted", "{text}");
+        text == "mounted"
+    });
+    assert!(server.log().contains("Starting new workers"), "{}", server.log());
 }

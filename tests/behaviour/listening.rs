@@ -68,6 +68,8 @@ fn a_connection_that_woke_a_stopped_worker_is_taken_by_another() {
     }
     waited.sort();
     println!("{} had to wait: median {:?}, longest {:?}", waited.len(), waited.get(waited.len() / 2), waited.last());
-    // Some tens of milliseconds on an idle machine.
-    assert!(waited.last().is_none_or(|longest| *longest < Duration::from_secs(5)), "{waited:?}");
+    assert!(waited.len() >= 3, "too few connections had to wait: {waited:?}");
+    // Most of them wait some tens of milliseconds. The machine may delay a few.
+    assert!(waited[waited.len() / 2] < Duration::from_millis(100), "{waited:?}");
+    assert!(waited[waited.len() - 1] < Duration::from_secs(5), "{waited:?}");
 }

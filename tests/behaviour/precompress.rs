@@ -261,6 +261,30 @@ fn a_directory_that_is_replaced_by_a_link_is_not_followed_outside_the_root() {
     }
 }
 
+/// Another user may have linked a file of root into the tree, as a variant or as a file to compress.
+#[test]
+fn a_file_with_a_hard_link_in_the_tree_is_neither_written_nor_revealed() {
+    let site = Site::with(&[("a.html", &page())]);
+    let [theirs, secret] = ["theirs", "secret"].map(|name| site.outside().join(name));
+    fs::write(&theirs, "theirs").unwrap();
+    fs::write(&secret, page()).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    for suffix in SUFFIXES {
+        fs::hard_link(&theirs, site.path(format!("a.html{suffix}"))).unwrap();
+    }
+    fs::hard_link(&secret, site.path("b.html")).unwrap();
+    let before = fs::metadata(&secret).unwrap();
+    check(&site, "2 files: 6 variants written, 0 up to date, ");
+    assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+    let after = fs::metadata(&secret).unwrap();
+    assert_eq!((after.mode(), after.uid(), after.mtime()), (before.mode(), before.uid(), before.mtime()));
+    for suffix in SUFFIXES {
+        assert_eq!(decode(suffix, &fs::read(site.path(format!("a.html{suffix}"))).unwrap()), page());
+        let variant = fs::metadata(site.path(format!("b.html{suffix}"))).unwrap();
+        assert_eq!((variant.mode(), variant.uid(), variant.nlink()), (before.mode(), before.uid(), 1), "{suffix}");
+    }
+}
+
 /// Root follows a link to the top directory only if root or the owner of that directory owns the link.
 #[test]
 fn root_follows_no_link_of_another_user() {
