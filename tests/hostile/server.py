@@ -63,8 +63,7 @@ class Server:
     def children(self):
         pid = self.process.pid
         children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        # Not the helper process, which ends by itself.
-        return [child for child in children if Path(f"/proc/{child}/comm").read_text() != "otus-helper\n"]
+        return [child for child in children if not is_helper(child)]
 
     def memory(self):
         """Bytes of all processes together, what they share counted once (proc(5), Pss)."""
@@ -106,6 +105,14 @@ class Visitors:
 
     def __exit__(self, *_):
         self.report = json.loads(self.process.communicate()[0])
+
+
+def is_helper(pid):
+    """Whether it is the helper process, which ends by itself, even while this looks."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "otus-helper\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def wait_until(what, condition, timeout=TIMEOUT):

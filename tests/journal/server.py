@@ -65,8 +65,7 @@ class Server:
     def workers(self):
         pid = self.process.pid
         children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        # Not the helper process.
-        return [child for child in children if Path(f"/proc/{child}/comm").read_text() == "otus-httpd\n"]
+        return [child for child in children if is_worker(child)]
 
     def stop(self, timeout=20):
         """In peace: what it has to log is logged before it ends."""
@@ -90,3 +89,11 @@ def listen(family, address):
     listener.bind(address)
     listener.listen(4096)
     return listener
+
+
+def is_worker(pid):
+    """Whether it is not the helper process. It may have ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "otus-httpd\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
