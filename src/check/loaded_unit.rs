@@ -74,7 +74,7 @@ impl LoadedUnit {
             let optional = if line.ends_with("(ignore_errors=yes)") { "-" } else { "" };
             let file = SettingsFile::read(Path::new(&format!("{optional}{path}")));
             environment.extend(file.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())));
-            if let Some(problem) = file.whole_problem() {
+            if let Some(problem) = file.into_read_error() {
                 return Err(problem);
             }
         }

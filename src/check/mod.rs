@@ -88,7 +88,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
             // The settings were read by root; a service and a reload read them as that user.
             Ok(()) => findings
                 .problems
-                .extend(options.settings.as_ref().and_then(|path| SettingsFile::read(path).whole_problem())),
+                .extend(options.settings.as_ref().and_then(|path| SettingsFile::read(path).into_read_error())),
             Err(failure) => findings.problems.push(failure),
         }
     }

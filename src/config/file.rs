@@ -57,7 +57,7 @@ impl SettingsFile {
     }
 
     /// Returns the problem of reading the file, if there is one.
-    pub fn whole_problem(self) -> Option<Failure> {
+    pub fn into_read_error(self) -> Option<Failure> {
         self.problems.into_iter().find_map(|(line, problem)| (line == WHOLE_FILE).then_some(problem))
     }
 

@@ -87,8 +87,8 @@ impl Site {
     }
 
     /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
-    pub fn silence_root(&self) {
-        self.root.silence();
+    pub fn disable_root_log(&self) {
+        self.root.disable_log();
     }
 
     /// Returns the state of the document root's path at the last check.
@@ -98,8 +98,8 @@ impl Site {
 
     /// Returns whether [`close_stale`](Site::close_stale) is due. It can take as long as a disk does, so no client should
     /// wait for it.
-    pub fn needs_upkeep(&self) -> bool {
-        self.root.needs_upkeep()
+    pub fn has_stale_files(&self) -> bool {
+        self.root.has_stale_files()
     }
 
     /// Closes the files that were kept open for later requests and have expired.

@@ -58,11 +58,11 @@ pub struct DocumentRoot {
     checked_ms: AtomicU64,
     /// The time of the last check for a request, as in [`Freshness`].
     checked_at: AtomicU64,
-    needs_upkeep: AtomicBool,
+    has_stale_files: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
-    is_silent: AtomicBool,
+    is_log_disabled: AtomicBool,
 }
 
 impl Release {
@@ -128,15 +128,15 @@ impl DocumentRoot {
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
             checked_at: AtomicU64::new(0),
-            needs_upkeep: AtomicBool::new(false),
+            has_stale_files: AtomicBool::new(false),
             state,
-            is_silent: AtomicBool::new(false),
+            is_log_disabled: AtomicBool::new(false),
         }
     }
 
     /// Stops logging changes of the root: of the processes that check the same path, one logs them.
-    pub fn silence(&self) {
-        self.is_silent.store(true, Relaxed);
+    pub fn disable_log(&self) {
+        self.is_log_disabled.store(true, Relaxed);
     }
 
     /// Returns the state of the path at the last check.
@@ -159,7 +159,7 @@ impl DocumentRoot {
         {
             return self.last_release();
         }
-        self.needs_upkeep.store(true, Relaxed);
+        self.has_stale_files.store(true, Relaxed);
         self.check()
     }
 
@@ -201,7 +201,7 @@ impl DocumentRoot {
                 let is_first = last.is_none();
                 let release = Arc::new(Release::new(root, Cache::new(self.cache_size, self.max_open_files)));
                 *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
-                if !self.set_state(RootState::Served) && !is_first && !self.is_silent.load(Relaxed) {
+                if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.path.display());
                 }
                 Some(release)
@@ -220,7 +220,7 @@ impl DocumentRoot {
         if before == state as u8 {
             return false;
         }
-        if self.is_silent.load(Relaxed) {
+        if self.is_log_disabled.load(Relaxed) {
             return true;
         }
         let path = self.path.display();
@@ -239,13 +239,13 @@ impl DocumentRoot {
     }
 
     /// Returns whether [`close_stale`](DocumentRoot::close_stale) is due.
-    pub fn needs_upkeep(&self) -> bool {
-        self.needs_upkeep.load(Relaxed)
+    pub fn has_stale_files(&self) -> bool {
+        self.has_stale_files.load(Relaxed)
     }
 
     /// Closes the files that were kept open for later requests and have expired.
     pub fn close_stale(&self) {
-        self.needs_upkeep.store(false, Relaxed);
+        self.has_stale_files.store(false, Relaxed);
         if let Some(release) = self.last_release() {
             release.cache.close_stale();
         }

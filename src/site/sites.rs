@@ -28,14 +28,14 @@ impl Sites {
     }
 
     /// Stops logging changes of the document roots: of the processes that check the same path, one logs them.
-    pub fn silence_roots(&self) {
-        self.only.silence_root();
+    pub fn disable_root_log(&self) {
+        self.only.disable_root_log();
     }
 
     /// Returns whether [`close_stale`](Sites::close_stale) is due. It can take as long as a disk does, so no client should
     /// wait for it.
-    pub fn needs_upkeep(&self) -> bool {
-        self.only.needs_upkeep()
+    pub fn has_stale_files(&self) -> bool {
+        self.only.has_stale_files()
     }
 
     /// Closes the files that were kept open for later requests and whose time is over.

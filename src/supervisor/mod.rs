@@ -181,7 +181,7 @@ impl Supervisor {
         let requests = self.workers.board().requests();
         tracing::info!(requests, "Stopped; requests answered: {requests}.");
         // systemd keeps the last status line of a service that has ended.
-        self.notify.resend_queued();
+        self.notify.flush_queue();
         self.notify.status(&format!("Stopped; requests answered: {requests}, version {}", crate::VERSION));
     }
 
@@ -270,7 +270,7 @@ impl Supervisor {
         if !self.lifecycle.is_stopping() {
             self.workers.end_hung(self.awake_since_ms, now_ms, self.watchdog.hang_timeout_ms());
         }
-        self.notify.resend_queued();
+        self.notify.flush_queue();
         self.send_status(now_ms);
         self.unreported.report(self.workers.board());
         self.count_dropped();

@@ -24,18 +24,18 @@ pub struct Notify {
 impl Notify {
     /// All workers are ready.
     pub fn ready(&mut self) {
-        self.send_until_taken(&[NotifyState::Ready]);
+        self.send_reliably(&[NotifyState::Ready]);
     }
 
     /// The server reloads; it is ready again later.
     pub fn reloading(&mut self) {
         let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
-        self.send_until_taken(&[NotifyState::Reloading, now]);
+        self.send_reliably(&[NotifyState::Reloading, now]);
     }
 
     /// The server drains and stops.
     pub fn stopping(&mut self) {
-        self.send_until_taken(&[NotifyState::Stopping]);
+        self.send_reliably(&[NotifyState::Stopping]);
     }
 
     /// Sends the line that `systemctl status` shows. Returns whether it was sent.
@@ -47,12 +47,12 @@ impl Notify {
 
     /// Pings the watchdog: the server and all its workers are alive.
     pub fn watchdog_ping(&mut self) {
-        self.tell_once(NotifyState::Watchdog);
+        self.try_send(NotifyState::Watchdog);
     }
 
     /// The server needs up to `time` more to stop.
     pub fn extend_timeout(&mut self, time: Duration) {
-        self.tell_once(NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX)));
+        self.try_send(NotifyState::ExtendTimeoutUsec(time.as_micros().try_into().unwrap_or(u32::MAX)));
     }
 
     /// Returns the number of messages that were lost since the last call.
@@ -60,24 +60,24 @@ impl Notify {
         std::mem::take(&mut self.dropped)
     }
 
-    fn tell_once(&mut self, state: NotifyState) {
+    fn try_send(&mut self, state: NotifyState) {
         self.dropped += u64::from(!notify(&message(&[state])));
     }
 
     /// Sends the queued messages.
-    pub fn resend_queued(&mut self) {
+    pub fn flush_queue(&mut self) {
         while self.waiting.first().is_some_and(|message| notify(message)) {
             self.waiting.remove(0);
         }
     }
 
-    fn send_until_taken(&mut self, states: &[NotifyState]) {
+    fn send_reliably(&mut self, states: &[NotifyState]) {
         if self.waiting.len() == MAX_QUEUED {
             self.waiting.remove(0);
             self.dropped += 1;
         }
         self.waiting.push(message(states));
-        self.resend_queued();
+        self.flush_queue();
     }
 }
 

@@ -124,7 +124,7 @@ impl Worker {
         let options = &context.options;
         // All workers see the same changes of the document root.
         if number > 0 {
-            context.sites.silence_roots();
+            context.sites.disable_root_log();
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
