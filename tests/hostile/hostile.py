@@ -161,9 +161,10 @@ SIEGES = [
           descriptors=3200, memory=2200 * WAITING + 1000 * HEAD + 200 * (UNREAD + OUTPUT), options=TIMEOUTS),
     Siege("slow heads (slowhttptest -H)", slowhttptest("page.html", "-H", "-i", "3", "-x", "24"),
           descriptors=1000, memory=1000 * (WAITING + HEAD)),
-    # Others are served as before: in the meantime no request takes twice as long, but for what sending one turn of a large answer
-    # takes.
-    Siege("listings of large directories", listings, slower=2, least_p99_ms=5, processor=1.5,
+    # Others are served as before: their p99 is at most twice that of a calm server, or 2 ms. The floor is needed because the calm
+    # p99 is as low as 0.29 ms, and moments of the kernel alone change it: in ten runs on two processors, of which each had up to
+    # nine runnable processes, it was 0.29 to 4.3 ms without the readers and 0.43 to 0.96 ms with them.
+    Siege("listings of large directories", listings, slower=2, least_p99_ms=2, processor=1.5,
           descriptors=SLOW_READERS, memory=2 * MAKING + SLOW_READERS * (WAITING + UNREAD), kept=KEPT,
           options=("--listing",)),
     Siege("ranges (slowhttptest -R)", slowhttptest("middle", "-R", "-t", "GET", "-a", "1", "-b", "2000"),
