@@ -95,7 +95,9 @@ fn one_client_with_all_connections_excludes_no_other_client() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = CONNECTIONS.min(hard - hard / 8);
     let site = Site::with(&[("a", b"a")]);
-    let server = Server::with(&site, &["--workers=2", &format!("--max-connections={count}")]);
+    // The first connection must not time out before the last one is open.
+    let options = ["--workers=2", "--idle-timeout=600", &format!("--max-connections={count}")];
+    let server = Server::with(&site, &options);
     let mut idle: Vec<Client> = Vec::new();
     for _ in 0..count {
         let mut client = server.connect();
