@@ -17,14 +17,14 @@ class Report:
     p99: float = None  # ms
 
 
-def ab(url, requests=30000):
+def ab(url, requests=15000):
     text = run(["ab", "-q", "-n", str(requests), "-c", "100", "-r", "-s", "60", url])
     failed = number(r"Failed requests: +(\d+)", text) + requests - number(r"Complete requests: +(\d+)", text)
     failed += number(r"Write errors: +(\d+)", text, 0) + number(r"Non-2xx responses: +(\d+)", text, 0)
     return checked(Report(requests, number(r"Requests per second: +([\d.]+)", text)), failed, text)
 
 
-def wrk(url, *extra, connections=100, seconds=2, refused=False):
+def wrk(url, *extra, connections=100, seconds=1, refused=False):
     """With `refused`, every answer must be an error (4xx)."""
     text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra, url])
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)

@@ -114,7 +114,7 @@ def large(fetch, name, label, file, connections, requests):
 
 def keep_alive(name, label, file):
     return small(
-        name, label, "wrk -t1 -c100 -d2s", [*ALL, "floor"] if file == "test.html" else ["otus", *NGINX, "lighttpd", "floor"],
+        name, label, "wrk -t1 -c100 -d1s", [*ALL, "floor"] if file == "test.html" else ["otus", *NGINX, "lighttpd", "floor"],
         lambda server: clients.wrk(server.url(file)),
         [against("nginx tuned", NGINX, 0.75), against("lighttpd", ["lighttpd"], 0.9), against("the constant answer", ["floor"], 1.25)],
         file,
@@ -136,27 +136,27 @@ def not_modified(server):
 def everything(fetch):
     return [
         small(
-            "connection", "A connection per request, 97 B", "ab -n 30000 -c 100", ALL,
+            "connection", "A connection per request, 97 B", "ab -n 15000 -c 100", ALL,
             lambda server: clients.ab(server.url("test.html")), [against("nginx tuned", NGINX, 0.95)],
         ),
         keep_alive("keep-alive", "Keep-alive, 97 B", "test.html"),
         keep_alive("keep-alive-10k", "Keep-alive, 10 KiB", "10k.html"),
         small(
-            "pipelined", "Pipelined by 16, 97 B", "wrk -t1 -c100 -d2s -s pipeline.lua", ["otus", *NGINX, "lighttpd", "floor"],
+            "pipelined", "Pipelined by 16, 97 B", "wrk -t1 -c100 -d1s -s pipeline.lua", ["otus", *NGINX, "lighttpd", "floor"],
             lambda server: clients.wrk_pipelined(server.url("test.html")), [against("nginx tuned", NGINX, 0.5)],
         ),
         large(fetch, "100k", "100 KiB", "100k.bin", 16, 10_000),
         large(fetch, "1m", "1 MiB", "1m.bin", 16, 1500),
         large(fetch, "100m", "100 MiB", "100m.bin", 4, 64),
         small(
-            "not-modified", "304, 97 B", "wrk -t1 -c100 -d2s -H 'If-None-Match: ...'", ["otus", *NGINX, "lighttpd", "floor-304"],
+            "not-modified", "304, 97 B", "wrk -t1 -c100 -d1s -H 'If-None-Match: ...'", ["otus", *NGINX, "lighttpd", "floor-304"],
             not_modified, [against("nginx tuned", NGINX, 0.75), against("the constant answer", ["floor-304"], 1.25)],
         ),
         small(
-            "not-found", "404", "wrk -t1 -c100 -d2s", ["otus", *NGINX, "lighttpd"], not_found, [against("nginx tuned", NGINX, 1.0)],
+            "not-found", "404", "wrk -t1 -c100 -d1s", ["otus", *NGINX, "lighttpd"], not_found, [against("nginx tuned", NGINX, 1.0)],
         ),
         small(
-            "range", "A range of 100 B", "wrk -t1 -c100 -d2s -H 'Range: bytes=100-199'", ["otus", *NGINX, "lighttpd"],
+            "range", "A range of 100 B", "wrk -t1 -c100 -d1s -H 'Range: bytes=100-199'", ["otus", *NGINX, "lighttpd"],
             a_range, [against("nginx tuned", NGINX, 1.0)], "10k.html",
         ),
         Row(
@@ -217,7 +217,7 @@ def everything(fetch):
         ),
         Row(
             "access-log", "The access log",
-            f"{states.RATE} requests/s over 50 connections, then wrk -t1 -c100 -d2s; a journald of its own",
+            f"{states.RATE} requests/s over 50 connections, then wrk -t1 -c100 -d1s; a journald of its own",
             ["otus"], "test.html", states.access_log(fetch),
             [("off", "CPU µs/request, log off", 2), ("on", "on", 2), ("ratio", "Ratio", 2), ("journald", "journald, µs/request", 2),
              ("rate_off", "Fastest, off: requests/s", 0), ("rate_on", "on", 0), ("lost", "Lost, %", 1),
