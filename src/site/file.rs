@@ -38,7 +38,7 @@ pub struct File {
 impl File {
     /// Opens the file or directory at `path` below `root`.
     pub fn open(root: &Root, path: &CStr) -> Result<File, Refusal> {
-        if let Some((fd, stat)) = root.open_regular(path) {
+        if let Some((fd, stat)) = root.open_regular(path).map_err(refuse)? {
             return Ok(File::new(fd, root, path.into(), FileVersion::from(&stat), false));
         }
         let located = root.locate(path).map_err(refuse)?;

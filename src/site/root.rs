@@ -84,15 +84,19 @@ impl Root {
 
     /// Opens the file at `path` for reading if it is regular, in fewer system calls than [`locate`](Root::locate) and
     /// [`open_located`](Root::open_located): what is at the path is examined first. Only a special file that replaces a regular
-    /// one between these two system calls is opened, and closed at once. Returns None if that fails, whatever the cause.
-    pub fn open_regular(&self, path: &CStr) -> Option<(OwnedFd, FileStat)> {
+    /// one between these two system calls is opened, and closed at once. Returns None if another way has to be tried, and
+    /// ENOENT if there is nothing at the path: an absolute link could lead there only if this directory had been moved, which
+    /// is checked before a 404.
+    pub fn open_regular(&self, path: &CStr) -> Result<Option<(OwnedFd, FileStat)>, Errno> {
         let is_regular = |stat: &FileStat| file_type(stat) == SFlag::S_IFREG;
-        if !self.openat2 || !self.stat(path).is_ok_and(|stat| is_regular(&stat)) {
-            return None;
+        match self.stat(path) {
+            Err(Errno::ENOENT) => return Err(Errno::ENOENT),
+            Ok(stat) if self.openat2 && is_regular(&stat) => {}
+            _ => return Ok(None),
         }
-        let opened = self.openat2(path, FLAGS).ok()?;
-        let stat = fstat(&opened).ok().filter(is_regular)?;
-        Some((opened, stat))
+        let Ok(opened) = self.openat2(path, FLAGS) else { return Ok(None) };
+        let stat = fstat(&opened).ok().filter(is_regular);
+        Ok(stat.map(|stat| (opened, stat)))
     }
 
     /// Opens for reading the file that [`locate`](Root::locate) returned for `path`, and no other.
