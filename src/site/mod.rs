@@ -98,8 +98,8 @@ impl Site {
 
     /// Returns whether [`close_stale`](Site::close_stale) is due. It can take as long as a disk does, so no client should
     /// wait for it.
-    pub fn has_stale_files(&self) -> bool {
-        self.root.has_stale_files()
+    pub fn may_have_stale_files(&self) -> bool {
+        self.root.may_have_stale_files()
     }
 
     /// Closes the files that were kept open for later requests and have expired.

@@ -58,7 +58,7 @@ pub struct DocumentRoot {
     checked_ms: AtomicU64,
     /// The time of the last check for a request, as in [`Freshness`].
     checked_at: AtomicU64,
-    has_stale_files: AtomicBool,
+    may_have_stale_files: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
@@ -128,7 +128,7 @@ impl DocumentRoot {
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
             checked_at: AtomicU64::new(0),
-            has_stale_files: AtomicBool::new(false),
+            may_have_stale_files: AtomicBool::new(false),
             state,
             is_log_disabled: AtomicBool::new(false),
         }
@@ -159,7 +159,7 @@ impl DocumentRoot {
         {
             return self.last_release();
         }
-        self.has_stale_files.store(true, Relaxed);
+        self.may_have_stale_files.store(true, Relaxed);
         self.check()
     }
 
@@ -239,13 +239,13 @@ impl DocumentRoot {
     }
 
     /// Returns whether [`close_stale`](DocumentRoot::close_stale) is due.
-    pub fn has_stale_files(&self) -> bool {
-        self.has_stale_files.load(Relaxed)
+    pub fn may_have_stale_files(&self) -> bool {
+        self.may_have_stale_files.load(Relaxed)
     }
 
     /// Closes the files that were kept open for later requests and have expired.
     pub fn close_stale(&self) {
-        self.has_stale_files.store(false, Relaxed);
+        self.may_have_stale_files.store(false, Relaxed);
         if let Some(release) = self.last_release() {
             release.cache.close_stale();
         }

@@ -34,8 +34,8 @@ impl Sites {
 
     /// Returns whether [`close_stale`](Sites::close_stale) is due. It can take as long as a disk does, so no client should
     /// wait for it.
-    pub fn has_stale_files(&self) -> bool {
-        self.only.has_stale_files()
+    pub fn may_have_stale_files(&self) -> bool {
+        self.only.may_have_stale_files()
     }
 
     /// Closes the files that were kept open for later requests and whose time is over.

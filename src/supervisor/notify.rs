@@ -24,18 +24,18 @@ pub struct Notify {
 impl Notify {
     /// All workers are ready.
     pub fn ready(&mut self) {
-        self.send_reliably(&[NotifyState::Ready]);
+        self.send_or_queue(&[NotifyState::Ready]);
     }
 
     /// The server reloads; it is ready again later.
     pub fn reloading(&mut self) {
         let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
-        self.send_reliably(&[NotifyState::Reloading, now]);
+        self.send_or_queue(&[NotifyState::Reloading, now]);
     }
 
     /// The server drains and stops.
     pub fn stopping(&mut self) {
-        self.send_reliably(&[NotifyState::Stopping]);
+        self.send_or_queue(&[NotifyState::Stopping]);
     }
 
     /// Sends the line that `systemctl status` shows. Returns whether it was sent.
@@ -71,7 +71,7 @@ impl Notify {
         }
     }
 
-    fn send_reliably(&mut self, states: &[NotifyState]) {
+    fn send_or_queue(&mut self, states: &[NotifyState]) {
         if self.waiting.len() == MAX_QUEUED {
             self.waiting.remove(0);
             self.dropped += 1;

@@ -80,7 +80,7 @@ fn run(worker: &'static Worker) {
         worker.service.wakeups.take().into_iter().for_each(|descriptor| park::wake(worker, descriptor));
         worker.service.blocking.end(slot);
         worker.service.pool.end_turn();
-        if worker.service.sites.has_stale_files() {
+        if worker.service.sites.may_have_stale_files() {
             worker.service.sites.close_stale();
         }
     }
