@@ -5,12 +5,13 @@
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 
 use super::file::File;
+use super::lock::{read, write};
 use super::resource::Resource;
 use super::root::Root;
 use super::version::{FileVersion, since_epoch_ns};
@@ -181,15 +182,6 @@ impl Generations {
         }
         self.old.remove(path);
     }
-}
-
-// A panic of a thread that holds one of these locks leaves the guarded data consistent, so poisoning is ignored.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cost(path: &CStr, entry: &CacheEntry) -> usize {

@@ -3,11 +3,12 @@
 
 use std::hash::Hash;
 use std::os::fd::AsFd;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock};
 
 use rustc_hash::FxHashMap;
 
 use super::file::File;
+use super::lock::{read, write};
 use super::version::FileVersion;
 use crate::digest::Digest;
 use crate::http::Coding;
@@ -136,15 +137,6 @@ fn insert_bounded<K: Eq + Hash, V>(entries: &mut FxHashMap<K, V>, key: K, value:
         entries.clear();
     }
     entries.insert(key, value);
-}
-
-// A panic of a thread that holds one of these locks leaves the guarded data consistent, so poisoning is ignored.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

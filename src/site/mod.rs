@@ -7,6 +7,7 @@ pub mod digests;
 pub mod directory;
 pub mod file;
 pub mod listings;
+mod lock;
 mod lookup;
 mod media_types;
 mod memory;
