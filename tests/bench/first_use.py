@@ -6,9 +6,7 @@ import random
 import socket
 import statistics
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import clients
 import crowd
@@ -122,9 +120,7 @@ def large_file(server):
     """From the first request for a file of 1 GiB to the first byte, of servers that have just started."""
     taken, again = [], []
     for _ in range(STARTS):
-        folder = Path(tempfile.mkdtemp(prefix="start-", dir=server.folder))
-        folder.chmod(0o755)
-        fresh = servers.Running(server.server, folder / "run", server.root)
+        fresh = servers.Running(server.server, server.folder / f"start-{time.monotonic_ns()}", server.root)
         try:
             fresh.check(PAGE, (server.root / PAGE).read_bytes())
             taken.append(first_byte(fresh, "1g.bin") * 1e3)
