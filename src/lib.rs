@@ -20,6 +20,7 @@
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
 //! | [`site`] | the document root: maps a target to an open file or to one in memory |
 //! | [`access_log`] | the access log: records, sums, and the thread that writes them |
+//! | [`tls`] | TLS without sockets and keys: versions, certificates by name, the state of a connection |
 //! | [`listeners`], [`client_limit`], [`ipc`], [`config`], [`log`] | listening sockets; connections per client; communication between processes; options and settings; the journal |
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
@@ -95,6 +96,7 @@ pub mod printable;
 pub mod service;
 pub mod site;
 pub mod supervisor;
+pub mod tls;
 pub mod worker;
 
 /// The version: the package's, where `packaging/build-deb` was given one of its own.

@@ -1,0 +1,69 @@
+//! TLS: versions, ciphers, certificates by name, and the state of a connection. It has no socket, no file and no private key:
+//! a [transport](crate::connection::transport) passes bytes in and out, and a [signer](signer) makes signatures elsewhere.
+//!
+//! The versions are 1.3 and 1.2 (RFC 8446, RFC 5246 with ECDHE and AEAD ciphers only). There is no early data, which can
+//! be replayed (RFC 8446 §8), no client certificate, and no renegotiation.
+
+mod provider;
+pub mod selection;
+pub mod session;
+pub mod signer;
+pub mod store;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::server::{NoServerSessionStorage, ServerConfig};
+
+use selection::Selection;
+
+pub use session::Properties;
+pub use store::Store;
+
+/// The protocol names that the server accepts (RFC 7301). A client that sends none speaks HTTP/1.1.
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub struct Server {
+    /// Copied for each connection, which adds its own selection of a certificate.
+    config: ServerConfig,
+    /// The certificates. A connection keeps the store that it began with.
+    store: RwLock<Arc<Store>>,
+}
+
+impl Server {
+    /// Creates a server with `store`.
+    pub fn new(store: Store) -> Result<Self, rustls::Error> {
+        let nobody = Arc::new(Selection::new(Arc::new(Store::default())));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider::provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(nobody);
+        config.ignore_client_order = true;
+        config.alpn_protocols = PROTOCOLS.map(Vec::from).to_vec();
+        // Sessions are resumed by tickets alone: a cache would belong to one worker.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Server { config, store: RwLock::new(Arc::new(store)) })
+    }
+
+    /// Returns the current certificates.
+    pub fn store(&self) -> Arc<Store> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the certificates. Connections that have begun continue with the ones before.
+    pub fn replace_store(&self, store: Store) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(store);
+    }
+
+    /// Returns the configuration of a connection, which selects its certificate by `selection`.
+    fn config(&self, selection: &Arc<Selection>) -> Arc<ServerConfig> {
+        let mut config = self.config.clone();
+        config.cert_resolver = selection.clone();
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,47 @@
+//! The selection of a certificate by one connection, and its result.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::store::{NoCertificate, Store, StoredCertificate};
+
+/// Selects the certificate of one connection. rustls calls it with the ClientHello and returns nothing about the result,
+/// so that this keeps it: an unknown name needs an alert other than rustls's.
+#[derive(Debug)]
+pub struct Selection {
+    store: Arc<Store>,
+    result: Mutex<Option<Selected>>,
+}
+
+/// The result of a selection.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The name that the client sent.
+    pub name: Option<Box<str>>,
+    /// The certificate.
+    pub certificate: Result<Arc<StoredCertificate>, NoCertificate>,
+}
+
+impl Selection {
+    /// Creates the selection of a connection from `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        Selection { store, result: Mutex::new(None) }
+    }
+
+    /// Takes the result; none if there was no ClientHello.
+    pub fn take(&self) -> Option<Selected> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ResolvesServerCert for Selection {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let certificate = self.store.find(hello.server_name(), hello.signature_schemes());
+        let key = certificate.as_ref().map(|certificate| certificate.key.clone()).ok();
+        let selected = Selected { name: hello.server_name().map(Box::from), certificate };
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(selected);
+        key
+    }
+}
