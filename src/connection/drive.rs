@@ -6,7 +6,7 @@ use super::driver::{ConnectionDriver, DriveResult};
 use super::pending_records::PendingRecords;
 use super::preface::Peer;
 use super::respond;
-use super::transport::Transport;
+use super::transport::{self, Transport};
 use super::{Connection, Phase};
 use crate::os::clock;
 use crate::service::Service;
@@ -44,8 +44,13 @@ impl ConnectionDriver {
         next
     }
 
-    /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting.
-    pub fn reject(&mut self, transport: &mut Transport, peer: Peer, records: PendingRecords) {
+    /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting. A client that
+    /// expects TLS gets no response.
+    pub fn reject(&mut self, transport: &mut Transport, peer: Peer, mut records: PendingRecords) {
+        if transport.has_handshake() {
+            records.set_cause(respond::CLIENT_AT_LIMIT);
+            return records.end_without_request(peer.address);
+        }
         self.input.clear();
         // If input were unread, closing the connection would reset it and destroy the response.
         let length = transport.read(self.input.spare()).unwrap_or(0);
@@ -61,6 +66,7 @@ impl ConnectionDriver {
         for _ in 0..MAX_STEPS {
             let step = match connection.phase {
                 Phase::Preface => self.read_preface(service, connection, &mut may_have_input),
+                Phase::Handshake => self.shake_hands(service, connection),
                 Phase::Sending => self.send(service, connection),
                 Phase::Lingering => self.discard_input(connection),
                 Phase::Idle | Phase::Head | Phase::Waiting => {
@@ -82,6 +88,12 @@ impl ConnectionDriver {
         connection: &mut Connection,
         may_have_input: &mut bool,
     ) -> ControlFlow<DriveResult> {
+        if connection.requests == 0 && self.input.unread().first() == Some(&transport::TLS_HANDSHAKE) {
+            let why = "the client speaks TLS on a socket for plain HTTP";
+            tracing::debug!("closed: {why}");
+            connection.records.set_cause(why);
+            return Break(DriveResult::Close);
+        }
         self.respond(service, connection);
         match connection.phase {
             Phase::Waiting => Break(DriveResult::Listing),

@@ -1,10 +1,11 @@
 //! A client connection. It is owned by one thread at a time, whose [`ConnectionDriver`] drives it through its
-//! [phases](Phase): [receive] a preface and requests, [respond] to each by the [`handler`](crate::handler), [send] the
+//! [phases](Phase): [receive] a preface, a TLS [handshake] and requests, [respond] to each by the [`handler`](crate::handler), [send] the
 //! responses. Below it is a [`Transport`].
 
 mod content;
 mod drive;
 mod driver;
+mod handshake;
 pub mod harness;
 pub mod pending_records;
 pub mod preface;
@@ -38,6 +39,8 @@ pub use respond::reject_slow_head;
 pub enum Phase {
     /// The [preface](Preface) has not arrived completely.
     Preface,
+    /// The TLS handshake is not complete.
+    Handshake,
     /// It waits for the first byte of a request.
     Idle,
     /// A part of a head has arrived.
@@ -164,11 +167,16 @@ impl Connection {
         }
     }
 
-    /// Waits for `preface` before the first request, until `deadline_ms`. There is nothing to wait for if it is none.
+    /// Waits for `preface` and for the handshake of the transport before the first request, until `deadline_ms`. There is
+    /// nothing to wait for if there is neither.
     pub fn expect(&mut self, preface: Preface, deadline_ms: u64) {
-        if preface != Preface::None {
-            (self.preface, self.phase, self.deadline_ms) = (preface, Phase::Preface, deadline_ms);
-        }
+        let first = match preface {
+            Preface::None if self.transport.has_handshake() => Phase::Handshake,
+            Preface::None => return,
+            #[cfg(test)]
+            Preface::Line => Phase::Preface,
+        };
+        (self.preface, self.phase, self.deadline_ms) = (preface, first, deadline_ms);
     }
 
     /// Returns the client at the other end. A request takes its client's address from here.
@@ -213,6 +221,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        // A client must detect a response that is not complete.
+        if self.in_flight == 0 {
+            self.transport.end_output();
+        }
         self.end();
     }
 }

@@ -99,11 +99,13 @@ impl Connection {
             Ok(0) => ReadResult::Closed("the client closed the connection"),
             Ok(length) => {
                 input.filled(length);
-                // A read that does not fill the buffer has returned everything, with that exception.
-                if length == size || self.may_have_more { ReadResult::Partial } else { ReadResult::Complete }
+                // Urgent data and the end of the input are exceptions.
+                let has_read_all = self.transport.has_read_all(length, size) && !self.may_have_more;
+                if has_read_all { ReadResult::Complete } else { ReadResult::Partial }
             }
             Err(Errno::EAGAIN) => ReadResult::WouldBlock,
             Err(Errno::EINTR) => ReadResult::Partial,
+            Err(Errno::EPROTO) => ReadResult::Closed("the client has violated the TLS protocol"),
             Err(_) => ReadResult::Closed("the client disconnected"),
         }
     }
@@ -113,9 +115,14 @@ impl Connection {
         self.transport.has_input()
     }
 
-    /// Ends the preface: requests come from `peer`, and the first is expected until `deadline_ms`.
+    /// Ends the preface: requests come from `peer`. The first is expected until `deadline_ms`, unless a handshake is to be
+    /// completed before it.
     fn end_preface(&mut self, peer: Peer, deadline_ms: u64) {
-        (self.preface, self.phase, self.deadline_ms) = (Preface::None, Phase::Idle, deadline_ms);
-        self.peer = peer;
+        (self.preface, self.peer) = (Preface::None, peer);
+        if self.transport.has_handshake() {
+            self.phase = Phase::Handshake;
+        } else {
+            (self.phase, self.deadline_ms) = (Phase::Idle, deadline_ms);
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::os::clock::{self};
 use crate::service::Service;
 use crate::site::{Content, Freshness};
 
+/// The cause in the record of a connection beyond the limit of its client.
+pub const CLIENT_AT_LIMIT: &str = "the client reached --max-per-client";
+
 /// Responses to pipelined requests are sent together up to this size, in bytes.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
@@ -202,7 +205,7 @@ pub fn reject_connection(
     send: impl FnOnce(&[u8]) -> usize,
 ) {
     let started_ns = clock::now_ns();
-    let cause = Some(Cause::Text("the client reached --max-per-client"));
+    let cause = Some(Cause::Text(CLIENT_AT_LIMIT));
     let answer = Answer::Response { response: Response::error(Status::ServiceUnavailable), cause };
     let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
     records.add(ReceivedMessage::Malformed(bytes), peer.address, 1, started_ns, &summary);

@@ -1,5 +1,7 @@
 //! A connection over a scripted transport: input and output in pieces of every size, and errors at every byte.
 
+mod tls;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use nix::errno::Errno;
 use super::pending_records::PendingRecords;
 use super::preface::{Peer, Preface};
 use super::transport::Transport;
-use super::transport::script::Script;
+use super::transport::script::{Input, Script};
 use super::{Connection, ConnectionDriver, DriveResult, Phase};
 use crate::access_log::{Record, RecordKind, Text};
 use crate::config::CommandLine;
@@ -78,10 +80,16 @@ impl Server {
     /// A connection over a script, and the output of the script.
     fn accept(&self, input: &[u8], sizes: (usize, usize), failure: Option<(usize, Errno)>) -> (Connection, Output) {
         let output = Output::default();
+        let input = Input { bytes: input.iter().copied().collect(), is_open: false };
+        let input = Arc::new(Mutex::new(input));
         let transport = Transport::Script(Script::new(input, sizes, failure, output.clone()));
+        (self.connect(transport), output)
+    }
+
+    fn connect(&self, transport: Transport) -> Connection {
         let records = PendingRecords::new(self.service.access_log);
         let deadline_ms = self.service.timeouts.idle(clock::now_ms());
-        (Connection::new(transport, None, FRONT, deadline_ms, records, self.service.counters), output)
+        Connection::new(transport, None, FRONT, deadline_ms, records, self.service.counters)
     }
 
     /// A connection that begins with a preface.

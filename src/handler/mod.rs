@@ -63,7 +63,11 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
 /// Returns the answer to bytes that are not a valid request.
 pub fn reject(service: &Service, refusal: Refusal) -> Answer {
     report(service, &refusal, "?", "?");
-    Answer::Response { response: Response::error(refusal.status()), cause: Some(Cause::Refusal(refusal)) }
+    let response = match refusal {
+        Refusal::NeedsTls => Response::needs_tls(),
+        _ => Response::error(refusal.status()),
+    };
+    Answer::Response { response, cause: Some(Cause::Refusal(refusal)) }
 }
 
 fn find(

@@ -10,6 +10,8 @@ use super::Status;
 pub enum Refusal {
     /// 400: the request is malformed (RFC 9112 §3 to §5). The text names the violated rule.
     Malformed(&'static str),
+    /// 400: the client speaks HTTP without TLS on a socket for TLS.
+    NeedsTls,
     /// 405: HTTP defines the method, and files do not support it (RFC 9110 §15.5.6).
     MethodNotAllowed,
     /// 501: HTTP does not define the method (RFC 9110 §15.6.2).
@@ -56,7 +58,7 @@ impl Refusal {
     /// Returns the status of the response.
     pub fn status(&self) -> Status {
         match self {
-            Refusal::Malformed(_) => Status::BadRequest,
+            Refusal::Malformed(_) | Refusal::NeedsTls => Status::BadRequest,
             Refusal::MethodNotAllowed => Status::MethodNotAllowed,
             Refusal::UnknownMethod | Refusal::UnknownCoding | Refusal::LongMethod => Status::NotImplemented,
             Refusal::UnknownVersion => Status::HttpVersionNotSupported,
@@ -87,6 +89,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Refusal::Malformed(why) | Refusal::Blocked(why) => why,
+            Refusal::NeedsTls => "the client speaks HTTP without TLS on a socket for HTTPS",
             Refusal::MethodNotAllowed => "files do not support the method",
             Refusal::UnknownMethod => "HTTP does not define the method",
             Refusal::UnknownCoding => "the transfer coding of the body is not supported",

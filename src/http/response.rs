@@ -63,6 +63,13 @@ impl Response {
         response
     }
 
+    /// An error on a connection without TLS to a socket for HTTPS. It quotes nothing: the request may be secret.
+    pub fn needs_tls() -> Self {
+        let text = "<p>This port is for HTTPS. Use an address that begins with https://.</p>\n";
+        let content = page::with_text(Status::BadRequest, text).into_bytes();
+        Response::new(Status::BadRequest, Vec::new(), page::MEDIA_TYPE.into(), content, [])
+    }
+
     /// A short HTML page that repeats the status, after further `fields`.
     pub fn page(status: Status, fields: Vec<Field<'static>>) -> Self {
         Response::new(status, fields, page::MEDIA_TYPE.into(), page::of(status).into_bytes(), [])

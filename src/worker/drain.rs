@@ -81,7 +81,7 @@ impl Drain {
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     let (timeouts, deadline_ms) = (&worker.service.timeouts, connection.deadline_ms);
     let is_idle = match connection.phase {
-        Phase::Preface => connection.input.is_empty() && timeouts.is_slow_head(deadline_ms, now_ms),
+        Phase::Preface | Phase::Handshake => connection.input.is_empty() && timeouts.is_slow_head(deadline_ms, now_ms),
         Phase::Idle => parse::is_blank(&connection.input) && timeouts.is_quiet(deadline_ms, now_ms),
         _ => false,
     };

@@ -1,7 +1,7 @@
 //! Eviction: a worker at its connection limit closes the connections that have been idle for longest.
 //!
 //! A connection with a request in flight is never evicted. If none is idle, a request head that has been incomplete for
-//! more than a second is rejected with 408, and a connection with such a preface is closed: otherwise clients that send
+//! more than a second is rejected with 408, and a connection with such a preface or handshake is closed: otherwise clients that send
 //! slowly would exclude all others until the head timeout. The search inspects every connection, so it evicts many at a time.
 
 use super::{Worker, park};
@@ -29,7 +29,7 @@ pub fn evict_idle(worker: &Worker, now_ms: u64) -> usize {
     if found.is_empty() {
         let is_slow = |connection: &Connection| timeouts.is_slow_head(connection.deadline_ms, now_ms);
         found = worker.parked.take_lowest(count, |connection| {
-            let is_incomplete = matches!(connection.phase, Phase::Preface | Phase::Head);
+            let is_incomplete = matches!(connection.phase, Phase::Preface | Phase::Handshake | Phase::Head);
             (is_incomplete && is_slow(connection)).then_some(connection.deadline_ms)
         });
     }

@@ -209,7 +209,9 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
         // The file may be readable now.
         _ if waited_for_disk && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
         // Input that arrived in time and is unread is not the client's fault.
-        Phase::Preface | Phase::Idle | Phase::Head if connection.has_unread() => park::rearm(worker, connection),
+        Phase::Preface | Phase::Handshake | Phase::Idle | Phase::Head if connection.has_unread() => {
+            park::rearm(worker, connection)
+        }
         Phase::Head => {
             connection::reject_slow_head(&worker.service, &mut connection);
             park::park_lingering(worker, connection, worker.service.timeouts.linger(clock::now_ms()));
@@ -221,6 +223,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             park::close_on_pool(worker, connection);
         }
         Phase::Preface => connection.records.set_cause("the preface did not arrive before the head timeout"),
+        Phase::Handshake => connection.report_slow_handshake(),
         Phase::Idle => connection.records.set_cause("no request arrived before the idle timeout"),
         Phase::Lingering => {}
     }

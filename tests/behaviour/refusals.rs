@@ -44,13 +44,22 @@ fn bytes_that_are_no_request() {
             ("GET /a HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
             ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;\r\nhello\r\n0\r\n\r\n", 400),
             ("GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;bad[=x\r\nhello\r\n0\r\n\r\n", 400),
-            ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03", 400),
             ("GET /a HTTP/2.0\r\nHost: a\r\n\r\n", 505),
             ("GET /a HTTP/0.9\r\n\r\n", 505),
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         ],
         true,
     );
+}
+
+#[test]
+fn tls_on_a_socket_for_plain_http_gets_no_response() {
+    let site = Site::with(&[("a", b"a")]);
+    let server = Server::with(&site, &["--debug"]);
+    let mut client = server.connect();
+    client.send("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03");
+    client.assert_closed();
+    server.wait_for_log("closed: the client speaks TLS on a socket for plain HTTP");
 }
 
 #[test]

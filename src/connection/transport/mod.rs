@@ -5,20 +5,29 @@
 mod plain;
 #[cfg(test)]
 pub(super) mod script;
+mod tls;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::Result;
 
 use crate::site::File;
+use crate::tls::{Properties, Server};
 
 use plain::Plain;
+pub use tls::Handshake;
+use tls::Tls;
+
+/// The first byte of a client that speaks TLS: the type of a handshake record (RFC 8446 §5.1).
+pub const TLS_HANDSHAKE: u8 = 22;
 
 /// The transport of a connection. It is an enum instead of a trait object, so that calls are direct.
 #[derive(Debug)]
 pub enum Transport {
     /// The socket itself.
     Plain(Plain),
+    /// TLS over another transport.
+    Tls(Box<Tls>),
     /// A script of results, for tests.
     #[cfg(test)]
     Script(script::Script),
@@ -29,6 +38,7 @@ macro_rules! each {
     ($transport:expr, $inner:ident => $call:expr) => {
         match $transport {
             Transport::Plain($inner) => $call,
+            Transport::Tls($inner) => $call,
             #[cfg(test)]
             Transport::Script($inner) => $call,
         }
@@ -41,10 +51,45 @@ impl Transport {
         Transport::Plain(Plain::new(socket))
     }
 
+    /// TLS over `wire`.
+    pub fn tls(wire: Transport, server: &'static Server) -> Self {
+        Transport::Tls(Box::new(Tls::new(wire, server)))
+    }
+
+    /// Returns whether it begins with a handshake.
+    pub fn has_handshake(&self) -> bool {
+        matches!(self, Transport::Tls(_))
+    }
+
+    /// Continues the handshake as far as that is possible without waiting.
+    pub fn handshake(&mut self) -> Handshake {
+        match self {
+            Transport::Tls(tls) => tls.handshake(),
+            _ => Handshake::Done,
+        }
+    }
+
+    /// Returns the properties of TLS after the handshake.
+    pub fn properties(&self) -> Option<&Properties> {
+        match self {
+            Transport::Tls(tls) => tls.properties(),
+            _ => None,
+        }
+    }
+
     /// Reads into `buffer`. Returns the number of bytes; 0 if the client has closed its side, EAGAIN if there is
     /// nothing to read.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         each!(self, inner => inner.read(buffer))
+    }
+
+    /// Returns whether the last read, of `length` bytes into a buffer of `size` bytes, has returned all bytes that had
+    /// arrived.
+    pub fn has_read_all(&self, length: usize, size: usize) -> bool {
+        match self {
+            Transport::Tls(tls) => tls.has_read_all(),
+            _ => length < size,
+        }
     }
 
     /// Returns whether there is something to read, or the client has closed its side.
@@ -73,6 +118,13 @@ impl Transport {
     /// that.
     pub fn set_cork(&mut self, is_corked: bool) -> bool {
         each!(self, inner => inner.set_cork(is_corked))
+    }
+
+    /// Tells the client that the output ends here, if the transport can do that. Nothing can be written after it.
+    pub fn end_output(&mut self) {
+        if let Transport::Tls(tls) = self {
+            tls.end_output();
+        }
     }
 
     /// Closes the output. The client can still send.

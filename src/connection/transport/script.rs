@@ -11,12 +11,21 @@ use nix::errno::Errno;
 
 use crate::site::File;
 
+/// The input of a script.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The bytes that are not read yet.
+    pub bytes: VecDeque<u8>,
+    /// Whether more bytes may follow.
+    pub is_open: bool,
+}
+
 /// A scripted transport.
 #[derive(Debug)]
 pub struct Script {
     /// A descriptor, as connections need one.
     descriptor: Descriptor,
-    input: VecDeque<u8>,
+    input: Arc<Mutex<Input>>,
     /// The number of bytes that one read returns; the next read returns EAGAIN.
     read_size: usize,
     may_read: bool,
@@ -29,26 +38,26 @@ pub struct Script {
 }
 
 impl Script {
-    /// Creates input that ends, read in pieces of `read_size` bytes. Output is accepted in pieces of `write_size` bytes
+    /// Creates a script whose input is read in pieces of `read_size` bytes. Output is accepted in pieces of `write_size` bytes
     /// and appended to `output`. When `output` has the length in `failure`, writing fails with its error.
     pub fn new(
-        input: &[u8],
+        input: Arc<Mutex<Input>>,
         (read_size, write_size): (usize, usize),
         failure: Option<(usize, Errno)>,
         output: Arc<Mutex<Vec<u8>>>,
     ) -> Self {
         let descriptor = Descriptor::open("/dev/null").unwrap();
-        let input = input.iter().copied().collect();
         Script { descriptor, input, read_size, may_read: true, write_size, may_write: true, failure, output }
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut input = self.input.lock().unwrap();
         self.may_read = !self.may_read;
-        if self.may_read && !self.input.is_empty() {
+        if if input.bytes.is_empty() { input.is_open } else { self.may_read } {
             return Err(Errno::EAGAIN);
         }
-        let length = self.read_size.min(buffer.len()).min(self.input.len());
-        buffer.iter_mut().zip(self.input.drain(..length)).for_each(|(to, from)| *to = from);
+        let length = self.read_size.min(buffer.len()).min(input.bytes.len());
+        buffer.iter_mut().zip(input.bytes.drain(..length)).for_each(|(to, from)| *to = from);
         Ok(length)
     }
 

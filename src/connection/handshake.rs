@@ -1,0 +1,64 @@
+//! The TLS handshake of a connection, before its first request.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::driver::{ConnectionDriver, DriveResult};
+use super::respond;
+use super::transport::Handshake;
+use super::{Connection, Phase};
+use crate::http::Refusal;
+use crate::os::clock;
+use crate::service::Service;
+use crate::tls::session::Failure;
+
+impl ConnectionDriver {
+    /// Continues the handshake.
+    pub(super) fn shake_hands(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
+        match connection.transport.handshake() {
+            Handshake::Done => connection.end_handshake(service.timeouts.idle(clock::now_ms())),
+            Handshake::More => {}
+            Handshake::Readable => return Break(DriveResult::Readable),
+            Handshake::Writable => return Break(DriveResult::Writable),
+            Handshake::Clear => self.reject_clear(service, connection),
+            Handshake::Closed => {
+                let why = "the client closed the connection before the TLS handshake was complete";
+                tracing::debug!("closed: {why}");
+                connection.records.set_cause(why);
+                return Break(DriveResult::Close);
+            }
+            Handshake::Failed(failure) => {
+                connection.report_failed_handshake(failure);
+                connection.linger(service.timeouts.linger(clock::now_ms()));
+            }
+        }
+        Continue(())
+    }
+
+    /// Responds to HTTP without TLS on a socket for TLS.
+    fn reject_clear(&mut self, service: &Service, connection: &mut Connection) {
+        // As far as it has arrived: it is for the access log, and shows whether the method is HEAD.
+        let length = connection.transport.read(self.input.spare()).unwrap_or(0);
+        self.input.filled(length);
+        let (bytes, output, scratch) = (self.input.unread(), &mut self.output, &mut self.scratch);
+        respond::reject(service, Refusal::NeedsTls, bytes, connection, output, scratch);
+        self.input.clear();
+        connection.phase = Phase::Sending;
+    }
+}
+
+impl Connection {
+    /// Ends the handshake. The first request is expected until `deadline_ms`.
+    fn end_handshake(&mut self, deadline_ms: u64) {
+        (self.phase, self.deadline_ms) = (Phase::Idle, deadline_ms);
+    }
+
+    fn report_failed_handshake(&mut self, failure: Failure) {
+        tracing::debug!("TLS handshake failed: {failure}");
+        self.records.set_cause(failure.to_string());
+    }
+
+    /// Records that the handshake has timed out.
+    pub fn report_slow_handshake(&mut self) {
+        self.records.set_cause("the TLS handshake was not complete before the head timeout");
+    }
+}
