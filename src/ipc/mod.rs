@@ -5,6 +5,7 @@ pub mod decoded;
 pub mod digests;
 pub mod file_identity;
 pub mod handover;
+pub mod key_protocol;
 pub mod lifeline;
 pub mod scoreboard;
 pub mod work_queue;
