@@ -113,7 +113,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let handover = handover::take();
     let is_reload = handover.is_some();
     let Handover { sockets, memories, workers, helper } = handover.unwrap_or_default();
-    let sockets = listeners::open(sockets, &options.host, options.port)?;
+    let sockets = listeners::open(sockets, &options)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address_warnings {
             tracing::warn!("{warning}");

@@ -26,7 +26,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -54,6 +54,17 @@ _otus__httpd() {
                     ;;
                 -p)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --https-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificates)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --root)

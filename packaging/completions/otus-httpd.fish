@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -28,6 +28,8 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l unit -d 'With --c
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l settings -d 'Settings file, with lines such as OTUS_WORKERS=2; with a - before its name, it may be missing [default: none]' -r -F
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Address or host name to listen on; not used if systemd passes the sockets' -r -f -a "(__fish_print_hostnames)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 selects a free port and prints it' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l https-port -d 'TCP port for HTTPS at the same address, beside --port [default: none]' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l certificates -d 'Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Document root: the directory whose files are served' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the current user]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas' -r

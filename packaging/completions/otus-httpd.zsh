@@ -21,6 +21,8 @@ _otus-httpd() {
 '--host=[Address or host name to listen on; not used if systemd passes the sockets]:HOST:_hosts' \
 '-p+[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
 '--port=[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
+'--https-port=[TCP port for HTTPS at the same address, beside --port \[default\: none\]]:PORT:_default' \
+'--certificates=[Directory of certificates for HTTPS, with a subdirectory for each\: fullchain.pem and privkey.pem \[default\: none\]]:DIR:_files -/' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--root=[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \

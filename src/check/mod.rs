@@ -101,10 +101,14 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     findings.problems.extend(log::check(options.access_destination()).err());
     // A server passes the names of its sockets to the check before a reload.
     let names = service.map_or_else(listeners::names_from_systemd, |service| service.socket_names.clone());
-    findings.problems.extend(names.iter().filter_map(|name| listeners::check_name(name).err()));
-    if service.is_none_or(|service| service.addresses.is_empty())
-        && let Err(failure) = listeners::resolve(&options.host, options.port)
-    {
+    findings
+        .problems
+        .extend(names.iter().filter_map(|name| listeners::check_name(name, options.certificates.is_some()).err()));
+    let is_bound = service.is_none_or(|service| service.addresses.is_empty());
+    if is_bound && options.https_port.is_some() && options.certificates.is_none() {
+        findings.problems.push(listeners::no_certificates());
+    }
+    if is_bound && let Err(failure) = listeners::resolve(&options.host, options.port) {
         match std::env::var_os("INVOCATION_ID") {
             // In a systemd service, the server receives its sockets from systemd; this process does not.
             Some(_) => {

@@ -103,6 +103,14 @@ pub struct Options {
     #[arg(short, long, env = "OTUS_PORT", default_value_t = 8080, value_parser = parsers::port, help_heading = "Address")]
     pub port: u16,
 
+    /// TCP port for HTTPS at the same address, beside --port [default: none]
+    #[arg(long, env = "OTUS_HTTPS_PORT", value_name = "PORT", value_parser = parsers::port, help_heading = "Address")]
+    pub https_port: Option<u16>,
+
+    /// Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]
+    #[arg(long, env = "OTUS_CERTIFICATES", value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Site")]
+    pub certificates: Option<PathBuf>,
+
     /// Document root: the directory whose files are served
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value_os_t = default_root(),
           value_hint = ValueHint::DirPath, help_heading = "Site")]

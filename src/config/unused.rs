@@ -42,7 +42,7 @@ impl CommandLine {
 
 /// Returns whether a setting is part of the listening address.
 pub fn is_address(row: &Effective) -> bool {
-    matches!(row.option.as_str(), "--host" | "--port")
+    matches!(row.option.as_str(), "--host" | "--port" | "--https-port")
 }
 
 /// Returns the stem of the names of this server's units. It assumes the packaged names.

@@ -44,8 +44,8 @@ pub enum Parsed {
 }
 
 impl Preface {
-    /// Returns the preface of the connections of a listening socket. No protocol with a preface is built yet;
-    /// [`listeners::open`](crate::listeners::open) rejects their sockets.
+    /// Returns the preface of the connections of a listening socket. The PROXY protocol is not built yet;
+    /// [`listeners::open`](crate::listeners::open) rejects its sockets.
     pub fn of(_protocol: Protocol) -> Self {
         Preface::None
     }

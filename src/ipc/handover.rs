@@ -20,6 +20,8 @@ pub struct Listener {
     pub descriptor: OwnedFd,
     /// Its name, if systemd passed it.
     pub name: Option<String>,
+    /// Whether the server has bound it for HTTPS.
+    pub is_https: bool,
 }
 
 /// A worker that the previous image started.
@@ -68,6 +70,11 @@ impl<'a> HandoverBuilder<'a> {
     /// Adds a listening socket.
     pub fn socket(&mut self, descriptor: BorrowedFd<'a>, name: Option<&str>) {
         self.line("socket", descriptor, &[name.unwrap_or_default()]);
+    }
+
+    /// Adds a listening socket that the server has bound for HTTPS. A version without TLS closes it.
+    pub fn https_socket(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("socket-https", descriptor, &[]);
     }
 
     /// Adds memory with counters.
@@ -143,8 +150,9 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
         match kind {
             "socket" => {
                 let name = (!rest.is_empty()).then(|| rest.to_string());
-                handover.sockets.push(Listener { descriptor, name });
+                handover.sockets.push(Listener { descriptor, name, is_https: false });
             }
+            "socket-https" => handover.sockets.push(Listener { descriptor, name: None, is_https: true }),
             "board" => handover.memories.push(descriptor),
             "digests" => handover.helper.digests = Some(descriptor),
             "queue-sender" => handover.helper.queue_sender = Some(descriptor),

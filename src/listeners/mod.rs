@@ -1,4 +1,4 @@
-//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or one that the server binds.
+//! The listening sockets: those that systemd passes (sd_listen_fds(3)), or those that the server binds.
 //!
 //! The name of a socket sets its [purpose](Purpose).
 
@@ -16,6 +16,7 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 
+use crate::config::Options;
 use crate::failure::{self, Failure};
 use crate::ipc::handover::Listener;
 use crate::os::sys;
@@ -39,13 +40,17 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(name: Option<String>, listener: OwnedFd) -> Self {
+    /// Creates the socket that systemd has named `name`, or that the server has bound.
+    fn new(name: Option<String>, is_https: bool, listener: OwnedFd) -> Self {
+        let purpose = match name.as_deref() {
+            None if is_https => Purpose::Site(Protocol { tls: true, proxy: false }),
+            name => Purpose::of(name.unwrap_or_default()),
+        };
         let address: Option<SockaddrStorage> = getsockname(listener.as_raw_fd()).ok();
         let address = address.map(|address| match address.as_unix_addr().map(|unix| unix.path()) {
             Some(path) => format!("unix:{}", path.map_or("(no path)".into(), |path| path.display().to_string())),
-            None => format!("http://{address}/"),
+            None => format!("{}://{address}/", purpose.scheme()),
         });
-        let purpose = Purpose::of(name.as_deref().unwrap_or_default());
         Socket { name, purpose, address: address.unwrap_or_default(), listener }
     }
 }
@@ -66,18 +71,38 @@ pub fn client(address: &SockaddrStorage) -> Client {
 }
 
 /// Returns the sockets that the previous image handed over, or those that systemd passed. If none of them is for the
-/// site, one is bound to `host` and `port`. A socket whose protocol this version does not have is an error.
-pub fn open(left: Vec<Listener>, host: &str, port: u16) -> Result<Vec<Socket>, Failure> {
-    let mut sockets = if left.is_empty() {
+/// site, the addresses of the configuration are bound. A socket whose protocol is not available is an error.
+pub fn open(left: Vec<Listener>, options: &Options) -> Result<Vec<Socket>, Failure> {
+    let has_certificates = options.certificates.is_some();
+    let mut sockets: Vec<_> = if left.is_empty() {
         from_systemd()?
     } else {
-        left.into_iter().map(|left| Socket::new(left.name, left.descriptor)).collect()
+        left.into_iter().map(|left| Socket::new(left.name, left.is_https, left.descriptor)).collect()
     };
-    sockets.iter().filter_map(|socket| socket.name.as_deref()).try_for_each(check_name)?;
-    if sockets.iter().all(|socket| socket.purpose == Purpose::Metrics) {
-        sockets.push(bound(host, port)?);
+    let mut names = sockets.iter().filter_map(|socket| socket.name.as_deref());
+    names.try_for_each(|name| check_name(name, has_certificates))?;
+    if sockets.iter().any(|socket| socket.name.is_some() && socket.purpose != Purpose::Metrics) {
+        return Ok(sockets);
+    }
+    let is_bound =
+        |sockets: &[Socket], tls| sockets.iter().any(|socket| socket.name.is_none() && socket.purpose.is_tls() == tls);
+    if !is_bound(&sockets, false) {
+        sockets.push(bound(&options.host, options.port, "--port", false)?);
+    }
+    match options.https_port {
+        Some(_) if !has_certificates => return Err(no_certificates()),
+        Some(port) if !is_bound(&sockets, true) => sockets.push(bound(&options.host, port, "--https-port", true)?),
+        Some(_) => {}
+        None => sockets.retain(|socket| socket.name.is_some() || !socket.purpose.is_tls()),
     }
     Ok(sockets)
+}
+
+/// The failure of a start with `--https-port` alone.
+pub fn no_certificates() -> Failure {
+    Failure::usage(
+        "--https-port (OTUS_HTTPS_PORT) requires --certificates (OTUS_CERTIFICATES), the directory of the certificates.",
+    )
 }
 
 /// Returns the names that systemd gave to the sockets of this server, in order.
@@ -150,7 +175,7 @@ fn adopt(name: String, listener: OwnedFd) -> io::Result<Socket> {
     }
     let listener = TcpListener::from(listener);
     listener.set_nonblocking(true)?;
-    Ok(Socket::new(Some(name), listener.into()))
+    Ok(Socket::new(Some(name), false, listener.into()))
 }
 
 /// Returns the address to listen on if systemd passes no socket.
@@ -163,25 +188,30 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn bound(host: &str, port: u16) -> Result<Socket, Failure> {
+fn bound(host: &str, port: u16, option: &str, is_https: bool) -> Result<Socket, Failure> {
     let address = resolve(host, port)?;
     let listener = listener_at(address).map_err(|error| {
         let remedy = match error.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --port",
+            io::ErrorKind::AddrInUse => format!("another program listens there; stop it, or choose another {option}"),
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 are for root or for a .socket unit of systemd; choose a --port from 1024 up"
+                format!(
+                    "ports below 1024 are for root or for a .socket unit of systemd; choose a {option} from 1024 up"
+                )
             }
             // The packaged unit permits no sockets of the server's own: PrivateNetwork=, RestrictAddressFamilies=.
             _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
                 "the service's sandbox forbids it, and systemd passed no socket; if otus-httpd.socket was changed, run \
                  systemctl restart otus-httpd.socket"
+                    .into()
             }
-            io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose another --host",
-            _ => "choose another --host or --port",
+            io::ErrorKind::AddrNotAvailable => {
+                "no interface of this machine has that address; choose another --host".into()
+            }
+            _ => format!("choose another --host or {option}"),
         };
         Failure::new(format!("Cannot listen on {address} ({}): {remedy}.", failure::reason(&error)))
     })?;
-    Ok(Socket::new(None, listener.into()))
+    Ok(Socket::new(None, is_https, listener.into()))
 }
 
 fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {

@@ -3,8 +3,9 @@
 //! FileDescriptorName= in the .socket unit sets the purpose of a socket: `metrics` is for monitoring; `http`, every other
 //! name, and none, for the site. A further unit without that line has its own name, such as `otus-httpd-extra.socket`.
 //!
-//! The names `https`, `proxy` and `https-proxy` select a [`Protocol`] that this version does not have. Such a socket
-//! prevents the start: without encryption, or with the header of a proxy taken for a request, it would be a trap.
+//! The name `https` selects TLS, which needs certificates. The names `proxy` and `https-proxy` select a [`Protocol`] that
+//! this version does not have. A socket that cannot be served as its name says prevents the start: without encryption, or
+//! with the header of a proxy taken for a request, it would be a trap.
 
 use crate::failure::Failure;
 
@@ -24,21 +25,6 @@ pub struct Protocol {
     pub proxy: bool,
     /// Then TLS.
     pub tls: bool,
-}
-
-impl Protocol {
-    /// Returns the parts that this version does not have, and a remedy.
-    fn unsupported(self) -> Option<(&'static str, &'static str)> {
-        match (self.tls, self.proxy) {
-            (false, false) => None,
-            (true, false) => Some(("TLS", "let a server in front of this one accept TLS")),
-            (false, true) => Some(("PROXY protocol", "switch that protocol off in the server in front of this one")),
-            (true, true) => Some((
-                "TLS and no PROXY protocol",
-                "let the server in front of this one accept TLS, without the PROXY protocol towards this one",
-            )),
-        }
-    }
 }
 
 /// Names that suggest a meaning which they do not have (yet).
@@ -72,6 +58,16 @@ impl Purpose {
         }
     }
 
+    /// Returns whether it is for TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Purpose::Site(Protocol { tls: true, .. }))
+    }
+
+    /// Returns the scheme of the URIs of requests.
+    pub fn scheme(self) -> &'static str {
+        if self.is_tls() { "https" } else { "http" }
+    }
+
     /// Whether the name suggests a meaning that it does not have.
     pub fn is_misleading(name: &str) -> bool {
         let lower = name.to_ascii_lowercase();
@@ -93,14 +89,21 @@ fn is_near(word: &[u8], other: &[u8]) -> bool {
     row[other.len()] <= 2
 }
 
-/// Returns a failure if a socket of that name is for a protocol that this version does not have.
-pub fn check_name(name: &str) -> Result<(), Failure> {
-    let Purpose::Site(protocol) = Purpose::of(name) else { return Ok(()) };
-    let Some((missing, remedy)) = protocol.unsupported() else { return Ok(()) };
-    Err(Failure::new(format!(
-        "The socket \"{name}\" is not served, since this version has no {missing}: set another name with \
-         FileDescriptorName= in its .socket unit for plain HTTP, and {remedy}."
-    )))
+/// Returns a failure if a socket of that name is for a protocol that this version does not have, or for TLS without
+/// certificates.
+pub fn check_name(name: &str, has_certificates: bool) -> Result<(), Failure> {
+    match Purpose::of(name) {
+        Purpose::Site(Protocol { proxy: true, .. }) => Err(Failure::new(format!(
+            "The socket \"{name}\" is not served, since this version has no PROXY protocol: set another name with \
+             FileDescriptorName= in its .socket unit, and switch that protocol off in the server in front of this one."
+        ))),
+        Purpose::Site(Protocol { tls: true, .. }) if !has_certificates => Err(Failure::new(format!(
+            "The socket \"{name}\" is not served, since it is for HTTPS and there are no certificates: set \
+             --certificates (OTUS_CERTIFICATES) to their directory; or for plain HTTP, set another name with \
+             FileDescriptorName= in its .socket unit."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -134,15 +137,17 @@ mod tests {
     #[test]
     fn protocols_that_are_missing_are_failures() {
         for (name, missing) in [
-            ("https", Some("no TLS:")),
+            ("https", Some("no certificates:")),
             ("proxy", Some("no PROXY protocol:")),
-            ("https-proxy", Some("no TLS and no PROXY protocol:")),
+            ("https-proxy", Some("no PROXY protocol:")),
             ("http", None),
             ("HTTPS", None),
             ("metrics", None),
             ("", None),
         ] {
-            let failure = check_name(name).err().map(|failure| failure.to_string());
+            let is_unsupported = check_name(name, true).is_err();
+            assert_eq!(is_unsupported, missing.is_some() && name != "https", "{name}");
+            let failure = check_name(name, false).err().map(|failure| failure.to_string());
             assert_eq!(failure.is_some(), missing.is_some(), "{name}");
             if let Some(text) = failure {
                 assert!(text.contains(&format!("\"{name}\"")) && text.contains(missing.unwrap()), "{text}");

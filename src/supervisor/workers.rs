@@ -59,7 +59,8 @@ impl Workers {
     ) -> io::Result<Self> {
         let workers = context.options.workers;
         let slots = (0..workers).map(|_| Slot { child: None, backoff: Backoff::new() }).collect();
-        let shared = Shared { board: Scoreboard::new(workers)?, client_limit: clients, helper: Some(helper) };
+        let shared =
+            Shared { board: Scoreboard::new(workers)?, client_limit: clients, helper: Some(helper), keys: None };
         Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
 
@@ -80,7 +81,10 @@ impl Workers {
     pub fn handover(&self) -> HandoverBuilder<'_> {
         let mut builder = HandoverBuilder::default();
         for socket in &self.context.sockets {
-            builder.socket(socket.as_fd(), socket.name.as_deref());
+            match socket.name.as_deref() {
+                None if socket.purpose.is_tls() => builder.https_socket(socket.as_fd()),
+                name => builder.socket(socket.as_fd(), name),
+            }
         }
         self.shared.board.memories().for_each(|memory| builder.memory(memory));
         for (number, slot) in self.slots.iter().enumerate() {

@@ -1,5 +1,5 @@
 //! TLS: versions, ciphers, certificates by name, and the state of a connection. It has no socket, no file and no private key:
-//! a [transport](crate::connection::transport) passes bytes in and out, and a [signer](signer) makes signatures elsewhere.
+//! a [transport](crate::connection::transport) passes bytes in and out, and [keys](signer) are in the key process.
 //!
 //! The versions are 1.3 and 1.2 (RFC 8446, RFC 5246 with ECDHE and AEAD ciphers only). There is no early data, which can
 //! be replayed (RFC 8446 §8), no client certificate, and no renegotiation.
@@ -56,8 +56,8 @@ impl Server {
     }
 
     /// Replaces the certificates. Connections that have begun continue with the ones before.
-    pub fn replace_store(&self, store: Store) {
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(store);
+    pub fn replace_store(&self, store: Arc<Store>) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
     }
 
     /// Returns the configuration of a connection, which selects its certificate by `selection`.

@@ -7,9 +7,9 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{Error, HandshakeKind, ProtocolVersion};
 
 use super::selection::{Selected, Selection};
-use super::signer::SignatureFailed;
 use super::store::{NoCertificate, StoredCertificate};
 use super::{Server, provider};
+use crate::ipc::key_protocol::SignFailure;
 
 /// The maximum length of a record, in bytes: header, content, and what TLS 1.2 allows for encryption (RFC 5246 §6.2.3).
 pub const MAX_RECORD: usize = 5 + MAX_CONTENT + 2048;
@@ -323,7 +323,7 @@ fn classify(error: &Error) -> Failure {
         Error::NoApplicationProtocol => Failure::NoProtocol,
         Error::PeerIncompatible(_) => Failure::NoCommonParameters,
         Error::AlertReceived(alert) => Failure::Alert(u8::from(*alert)),
-        Error::Other(error) if error.0.is::<SignatureFailed>() => Failure::NoSignature,
+        Error::Other(error) if error.0.is::<SignFailure>() => Failure::NoSignature,
         Error::General(_) | Error::EncryptError | Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
             Failure::Internal
         }

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+
+use super::signer::RemoteKey;
+use crate::ipc::key_protocol::{Certificate, Client};
 
 /// A certificate with its chain, and the key that signs for it.
 #[derive(Debug, Clone)]
@@ -32,6 +36,16 @@ pub enum NoCertificate {
     UnknownName,
     /// The client does not support the signatures of any certificate with the name.
     NoSignatureScheme,
+}
+
+impl StoredCertificate {
+    /// Creates a certificate of the key process, which signs by `client`.
+    pub fn remote(certificate: Certificate, client: &'static Client) -> Self {
+        let key = Arc::new(RemoteKey::new(&certificate, client));
+        let chain = certificate.chain.into_iter().map(CertificateDer::from).collect();
+        let key = Arc::new(CertifiedKey::new(chain, key));
+        StoredCertificate { names: certificate.names, is_default: certificate.is_default, key }
+    }
 }
 
 impl Store {

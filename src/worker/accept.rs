@@ -1,5 +1,7 @@
 //! Accepting connections, and watching the listening sockets.
 
+use std::os::fd::OwnedFd;
+
 use nix::errno::Errno;
 
 use super::{Worker, park};
@@ -9,7 +11,7 @@ use crate::connection::preface::{Peer, Preface};
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, ConnectionDriver};
 use crate::ipc::scoreboard::Counter;
-use crate::listeners::{Client, Purpose, Socket};
+use crate::listeners::{Client, Protocol, Purpose, Socket};
 use crate::log::catalog;
 use crate::os::{clock, sys};
 use crate::{access_log, listeners};
@@ -23,11 +25,11 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let records = PendingRecords::new(worker.service.access_log);
             let Ok(permit) = permit(worker, peer.address) else {
                 worker.service.counters.add(Counter::RejectedPerClient, 1);
-                driver.reject(&mut Transport::plain(accepted), peer, records);
+                driver.reject(&mut transport(worker, accepted, protocol)?, peer, records);
                 return None;
             };
             let (timeouts, now_ms) = (&worker.service.timeouts, clock::now_ms());
-            let transport = Transport::plain(accepted);
+            let transport = transport(worker, accepted, protocol)?;
             let mut connection =
                 Connection::new(transport, permit, peer, timeouts.idle(now_ms), records, worker.service.counters);
             connection.expect(Preface::of(protocol), timeouts.head(now_ms));
@@ -67,6 +69,12 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
         // Another worker has accepted the connection, or the client has closed it.
         Err(_) => None,
     }
+}
+
+/// Returns the transport of a connection. Returns none on a socket for TLS if this worker has no TLS.
+fn transport(worker: &Worker, accepted: OwnedFd, protocol: Protocol) -> Option<Transport> {
+    let plain = Transport::plain(accepted);
+    if protocol.tls { Some(Transport::tls(plain, worker.tls?)) } else { Some(plain) }
 }
 
 /// Acquires a permit for the client of a connection, if connections per client are limited. Returns an error if the

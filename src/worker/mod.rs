@@ -8,6 +8,7 @@
 
 mod accept;
 mod backlog;
+mod certificates;
 mod drain;
 mod events;
 mod evict;
@@ -25,12 +26,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::client_limit::ClientLimiter;
 use crate::config::Options;
+use crate::ipc::key_protocol;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
 use crate::site::{HelperAccess, Sites};
+use crate::tls;
 
 use events::EventQueue;
 use gate::AcceptGate;
@@ -60,6 +63,8 @@ pub struct Shared {
     pub client_limit: Option<ClientLimiter>,
     /// The helper.
     pub helper: Option<HelperAccess>,
+    /// The key process, if there is a listening socket for TLS.
+    pub keys: Option<key_protocol::Client>,
 }
 
 impl Shared {
@@ -93,6 +98,8 @@ struct Worker {
     board: &'static Scoreboard,
     max_connections: u64,
     client_limit: Option<&'static ClientLimiter>,
+    /// TLS, if a listening socket is for it.
+    tls: Option<&'static tls::Server>,
 }
 
 /// Runs worker number `number` in the process that was forked for it. Returns its exit status. Only the first worker
@@ -126,6 +133,7 @@ impl Worker {
         if number > 0 {
             context.sites.disable_root_log();
         }
+        let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
@@ -138,6 +146,7 @@ impl Worker {
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
+            tls: has_tls.then(|| certificates::start(shared.keys.as_ref())).transpose()?,
         })
     }
 

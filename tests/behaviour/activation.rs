@@ -93,11 +93,14 @@ fn a_socket_of_the_wrong_kind_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_socket_for_a_protocol_that_is_missing_prevents_the_start() {
+fn a_socket_for_a_protocol_that_is_not_available_prevents_the_start() {
     let site = Site::new();
-    for (name, missing) in [("https", "TLS"), ("proxy", "PROXY protocol"), ("https-proxy", "TLS and no PROXY protocol")]
-    {
-        let expected = format!("The socket \"{name}\" is not served, since this version has no {missing}: ");
+    for (name, reason) in [
+        ("https", "it is for HTTPS and there are no certificates: set --certificates"),
+        ("proxy", "this version has no PROXY protocol: "),
+        ("https-proxy", "this version has no PROXY protocol: "),
+    ] {
+        let expected = format!("The socket \"{name}\" is not served, since {reason}");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut server = Setup::new(&site, &[]).env("LISTEN_FDNAMES", name).socket(listener).start();
         assert_eq!(server.exit_status().code(), Some(1));

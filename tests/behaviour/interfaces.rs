@@ -14,9 +14,9 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
-    --access-log OTUS_ACCESS_LOG  --cache-size OTUS_CACHE_SIZE  --charset OTUS_CHARSET  --check -  --debug OTUS_DEBUG
+    --access-log OTUS_ACCESS_LOG  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --debug OTUS_DEBUG
     --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -
-    --host OTUS_HOST  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --listing OTUS_LISTING
+    --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
