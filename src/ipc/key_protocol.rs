@@ -2,9 +2,35 @@
 //!
 //! Neither side trusts the other: each field has a largest length, and a frame that is not exactly right ends the connection.
 
+mod breaker;
+pub mod channel;
 pub mod client;
+pub mod frame;
 
 pub use client::{Client, SignFailure, Unavailable};
+
+/// The largest chain, in bytes.
+pub const MAX_CHAIN_BYTES: usize = 32 * 1024;
+
+/// The most names of a certificate.
+pub const MAX_NAMES: usize = 2000;
+
+/// The longest text, in bytes: the name of a folder or an issuer, a DNS name or a fault.
+pub const MAX_TEXT_BYTES: usize = 1024;
+
+/// The longest message that is signed, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 256;
+
+/// The user of a connection, which limits its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A supervisor, which receives changes and violations without a request.
+    Supervisor,
+    /// A worker, which receives certificates and signatures.
+    Worker,
+    /// `--check`, which receives what there is to say about each folder.
+    Check,
+}
 
 /// The identifier of a key: SHA-256 of its SubjectPublicKeyInfo.
 pub type KeyId = [u8; 32];
@@ -51,3 +77,27 @@ pub struct Catalog {
     /// The certificates, in the order of the names of their folders.
     pub certificates: Vec<Certificate>,
 }
+
+/// What there is to say about a folder, usable or not. It has no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Overview {
+    /// The name of the folder.
+    pub folder: String,
+    /// The DNS names of its certificate.
+    pub names: Vec<String>,
+    /// The issuer of its certificate.
+    pub issuer: String,
+    /// The type of its key, such as `ECDSA P-256`.
+    pub key: String,
+    /// The start of its validity, in seconds since the epoch.
+    pub not_before: i64,
+    /// The end of its validity, in seconds since the epoch. 0 if there is no certificate.
+    pub not_after: i64,
+    /// Whether a certificate of this folder is in use, the present one or the one before.
+    pub is_usable: bool,
+    /// What is wrong, each a sentence with the remedy.
+    pub faults: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

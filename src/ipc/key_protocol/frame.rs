@@ -1,0 +1,408 @@
+//! The frames of the protocol: each is one message of a SOCK_SEQPACKET socket (unix(7)). Numbers are little-endian.
+
+use super::{
+    Certificate, KeyId, KeyKind, MAX_CHAIN_BYTES, MAX_MESSAGE_BYTES, MAX_NAMES, MAX_TEXT_BYTES, Overview, Role,
+};
+
+/// The largest frame, in bytes. A certificate has its chain, and its names are a part of the chain.
+pub const MAX_FRAME_BYTES: usize = 2 * MAX_CHAIN_BYTES + 8 * 1024;
+
+/// The longest signature, in bytes: that of an RSA key with 8192 bits.
+const MAX_SIGNATURE_BYTES: usize = 1024;
+
+/// The most certificates of a chain.
+const MAX_CHAIN: usize = 16;
+
+/// The most faults of one certificate.
+const MAX_FAULTS: usize = 16;
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// The first frame of a connection, which has no response. The supervisor sends it before a worker has the connection.
+    Hello {
+        /// What the connection is for.
+        role: Role,
+        /// The process that will use it: violations are reported with this number.
+        tag: u64,
+    },
+    /// Requests the number of the certificates if their generation is not `known`.
+    Catalog {
+        /// A generation, or 0.
+        known: u64,
+    },
+    /// Requests the certificate number `index` of a generation.
+    Certificate {
+        /// The generation.
+        generation: u64,
+        /// A number from 0.
+        index: u32,
+    },
+    /// Requests a signature.
+    Sign {
+        /// The key.
+        id: KeyId,
+        /// The TLS SignatureScheme.
+        scheme: u16,
+        /// The message, which the key process hashes.
+        message: Vec<u8>,
+    },
+    /// Requests what there is to say about the folder number `index`.
+    Overview {
+        /// A number from 0.
+        index: u32,
+    },
+}
+
+/// What the key process sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// The generation of the certificates is the known one.
+    Unchanged,
+    /// The generation of the certificates, and their number.
+    Summary {
+        /// The generation.
+        generation: u64,
+        /// The number of certificates.
+        count: u32,
+    },
+    /// A certificate.
+    Certificate(Certificate),
+    /// There is no such certificate, folder or key, or it is one of another generation.
+    Missing,
+    /// A signature.
+    Signature(Vec<u8>),
+    /// What there is to say about a folder.
+    Overview(Overview),
+    /// Without a request: the certificates have changed. For the supervisor.
+    Changed,
+    /// Without a request: the process with this tag has sent what no worker sends. For the supervisor.
+    Violation {
+        /// The tag of the connection.
+        tag: u64,
+    },
+}
+
+impl Request {
+    /// Returns the frame of this request, with `number`, which the response repeats.
+    pub fn encode(&self, number: u32) -> Vec<u8> {
+        match self {
+            Request::Hello { role, tag } => Writer::new(1, number).u8(VERSION).u8(role.code()).u64(*tag),
+            Request::Catalog { known } => Writer::new(2, number).u64(*known),
+            Request::Certificate { generation, index } => Writer::new(3, number).u64(*generation).u32(*index),
+            Request::Sign { id, scheme, message } => {
+                Writer::new(4, number).raw(id).u16(*scheme).bytes(message.get(..MAX_MESSAGE_BYTES).unwrap_or(message))
+            }
+            Request::Overview { index } => Writer::new(5, number).u32(*index),
+        }
+        .0
+    }
+
+    /// Parses a frame. Returns none if it is not exactly one request.
+    pub fn decode(frame: &[u8]) -> Option<(u32, Self)> {
+        let mut reader = Reader(frame);
+        let (kind, number) = (reader.u8()?, reader.u32()?);
+        let request = match kind {
+            1 => {
+                (reader.u8()? == VERSION).then_some(())?;
+                Request::Hello { role: Role::from_code(reader.u8()?)?, tag: reader.u64()? }
+            }
+            2 => Request::Catalog { known: reader.u64()? },
+            3 => Request::Certificate { generation: reader.u64()?, index: reader.u32()? },
+            4 => Request::Sign {
+                id: reader.array()?,
+                scheme: reader.u16()?,
+                message: reader.bytes(MAX_MESSAGE_BYTES)?.to_vec(),
+            },
+            5 => Request::Overview { index: reader.u32()? },
+            _ => return None,
+        };
+        reader.0.is_empty().then_some((number, request))
+    }
+}
+
+impl Response {
+    /// Returns the frame of this response to the request with `number`; 0 without a request.
+    pub fn encode(&self, number: u32) -> Vec<u8> {
+        match self {
+            Response::Unchanged => Writer::new(0x81, number),
+            Response::Summary { generation, count } => Writer::new(0x82, number).u64(*generation).u32(*count),
+            Response::Certificate(certificate) => Writer::new(0x83, number).certificate(certificate),
+            Response::Missing => Writer::new(0x84, number),
+            Response::Signature(signature) => Writer::new(0x85, number).bytes(signature),
+            Response::Overview(overview) => Writer::new(0x86, number).overview(overview),
+            Response::Changed => Writer::new(0x91, number),
+            Response::Violation { tag } => Writer::new(0x92, number).u64(*tag),
+        }
+        .0
+    }
+
+    /// Parses a frame. Returns none if it is not exactly one response.
+    pub fn decode(frame: &[u8]) -> Option<(u32, Self)> {
+        let mut reader = Reader(frame);
+        let (kind, number) = (reader.u8()?, reader.u32()?);
+        let response = match kind {
+            0x81 => Response::Unchanged,
+            0x82 => Response::Summary { generation: reader.u64()?, count: reader.u32()? },
+            0x83 => Response::Certificate(reader.certificate()?),
+            0x84 => Response::Missing,
+            0x85 => Response::Signature(reader.bytes(MAX_SIGNATURE_BYTES)?.to_vec()),
+            0x86 => Response::Overview(reader.overview()?),
+            0x91 => Response::Changed,
+            0x92 => Response::Violation { tag: reader.u64()? },
+            _ => return None,
+        };
+        reader.0.is_empty().then_some((number, response))
+    }
+}
+
+/// The version of the protocol.
+const VERSION: u8 = 1;
+
+impl Role {
+    fn code(self) -> u8 {
+        match self {
+            Role::Supervisor => 1,
+            Role::Worker => 2,
+            Role::Check => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Role::Supervisor, Role::Worker, Role::Check].into_iter().find(|role| role.code() == code)
+    }
+}
+
+impl KeyKind {
+    const ALL: [KeyKind; 4] = [KeyKind::EcdsaP256, KeyKind::EcdsaP384, KeyKind::Rsa, KeyKind::Ed25519];
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new(kind: u8, number: u32) -> Self {
+        Writer(vec![kind]).u32(number)
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn u8(self, value: u8) -> Self {
+        self.raw(&[value])
+    }
+
+    fn u16(self, value: u16) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn u32(self, value: u32) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn u64(self, value: u64) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn bytes(self, bytes: &[u8]) -> Self {
+        let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
+        self.u16(bytes.len() as u16).raw(bytes)
+    }
+
+    fn list<T: AsRef<[u8]>>(self, items: &[T]) -> Self {
+        items.iter().fold(self.u16(items.len() as u16), |writer, item| writer.bytes(item.as_ref()))
+    }
+
+    fn certificate(self, certificate: &Certificate) -> Self {
+        self.raw(&certificate.id)
+            .u8(KeyKind::ALL.iter().position(|kind| *kind == certificate.key).unwrap_or(0) as u8)
+            .u64(certificate.not_before as u64)
+            .u64(certificate.not_after as u64)
+            .u8(certificate.is_default.into())
+            .bytes(certificate.folder.as_bytes())
+            .list(&certificate.chain)
+            .list(&certificate.names)
+    }
+
+    fn overview(self, overview: &Overview) -> Self {
+        self.bytes(overview.folder.as_bytes())
+            .list(&overview.names)
+            .bytes(overview.issuer.as_bytes())
+            .bytes(overview.key.as_bytes())
+            .u64(overview.not_before as u64)
+            .u64(overview.not_after as u64)
+            .u8(overview.is_usable.into())
+            .list(&overview.faults)
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.raw(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn bool(&mut self) -> Option<bool> {
+        match self.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn bytes(&mut self, max_length: usize) -> Option<&'a [u8]> {
+        let length = usize::from(self.u16()?);
+        (length <= max_length).then(|| self.raw(length)).flatten()
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes(MAX_TEXT_BYTES)?.to_vec()).ok()
+    }
+
+    fn list<T>(&mut self, max_length: usize, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = usize::from(self.u16()?);
+        // Each item has two bytes at least: a list that does not fit allocates nothing.
+        (length <= max_length && 2 * length <= self.0.len()).then_some(())?;
+        (0..length).map(|_| item(self)).collect()
+    }
+
+    fn certificate(&mut self) -> Option<Certificate> {
+        Some(Certificate {
+            id: self.array()?,
+            key: *KeyKind::ALL.get(usize::from(self.u8()?))?,
+            not_before: self.u64()? as i64,
+            not_after: self.u64()? as i64,
+            is_default: self.bool()?,
+            folder: self.text()?,
+            chain: self.list(MAX_CHAIN, |reader| reader.bytes(MAX_CHAIN_BYTES).map(Vec::from))?,
+            names: self.list(MAX_NAMES, Reader::text)?,
+        })
+    }
+
+    fn overview(&mut self) -> Option<Overview> {
+        Some(Overview {
+            folder: self.text()?,
+            names: self.list(MAX_NAMES, Reader::text)?,
+            issuer: self.text()?,
+            key: self.text()?,
+            not_before: self.u64()? as i64,
+            not_after: self.u64()? as i64,
+            is_usable: self.bool()?,
+            faults: self.list(MAX_FAULTS, Reader::text)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::Hello { role: Role::Worker, tag: 1 << 40 },
+            Request::Catalog { known: 7 },
+            Request::Certificate { generation: 7, index: 2 },
+            Request::Sign { id: [9; 32], scheme: 0x0403, message: vec![b' '; 130] },
+            Request::Overview { index: 3 },
+        ]
+    }
+
+    fn responses() -> Vec<Response> {
+        let certificate = Certificate {
+            id: [3; 32],
+            key: KeyKind::Rsa,
+            chain: vec![vec![1; 900], vec![2; 1200]],
+            names: vec!["example.org".into(), "*.example.org".into()],
+            not_before: -5,
+            not_after: i64::MAX,
+            is_default: true,
+            folder: "example.org".into(),
+        };
+        let overview = Overview {
+            folder: "x".into(),
+            names: vec!["a".into()],
+            issuer: "CN=CA".into(),
+            key: "RSA 2048".into(),
+            not_before: 1,
+            not_after: 2,
+            is_usable: false,
+            faults: vec!["It does not fit.".into()],
+        };
+        vec![
+            Response::Unchanged,
+            Response::Summary { generation: 1, count: 2 },
+            Response::Certificate(certificate),
+            Response::Missing,
+            Response::Signature(vec![1; 72]),
+            Response::Overview(overview),
+            Response::Changed,
+            Response::Violation { tag: 4 },
+        ]
+    }
+
+    /// A frame that lacks bytes or has more of them is none, nor does it make the parser panic.
+    fn check_strict<T: std::fmt::Debug + PartialEq>(frame: &[u8], decode: impl Fn(&[u8]) -> Option<T>) {
+        for length in 0..frame.len() {
+            assert_eq!(decode(&frame[..length]), None, "{length} of {} bytes", frame.len());
+        }
+        assert_eq!(decode(&[frame, &[0]].concat()), None, "a further byte");
+        for position in 0..frame.len().min(200) {
+            let mut changed = frame.to_vec();
+            changed[position] ^= 0xff;
+            let _ = decode(&changed);
+        }
+    }
+
+    #[test]
+    fn frames_are_read_as_they_were_written_and_in_no_other_form() {
+        for request in requests() {
+            let frame = request.encode(77);
+            assert_eq!(Request::decode(&frame), Some((77, request)));
+            check_strict(&frame, Request::decode);
+            assert_eq!(Response::decode(&frame), None, "the other direction");
+        }
+        for response in responses() {
+            let frame = response.encode(78);
+            assert_eq!(Response::decode(&frame), Some((78, response)));
+            check_strict(&frame, Response::decode);
+            assert_eq!(Request::decode(&frame), None, "the other direction");
+        }
+    }
+
+    #[test]
+    fn each_length_has_a_limit() {
+        let sign = |length| Writer::new(4, 1).raw(&[0; 32]).u16(0x0403).bytes(&vec![0; length]).0;
+        assert!(Request::decode(&sign(MAX_MESSAGE_BYTES)).is_some());
+        assert!(Request::decode(&sign(MAX_MESSAGE_BYTES + 1)).is_none());
+        let signature = |length| Response::Signature(vec![0; length]).encode(1);
+        assert!(Response::decode(&signature(MAX_SIGNATURE_BYTES)).is_some());
+        assert!(Response::decode(&signature(MAX_SIGNATURE_BYTES + 1)).is_none());
+        let mut overview = Writer::new(0x86, 1).bytes(b"folder").0;
+        overview.extend_from_slice(&u16::MAX.to_le_bytes());
+        assert!(Response::decode(&overview).is_none(), "names that are not there");
+    }
+}
