@@ -112,7 +112,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
-    let Handover { sockets, memories, workers, helper } = handover.unwrap_or_default();
+    let Handover { sockets, memories, workers, helper, ticket_keys } = handover.unwrap_or_default();
     let sockets = listeners::open(sockets, &options)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address_warnings {
@@ -143,6 +143,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         memories,
         workers,
         helper,
+        ticket_keys,
     )
 }
 

@@ -46,6 +46,8 @@ pub struct Handover {
     pub workers: Vec<OldWorkerHandle>,
     /// What the helper works with.
     pub helper: HelperHandover,
+    /// The keys of session tickets.
+    pub ticket_keys: Option<OwnedFd>,
 }
 
 /// The shared resources of the helper.
@@ -85,6 +87,11 @@ impl<'a> HandoverBuilder<'a> {
     /// Adds the digest table.
     pub fn digests(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("digests", descriptor, &[]);
+    }
+
+    /// Adds the keys of session tickets.
+    pub fn ticket_keys(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("ticket-keys", descriptor, &[]);
     }
 
     /// Adds both ends of the work queue.
@@ -155,6 +162,7 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
             "socket-https" => handover.sockets.push(Listener { descriptor, name: None, is_https: true }),
             "board" => handover.memories.push(descriptor),
             "digests" => handover.helper.digests = Some(descriptor),
+            "ticket-keys" => handover.ticket_keys = Some(descriptor),
             "queue-sender" => handover.helper.queue_sender = Some(descriptor),
             "queue-receiver" => handover.helper.queue_receiver = Some(descriptor),
             "worker" => {

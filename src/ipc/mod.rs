@@ -8,5 +8,6 @@ pub mod handover;
 pub mod key_protocol;
 pub mod lifeline;
 pub mod scoreboard;
+pub mod ticket_keys;
 pub mod work_queue;
 pub mod worker_memory;

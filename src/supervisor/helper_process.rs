@@ -147,6 +147,8 @@ impl Supervisor {
             // All that owns descriptors and is dropped: the helper closes what it does not know (sys::close_others).
             shared.helper = None;
             shared.client_limit = None;
+            (shared.keys, shared.ticket_keys) = (None, None);
+            self.ticket_keys.close_inherited();
             shared.board.keep_only_helper();
             let Some(Resources { queue: Some(queue), digests }) = &self.helper.resources else {
                 return helper::EXIT_IDLE;

@@ -25,6 +25,7 @@ mod reload;
 mod root_reload;
 mod status;
 mod stop;
+mod ticket_keys;
 mod watchdog;
 mod workers;
 
@@ -57,6 +58,7 @@ use notify::Notify;
 use root_reload::RootReload;
 use status::StatusLine;
 use stop::drained_by_ms;
+use ticket_keys::TicketKeyRotation;
 use watchdog::{LATE_MS, TICK_MS, Watchdog};
 use workers::Workers;
 
@@ -82,6 +84,7 @@ pub struct Supervisor {
     /// Time without a heartbeat before this time does not count: this process was stopped as well.
     awake_since_ms: u64,
     helper: HelperProcess,
+    ticket_keys: TicketKeyRotation,
     check: ConfigurationCheck,
     root_reload: RootReload,
     /// Reason why the last reload failed.
@@ -94,21 +97,26 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Creates a supervisor without workers of its own. It may have old workers, the memories with their counters,
-    /// and what their helper works with. Signals are blocked from here on.
+    /// what their helper works with, and the keys of session tickets. Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
         memories: Vec<OwnedFd>,
         old_workers: Vec<OldWorkerHandle>,
         helper: HelperHandover,
+        ticket_keys: Option<OwnedFd>,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
             signals::block()?;
             let (helper, access) = HelperProcess::new(helper)?;
-            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, Workers::new(context, clients, access)?, helper))
+            let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
+            let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys)).transpose()?;
+            let (ticket_keys, reader) = tickets.unzip();
+            let workers = Workers::new(context, clients, access, reader)?;
+            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, workers, helper, ticket_keys.unwrap_or_default()))
         };
-        let (signals, mut workers, helper) = prepare().map_err(|error: io::Error| {
+        let (signals, mut workers, helper, ticket_keys) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
@@ -129,6 +137,7 @@ impl Supervisor {
             next_tick_ms: 0,
             awake_since_ms: 0,
             helper,
+            ticket_keys,
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
             reload_error: None,
@@ -148,6 +157,7 @@ impl Supervisor {
                     self.metrics.close_inherited();
                     self.check.close_inherited();
                     self.helper.close_inherited();
+                    self.ticket_keys.close_inherited();
                     self.unreported.forget();
                 });
             }
@@ -164,6 +174,7 @@ impl Supervisor {
                 self.next_tick_ms = 0;
             }
             self.reap();
+            self.update_ticket_keys(clock::now_ms());
             if !self.lifecycle.is_stopping() {
                 self.reload();
             }

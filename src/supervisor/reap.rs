@@ -18,7 +18,7 @@ impl Supervisor {
         while let Some(end) = next_end() {
             let Some(pid) = end.pid() else { continue };
             let now_ms = clock::now_ms();
-            if self.workers.forget_old(pid) || self.workers.end(pid, end, now_ms, self.lifecycle.is_stopping()) {
+            if self.workers.forget_old(pid, end) || self.workers.end(pid, end, now_ms, self.lifecycle.is_stopping()) {
                 continue;
             }
             if self.helper.end(pid, end, now_ms) {

@@ -51,6 +51,7 @@ impl Supervisor {
         if let (Some(sender), Some(receiver)) = (self.workers.work_sender(), self.helper.work_receiver()) {
             handover.work_queue(sender, receiver);
         }
+        self.ticket_keys.memory().into_iter().for_each(|memory| handover.ticket_keys(memory));
         let error = handover.exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
         self.metrics.open(clock::now_ms());

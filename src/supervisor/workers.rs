@@ -11,6 +11,7 @@ use crate::client_limit::ClientLimiter;
 use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::lifeline::{self, SupervisorEnd};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::site::HelperAccess;
 use crate::worker::{self, Shared, WorkerContext};
 use crate::{log::catalog, os::clock, os::sys};
@@ -31,6 +32,8 @@ pub struct Workers {
     shared: Shared,
     /// Whether a worker was started.
     has_spawned: bool,
+    /// Whether a worker has ended by a signal.
+    has_crashed: bool,
 }
 
 /// The slot of a worker: its process, or when to start one.
@@ -56,12 +59,25 @@ impl Workers {
         context: &'static WorkerContext,
         clients: Option<ClientLimiter>,
         helper: HelperAccess,
+        ticket_keys: Option<TicketKeyReader>,
     ) -> io::Result<Self> {
         let workers = context.options.workers;
         let slots = (0..workers).map(|_| Slot { child: None, backoff: Backoff::new() }).collect();
-        let shared =
-            Shared { board: Scoreboard::new(workers)?, client_limit: clients, helper: Some(helper), keys: None };
-        Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
+        let shared = Shared {
+            board: Scoreboard::new(workers)?,
+            client_limit: clients,
+            helper: Some(helper),
+            keys: None,
+            ticket_keys,
+        };
+        Ok(Workers {
+            slots,
+            old_workers: OldWorkers::default(),
+            context,
+            shared,
+            has_spawned: false,
+            has_crashed: false,
+        })
     }
 
     /// Takes over the old workers and the counters.
@@ -184,8 +200,16 @@ impl Workers {
     }
 
     /// Removes an old worker that has ended. Returns whether `pid` was one.
-    pub fn forget_old(&mut self, pid: Pid) -> bool {
-        self.old_workers.forget(pid, &mut self.shared.board)
+    pub fn forget_old(&mut self, pid: Pid, status: WaitStatus) -> bool {
+        let is_old = self.old_workers.forget(pid, &mut self.shared.board);
+        self.has_crashed |= is_old && is_crash(status);
+        is_old
+    }
+
+    /// Returns whether a worker has ended by a signal since the last call: by its own fault, by a system call that it may
+    /// not make, by the watchdog or by another process. At the end of a timeout, SIGKILL is the supervisor's.
+    pub fn take_crashed(&mut self) -> bool {
+        std::mem::take(&mut self.has_crashed)
     }
 
     /// Records the end of a worker and schedules the start of the next one. If the worker was not stopped, logs the
@@ -199,6 +223,7 @@ impl Workers {
         }
         let slot = &mut self.slots[number];
         let child = slot.child.take();
+        self.has_crashed |= matches!(status, WaitStatus::Signaled(..));
         let has_hung = child.as_ref().is_some_and(|child| child.ending_ms.is_some());
         let lived_ms = child.map_or(0, |child| now_ms - child.started_ms);
         let pause_ms = slot.backoff.delay(now_ms, lived_ms);
@@ -270,6 +295,11 @@ impl Workers {
     fn number(&self, pid: Pid) -> Option<usize> {
         self.slots.iter().position(|slot| slot.child.as_ref().is_some_and(|child| child.pid == pid))
     }
+}
+
+/// Returns whether an old worker has ended by a signal other than SIGKILL, which it gets when it drains for too long.
+fn is_crash(status: WaitStatus) -> bool {
+    matches!(status, WaitStatus::Signaled(_, signal, _) if signal != Signal::SIGKILL)
 }
 
 fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {

@@ -13,12 +13,15 @@ pub mod store;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tickets;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 
+use crate::ipc::ticket_keys::TicketKeyReader;
 use selection::Selection;
+use tickets::Tickets;
 
 pub use session::Properties;
 pub use store::Store;
@@ -36,8 +39,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Creates a server with `store`.
-    pub fn new(store: Store) -> Result<Self, rustls::Error> {
+    /// Creates a server with `store`, and with tickets if there are keys for them.
+    pub fn new(store: Store, ticket_keys: Option<&'static TicketKeyReader>) -> Result<Self, rustls::Error> {
         let nobody = Arc::new(Selection::new(Arc::new(Store::default())));
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider::provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -47,6 +50,11 @@ impl Server {
         config.alpn_protocols = PROTOCOLS.map(Vec::from).to_vec();
         // Sessions are resumed by tickets alone: a cache would belong to one worker.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        if let Some(keys) = ticket_keys {
+            config.ticketer = Arc::new(Tickets::new(keys));
+        }
+        // One ticket for each connection, as a client has several connections at a time.
+        (config.send_tls13_tickets, config.max_early_data_size) = (1, 0);
         Ok(Server { config, store: RwLock::new(Arc::new(store)) })
     }
 

@@ -25,7 +25,7 @@ pub const RSA: &[&str] = &["rsa:2048"];
 pub fn server() -> (&'static Server, RootCertStore) {
     let certificate = certificate(&["localhost"], P256);
     let roots = roots(&[&certificate]);
-    (Box::leak(Box::new(Server::new(Store::new([certificate])).unwrap())), roots)
+    (Box::leak(Box::new(Server::new(Store::new([certificate]), None).unwrap())), roots)
 }
 
 /// Returns the store of a client that trusts `certificates`.

@@ -6,6 +6,7 @@ use std::thread::{self, Builder};
 use std::time::Duration;
 
 use crate::ipc::key_protocol::{Catalog, Client};
+use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::tls::{Server, Store, store::StoredCertificate};
 
 /// The interval of checking for a new catalog. A new certificate is used within 10 seconds after its files were written.
@@ -16,8 +17,9 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// Creates the TLS of a worker with the current certificates, and starts the thread that keeps them current. If the key
 /// process does not respond, there are no certificates until it does.
-pub fn start(keys: Option<&'static Client>) -> io::Result<&'static Server> {
-    let server: &'static Server = Box::leak(Box::new(Server::new(Store::default()).map_err(io::Error::other)?));
+pub fn start(keys: Option<&'static Client>, tickets: Option<&'static TicketKeyReader>) -> io::Result<&'static Server> {
+    let server: &'static Server =
+        Box::leak(Box::new(Server::new(Store::default(), tickets).map_err(io::Error::other)?));
     let Some(keys) = keys else { return Ok(server) };
     let known = update(server, keys, 0);
     Builder::new()

@@ -29,6 +29,7 @@ use crate::config::Options;
 use crate::ipc::key_protocol;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
@@ -65,6 +66,8 @@ pub struct Shared {
     pub helper: Option<HelperAccess>,
     /// The key process, if there is a listening socket for TLS.
     pub keys: Option<key_protocol::Client>,
+    /// The keys of session tickets, under the same condition.
+    pub ticket_keys: Option<TicketKeyReader>,
 }
 
 impl Shared {
@@ -146,7 +149,7 @@ impl Worker {
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
-            tls: has_tls.then(|| certificates::start(shared.keys.as_ref())).transpose()?,
+            tls: has_tls.then(|| certificates::start(shared.keys.as_ref(), shared.ticket_keys.as_ref())).transpose()?,
         })
     }
 

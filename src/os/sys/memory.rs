@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::unistd::{ftruncate, write};
 
@@ -82,6 +82,14 @@ impl Mapping {
         Ok(Mapping { start: start.cast(), count })
     }
 
+    /// madvise(2), MADV_DONTDUMP: leaves the memory out of core dumps of this process and of those that it forks.
+    fn exclude_from_dumps(&self) -> io::Result<()> {
+        let length = self.count * size_of::<AtomicU64>();
+        // SAFETY: the range is that of this mapping, and the advice changes none of its content.
+        unsafe { madvise(self.start.cast(), length, MmapAdvise::MADV_DONTDUMP)? };
+        Ok(())
+    }
+
     fn counters(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page-aligned, as long as `count` atomics, for which every bit pattern is a value, and stays
         // so until this is dropped: the memory cannot shrink, which was seen when it was mapped.
@@ -104,6 +112,11 @@ impl WritableCounters {
     /// Maps the first `count` counters of `memory`, which comes from [`counters_memory`].
     pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
         Mapping::new(memory, count, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(WritableCounters)
+    }
+
+    /// Leaves them out of core dumps.
+    pub fn exclude_from_dumps(&self) -> io::Result<()> {
+        self.0.exclude_from_dumps()
     }
 }
 
@@ -129,6 +142,11 @@ impl ReadableCounters {
             Err(_) => Mapping::new(memory, count, ProtFlags::PROT_READ),
         }
         .map(ReadableCounters)
+    }
+
+    /// Leaves them out of core dumps.
+    pub fn exclude_from_dumps(&self) -> io::Result<()> {
+        self.0.exclude_from_dumps()
     }
 
     /// Returns the current value of one.
