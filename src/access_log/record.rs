@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::http::request::{Method, Version};
 use crate::http::{Coding, Request};
+use crate::tls::Properties;
 
 /// A text of a record. Texts are stored in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Text {
     UserAgent,
     /// The Range field.
     Range,
+    /// The server name of TLS.
+    TlsName,
     /// The reason for an error, for an aborted response, or for the end of a connection without a request.
     Cause,
 }
@@ -32,10 +35,10 @@ impl Text {
     }
 }
 
-const TEXTS: usize = 7;
+const TEXTS: usize = 8;
 
 /// The capacity of each text in bytes.
-const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 96];
+const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 128, 96];
 
 const BYTES: usize = {
     let (mut sum, mut n) = (0, 0);
@@ -55,6 +58,19 @@ pub enum RecordKind {
     Malformed,
     /// A connection that ended without a request.
     NoRequest,
+}
+
+/// The properties of TLS in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsRecord {
+    /// The version.
+    pub version: &'static str,
+    /// The cipher.
+    pub cipher: &'static str,
+    /// The group of the key exchange; empty if there was none.
+    pub group: &'static str,
+    /// Whether the session was resumed.
+    pub is_resumed: bool,
 }
 
 /// A record of the access log.
@@ -83,6 +99,8 @@ pub struct Record {
     /// The time from the arrival of the request until the kernel has accepted the last byte of the response, in
     /// microseconds.
     pub duration_us: u64,
+    /// TLS, if the connection has it.
+    pub tls: Option<TlsRecord>,
     /// The time of the end, in seconds since the epoch.
     pub ended_s: u64,
     /// The end of each text; it begins at the end of the one before.
@@ -107,6 +125,7 @@ impl Record {
             request: 0,
             bytes: 0,
             duration_us: 0,
+            tls: None,
             ended_s: 0,
             ends: [0; TEXTS],
             truncated: 0,
@@ -116,8 +135,8 @@ impl Record {
 
     /// Resets the record for another request.
     pub fn clear(&mut self) {
-        (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding) =
-            ([0; TEXTS], 0, false, 0, Coding::Identity);
+        (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding, self.tls) =
+            ([0; TEXTS], 0, false, 0, Coding::Identity, None);
     }
 
     /// Stores the texts of a request, with queries only if `query`.
@@ -154,6 +173,15 @@ impl Record {
         let bytes = bytes.trim_ascii_start();
         let line = bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         self.put(Text::Target, without_query(line, query));
+    }
+
+    /// Stores the properties of TLS. The texts before must be stored already.
+    pub fn describe_tls(&mut self, properties: &Properties) {
+        let &Properties { version, cipher, group, is_resumed, .. } = properties;
+        self.tls = Some(TlsRecord { version, cipher, group, is_resumed });
+        if self.is_full {
+            self.put(Text::TlsName, properties.name.as_deref().unwrap_or_default().as_bytes());
+        }
     }
 
     /// Stores the cause, unless there is one already.

@@ -13,7 +13,7 @@ use super::AccessLog;
 use super::record::{Record, RecordKind, Text};
 use super::sums::Sum;
 use super::text::{self, Stamp};
-use crate::http::Coding;
+use crate::http::{Coding, Scheme};
 use crate::ipc::scoreboard::Counter;
 use crate::log::{Destination, Sink};
 
@@ -189,6 +189,11 @@ impl WriterThread {
         let (method, target) = (field(Text::Method), field(Text::Target).filter(|_| is_request));
         let line = field(Text::Target).filter(|_| !is_request && message.is_none());
         let (host, referer, user_agent) = (field(Text::Host), field(Text::Referer), field(Text::UserAgent));
+        let (tls, tls_name) = (record.tls, field(Text::TlsName));
+        let (tls_version, tls_cipher) = (tls.map(|tls| tls.version), tls.map(|tls| tls.cipher));
+        let tls_group = tls.map(|tls| tls.group).filter(|group| !group.is_empty());
+        let tls_resumed = tls.map(|tls| if tls.is_resumed { "yes" } else { "no" });
+        let http_scheme = tls.map(|_| Scheme::Https.as_str());
         let (range, cause) = (field(Text::Range), field(Text::Cause));
         let status = (record.status > 0).then_some(record.status);
         let address = record.client.map(|client| client.ip().to_string());
@@ -203,6 +208,7 @@ impl WriterThread {
                     message,
                     http_method = method,
                     http_target = target,
+                    http_scheme,
                     http_status = status,
                     http_host = host,
                     http_referer = referer,
@@ -217,6 +223,11 @@ impl WriterThread {
                     request,
                     range,
                     encoding,
+                    tls_version,
+                    tls_cipher,
+                    tls_group,
+                    tls_name,
+                    tls_resumed,
                     cause,
                 )
             };

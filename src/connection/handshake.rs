@@ -7,6 +7,7 @@ use super::respond;
 use super::transport::Handshake;
 use super::{Connection, Phase};
 use crate::http::Refusal;
+use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::service::Service;
 use crate::tls::session::Failure;
@@ -24,6 +25,7 @@ impl ConnectionDriver {
                 let why = "the client closed the connection before the TLS handshake was complete";
                 tracing::debug!("closed: {why}");
                 connection.records.set_cause(why);
+                connection.counters.add(Counter::TlsFailedClosed, 1);
                 return Break(DriveResult::Close);
             }
             Handshake::Failed(failure) => {
@@ -39,6 +41,7 @@ impl ConnectionDriver {
         // As far as it has arrived: it is for the access log, and shows whether the method is HEAD.
         let length = connection.transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);
+        connection.counters.add(Counter::TlsFailedNotTls, 1);
         let (bytes, output, scratch) = (self.input.unread(), &mut self.output, &mut self.scratch);
         respond::reject(service, Refusal::NeedsTls, bytes, connection, output, scratch);
         self.input.clear();
@@ -50,15 +53,20 @@ impl Connection {
     /// Ends the handshake. The first request is expected until `deadline_ms`.
     fn end_handshake(&mut self, deadline_ms: u64) {
         (self.phase, self.deadline_ms) = (Phase::Idle, deadline_ms);
+        let Some(properties) = self.transport.properties() else { return };
+        self.counters.add(properties.counter(), 1);
+        self.records.set_tls(properties.clone());
     }
 
     fn report_failed_handshake(&mut self, failure: Failure) {
         tracing::debug!("TLS handshake failed: {failure}");
+        self.counters.add(failure.counter(), 1);
         self.records.set_cause(failure.to_string());
     }
 
     /// Records that the handshake has timed out.
     pub fn report_slow_handshake(&mut self) {
+        self.counters.add(Counter::TlsFailedTimeout, 1);
         self.records.set_cause("the TLS handshake was not complete before the head timeout");
     }
 }

@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::sys::epoll::EpollFlags;
 
 use crate::client_limit::Permit;
+use crate::http::Scheme;
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
 use crate::service::blocking::BlockingKey;
 
@@ -182,6 +183,11 @@ impl Connection {
     /// Returns the client at the other end. A request takes its client's address from here.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Returns the scheme of its requests.
+    fn scheme(&self) -> Scheme {
+        if self.transport.properties().is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     /// Counts it as parked.

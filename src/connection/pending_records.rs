@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::access_log::{AccessLog, Record, RecordKind};
 use crate::handler::Answer;
@@ -9,6 +10,7 @@ use crate::http::request::Method;
 use crate::http::{Coding, Request};
 use crate::listeners::Client;
 use crate::os::clock;
+use crate::tls::Properties;
 
 /// The maximum number of responses of a connection that are sent at a time. It limits the memory for records if a
 /// client receives nothing.
@@ -24,6 +26,8 @@ pub struct PendingRecords {
     /// Records of the responses that are being sent, in order.
     pending: Vec<PendingRecord>,
     cause: Option<Cow<'static, str>>,
+    /// TLS, after the handshake.
+    tls: Option<Arc<Properties>>,
 }
 
 /// The record of a response. Positions count the bytes from the beginning of the first response that is being sent:
@@ -79,7 +83,7 @@ impl<'a> ResponseSummary<'a> {
 impl PendingRecords {
     /// Creates the state of a connection that is not logged.
     pub fn none() -> Self {
-        PendingRecords { access_log: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None }
+        PendingRecords { access_log: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None, tls: None }
     }
 
     /// Creates the state of a client's connection.
@@ -101,6 +105,13 @@ impl PendingRecords {
         }
     }
 
+    /// Sets the properties of TLS, which are in all further records.
+    pub fn set_tls(&mut self, properties: Arc<Properties>) {
+        if self.access_log.is_some() {
+            self.tls = Some(properties);
+        }
+    }
+
     /// Begins the record of a response to request number `number` of the connection, which `client` sent and which
     /// arrived at `since_ns` of the monotonic clock.
     pub fn add(
@@ -116,6 +127,7 @@ impl PendingRecords {
             ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
             ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
         }
+        self.tls.iter().for_each(|properties| record.describe_tls(properties));
         record.coding = response.coding;
         response.cause.iter().for_each(|cause| record.set_cause(cause));
         let (begin, content) = (response.begin as u64, response.content as u64);
@@ -147,6 +159,7 @@ impl PendingRecords {
         let Some((access, mut record)) = self.begin(client, 0, 0, now_ns) else { return };
         (record.kind, record.ended_s) = (RecordKind::NoRequest, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
+        self.tls.iter().for_each(|properties| record.describe_tls(properties));
         record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
         access.end(record, now_ns);
     }

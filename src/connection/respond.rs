@@ -139,7 +139,13 @@ pub fn respond(
         descriptor: connection.as_raw_fd(),
         may_wait: !has_waited || clock::now_ms() < connection.deadline_ms,
     });
-    let context = RequestContext { freshness, client, blocking_key: &mut connection.blocking_key, waiter };
+    let context = RequestContext {
+        freshness,
+        client,
+        scheme: connection.scheme(),
+        blocking_key: &mut connection.blocking_key,
+        waiter,
+    };
     let Some(answer) = handler::respond(service, request, context, &mut scratch.handler) else {
         connection.defer_response(!output.is_empty());
         return false;

@@ -9,7 +9,7 @@ pub use listing::Waiter;
 use crate::http::content_range::ContentRange;
 use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
-use crate::http::{Field, Outcome, Refusal, Request, Response, coding, target};
+use crate::http::{Field, Outcome, Refusal, Request, Response, Scheme, coding, target};
 use crate::listeners::Client;
 use crate::log::catalog;
 use crate::service::Service;
@@ -39,6 +39,8 @@ pub struct RequestContext<'o> {
     pub freshness: Freshness,
     /// The address of its client.
     pub client: Client,
+    /// Whether it was sent over TLS.
+    pub scheme: Scheme,
     /// The key of the connection's last request; it is replaced by the key of this one.
     pub blocking_key: &'o mut BlockingKey,
     /// The connection, if the request may wait for a listing.

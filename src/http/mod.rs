@@ -11,6 +11,7 @@
 pub mod fields;
 pub mod limits;
 pub mod request;
+pub mod scheme;
 pub mod syntax;
 pub mod target;
 
@@ -49,5 +50,6 @@ pub use refusal::Refusal;
 pub use representation::{Outcome, Representation};
 pub use request::Request;
 pub use response::Response;
+pub use scheme::Scheme;
 pub use status::Status;
 pub use target::Target;

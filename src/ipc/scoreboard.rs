@@ -69,7 +69,52 @@ pub enum Counter {
     HashedBytes,
     /// Requests for which a precompressed variant was not used because it is not the file.
     RejectedVariants,
+    /// Full TLS handshakes, of version 1.2.
+    Tls12Full,
+    /// TLS handshakes that resumed a session, of version 1.2.
+    Tls12Resumed,
+    /// Full TLS handshakes, of version 1.3.
+    Tls13Full,
+    /// TLS handshakes that resumed a session, of version 1.3.
+    Tls13Resumed,
+    /// TLS handshakes that ended with an alert of the client.
+    TlsFailedAlert,
+    /// TLS handshakes during which the client disconnected.
+    TlsFailedClosed,
+    /// TLS handshakes without common parameters.
+    TlsFailedParameters,
+    /// TLS handshakes that violated the protocol, or had too long a hello.
+    TlsFailedMalformed,
+    /// TLS handshakes for a name that no certificate has.
+    TlsFailedName,
+    /// Connections without TLS to a socket for TLS.
+    TlsFailedNotTls,
+    /// TLS handshakes without a common application protocol.
+    TlsFailedAlpn,
+    /// TLS handshakes for which the server had no signature, or failed otherwise.
+    TlsFailedServer,
+    /// TLS handshakes that did not end before their timeout.
+    TlsFailedTimeout,
+    /// Signatures by the key process.
+    Signatures,
+    /// Signatures that the key process did not make.
+    SignaturesFailed,
+    /// The time that threads waited for signatures, in nanoseconds.
+    SignatureWaitNs,
 }
+
+/// The reasons for which TLS handshakes fail, as they are in metrics.
+pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [
+    ("alert", Counter::TlsFailedAlert),
+    ("alpn", Counter::TlsFailedAlpn),
+    ("closed", Counter::TlsFailedClosed),
+    ("malformed", Counter::TlsFailedMalformed),
+    ("name", Counter::TlsFailedName),
+    ("not_tls", Counter::TlsFailedNotTls),
+    ("parameters", Counter::TlsFailedParameters),
+    ("server", Counter::TlsFailedServer),
+    ("timeout", Counter::TlsFailedTimeout),
+];
 
 /// The methods by which requests are counted. A malformed request counts as other.
 pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
@@ -113,7 +158,7 @@ pub struct Durations {
 pub struct WorkerCounters<'m>(&'m [AtomicU64]);
 
 /// The layout: each [`Counter`], then requests by method and class, then the buckets of durations and their sum.
-const REQUESTS: usize = 32;
+const REQUESTS: usize = 64;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
@@ -226,7 +271,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 5;
+const LAYOUT: u64 = 6;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;

@@ -49,7 +49,7 @@ impl Socket {
         let address: Option<SockaddrStorage> = getsockname(listener.as_raw_fd()).ok();
         let address = address.map(|address| match address.as_unix_addr().map(|unix| unix.path()) {
             Some(path) => format!("unix:{}", path.map_or("(no path)".into(), |path| path.display().to_string())),
-            None => format!("{}://{address}/", purpose.scheme()),
+            None => format!("{}://{address}/", purpose.scheme().as_str()),
         });
         Socket { name, purpose, address: address.unwrap_or_default(), listener }
     }

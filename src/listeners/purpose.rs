@@ -8,6 +8,7 @@
 //! with the header of a proxy taken for a request, it would be a trap.
 
 use crate::failure::Failure;
+use crate::http::Scheme;
 
 /// The purpose of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +65,8 @@ impl Purpose {
     }
 
     /// Returns the scheme of the URIs of requests.
-    pub fn scheme(self) -> &'static str {
-        if self.is_tls() { "https" } else { "http" }
+    pub fn scheme(self) -> Scheme {
+        if self.is_tls() { Scheme::Https } else { Scheme::Http }
     }
 
     /// Whether the name suggests a meaning that it does not have.

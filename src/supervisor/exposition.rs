@@ -7,7 +7,7 @@ use crate::http::h1::encode::{self, Context};
 use crate::http::h1::parse;
 use crate::http::request::Method;
 use crate::http::{Refusal, Request, Response, Status, target};
-use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, METHODS, Scoreboard};
+use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -92,6 +92,7 @@ impl Snapshot<'_> {
             exposition.family(name, kind, help);
             exposition.sample(name, "", value);
         }
+        self.handshakes(&mut exposition);
         let restarts = "otus_worker_restarts_total";
         exposition.family(restarts, "counter", "Workers that ended unexpectedly and were replaced, by reason.");
         for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {
@@ -125,6 +126,33 @@ impl Snapshot<'_> {
                 exposition.sample(name, labels, self.board.requests_of(row, column));
             }
         }
+    }
+
+    fn handshakes(&self, exposition: &mut Exposition) {
+        let name = "otus_tls_handshakes_total";
+        exposition.family(name, "counter", "Completed TLS handshakes, by version and whether a session was resumed.");
+        for (version, resumed, counter) in [
+            ("1.2", "no", Counter::Tls12Full),
+            ("1.2", "yes", Counter::Tls12Resumed),
+            ("1.3", "no", Counter::Tls13Full),
+            ("1.3", "yes", Counter::Tls13Resumed),
+        ] {
+            let labels = format_args!("{{version=\"{version}\",resumed=\"{resumed}\"}}");
+            exposition.sample(name, labels, self.board.total(counter));
+        }
+        let name = "otus_tls_handshake_failures_total";
+        exposition.family(name, "counter", "TLS handshakes that failed, by reason.");
+        for (reason, counter) in HANDSHAKE_FAILURES {
+            exposition.sample(name, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
+        }
+        let name = "otus_tls_signatures_total";
+        exposition.family(name, "counter", "Signatures that were requested from the key process, by outcome.");
+        for (outcome, counter) in [("failed", Counter::SignaturesFailed), ("made", Counter::Signatures)] {
+            exposition.sample(name, format_args!("{{outcome=\"{outcome}\"}}"), self.board.total(counter));
+        }
+        let name = "otus_tls_signature_wait_seconds_total";
+        exposition.family(name, "counter", "Time that request threads waited for signatures.");
+        exposition.sample(name, "", seconds(self.board.total(Counter::SignatureWaitNs)));
     }
 
     fn durations(&self, exposition: &mut Exposition) {

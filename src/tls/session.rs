@@ -10,6 +10,7 @@ use super::selection::{Selected, Selection};
 use super::store::{NoCertificate, StoredCertificate};
 use super::{Server, provider};
 use crate::ipc::key_protocol::SignFailure;
+use crate::ipc::scoreboard::Counter;
 
 /// The maximum length of a record, in bytes: header, content, and what TLS 1.2 allows for encryption (RFC 5246 §6.2.3).
 pub const MAX_RECORD: usize = 5 + MAX_CONTENT + 2048;
@@ -24,6 +25,10 @@ pub const MAX_HELLO: usize = 16 * 1024;
 /// The maximum length of all flights of the client in a handshake, in bytes: a hello, another one after a
 /// HelloRetryRequest, and what ends the handshake.
 const MAX_HANDSHAKE: usize = 2 * MAX_HELLO;
+
+/// The names of the versions in logs.
+const VERSION_12: &str = "TLSv1.2";
+const VERSION_13: &str = "TLSv1.3";
 
 /// A fatal alert without encryption: unrecognized_name (RFC 6066 §3). rustls sends access_denied in its place.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -247,8 +252,8 @@ impl Session {
         let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
         Some(Properties {
             version: match connection.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                _ => "TLSv1.2",
+                Some(ProtocolVersion::TLSv1_3) => VERSION_13,
+                _ => VERSION_12,
             },
             cipher: connection.negotiated_cipher_suite().map_or("", |cipher| provider::cipher_name(cipher.suite())),
             group: group.unwrap_or_default(),
@@ -328,6 +333,33 @@ fn classify(error: &Error) -> Failure {
             Failure::Internal
         }
         _ => Failure::Malformed,
+    }
+}
+
+impl Failure {
+    /// Returns the counter of the failure.
+    pub fn counter(self) -> Counter {
+        match self {
+            Failure::NotTls => Counter::TlsFailedNotTls,
+            Failure::LargeHello | Failure::Malformed => Counter::TlsFailedMalformed,
+            Failure::UnknownName => Counter::TlsFailedName,
+            Failure::NoProtocol => Counter::TlsFailedAlpn,
+            Failure::NoCommonParameters => Counter::TlsFailedParameters,
+            Failure::Alert(_) => Counter::TlsFailedAlert,
+            Failure::NoSignature | Failure::Internal => Counter::TlsFailedServer,
+        }
+    }
+}
+
+impl Properties {
+    /// Returns the counter of the handshake.
+    pub fn counter(&self) -> Counter {
+        match (self.version, self.is_resumed) {
+            (VERSION_13, false) => Counter::Tls13Full,
+            (VERSION_13, true) => Counter::Tls13Resumed,
+            (_, false) => Counter::Tls12Full,
+            (_, true) => Counter::Tls12Resumed,
+        }
     }
 }
 

@@ -1,22 +1,35 @@
 //! The key of a certificate as rustls needs it. Signatures are made by the key process.
 
+use std::sync::Arc;
+
 use rustls::sign::{Signer, SigningKey};
 use rustls::{Error, OtherError, SignatureAlgorithm, SignatureScheme};
 
 use crate::ipc::key_protocol::{Certificate, Client, KeyId, KeyKind};
+use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::os::clock;
 
 /// A key of the key process.
 #[derive(Debug)]
 pub struct RemoteKey {
     id: KeyId,
     kind: KeyKind,
-    client: &'static Client,
+    keys: KeyProcess,
+}
+
+/// The key process.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyProcess {
+    /// The connection to it.
+    pub client: &'static Client,
+    /// Counts signatures.
+    pub counters: WorkerCounters<'static>,
 }
 
 impl RemoteKey {
-    /// Creates the key of `certificate`, which signs by `client`.
-    pub fn new(certificate: &Certificate, client: &'static Client) -> Self {
-        RemoteKey { id: certificate.id, kind: certificate.key, client }
+    /// Creates the key of `certificate`.
+    pub fn new(certificate: &Certificate, keys: KeyProcess) -> Self {
+        RemoteKey { id: certificate.id, kind: certificate.key, keys }
     }
 }
 
@@ -24,7 +37,7 @@ impl SigningKey for RemoteKey {
     /// Chooses the first scheme of the client that the key supports.
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let scheme = *offered.iter().find(|scheme| schemes(self.kind).contains(scheme))?;
-        Some(Box::new(RemoteSigner { id: self.id, scheme, client: self.client }))
+        Some(Box::new(RemoteSigner { id: self.id, scheme, keys: self.keys }))
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -58,13 +71,17 @@ fn schemes(kind: KeyKind) -> &'static [SignatureScheme] {
 struct RemoteSigner {
     id: KeyId,
     scheme: SignatureScheme,
-    client: &'static Client,
+    keys: KeyProcess,
 }
 
 impl Signer for RemoteSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let signed = self.client.sign(&self.id, self.scheme.into(), message);
-        signed.map_err(|failure| Error::Other(OtherError(std::sync::Arc::new(failure))))
+        let KeyProcess { client, counters } = self.keys;
+        let begin_ns = clock::now_ns();
+        let signed = client.sign(&self.id, self.scheme.into(), message);
+        counters.add(Counter::SignatureWaitNs, clock::now_ns() - begin_ns);
+        counters.add(if signed.is_ok() { Counter::Signatures } else { Counter::SignaturesFailed }, 1);
+        signed.map_err(|failure| Error::Other(OtherError(Arc::new(failure))))
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -7,8 +7,8 @@ use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
-use super::signer::RemoteKey;
-use crate::ipc::key_protocol::{Certificate, Client};
+use super::signer::{KeyProcess, RemoteKey};
+use crate::ipc::key_protocol::Certificate;
 
 /// A certificate with its chain, and the key that signs for it.
 #[derive(Debug, Clone)]
@@ -39,9 +39,9 @@ pub enum NoCertificate {
 }
 
 impl StoredCertificate {
-    /// Creates a certificate of the key process, which signs by `client`.
-    pub fn remote(certificate: Certificate, client: &'static Client) -> Self {
-        let key = Arc::new(RemoteKey::new(&certificate, client));
+    /// Creates a certificate of the key process `keys`.
+    pub fn remote(certificate: Certificate, keys: KeyProcess) -> Self {
+        let key = Arc::new(RemoteKey::new(&certificate, keys));
         let chain = certificate.chain.into_iter().map(CertificateDer::from).collect();
         let key = Arc::new(CertifiedKey::new(chain, key));
         StoredCertificate { names: certificate.names, is_default: certificate.is_default, key }

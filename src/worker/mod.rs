@@ -34,7 +34,7 @@ use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
 use crate::service::Service;
 use crate::site::{HelperAccess, Sites};
-use crate::tls;
+use crate::tls::{self, signer::KeyProcess};
 
 use events::EventQueue;
 use gate::AcceptGate;
@@ -136,6 +136,8 @@ impl Worker {
         if number > 0 {
             context.sites.disable_root_log();
         }
+        let counters = shared.board.counters(number);
+        let keys = shared.keys.as_ref().map(|client| KeyProcess { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
@@ -149,7 +151,7 @@ impl Worker {
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
-            tls: has_tls.then(|| certificates::start(shared.keys.as_ref(), shared.ticket_keys.as_ref())).transpose()?,
+            tls: has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?,
         })
     }
 

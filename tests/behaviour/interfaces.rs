@@ -43,6 +43,10 @@ const METRICS: &str = "
     counter otus_log_records_total outcome=dropped|summed|written
     counter otus_messages_dropped_total to=log|systemd
     gauge otus_request_threads
+    counter otus_tls_handshake_failures_total reason=alert|alpn|closed|malformed|name|not_tls|parameters|server|timeout
+    counter otus_tls_handshakes_total resumed=no|yes version
+    counter otus_tls_signature_wait_seconds_total
+    counter otus_tls_signatures_total outcome=failed|made
     counter otus_variants_rejected_total
     counter otus_worker_restarts_total reason=exit|hung|signal
     gauge otus_workers

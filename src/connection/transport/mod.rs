@@ -8,6 +8,7 @@ pub(super) mod script;
 mod tls;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::Result;
 
@@ -70,7 +71,7 @@ impl Transport {
     }
 
     /// Returns the properties of TLS after the handshake.
-    pub fn properties(&self) -> Option<&Properties> {
+    pub fn properties(&self) -> Option<&Arc<Properties>> {
         match self {
             Transport::Tls(tls) => tls.properties(),
             _ => None,

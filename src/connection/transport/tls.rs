@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use nix::Result;
 use nix::errno::Errno;
@@ -48,7 +49,7 @@ pub struct Tls {
     has_read_all: bool,
     is_output_closed: bool,
     server: &'static Server,
-    properties: Option<Box<Properties>>,
+    properties: Option<Arc<Properties>>,
 }
 
 /// The mode of the transport.
@@ -118,8 +119,8 @@ impl Tls {
     }
 
     /// Returns the properties of the session after the handshake.
-    pub fn properties(&self) -> Option<&Properties> {
-        self.properties.as_deref()
+    pub fn properties(&self) -> Option<&Arc<Properties>> {
+        self.properties.as_ref()
     }
 
     /// Continues the handshake with the bytes that have arrived.
@@ -134,7 +135,7 @@ impl Tls {
             Err(_) => return Handshake::Closed,
         }
         if let Some(properties) = self.session.as_mut().and_then(Session::take_properties) {
-            self.properties = Some(Box::new(properties));
+            self.properties = Some(Arc::new(properties));
             let has_ended = self.session.as_ref().is_some_and(Session::has_peer_closed);
             self.mode = if has_ended { Mode::InputClosed } else { Mode::Open };
             return Handshake::Done;
