@@ -14,7 +14,7 @@
 //! | `main` | configuration, log, sockets, site, supervisor: the start, in reading order |
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
-//! | [`worker`], [`helper`] | a worker process: threads, connections; one that hashes and decodes files in the background |
+//! | [`worker`], [`helper`], [`keys`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys |
 //! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
@@ -88,6 +88,7 @@ pub mod handler;
 pub mod helper;
 pub mod http;
 pub mod ipc;
+pub mod keys;
 pub mod listeners;
 pub mod log;
 pub mod os;

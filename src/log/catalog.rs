@@ -42,12 +42,27 @@ pub const HELPER_ENDED: &str = "f65acbea5697cae75a76bef96d5ec716";
 /// A precompressed variant is not used, because it is not the file beside it.
 pub const VARIANT_REJECTED: &str = "e355288f9f1d4b3993f83d58315c2631";
 
+/// The key process ended unexpectedly.
+pub const KEY_PROCESS_ENDED: &str = "ff72fae60f2c2ad992dde422426f4b3a";
+
+/// The key process has refused a request that no worker makes.
+pub const KEY_REQUEST_REFUSED: &str = "946d3ce28dd3e8225c4b13ba335ed9f5";
+
+/// The key process cannot be reached.
+pub const KEY_PROCESS_MISSING: &str = "e5afcb5ef7c3c83f194063c1de78d923";
+
+/// A certificate cannot be used, or there is none.
+pub const CERTIFICATE_UNUSABLE: &str = "30418de95d6472c12410fdf5e9f6f08e";
+
+/// A certificate expires soon, has expired, or is not valid yet.
+pub const CERTIFICATE_ENDS: &str = "58a3ba6f3a8334bae230eea5a674fdbf";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 13] = [
+    const EVENTS: [(&str, &str); 18] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -61,6 +76,11 @@ mod tests {
         (FILE_FAILED, ""),
         (HELPER_ENDED, "HELPER_PID HOW LIVED_MS PAUSE_MS"),
         (VARIANT_REJECTED, ""),
+        (KEY_PROCESS_ENDED, "HOW LIVED_MS PAUSE_MS"),
+        (KEY_REQUEST_REFUSED, "WORKER_PID WHY"),
+        (KEY_PROCESS_MISSING, "WHY"),
+        (CERTIFICATE_UNUSABLE, "CERTIFICATE"),
+        (CERTIFICATE_ENDS, "CERTIFICATE"),
     ];
 
     /// The entries of the catalog: identifier and text.

@@ -108,6 +108,18 @@ pub fn deny_all_paths() -> Result<(), RulesetError> {
     strictest()?.create()?.restrict_self().map(drop)
 }
 
+/// Takes the access to all paths but for reading `directories`, in the same way. Returns the version of Landlock that is in
+/// force; 0 for none.
+pub fn allow_reading(directories: &[PathBuf]) -> Result<u32, RulesetError> {
+    let mut ruleset = strictest()?.create()?;
+    for directory in directories.iter().filter_map(|directory| PathFd::new(directory).ok()) {
+        ruleset = ruleset.add_rule(PathBeneath::new(&directory, AccessFs::ReadFile | AccessFs::ReadDir))?;
+        // While the descriptor is open, the kernel keeps the directory and its rule.
+        std::mem::forget(directory);
+    }
+    ruleset.restrict_self().map(|status| version(&status))
+}
+
 /// Returns a ruleset without exceptions.
 fn strictest() -> Result<Ruleset, RulesetError> {
     Ruleset::default()

@@ -1,0 +1,342 @@
+//! The certificates of a directory, as they change: which are used, which keys are kept, and what is wrong.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::sign::SigningKey;
+
+use super::expiry::{Validity, date};
+use super::folder::{self, FolderIdentity, Pair, Unusable};
+use crate::failure;
+use crate::ipc::key_protocol::{Certificate, KeyId, KeyKind, MAX_TEXT_BYTES, Overview};
+use crate::log::catalog;
+use crate::printable::Printable;
+
+/// The folder for clients without a server name, or with an unknown one.
+const DEFAULT: &str = "default";
+
+/// The time for which a folder that cannot be used is read again before that is a fault, in milliseconds: certbot moves its
+/// links one by one, and other programs write one file after the other.
+const SETTLE_MS: u64 = 5_000;
+
+/// The interval of these readings, in milliseconds.
+const SETTLE_INTERVAL_MS: u64 = 250;
+
+/// The interval at which changes are looked for, in milliseconds.
+const INTERVAL_MS: u64 = 2_000;
+
+/// The shortest time for which a replaced key is kept, in milliseconds.
+const KEEP_MS: u64 = 60_000;
+
+/// The interval of the messages about dates, in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The most folders.
+const MAX_FOLDERS: usize = 1_000;
+
+/// The certificates, for the thread that reads them.
+#[derive(Debug)]
+pub struct Certificates {
+    directory: PathBuf,
+    folders: BTreeMap<String, Folder>,
+    retired: Vec<Retired>,
+    generation: u64,
+    /// Why the directory cannot be listed, as it was logged.
+    unlisted: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Folder {
+    identity: Option<FolderIdentity>,
+    current: Option<Pair>,
+    /// Since when it cannot be used.
+    failing_since_ms: Option<u64>,
+    /// Why it cannot be used, once that is a fault.
+    fault: Option<Unusable>,
+    /// When its dates are reported again.
+    next_report_ms: u64,
+}
+
+/// A key whose certificate was replaced or removed.
+#[derive(Debug)]
+struct Retired {
+    id: KeyId,
+    kind: KeyKind,
+    key: Arc<dyn SigningKey>,
+    since_ms: u64,
+    /// The first generation without it.
+    generation: u64,
+}
+
+/// The certificates at one time, for the threads that respond.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The generation.
+    pub generation: u64,
+    /// The usable certificates.
+    pub certificates: Vec<Certificate>,
+    keys: HashMap<KeyId, (KeyKind, Arc<dyn SigningKey>)>,
+    folders: Vec<Overview>,
+}
+
+impl Snapshot {
+    /// Returns a key, with its kind.
+    pub fn key(&self, id: &KeyId) -> Option<&(KeyKind, Arc<dyn SigningKey>)> {
+        self.keys.get(id)
+    }
+
+    /// Returns what there is to say about folder number `index` at `now` (seconds since the epoch).
+    pub fn overview(&self, index: usize, now: i64) -> Option<Overview> {
+        let mut overview = self.folders.get(index)?.clone();
+        if overview.not_after != 0 {
+            let Overview { not_before, not_after, .. } = overview;
+            overview.faults.extend(Validity::at(not_before, not_after, now).fault(not_before, not_after, now));
+        }
+        Some(overview)
+    }
+
+    /// Returns the number of folders.
+    pub fn folders(&self) -> usize {
+        self.folders.len()
+    }
+}
+
+impl Certificates {
+    /// Creates the list for `directory`, empty. The first generation is `generation`: it differs from those of an earlier
+    /// process.
+    pub fn new(directory: &Path, generation: u64) -> Self {
+        Certificates {
+            directory: directory.into(),
+            folders: BTreeMap::new(),
+            retired: Vec::new(),
+            generation: generation.max(1),
+            unlisted: None,
+        }
+    }
+
+    /// Returns the time until the next update, in milliseconds.
+    pub fn pause_ms(&self) -> u64 {
+        let is_settling = |folder: &Folder| folder.failing_since_ms.is_some() && folder.fault.is_none();
+        if self.folders.values().any(is_settling) { SETTLE_INTERVAL_MS } else { INTERVAL_MS }
+    }
+
+    /// Reads what has changed. `known` is the generation that all workers have, or an earlier one. Returns whether the
+    /// snapshot is another one.
+    pub fn update(&mut self, now_ms: u64, known: u64) -> bool {
+        let before = self.generation;
+        let mut has_changed = false;
+        let names = self.list();
+        if let Some(names) = &names {
+            let removed: Vec<_> = self.folders.keys().filter(|name| !names.contains(name)).cloned().collect();
+            for name in removed {
+                let folder = self.folders.remove(&name);
+                tracing::info!("The certificate {} was removed: its names are no longer served.", Printable(&name));
+                self.retire(folder.and_then(|folder| folder.current), now_ms);
+                has_changed = true;
+            }
+            for name in names {
+                self.folders.entry(name.clone()).or_default();
+            }
+        }
+        let names: Vec<_> = self.folders.keys().cloned().collect();
+        for name in names {
+            has_changed |= self.update_folder(&name, now_ms);
+        }
+        let retired = self.retired.len();
+        self.retired.retain(|key| now_ms < key.since_ms + KEEP_MS || known < key.generation);
+        has_changed || before != self.generation || retired != self.retired.len()
+    }
+
+    /// Logs what is wrong with dates, once a day for each certificate. `now` is in seconds since the epoch.
+    pub fn report_dates(&mut self, now_ms: u64, now: i64) {
+        for (name, folder) in &mut self.folders {
+            let Some(pair) = folder.current.as_ref().filter(|_| now_ms >= folder.next_report_ms) else { continue };
+            let (not_before, not_after) = (pair.description.not_before, pair.description.not_after);
+            let validity = Validity::at(not_before, not_after, now);
+            let Some(fault) = validity.fault(not_before, not_after, now) else { continue };
+            folder.next_report_ms = now_ms + DAY_MS;
+            let certificate = Printable(name);
+            match validity {
+                Validity::EndsSoon => {
+                    tracing::warn!(message_id = catalog::CERTIFICATE_ENDS, certificate = %certificate, "Certificate {certificate}: {fault}");
+                }
+                _ => {
+                    tracing::error!(message_id = catalog::CERTIFICATE_ENDS, certificate = %certificate, "Certificate {certificate}: {fault} It is served as it is.");
+                }
+            }
+        }
+    }
+
+    /// Returns the present state, for the threads that respond.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot { generation: self.generation, ..Snapshot::default() };
+        for retired in &self.retired {
+            snapshot.keys.insert(retired.id, (retired.kind, retired.key.clone()));
+        }
+        for (name, folder) in &self.folders {
+            if let Some(pair) = &folder.current {
+                snapshot.keys.insert(pair.description.id, (pair.kind, pair.key.clone()));
+                snapshot.certificates.push(certificate(name, pair));
+            }
+            snapshot.folders.push(overview(name, folder));
+        }
+        if let Some(why) = &self.unlisted {
+            snapshot.folders.push(Overview { faults: vec![limited(why)], ..Overview::default() });
+        }
+        snapshot
+    }
+
+    /// Returns the names of the folders; none if they are not known.
+    fn list(&mut self) -> Option<Vec<String>> {
+        let name = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
+            // A link whose target is missing is a fault of that certificate. A file, such as certbot's README, is none.
+            let metadata = fs::metadata(entry.path());
+            metadata.map_or(true, |metadata| metadata.is_dir()).then_some(name)
+        };
+        let listed = match fs::read_dir(&self.directory) {
+            Ok(entries) => Ok(entries.filter_map(name).take(MAX_FOLDERS).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let why = listed.as_ref().err().map(|error| {
+            let (directory, why) = (Printable(&self.directory.display().to_string()).to_string(), failure::reason(error));
+            format!(
+                "The directory of the certificates, {directory}, cannot be read ({why}): make root, or the user of the key \
+                 process, its owner."
+            )
+        });
+        if why != self.unlisted {
+            why.iter()
+                .for_each(|why| tracing::error!(message_id = catalog::CERTIFICATE_UNUSABLE, certificate = "", "{why}"));
+            self.unlisted = why;
+            self.generation += 1;
+        }
+        listed.ok()
+    }
+
+    fn update_folder(&mut self, name: &str, now_ms: u64) -> bool {
+        let Some(folder) = self.folders.get_mut(name) else { return false };
+        let path = self.directory.join(name);
+        let identity = FolderIdentity::of(&path);
+        if folder.identity.as_ref() == Some(&identity) && (folder.failing_since_ms.is_none() || folder.fault.is_some())
+        {
+            return false;
+        }
+        let result = folder::read(&path);
+        // Links may have moved meanwhile: then this may be an old chain and its key, and they are read again.
+        folder.identity = Some(identity);
+        match result {
+            Ok(pair) => {
+                (folder.failing_since_ms, folder.fault) = (None, None);
+                self.replace(name, pair, now_ms);
+                true
+            }
+            Err(unusable) => {
+                let since_ms = *folder.failing_since_ms.get_or_insert(now_ms);
+                if folder.fault.is_none() && now_ms < since_ms + SETTLE_MS {
+                    return false;
+                }
+                let is_known = folder.fault.as_ref().is_some_and(|known| known.why == unusable.why);
+                if !is_known {
+                    report_unusable(name, &unusable, folder.current.is_some());
+                }
+                folder.fault = Some(unusable);
+                !is_known
+            }
+        }
+    }
+
+    fn replace(&mut self, name: &str, pair: Pair, now_ms: u64) {
+        let Some(folder) = self.folders.get_mut(name) else { return };
+        if folder.current.as_ref().is_some_and(|current| current.chain == pair.chain) {
+            return;
+        }
+        let (names, until) = (pair.description.names.join(" "), date(pair.description.not_after));
+        let certificate = Printable(name);
+        tracing::info!(
+            certificate = %certificate,
+            "Certificate {certificate}: {}, valid until {until}, for {names}.",
+            pair.description.key,
+        );
+        if pair.description.must_staple {
+            tracing::warn!(certificate = %certificate, "Certificate {certificate}: {MUST_STAPLE}");
+        }
+        folder.next_report_ms = 0;
+        let replaced = folder.current.replace(pair);
+        self.retire(replaced, now_ms);
+    }
+
+    /// Begins a generation without `pair`, whose key is kept for a while.
+    fn retire(&mut self, pair: Option<Pair>, now_ms: u64) {
+        self.generation += 1;
+        let Some(Pair { description, kind, key, .. }) = pair else { return };
+        self.retired.push(Retired { id: description.id, kind, key, since_ms: now_ms, generation: self.generation });
+    }
+}
+
+const MUST_STAPLE: &str = "It demands a stapled response of OCSP (must-staple), which this server does not send, and some clients \
+                           reject it: get one without that extension, with certbot by removing must-staple = True from its \
+                           configuration.";
+
+fn report_unusable(name: &str, unusable: &Unusable, has_current: bool) {
+    let (certificate, why) = (Printable(name), Printable(&unusable.why));
+    let effect = if has_current { "the one before stays in use" } else { "its names are not served" };
+    tracing::error!(
+        message_id = catalog::CERTIFICATE_UNUSABLE,
+        certificate = %certificate,
+        "Certificate {certificate} cannot be used, and {effect}: {why}."
+    );
+}
+
+fn certificate(name: &str, pair: &Pair) -> Certificate {
+    Certificate {
+        id: pair.description.id,
+        key: pair.kind,
+        chain: pair.chain.clone(),
+        names: pair.description.names.clone(),
+        not_before: pair.description.not_before,
+        not_after: pair.description.not_after,
+        is_default: name == DEFAULT,
+        folder: name.into(),
+    }
+}
+
+fn overview(name: &str, folder: &Folder) -> Overview {
+    let fault = folder.fault.as_ref();
+    let described = folder.current.as_ref().map(|pair| &pair.description);
+    let described = described.or_else(|| fault.and_then(|fault| fault.description.as_ref()));
+    let mut overview = Overview { folder: name.into(), is_usable: folder.current.is_some(), ..Overview::default() };
+    if let Some(described) = described {
+        overview.names = described.names.clone();
+        overview.issuer = limited(&described.issuer);
+        overview.key = described.key.clone();
+        (overview.not_before, overview.not_after) = (described.not_before, described.not_after);
+        if described.must_staple {
+            overview.faults.push(MUST_STAPLE.into());
+        }
+        if described.names.is_empty() && name != DEFAULT && folder.current.is_some() {
+            overview.faults.push(NO_NAMES.into());
+        }
+    }
+    if let Some(fault) = fault {
+        let effect = if folder.current.is_some() { ", and the one before stays in use" } else { "" };
+        overview.faults.push(limited(&format!("It cannot be used{effect}: {}.", Printable(&fault.why))));
+    }
+    overview
+}
+
+/// Returns as much of a text as a frame can have.
+fn limited(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].into()
+}
+
+const NO_NAMES: &str =
+    "It has no DNS name, and so no client gets it: name its folder \"default\", or get one with names (SAN).";
+
+#[cfg(test)]
+mod tests;

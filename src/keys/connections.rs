@@ -1,0 +1,233 @@
+//! The connections to the key process, and its responses. Each thread takes one request of one connection at a time, in the
+//! order in which the connections became ready: a worker that sends many requests delays the others by one request each.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{MsgFlags, recv};
+use rustls::SignatureScheme;
+
+use super::certificates::Snapshot;
+use super::message;
+use super::peer::Peer;
+use crate::ipc::key_protocol::frame::{Request, Response};
+use crate::ipc::key_protocol::{KeyId, Role, channel};
+use crate::log::catalog;
+use crate::os::clock;
+
+/// The most connections. Each worker has one.
+const MAX_CONNECTIONS: usize = 8_192;
+
+/// Longer than any request.
+const MAX_REQUEST_BYTES: usize = 512;
+
+/// A connection is reported once, and again after its request was handled.
+const ONCE: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLONESHOT);
+
+/// The connections.
+#[derive(Debug)]
+pub struct Connections {
+    epoll: Epoll,
+    open: Mutex<HashMap<u64, Arc<Connection>>>,
+    next: AtomicU64,
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// Set by a supervisor that begins: after a reload, the certificates are read at once.
+    reread: EventFd,
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    peer: Peer,
+    introduction: OnceLock<(Role, u64)>,
+    /// The generation of certificates that the worker has.
+    known: AtomicU64,
+}
+
+/// How a request ends that is not one of TLS.
+struct Violation(&'static str);
+
+impl Connections {
+    /// Creates an empty table.
+    pub fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let reread = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Connections { epoll, open: Mutex::default(), next: AtomicU64::new(1), snapshot: RwLock::default(), reread })
+    }
+
+    /// Returns what becomes readable when the certificates are to be read at once.
+    pub fn reread_event(&self) -> BorrowedFd<'_> {
+        self.reread.as_fd()
+    }
+
+    /// Returns whether they are, once.
+    pub fn take_reread(&self) -> bool {
+        self.reread.read().is_ok()
+    }
+
+    /// Adds a connection.
+    pub fn add(&self, socket: OwnedFd, peer: Peer) {
+        let mut open = self.open();
+        if open.len() >= MAX_CONNECTIONS {
+            tracing::error!("A connection to the key process was closed: there are {MAX_CONNECTIONS} already.");
+            return;
+        }
+        let number = self.next.fetch_add(1, Relaxed);
+        let connection = Connection { socket, peer, introduction: OnceLock::new(), known: AtomicU64::new(0) };
+        let connection = open.entry(number).insert_entry(Arc::new(connection));
+        if let Err(errno) = self.epoll.add(connection.get().socket.as_fd(), EpollEvent::new(ONCE, number)) {
+            tracing::error!("A connection to the key process was closed ({}).", errno.desc());
+            connection.remove();
+        }
+    }
+
+    /// Replaces the certificates, and tells the supervisors.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.tell_supervisors(None, &Response::Changed);
+    }
+
+    /// Returns the earliest generation of certificates that a worker may have; the largest number if there is no worker.
+    pub fn known(&self) -> u64 {
+        let open = self.open();
+        let workers = open
+            .values()
+            .filter(|connection| connection.introduction.get().is_some_and(|(role, _)| *role == Role::Worker));
+        workers.map(|connection| connection.known.load(Relaxed)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Handles requests for ever.
+    pub fn serve(&self) {
+        loop {
+            let mut events = [EpollEvent::empty()];
+            if let Ok(1) = self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                self.serve_one(events[0].data());
+            }
+        }
+    }
+
+    fn serve_one(&self, number: u64) {
+        let Some(connection) = self.open().get(&number).cloned() else { return };
+        match self.handle(&connection) {
+            Ok(true) => {
+                let event = &mut EpollEvent::new(ONCE, number);
+                if self.epoll.modify(connection.socket.as_fd(), event).is_ok() {
+                    return;
+                }
+            }
+            Ok(false) => {}
+            Err(Violation(why)) => self.report(&connection, why),
+        }
+        self.open().remove(&number);
+    }
+
+    /// Handles one request. Returns whether the connection goes on.
+    fn handle(&self, connection: &Connection) -> Result<bool, Violation> {
+        let mut frame = [0; MAX_REQUEST_BYTES];
+        // The length is that of the whole message, also of one that does not fit.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        let frame = match recv(connection.socket.as_raw_fd(), &mut frame, flags) {
+            Ok(0) => return Ok(false),
+            Ok(length) => frame.get(..length).ok_or(Violation("a request that is too long"))?,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
+            Err(_) => return Ok(false),
+        };
+        let (number, request) = Request::decode(frame).ok_or(Violation("a malformed request"))?;
+        let Some(response) = self.respond(connection, request)? else { return Ok(true) };
+        match channel::send_frame(connection.socket.as_fd(), &response.encode(number)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Violation("requests without reading responses"))
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn respond(&self, connection: &Connection, request: Request) -> Result<Option<Response>, Violation> {
+        let role = connection.introduction.get().map(|(role, _)| *role);
+        let snapshot = || self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Some(match (request, role) {
+            (Request::Hello { role, tag }, None) if connection.peer.may_be(role) => {
+                let _ = connection.introduction.set((role, tag));
+                if role == Role::Supervisor {
+                    // It fails only if the counter is at its end: then it is set.
+                    let _ = self.reread.write(1);
+                }
+                return Ok(None);
+            }
+            (Request::Catalog { known }, Some(role)) => {
+                let snapshot = snapshot();
+                if role == Role::Worker {
+                    connection.known.store(known, Relaxed);
+                }
+                if known == snapshot.generation {
+                    Response::Unchanged
+                } else {
+                    Response::Summary { generation: snapshot.generation, count: snapshot.certificates.len() as u32 }
+                }
+            }
+            (Request::Certificate { generation, index }, Some(Role::Worker)) => {
+                let snapshot = snapshot();
+                let certificate = snapshot.certificates.get(index as usize);
+                let certificate = certificate.filter(|_| generation == snapshot.generation);
+                certificate.map_or(Response::Missing, |certificate| Response::Certificate(certificate.clone()))
+            }
+            (Request::Sign { id, scheme, message }, Some(Role::Worker)) => sign(&snapshot(), &id, scheme, &message)?,
+            (Request::Overview { index }, Some(Role::Supervisor | Role::Check)) => {
+                let now = i64::try_from(clock::unix_s()).unwrap_or(i64::MAX);
+                snapshot().overview(index as usize, now).map_or(Response::Missing, Response::Overview)
+            }
+            _ => return Err(Violation("a request that it may not make")),
+        }))
+    }
+
+    /// Reports a process that is no worker of this server any more, whatever it runs.
+    fn report(&self, connection: &Connection, why: &str) {
+        let tag = connection.introduction.get().map(|(_, tag)| *tag);
+        let worker_pid = tag.unwrap_or_default();
+        tracing::error!(
+            message_id = catalog::KEY_REQUEST_REFUSED,
+            worker_pid,
+            why,
+            "The key process has refused {why} of process {worker_pid}, as only a compromised worker makes: its connection \
+             is closed, and the worker is replaced."
+        );
+        if let Some(tag) = tag {
+            self.tell_supervisors(Some(connection.peer.pid), &Response::Violation { tag });
+        }
+    }
+
+    /// Sends a message to the supervisors, or to the one that is process `pid`.
+    fn tell_supervisors(&self, pid: Option<i32>, message: &Response) {
+        let frame = message.encode(0);
+        for connection in self.open().values() {
+            let is_supervisor = connection.introduction.get().is_some_and(|(role, _)| *role == Role::Supervisor);
+            if is_supervisor && pid.is_none_or(|pid| pid == connection.peer.pid) {
+                // A supervisor that does not read gets the state when it asks for it.
+                let _ = channel::send_frame(connection.socket.as_fd(), &frame);
+            }
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Signs a message of TLS.
+fn sign(snapshot: &Snapshot, id: &KeyId, scheme: u16, message: &[u8]) -> Result<Response, Violation> {
+    // A key that was replaced is no violation.
+    let Some((kind, key)) = snapshot.key(id) else { return Ok(Response::Missing) };
+    if !message::is_tls(*kind, scheme, message) {
+        return Err(Violation("a signature of something other than a handshake of TLS"));
+    }
+    let signer = key.choose_scheme(&[SignatureScheme::from(scheme)]);
+    let signature = signer.and_then(|signer| signer.sign(message).ok());
+    Ok(signature.map_or(Response::Missing, Response::Signature))
+}

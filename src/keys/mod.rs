@@ -1,0 +1,173 @@
+//! The key process: the only one that reads private keys. It checks certificates, hands out chains, and signs what a TLS
+//! server signs. No client talks to it, and a compromised worker gets signatures for handshakes only, for as long as it runs.
+//!
+//! systemd starts it as a service of its own, with its own socket. Without systemd, a [`monitor`] starts it, which is forked
+//! before the server drops its privileges. The supervisor makes one connection for each worker
+//! ([`key_protocol`](crate::ipc::key_protocol)).
+//!
+//! One thread reads the directory of the [`certificates`] and accepts connections; the others respond
+//! ([`connections`]). No process is ever forked from this one.
+
+#[cfg(test)]
+mod authority;
+mod certificate;
+pub mod certificates;
+mod confinement;
+mod connections;
+mod expiry;
+pub mod folder;
+mod message;
+pub mod monitor;
+mod peer;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread::{Builder, available_parallelism};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::config::file::SettingsFile;
+use crate::failure::{self, Failure};
+use crate::ipc::key_protocol::channel;
+use crate::os::{clock, rlimit, sys};
+
+use certificates::Certificates;
+use connections::Connections;
+use peer::Peer;
+
+pub use expiry::{Validity, date};
+
+/// The directory of the packaged service.
+pub const DIRECTORY: &str = "/etc/otus-httpd/certificates";
+
+/// The name of the process.
+const NAME: &std::ffi::CStr = c"otus-keys";
+
+/// The exit status when the server has ended.
+const EXIT_DONE: i32 = 0;
+
+/// The exit status when another process has to go on: links lead to directories that this one may not read.
+const EXIT_AGAIN: i32 = 20;
+
+/// The most threads that respond.
+const MAX_THREADS: usize = 16;
+
+/// Their stack size, in bytes.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// The shortest life of a process that ends with [`EXIT_AGAIN`], in milliseconds: links can change for ever.
+const MIN_LIFE_MS: u64 = 5_000;
+
+/// Where connections come from.
+#[derive(Debug)]
+enum Source {
+    /// A listening socket of systemd, to which any process of the right group can connect.
+    Listener(OwnedFd),
+    /// A socket over which the server sends connections.
+    Server(OwnedFd),
+}
+
+/// Runs the key process of the packaged service with the socket from systemd. The directory is `certificates`, or else that of
+/// the settings file: only this setting is used, so that no other one stops the process.
+pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Failure {
+    let from_file = || {
+        let file = SettingsFile::read(settings?);
+        let setting = file.settings.into_iter().rev().find(|setting| setting.name == "OTUS_CERTIFICATES")?;
+        Some(PathBuf::from(setting.value))
+    };
+    let directory = certificates.or_else(from_file).unwrap_or_else(|| DIRECTORY.into());
+    let Some(listener) = listenfd::ListenFd::from_env().take_raw_fd(0).ok().flatten() else {
+        return Failure::new(
+            "The key process has no socket: systemd starts it, by otus-httpd-keys.socket; without systemd, the server does so itself.",
+        );
+    };
+    let result = sys::take_descriptor(listener)
+        .map_err(io::Error::from)
+        .and_then(|listener| run(&directory, Source::Listener(listener)));
+    match result {
+        Ok(status) => sys::exit_now(status),
+        Err(error) => cannot_run(&error),
+    }
+}
+
+fn cannot_run(error: &io::Error) -> Failure {
+    let why = failure::reason(error);
+    Failure::new(format!("The key process cannot run ({why}): raise the limits on memory, threads and descriptors."))
+}
+
+/// Runs until the server has ended, or another process has to go on. Returns the exit status.
+fn run(directory: &Path, source: Source) -> io::Result<i32> {
+    nix::sys::prctl::set_name(NAME)?;
+    rlimit::raise_limit();
+    let started_ms = clock::now_ms();
+    let confinement = confinement::confine(directory, matches!(source, Source::Listener(_)));
+    let connections: &'static Connections = Box::leak(Box::new(Connections::new()?));
+    let mut certificates = Certificates::new(directory, clock::unix_us());
+    certificates.update(started_ms, u64::MAX);
+    connections.publish(certificates.snapshot());
+    for number in 0..available_parallelism().map_or(1, usize::from).min(MAX_THREADS) {
+        Builder::new().name(format!("signer-{number}")).stack_size(STACK_BYTES).spawn(|| connections.serve())?;
+    }
+    let mut due_ms = 0;
+    loop {
+        let now_ms = clock::now_ms();
+        if now_ms >= due_ms || connections.take_reread() {
+            if certificates.update(now_ms, connections.known()) {
+                connections.publish(certificates.snapshot());
+            }
+            certificates.report_dates(now_ms, i64::try_from(clock::unix_s()).unwrap_or(i64::MAX));
+            if now_ms > started_ms + MIN_LIFE_MS && confinement.is_outdated(directory) {
+                tracing::info!(
+                    "The key process is replaced: links of certificates lead to directories that it may not read."
+                );
+                return Ok(EXIT_AGAIN);
+            }
+            due_ms = clock::now_ms() + certificates.pause_ms();
+        }
+        wait(&[source.as_fd(), connections.reread_event()], due_ms.saturating_sub(clock::now_ms()));
+        if !source.accept(connections) {
+            return Ok(EXIT_DONE);
+        }
+    }
+}
+
+fn wait(sources: &[BorrowedFd], pause_ms: u64) {
+    let mut sources: Vec<_> = sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN)).collect();
+    // Interrupted: the sources are looked at all the same.
+    let _ = poll(&mut sources, PollTimeout::try_from(pause_ms).unwrap_or(PollTimeout::MAX));
+}
+
+impl Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Source::Listener(socket) | Source::Server(socket) => socket.as_fd(),
+        }
+    }
+
+    /// Accepts the connections that there are. Returns whether there can be others.
+    fn accept(&self, connections: &Connections) -> bool {
+        loop {
+            let accepted = match self {
+                Source::Listener(listener) => sys::accept(listener).map(|(connection, _)| Some(connection)),
+                Source::Server(server) => channel::receive_descriptor(server)
+                    .map_err(|error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default())),
+            };
+            let connection = match accepted {
+                Ok(Some(connection)) => connection,
+                Ok(None) => return false,
+                Err(_) => return true,
+            };
+            let peer = match self {
+                Source::Listener(_) => Peer::of(&connection),
+                Source::Server(_) => Peer::server(&connection),
+            };
+            match peer {
+                Some(peer) => connections.add(connection, peer),
+                None => tracing::warn!(
+                    "A connection to the key process was closed: it is neither of otus-httpd.service or an instance, nor of root."
+                ),
+            }
+        }
+    }
+}
