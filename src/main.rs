@@ -9,14 +9,14 @@ use nix::unistd::{AccessFlags, eaccess};
 use otus_httpd::client_limit::ClientLimiter;
 use otus_httpd::config::{self, CommandLine, Options, Task};
 use otus_httpd::failure::Failure;
-use otus_httpd::ipc::handover::Handover;
+use otus_httpd::ipc::handover::{Handover, KeyHandover};
 use otus_httpd::log::Destination;
 use otus_httpd::os::landlock::Sandbox;
 use otus_httpd::os::run_as::RunAs;
 use otus_httpd::site::Sites;
-use otus_httpd::supervisor::{self, Supervisor};
+use otus_httpd::supervisor::{self, KeyProcess, Supervisor};
 use otus_httpd::worker::WorkerContext;
-use otus_httpd::{check, ipc::handover, listeners, log, os::rlimit, os::signals, precompress};
+use otus_httpd::{check, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
 
 /// The server cannot start, or a subcommand has failed for some files.
 const EXIT_FAILURE: u8 = 1;
@@ -45,8 +45,13 @@ fn main() -> ExitCode {
     }
     let unused_address_warnings = command_line.unused_address_warnings();
     let CommandLine { task, options, warnings, .. } = command_line;
-    if let Some(Task::Precompress { directory, verify }) = task {
-        return if verify { verify_variants(&directory) } else { precompress(&directory) };
+    match task {
+        Some(Task::Precompress { directory, verify: true }) => return verify_variants(&directory),
+        Some(Task::Precompress { directory, verify: false }) => return precompress(&directory),
+        Some(Task::Keys { certificates, settings }) => {
+            return fail(&keys::run_service(certificates, settings.as_deref()), EXIT_FAILURE);
+        }
+        None => {}
     }
     match start(options, &warnings, &unused_address_warnings) {
         Ok(supervisor) => {
@@ -112,7 +117,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
-    let Handover { sockets, memories, workers, helper, ticket_keys } = handover.unwrap_or_default();
+    let Handover { sockets, memories, workers, helper, ticket_keys, keys } = handover.unwrap_or_default();
     let sockets = listeners::open(sockets, &options)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address_warnings {
@@ -125,6 +130,12 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
     let sites = Sites::open(&options, descriptors)?;
     let confinement = Some(Sandbox::for_root(&options.root)?);
+    // The monitor of the key process keeps the user.
+    let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());
+    let keys = match &options.certificates {
+        Some(directory) if has_tls => start_keys(directory, keys, identity.other_user().is_some())?,
+        _ => KeyProcess::default(),
+    };
     identity.drop_privileges()?;
     if identity.other_user().is_some() {
         report_inaccessible(&options);
@@ -144,7 +155,16 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         workers,
         helper,
         ticket_keys,
+        keys,
     )
+}
+
+/// Connects to the key process, or starts it.
+fn start_keys(directory: &Path, previous: KeyHandover, drops_privileges: bool) -> Result<KeyProcess, Failure> {
+    KeyProcess::start(directory.to_path_buf(), previous, drops_privileges).map_err(|error| {
+        let why = otus_httpd::failure::reason(&error);
+        Failure::new(format!("Cannot start the key process ({why}): raise the limits on processes and descriptors."))
+    })
 }
 
 /// Warns about files that the user of the server cannot access.

@@ -85,6 +85,18 @@ pub enum Task {
         #[arg(long)]
         verify: bool,
     },
+
+    /// The process that has the private keys; systemd starts it
+    #[command(hide = true)]
+    Keys {
+        /// The directory of the certificates [default: that of the settings, or /etc/otus-httpd/certificates]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        certificates: Option<PathBuf>,
+
+        /// The settings file of the server, which may be missing
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+    },
 }
 
 /// The settings of the server.

@@ -3,8 +3,8 @@
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Pid, execve, getpid};
@@ -48,6 +48,41 @@ pub struct Handover {
     pub helper: HelperHandover,
     /// The keys of session tickets.
     pub ticket_keys: Option<OwnedFd>,
+    /// The key process.
+    pub keys: KeyHandover,
+}
+
+/// The key process, and the connections of workers to it.
+#[derive(Debug, Default)]
+pub struct KeyHandover {
+    /// The monitor of the key process; none if systemd starts it.
+    pub monitor: Option<KeyMonitor>,
+    /// The workers that can have connections.
+    pub links: Vec<KeyLink>,
+}
+
+/// The monitor of the key process.
+#[derive(Debug)]
+pub struct KeyMonitor {
+    /// Its process, a child of this one.
+    pub pid: Pid,
+    /// Sends connections to it.
+    pub connections: OwnedFd,
+    /// The directory of the certificates.
+    pub directory: PathBuf,
+    /// Whether it has the user of this process.
+    pub is_replaceable: bool,
+}
+
+/// A worker that can have a connection to the key process.
+#[derive(Debug)]
+pub struct KeyLink {
+    /// The worker.
+    pub pid: Pid,
+    /// Sends connections to it.
+    pub channel: OwnedFd,
+    /// A duplicate of its connection.
+    pub connection: Option<OwnedFd>,
 }
 
 /// The shared resources of the helper.
@@ -100,6 +135,23 @@ impl<'a> HandoverBuilder<'a> {
         self.line("queue-receiver", receiver, &[]);
     }
 
+    /// Adds the monitor of the key process.
+    pub fn key_monitor(&mut self, connections: BorrowedFd<'a>, pid: Pid, is_replaceable: bool, directory: &Path) {
+        let (pid, directory) = (pid.to_string(), hex(directory.as_os_str().as_bytes()));
+        let words = [pid.as_str(), if is_replaceable { "1" } else { "0" }, &directory];
+        self.line("key-monitor", connections, &words);
+    }
+
+    /// Adds the channel over which a worker gets connections to the key process.
+    pub fn key_channel(&mut self, channel: BorrowedFd<'a>, pid: Pid) {
+        self.line("key-channel", channel, &[&pid.to_string()]);
+    }
+
+    /// Adds the connection of a worker to the key process, after its channel.
+    pub fn key_connection(&mut self, connection: BorrowedFd<'a>, pid: Pid) {
+        self.line("key-connection", connection, &[&pid.to_string()]);
+    }
+
     /// Adds an old worker, and the index of the memory with its counters.
     pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
         // Versions with one memory for all workers expect the worker's number in this position.
@@ -130,6 +182,33 @@ impl<'a> HandoverBuilder<'a> {
         let _ = set_inherited(FdFlag::FD_CLOEXEC);
         result.err().unwrap_or(nix::Error::UnknownErrno)
     }
+}
+
+/// Returns bytes as a word of the text, which has no line feed.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(word: &str) -> Option<Vec<u8>> {
+    let digits: Vec<_> = word.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| Some((16 * pair[0] + pair.get(1)?) as u8)).collect()
+}
+
+/// Takes over a line about the key process.
+fn parse_key_line(keys: &mut KeyHandover, kind: &str, descriptor: OwnedFd, rest: &str) -> Option<()> {
+    let words: Vec<_> = rest.split(' ').collect();
+    let pid = Pid::from_raw(words.first()?.parse().ok()?);
+    match (kind, words.as_slice()) {
+        ("key-monitor", [_, is_replaceable, directory]) => {
+            let directory = OsString::from_vec(from_hex(directory)?).into();
+            let (connections, is_replaceable) = (descriptor, *is_replaceable == "1");
+            keys.monitor = Some(KeyMonitor { pid, connections, directory, is_replaceable });
+        }
+        ("key-channel", _) => keys.links.push(KeyLink { pid, channel: descriptor, connection: None }),
+        ("key-connection", _) => keys.links.iter_mut().find(|link| link.pid == pid)?.connection = Some(descriptor),
+        _ => {}
+    }
+    Some(())
 }
 
 fn c_string(text: OsString) -> Option<CString> {
@@ -171,6 +250,10 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
                 let pid = Pid::from_raw(pid.try_into().ok()?);
                 handover.workers.push(OldWorkerHandle { pid, lifeline: descriptor, memory });
             }
+            "key-monitor" | "key-channel" | "key-connection" => {
+                // Without it, a new one is made.
+                let _ = parse_key_line(&mut handover.keys, kind, descriptor, rest);
+            }
             // A later version may hand over other descriptors; they are closed.
             _ => {}
         }
@@ -206,6 +289,23 @@ mod tests {
         assert_eq!((handover.memories.len(), handover.helper.digests.is_some()), (1, false));
         let workers: Vec<_> = handover.workers.iter().map(|worker| (worker.pid.as_raw(), worker.memory)).collect();
         assert_eq!(workers, [(41, 0), (42, 0)]);
+    }
+
+    #[test]
+    fn the_key_process_is_handed_over_with_the_connections_of_workers() {
+        let (monitor, channel, connection) = (file(), file(), file());
+        let mut builder = HandoverBuilder::default();
+        let directory = Path::new("/srv/certificates of a\nsite");
+        builder.key_monitor(monitor.as_fd(), Pid::from_raw(40), true, directory);
+        builder.key_channel(channel.as_fd(), Pid::from_raw(41));
+        builder.key_connection(connection.as_fd(), Pid::from_raw(41));
+        let text = builder.text;
+        // The descriptors of the text are taken over.
+        let _ = [monitor, channel, connection].map(IntoRawFd::into_raw_fd);
+        let KeyHandover { monitor, links } = parse(&format!("process 7\n{text}"), Pid::from_raw(7)).unwrap().keys;
+        let monitor = monitor.unwrap();
+        assert_eq!((monitor.pid.as_raw(), monitor.is_replaceable, monitor.directory.as_path()), (40, true, directory));
+        assert_eq!((links.len(), links[0].pid.as_raw(), links[0].connection.is_some()), (1, 41, true));
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub enum Counter {
     SignaturesFailed,
     /// The time that threads waited for signatures, in nanoseconds.
     SignatureWaitNs,
+    /// Requests of workers that the key process has refused; counted by the supervisor.
+    KeyRequestsRefused,
 }
 
 /// The reasons for which TLS handshakes fail, as they are in metrics.

@@ -7,6 +7,7 @@ use crate::http::h1::encode::{self, Context};
 use crate::http::h1::parse;
 use crate::http::request::Method;
 use crate::http::{Refusal, Request, Response, Status, target};
+use crate::ipc::key_protocol::Overview;
 use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -27,6 +28,8 @@ pub struct Snapshot<'b> {
     pub is_stopping: bool,
     /// When it started.
     pub started: SystemTime,
+    /// The certificates; none in a server without TLS.
+    pub certificates: Option<&'b [Overview]>,
 }
 
 /// Appends the response to a request; it is the connection's last.
@@ -57,6 +60,11 @@ fn encode(response: &Response, method: Method, date: &str, out: &mut Vec<u8>) {
     if method != Method::Head {
         out.extend_from_slice(&response.content);
     }
+}
+
+/// Returns a value of a label, escaped.
+fn label(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl Snapshot<'_> {
@@ -114,7 +122,35 @@ impl Snapshot<'_> {
         for (receiver, counter) in [("log", Counter::MessagesDropped), ("systemd", Counter::NotificationsDropped)] {
             exposition.sample(messages, format_args!("{{to=\"{receiver}\"}}"), self.board.total(counter));
         }
+        self.certificates(&mut exposition);
         exposition.0
+    }
+
+    /// Appends what there is to say about certificates. Without TLS, there is nothing.
+    fn certificates(&self, exposition: &mut Exposition) {
+        let Some(certificates) = self.certificates else { return };
+        let name = "otus_certificate_expiry_timestamp_seconds";
+        exposition.family(
+            name,
+            "gauge",
+            "End of the validity of a certificate in use, by its first name, in seconds since 1970.",
+        );
+        for certificate in certificates.iter().filter(|certificate| certificate.is_usable) {
+            let first = label(certificate.names.first().unwrap_or(&certificate.folder));
+            let labels = format_args!("{{name=\"{first}\",folder=\"{}\"}}", label(&certificate.folder));
+            exposition.sample(name, labels, certificate.not_after);
+        }
+        let name = "otus_certificates_unusable";
+        exposition.family(name, "gauge", "Folders without a usable certificate.");
+        let unusable = certificates.iter().filter(|certificate| !certificate.is_usable).count();
+        exposition.sample(name, "", unusable);
+        let name = "otus_key_requests_refused_total";
+        exposition.family(
+            name,
+            "counter",
+            "Requests of workers that the key process has refused, as only a compromised worker makes.",
+        );
+        exposition.sample(name, "", self.board.total(Counter::KeyRequestsRefused));
     }
 
     fn requests(&self, exposition: &mut Exposition) {

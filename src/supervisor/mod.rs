@@ -12,10 +12,12 @@
 //! - fork(2) and execve(2): for as long as the kernel takes. Only workers access the path of the document root.
 
 mod backoff;
+mod certificates;
 mod configuration_check;
 mod exposition;
 mod helper_process;
 mod idle;
+mod key_process;
 mod lifecycle;
 mod metrics_server;
 mod notify;
@@ -52,6 +54,7 @@ pub use configuration_check::program;
 use exposition::Snapshot;
 use helper_process::HelperProcess;
 use idle::IdleTimer;
+pub use key_process::KeyProcess;
 use lifecycle::{DrainAction, Lifecycle};
 use metrics_server::MetricsServer;
 use notify::Notify;
@@ -85,6 +88,7 @@ pub struct Supervisor {
     awake_since_ms: u64,
     helper: HelperProcess,
     ticket_keys: TicketKeyRotation,
+    keys: KeyProcess,
     check: ConfigurationCheck,
     root_reload: RootReload,
     /// Reason why the last reload failed.
@@ -105,6 +109,7 @@ impl Supervisor {
         old_workers: Vec<OldWorkerHandle>,
         helper: HelperHandover,
         ticket_keys: Option<OwnedFd>,
+        keys: KeyProcess,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let prepare = || {
@@ -138,6 +143,7 @@ impl Supervisor {
             awake_since_ms: 0,
             helper,
             ticket_keys,
+            keys,
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
             reload_error: None,
@@ -152,7 +158,7 @@ impl Supervisor {
         loop {
             let now_ms = clock::now_ms();
             if !self.lifecycle.is_stopping() {
-                self.workers.spawn_missing(now_ms, &mut || {
+                self.workers.spawn_missing(now_ms, &mut self.keys, &mut || {
                     self.signals = None;
                     self.metrics.close_inherited();
                     self.check.close_inherited();
@@ -173,6 +179,7 @@ impl Supervisor {
                 self.report_ready();
                 self.next_tick_ms = 0;
             }
+            self.serve_keys();
             self.reap();
             self.update_ticket_keys(clock::now_ms());
             if !self.lifecycle.is_stopping() {
@@ -196,6 +203,14 @@ impl Supervisor {
         self.notify.status(&format!("Stopped; requests answered: {requests}, version {}", crate::VERSION));
     }
 
+    /// Handles the messages of the key process, and replaces the workers that it reports.
+    fn serve_keys(&mut self) {
+        for pid in self.keys.serve(clock::now_ms()) {
+            self.workers.board().supervisor().add(Counter::KeyRequestsRefused, 1);
+            self.workers.kill(pid);
+        }
+    }
+
     /// Serves the clients of the metrics sockets.
     fn serve_metrics(&mut self) {
         let snapshot = Snapshot {
@@ -205,6 +220,7 @@ impl Supervisor {
             old_workers: self.workers.old_workers().count(),
             is_stopping: self.lifecycle.is_stopping(),
             started: self.started,
+            certificates: self.keys.report().map(|report| report.folders().unwrap_or_default()),
         };
         self.metrics.serve(&snapshot, clock::now_ms());
     }
@@ -213,12 +229,14 @@ impl Supervisor {
         let due_ms = self.workers.next_due_ms().filter(|_| !self.lifecycle.is_stopping());
         let root_ms = self.root_reload.next_check_ms(self.workers.board(), now_ms);
         let helper_ms = if self.lifecycle.is_stopping() { u64::MAX } else { self.helper.next_due_ms(now_ms) };
-        let until_ms = self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms).min(helper_ms);
+        let until_ms =
+            self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms).min(helper_ms).min(self.keys.next_due_ms());
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
             self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
         let sources = sources.chain(self.metrics.poll_sources(now_ms));
         let work = self.helper.poll_source(now_ms).filter(|_| !self.lifecycle.is_stopping());
+        let sources = sources.chain(self.keys.poll_sources());
         let sources = sources.chain(work.map(|queue| (queue, PollFlags::POLLIN)));
         let mut events: Vec<_> = sources.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         match poll(&mut events, timeout) {

@@ -32,6 +32,11 @@ impl OldWorkers {
         self.0.len()
     }
 
+    /// Returns whether `pid` is one of them.
+    pub fn contains(&self, pid: Pid) -> bool {
+        self.0.iter().any(|old_worker| old_worker.pid == pid)
+    }
+
     /// Sends `signal` to each.
     pub fn signal(&self, signal: Signal) {
         for old_worker in &self.0 {

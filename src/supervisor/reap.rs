@@ -18,10 +18,11 @@ impl Supervisor {
         while let Some(end) = next_end() {
             let Some(pid) = end.pid() else { continue };
             let now_ms = clock::now_ms();
+            self.keys.remove_worker(pid);
             if self.workers.forget_old(pid, end) || self.workers.end(pid, end, now_ms, self.lifecycle.is_stopping()) {
                 continue;
             }
-            if self.helper.end(pid, end, now_ms) {
+            if self.helper.end(pid, end, now_ms) || self.keys.end(pid) {
                 continue;
             }
             if let Some(verdict) = self.check.take_verdict(end) {

@@ -52,6 +52,7 @@ impl Supervisor {
             handover.work_queue(sender, receiver);
         }
         self.ticket_keys.memory().into_iter().for_each(|memory| handover.ticket_keys(memory));
+        self.keys.add_to(&mut handover);
         let error = handover.exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
         self.metrics.open(clock::now_ms());

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Supervisor;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::os::clock;
 
 /// The window of the request rate, in milliseconds.
 const WINDOW_MS: u64 = 10_000;
@@ -24,6 +25,12 @@ impl Supervisor {
         let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
         if old_workers > 0 {
             line += &format!(", old workers {old_workers}");
+        }
+        if let Some(report) = self.keys.report() {
+            line += &report.status(i64::try_from(clock::unix_s()).unwrap_or(i64::MAX));
+            if self.keys.is_missing(now_ms) {
+                line += ", KEY PROCESS MISSING";
+            }
         }
         line += &format!(", version {}", crate::VERSION);
         if let Some(why) = &self.reload_error {

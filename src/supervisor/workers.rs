@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use crate::client_limit::ClientLimiter;
 use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
+use crate::ipc::key_protocol;
 use crate::ipc::lifeline::{self, SupervisorEnd};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::ipc::ticket_keys::TicketKeyReader;
@@ -17,6 +18,7 @@ use crate::worker::{self, Shared, WorkerContext};
 use crate::{log::catalog, os::clock, os::sys};
 
 use super::backoff::Backoff;
+use super::key_process::KeyProcess;
 use super::old_workers::OldWorkers;
 
 /// The time that a hung worker has to end by SIGABRT, and then by SIGKILL, before it is abandoned, in milliseconds.
@@ -159,20 +161,26 @@ impl Workers {
 
     /// Starts every worker that is due. The new process first calls `close_supervisor_fds`, which closes the
     /// descriptors of the supervisor.
-    pub fn spawn_missing(&mut self, now_ms: u64, close_supervisor_fds: &mut dyn FnMut()) {
+    pub fn spawn_missing(&mut self, now_ms: u64, keys: &mut KeyProcess, close_supervisor_fds: &mut dyn FnMut()) {
         for number in 0..self.slots.len() {
             if self.slots[number].child.is_some() || self.slots[number].backoff.due_ms() > now_ms {
                 continue;
             }
-            if let Err(error) = self.spawn(number, close_supervisor_fds) {
+            if let Err(error) = self.spawn(number, keys, close_supervisor_fds) {
                 tracing::error!(worker = number, "Cannot start worker {number} ({error}); retrying.");
                 self.slots[number].backoff.delay(now_ms, 0);
             }
         }
     }
 
-    fn spawn(&mut self, number: usize, close_supervisor_fds: &mut dyn FnMut()) -> io::Result<()> {
+    fn spawn(
+        &mut self,
+        number: usize,
+        keys: &mut KeyProcess,
+        close_supervisor_fds: &mut dyn FnMut(),
+    ) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
+        let (mut own_keys, mut their_keys) = keys.new_channel()?.unzip();
         let mut own = Some(own);
         self.shared.board.counters(number).clear_gauges();
         let (context, is_first) = (self.context, !self.has_spawned);
@@ -182,11 +190,20 @@ impl Workers {
             self.slots.clear();
             self.old_workers = OldWorkers::default();
             close_supervisor_fds();
+            keys.close_inherited();
+            own_keys.take();
+            // At most a quarter of the threads wait for signatures.
+            let max_waiting = context.options.max_threads / 4;
+            self.shared.keys = their_keys.take().map(|channel| key_protocol::Client::new(channel, max_waiting));
             worker::run(context, number, &theirs, std::mem::take(&mut self.shared), is_first)
         })?;
         self.has_spawned = true;
         tracing::debug!(worker = number, worker_pid = pid.as_raw(), "worker {number} started");
         let since_ms = clock::now_ms();
+        drop(their_keys);
+        if let Some(channel) = own_keys {
+            keys.add_worker(pid, channel, since_ms);
+        }
         let child = |lifeline| Child { pid, lifeline, is_ready: false, started_ms: since_ms, ending_ms: None };
         self.slots[number].child = own.map(child);
         Ok(())
@@ -286,6 +303,14 @@ impl Workers {
     /// not count.
     pub fn first_unfillable(&self, now_ms: u64, limit_ms: u64) -> Option<usize> {
         self.slots.iter().position(|slot| slot.child.is_none() && slot.backoff.due_ms() + limit_ms < now_ms)
+    }
+
+    /// Kills the worker `pid`, which may be an old one. If there is none, has no effect.
+    pub fn kill(&self, pid: Pid) {
+        if self.number(pid).is_some() || self.old_workers.contains(pid) {
+            // One that has just ended is reaped later.
+            let _ = kill(pid, Signal::SIGKILL);
+        }
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {
