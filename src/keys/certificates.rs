@@ -309,7 +309,7 @@ fn certificate(name: &str, pair: &Pair) -> Certificate {
 fn overview(name: &str, folder: &Folder) -> Overview {
     let fault = folder.fault.as_ref();
     let described = folder.current.as_ref().map(|pair| &pair.description);
-    let described = described.or_else(|| fault.and_then(|fault| fault.description.as_ref()));
+    let described = described.or_else(|| fault.and_then(|fault| fault.description.as_deref()));
     let mut overview = Overview { folder: name.into(), is_usable: folder.current.is_some(), ..Overview::default() };
     if let Some(described) = described {
         overview.names = described.names.clone();

@@ -48,7 +48,7 @@ pub struct Pair {
 #[derive(Debug, Clone)]
 pub struct Unusable {
     /// What is known of the certificate.
-    pub description: Option<Description>,
+    pub description: Option<Box<Description>>,
     /// The reason and the remedy, without a name and a full stop.
     pub why: String,
 }
@@ -76,7 +76,7 @@ pub fn read(folder: &Path) -> Result<Pair, Unusable> {
         CertificateDer::pem_slice_iter(&chain).map(|certificate| certificate.map(|der| der.to_vec())).collect();
     let chain = chain.map_err(|error| format!("{CHAIN} is not in PEM ({error}); get it again"))?;
     let description = certificate::describe(&chain)?;
-    let unusable = |why: String| Unusable { description: Some(description.clone()), why };
+    let unusable = |why: String| Unusable { description: Some(Box::new(description.clone())), why };
     let mut key = read_key(&folder.join(KEY)).map_err(unusable)?;
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
     key.zeroize();
