@@ -48,7 +48,7 @@ type Output = Arc<Mutex<Vec<u8>>>;
 
 struct Server {
     service: Service,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Server {
@@ -67,7 +67,7 @@ impl Server {
         let options = CommandLine::try_parse_from(arguments).unwrap().options;
         let sites = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
         let board = Box::leak(Box::new(Scoreboard::new(1).unwrap()));
-        Server { service: Service::new(&options, sites, 0, board, None).unwrap(), _directory: directory }
+        Server { service: Service::new(&options, sites, 0, board, None).unwrap(), directory }
     }
 
     /// What is sent for [`REQUESTS`], without the dates. Nothing of the connection is left behind.

@@ -1,5 +1,6 @@
 //! The same over TLS, with a client that is in the process.
 
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
@@ -9,7 +10,9 @@ use super::super::preface::Preface;
 use super::super::transport::Transport;
 use super::super::transport::script::{Input, Script};
 use super::{MAX_TURNS, Output, REQUESTS, Server};
+use crate::access_log::Text;
 use crate::connection::{Connection, DriveResult, Phase};
+use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::tls::testing::{self, Client};
 
@@ -111,4 +114,165 @@ fn a_disconnect_at_any_byte_ends_the_connection() {
         let responses = responses(&server, (tls, &mut client), (usize::MAX, 50), failure);
         assert!(whole.starts_with(&responses), "{length}");
     }
+}
+
+/// Returns the lengths of the records in `output` with content or an alert, after those of the handshake.
+fn lengths(output: &[u8], begin: usize) -> Vec<usize> {
+    let mut rest = &output[begin..];
+    let mut lengths = Vec::new();
+    while let [_, _, _, high, low, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        lengths.push(5 + length);
+        rest = &after[length..];
+    }
+    lengths
+}
+
+fn connect<'s>(server: &'s Server, tls: (&'static crate::tls::Server, &rustls::RootCertStore)) -> (Pair<'s>, Client) {
+    let config = Arc::new(testing::client_config(tls.1, &[&TLS13]));
+    (Pair::new(server, tls.0, (usize::MAX, usize::MAX), None), Client::new(config, "localhost"))
+}
+
+#[test]
+fn the_first_records_of_a_connection_fit_in_one_packet() {
+    let server = Server::new();
+    let content: Vec<u8> = (0..1_000_000u32).map(|number| (number % 251) as u8).collect();
+    fs::write(server.directory.path().join("large"), &content).unwrap();
+    let (tls, roots) = testing::server();
+    let (mut pair, mut client) = connect(&server, (tls, &roots));
+    assert!(!pair.run(&mut client).unwrap());
+    let begin = pair.received;
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(!pair.run(&mut client).unwrap());
+    assert!(client.content.ends_with(&content));
+    let lengths = lengths(&pair.output.lock().unwrap(), begin);
+    // 1,420 bytes are for a packet of IPv6 over PPPoE, with timestamps.
+    assert!(lengths[..30].iter().all(|&length| length <= 1_420), "{lengths:?}");
+    assert!(lengths[30..].contains(&(5 + 16_384 + 1 + 16)), "{lengths:?}");
+    // A file that is truncated while it is sent is an error, not a signal.
+    let (_, mut client) = connect(&server, (tls, &roots));
+    let mut pair = Pair::new(&server, tls, (usize::MAX, 50_000), None);
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut turns = 0;
+    while client.content.is_empty() {
+        pair.input.lock().unwrap().bytes.extend(client.take_output());
+        assert_ne!(server.drive(&mut pair.connection), DriveResult::Close);
+        let bytes = pair.output.lock().unwrap()[pair.received..].to_vec();
+        pair.received += bytes.len();
+        client.receive(&bytes).unwrap();
+        turns += 1;
+        assert!(turns < MAX_TURNS);
+    }
+    fs::write(server.directory.path().join("large"), b"short").unwrap();
+    assert!(pair.run(&mut client).unwrap(), "the connection ends");
+    let (output, received) = (pair.output.clone(), pair.received);
+    drop(pair);
+    client.receive(&output.lock().unwrap()[received..]).unwrap();
+    assert!(client.content.len() < content.len() && !client.is_ended, "without close_notify, the client sees an error");
+}
+
+#[test]
+fn http_without_tls_gets_a_page_that_says_so() {
+    let server = Server::with("--access-log=stderr");
+    let (tls, _) = testing::server();
+    for (request, has_content) in
+        [("GET /secret?key=value HTTP/1.1\r\nHost: x\r\n\r\n", true), ("HEAD / HTTP/1.1\r\n\r\n", false)]
+    {
+        let pair = Pair::new(&server, tls, (usize::MAX, usize::MAX), None);
+        pair.input.lock().unwrap().bytes.extend(request.as_bytes());
+        pair.input.lock().unwrap().is_open = false;
+        let output = pair.output.clone();
+        server.serve(pair.connection);
+        let page = super::without_dates(&output);
+        assert!(page.starts_with("HTTP/1.1 400 Bad Request\r\n") && !page.contains("secret"), "{page}");
+        assert_eq!(
+            page.contains("<p>This port is for HTTPS. Use an address that begins with https://.</p>"),
+            has_content
+        );
+        assert_eq!(server.records().len(), 1);
+    }
+    assert_eq!(server.service.counters.get(Counter::TlsFailedNotTls), 2);
+}
+
+#[test]
+fn a_handshake_that_fails_ends_the_connection_with_an_alert_alone() {
+    let server = Server::with("--access-log=stderr");
+    let (tls, roots) = testing::server();
+    let hello = Client::new(Arc::new(testing::client_config(&roots, &[&TLS13])), "unknown.example").take_output();
+    for (input, expected, cause) in [
+        (&b"\x80\x2e\x01\x03\x01"[..], &[][..], "the client has sent no TLS"),
+        (b"\0", &[], "the client has sent no TLS"),
+        (b"\x16\x03\x01\x00\x04\x14\0\0\0", &[21, 3, 3, 0, 2, 2, 10], "the client has violated the TLS protocol"),
+        (&hello, &[21, 3, 3, 0, 2, 2, 112], "no certificate has the name that the client sent"),
+        (&hello[..100], &[], "the client closed the connection before the TLS handshake was complete"),
+        (b"", &[], "the client closed the connection before the TLS handshake was complete"),
+    ] {
+        for read_size in [1, usize::MAX] {
+            let pair = Pair::new(&server, tls, (read_size, usize::MAX), None);
+            pair.input.lock().unwrap().bytes.extend(input);
+            pair.input.lock().unwrap().is_open = false;
+            let output = pair.output.clone();
+            server.serve(pair.connection);
+            assert_eq!(*output.lock().unwrap(), expected, "{input:?}");
+            let records = server.records();
+            assert_eq!(records.len(), 1);
+            assert_eq!(records[0].text(Text::Cause), cause.as_bytes(), "{input:?} {read_size}");
+        }
+    }
+    let counted = |counter| server.service.counters.get(counter);
+    assert_eq!((counted(Counter::TlsFailedNotTls), counted(Counter::TlsFailedMalformed)), (4, 2));
+    assert_eq!((counted(Counter::TlsFailedName), counted(Counter::TlsFailedClosed)), (2, 4));
+    assert_eq!(counted(Counter::Unused), 12);
+}
+
+#[test]
+fn the_head_timeout_of_a_handshake_begins_with_the_connection() {
+    let server = Server::new();
+    let (tls, roots) = testing::server();
+    let (mut pair, mut client) = connect(&server, (tls, &roots));
+    let deadline_ms = pair.connection.deadline_ms;
+    for byte in &client.take_output()[..20] {
+        pair.input.lock().unwrap().bytes.push_back(*byte);
+        assert_eq!(server.drive(&mut pair.connection), DriveResult::Readable);
+        assert_eq!((pair.connection.phase, pair.connection.deadline_ms), (Phase::Handshake, deadline_ms));
+    }
+    let (mut pair, mut client) = connect(&server, (tls, &roots));
+    assert!(!pair.run(&mut client).unwrap());
+    assert_eq!(pair.connection.phase, Phase::Idle);
+    assert!(pair.connection.deadline_ms > deadline_ms, "the idle timeout follows");
+    assert_eq!(server.service.counters.get(Counter::Tls13Full), 1);
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_gets_its_response_and_a_close_notify() {
+    let server = Server::with("--access-log=stderr");
+    let (tls, roots) = testing::server();
+    let (mut pair, mut client) = connect(&server, (tls, &roots));
+    assert!(!pair.run(&mut client).unwrap());
+    client.send(b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.connection.send_close_notify();
+    assert!(pair.run(&mut client).unwrap());
+    assert!(client.content.ends_with(b"\r\n\r\nten bytes!"));
+    let (output, received) = (pair.output.clone(), pair.received);
+    drop(pair);
+    client.receive(&output.lock().unwrap()[received..]).unwrap();
+    assert!(client.is_ended);
+    let records = server.records();
+    let tls = records[0].tls.unwrap();
+    assert_eq!((tls.version, tls.is_resumed, records[0].text(Text::TlsName)), ("TLSv1.3", false, &b"localhost"[..]));
+    assert!(!tls.cipher.is_empty() && !tls.group.is_empty());
+}
+
+#[test]
+fn requests_that_arrive_together_or_with_the_end_of_the_handshake_get_their_responses() {
+    let server = Server::new();
+    let (tls, roots) = testing::server();
+    let (mut pair, mut client) = connect(&server, (tls, &roots));
+    // More than one record, and more than the buffer of a thread.
+    let requests = "GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
+    client.connection.set_buffer_limit(None);
+    client.send(requests.as_bytes());
+    assert!(!pair.run(&mut client).unwrap());
+    let content = String::from_utf8(client.content).unwrap();
+    assert_eq!(content.matches("HTTP/1.1 200 OK").count(), 2_000);
 }

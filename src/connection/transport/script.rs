@@ -29,7 +29,7 @@ pub struct Script {
     /// The number of bytes that one read returns; the next read returns EAGAIN.
     read_size: usize,
     may_read: bool,
-    /// The number of bytes that one write accepts; the next write returns EAGAIN.
+    /// The number of bytes that one write accepts; the next write returns EAGAIN. The largest number: every write is complete.
     write_size: usize,
     may_write: bool,
     /// The error of writing more bytes than these.
@@ -67,7 +67,7 @@ impl Script {
 
     pub fn write(&mut self, bytes: &[u8], _more: bool) -> Result<usize> {
         self.may_write = !self.may_write;
-        if self.may_write {
+        if self.may_write && self.write_size != usize::MAX {
             return Err(Errno::EAGAIN);
         }
         let mut output = self.output.lock().unwrap();
