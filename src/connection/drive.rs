@@ -47,11 +47,13 @@ impl ConnectionDriver {
     /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting. A client that
     /// expects TLS gets no response.
     pub fn reject(&mut self, transport: &mut Transport, peer: Peer, mut records: PendingRecords) {
+        self.input.clear();
         if transport.has_handshake() {
+            transport.close_output();
+            let _ = transport.read(self.input.spare());
             records.set_cause(respond::CLIENT_AT_LIMIT);
             return records.end_without_request(peer.address);
         }
-        self.input.clear();
         // If input were unread, closing the connection would reset it and destroy the response.
         let length = transport.read(self.input.spare()).unwrap_or(0);
         self.input.filled(length);

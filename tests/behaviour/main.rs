@@ -22,6 +22,7 @@ mod fresh;
 mod fuse;
 mod hanging_disk;
 mod helper;
+mod https;
 mod hung;
 mod identity;
 mod idle_exit;

@@ -1,0 +1,336 @@
+//! HTTPS, by clients of rustls, OpenSSL and curl.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, kill};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use tempfile::TempDir;
+
+use crate::support::{Client, DEADLINE, Server, Setup, Site, get, wait_for, wait_until};
+
+/// A directory of certificates.
+struct Certificates(TempDir);
+
+impl Certificates {
+    /// With one for `localhost`.
+    fn new() -> Self {
+        let certificates = Certificates(tempfile::tempdir().unwrap());
+        certificates.add("first", &["localhost"]);
+        certificates
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn option(&self) -> String {
+        format!("--certificates={}", self.path().display())
+    }
+
+    fn chain(&self, folder: &str) -> PathBuf {
+        self.path().join(folder).join("fullchain.pem")
+    }
+
+    /// Adds a certificate for `names`.
+    fn add(&self, folder: &str, names: &[&str]) {
+        let directory = self.path().join(folder);
+        fs::create_dir_all(&directory).unwrap();
+        let names: Vec<_> = names.iter().map(|name| format!("DNS:{name}")).collect();
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-config", "/dev/null", "-subj", "/CN=test", "-days", "30", "-nodes", "-addext"])
+            .arg(format!("subjectAltName={}", names.join(",")))
+            .args(["-keyout", "privkey.pem", "-out", "fullchain.pem"])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .current_dir(&directory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Starts a server with one socket, which is for HTTPS.
+    fn serve(&self, site: &Site, arguments: &[&str]) -> Server {
+        let option = self.option();
+        let arguments = [&[option.as_str()], arguments].concat();
+        let server = Setup::new(site, &arguments).env("LISTEN_FDNAMES", "https").listen();
+        server.wait_until_ready();
+        server
+    }
+
+    /// The configuration of a client that trusts the certificate in `folder`, and stores its sessions.
+    fn client(&self, folder: &str, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.chain(folder)).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_protocol_versions(&[version]).unwrap();
+        Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> TlsStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let connection = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+    StreamOwned::new(connection, stream)
+}
+
+/// Sends requests, the last of which ends the connection. Returns the responses. A connection that ends without
+/// close_notify is an error.
+fn exchange(stream: &mut TlsStream, requests: &str) -> String {
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut responses = Vec::new();
+    stream.read_to_end(&mut responses).unwrap();
+    String::from_utf8(responses).unwrap()
+}
+
+const LAST: &str = "GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// Returns whether a connection resumes a session.
+fn resumes(server: &Server, config: &Arc<ClientConfig>) -> bool {
+    let mut stream = connect(server.address, config);
+    assert!(exchange(&mut stream, LAST).ends_with("\r\n\r\na"));
+    stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+#[test]
+fn curl_gets_a_file_over_either_version() {
+    let (site, certificates) = (Site::with(&[("a", b"content")]), Certificates::new());
+    let server = certificates.serve(&site, &[]);
+    for version in ["1.2", "1.3"] {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--tls-max", version, &format!("--tlsv{version}"), "--cacert"]);
+        curl.arg(certificates.chain("first")).args(["--write-out", "|%{http_code} %{ssl_verify_result}"]);
+        curl.arg("--resolve").arg(format!("localhost:{}:127.0.0.1", server.address.port()));
+        let output = curl.arg(format!("https://localhost:{}/a", server.address.port())).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "content|200 0", "{version}");
+    }
+}
+
+/// Returns what `openssl s_client` prints.
+fn s_client(server: &Server, arguments: &[&str]) -> String {
+    let address = server.address.to_string();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &address]).args(arguments).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn openssl_negotiates_what_the_server_supports() {
+    let (site, certificates) = (Site::new(), Certificates::new());
+    let server = certificates.serve(&site, &[]);
+    let name = ["-servername", "localhost"];
+    for (arguments, expected) in [
+        (&["-tls1_3"][..], "New, TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256"),
+        (&["-tls1_2"], "New, TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256"),
+        (&["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"], "Cipher is ECDHE-ECDSA-CHACHA20-POLY1305"),
+        (&["-tls1_2", "-cipher", "AES128-SHA:ECDHE-ECDSA-AES128-SHA"], "SSL alert number 40"),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "SSL alert number"),
+        (&["-alpn", "h2,http/1.1"], "ALPN protocol: http/1.1"),
+        (&["-alpn", "h2"], "SSL alert number 120"),
+        (&["-groups", "P-384"], "secp384r1"),
+        (&["-groups", "P-521"], "SSL alert number 40"),
+        (&["-sigalgs", "RSA+SHA256"], "SSL alert number 40"),
+    ] {
+        let output = s_client(&server, &[&name, arguments].concat());
+        assert!(output.contains(expected), "{arguments:?}: {output}");
+    }
+    for arguments in [&["-servername", "other.example"][..], &["-noservername"]] {
+        let output = s_client(&server, arguments);
+        assert!(output.contains("SSL alert number 112"), "{arguments:?}: {output}");
+    }
+    // Renegotiation is rejected, and the connection continues or ends without a response.
+    let output = s_client(&server, &[&name[..], &["-tls1_2", "-no_ticket"]].concat());
+    assert!(output.contains("Extended master secret: yes"), "{output}");
+}
+
+#[test]
+fn requests_that_arrive_together_and_ranges_get_their_responses() {
+    let (site, certificates) = (Site::with(&[("a", b"a"), ("large", &[b'x'; 300_000])]), Certificates::new());
+    let server = certificates.serve(&site, &[]);
+    for version in [&TLS13, &TLS12] {
+        let mut stream = connect(server.address, &certificates.client("first", version));
+        let range = "GET /large HTTP/1.1\r\nHost: localhost\r\nRange: bytes=100000-199999\r\n\r\n";
+        let requests = get("/a").repeat(30) + range + &get("/none") + &get("/large") + LAST;
+        let responses = exchange(&mut stream, &requests);
+        let count = |status: &str| responses.matches(&format!("HTTP/1.1 {status}")).count();
+        assert_eq!((count("200"), count("206"), count("404")), (32, 1, 1));
+        assert_eq!(responses.matches(&"x".repeat(1_000)).count(), 400);
+    }
+}
+
+#[test]
+fn a_large_file_arrives_completely_at_a_slow_client_that_has_closed_its_side() {
+    let content: Vec<u8> = (0..50 * 1024 * 1024u32).map(|number| (number % 251) as u8).collect();
+    let (site, certificates) = (Site::with(&[("large", &content)]), Certificates::new());
+    let server = certificates.serve(&site, &["--workers=1"]);
+    let mut stream = connect(server.address, &certificates.client("first", &TLS13));
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
+    stream.sock.shutdown(Shutdown::Write).unwrap();
+    // The server waits: the buffers of the sockets hold a part of the file.
+    let mut received = vec![0; 4096];
+    stream.read_exact(&mut received).unwrap();
+    let mut other = connect(server.address, &certificates.client("first", &TLS13));
+    assert!(exchange(&mut other, &LAST.replace("/a", "/none")).starts_with("HTTP/1.1 404"));
+    stream.read_to_end(&mut received).unwrap();
+    let head = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    assert!(received[head..] == content);
+}
+
+#[test]
+fn sessions_are_resumed_across_workers_and_a_reload_until_a_worker_dies() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--workers=3"]);
+    for version in [&TLS13, &TLS12] {
+        let config = certificates.client("first", version);
+        assert!(!resumes(&server, &config));
+        for _ in 0..20 {
+            assert!(resumes(&server, &config), "{version:?}");
+        }
+    }
+    let config = certificates.client("first", &TLS13);
+    assert!(!resumes(&server, &config));
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    assert!(resumes(&server, &config));
+    wait_until("the end of the old workers", || server.workers().len() == 3);
+    kill(server.workers()[0], Signal::SIGKILL).unwrap();
+    server.wait_for_log("was killed by SIGKILL");
+    // The keys are replaced before another connection is accepted by the next worker, and soon for the others.
+    wait_until("new keys", || !resumes(&server, &config));
+    assert!(resumes(&server, &config), "by the new keys");
+}
+
+#[test]
+fn a_client_without_tls_gets_a_page_that_says_so() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--debug"]);
+    let response = server.get("/a?secret");
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("https://") && !response.text().contains("secret"), "{}", response.text());
+    for bytes in [&b"\x80\x2e\x01\x03\x01"[..], b"\0\0\0"] {
+        let mut client = server.connect();
+        client.send(bytes);
+        client.assert_closed();
+    }
+    server.wait_for_log("TLS handshake failed: the client has sent no TLS");
+    assert_eq!(server.warnings().iter().filter(|line| !line.starts_with("DEBUG")).count(), 0);
+}
+
+#[test]
+fn an_incomplete_handshake_ends_at_the_head_timeout() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--head-timeout=1", "--access-log=stderr"]);
+    let mut client = server.connect();
+    client.send(b"\x16\x03\x01\x02");
+    client.assert_closed();
+    server.wait_for_log("the TLS handshake was not complete before the head timeout");
+    // After the handshake, the idle timeout applies.
+    let mut stream = connect(server.address, &certificates.client("first", &TLS13));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    let begin = std::time::Instant::now();
+    let mut late = server.connect();
+    late.send(b"\x16");
+    late.assert_closed();
+    assert!(begin.elapsed().as_millis() >= 900);
+    assert!(exchange(&mut stream, LAST).ends_with("\r\n\r\na"));
+}
+
+#[test]
+fn a_client_beyond_its_limit_gets_no_bytes_without_encryption() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--max-per-client=1"]);
+    let config = certificates.client("first", &TLS13);
+    let mut first = connect(server.address, &config);
+    first.write_all(get("/a").as_bytes()).unwrap();
+    first.read_exact(&mut [0; 10]).unwrap();
+    let mut second = server.connect();
+    second.send(b"\x16");
+    second.assert_closed();
+    drop(first);
+    wait_until("the end of the first", || {
+        let mut stream = connect(server.address, &config);
+        stream.write_all(LAST.as_bytes()).is_ok() && stream.read_exact(&mut [0; 10]).is_ok()
+    });
+}
+
+#[test]
+fn a_certificate_that_is_added_is_used_without_a_reload() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &[]);
+    certificates.add("second", &["second.example"]);
+    wait_until("the second certificate", || {
+        s_client(&server, &["-servername", "second.example"]).contains("New, TLSv1.3")
+    });
+}
+
+#[test]
+fn a_port_for_https_is_beside_that_for_http() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let start = |arguments: &[&str]| Setup::new(&site, &[&["--port=0", "--https-port=0"], arguments].concat()).start();
+    let server = start(&[&certificates.option()]);
+    server.wait_until_ready();
+    let address = |scheme: &str| -> SocketAddr {
+        let log = server.log();
+        let begin = format!("Listening on {scheme}://");
+        log.split(&begin).nth(1).unwrap().split('/').next().unwrap().parse().unwrap()
+    };
+    let check = || {
+        assert_eq!(Client::connect(address("http")).get("/a").text(), "a");
+        let mut stream = connect(address("https"), &certificates.client("first", &TLS13));
+        assert!(exchange(&mut stream, LAST).ends_with("\r\n\r\na"));
+    };
+    check();
+    // The sockets stay open over a reload.
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    check();
+    let mut server = start(&[]);
+    assert_eq!(server.exit_status().code(), Some(2));
+    assert!(server.log().contains("--https-port (OTUS_HTTPS_PORT) requires --certificates"), "{}", server.log());
+}
+
+#[test]
+fn handshakes_are_counted_by_version_and_failures_by_reason() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let (https, metrics) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, metrics_address) = (https.local_addr().unwrap(), metrics.local_addr().unwrap());
+    let setup = Setup::new(&site, &[&certificates.option()]).env("LISTEN_FDNAMES", "https:metrics");
+    let mut server = setup.socket(https).socket(metrics).start();
+    server.address = address;
+    server.wait_until_ready();
+    let config = certificates.client("first", &TLS13);
+    assert!(!resumes(&server, &config) && resumes(&server, &config));
+    assert!(!resumes(&server, &certificates.client("first", &TLS12)));
+    s_client(&server, &["-servername", "other.example"]);
+    server.get("/a");
+    let page = wait_for("the counts", || {
+        let page = Client::connect(metrics_address).get("/metrics").text();
+        page.contains("otus_tls_handshake_failures_total{reason=\"not_tls\"} 1").then_some(page)
+    });
+    for line in [
+        "otus_tls_handshakes_total{version=\"1.2\",resumed=\"no\"} 1",
+        "otus_tls_handshakes_total{version=\"1.2\",resumed=\"yes\"} 0",
+        "otus_tls_handshakes_total{version=\"1.3\",resumed=\"no\"} 1",
+        "otus_tls_handshakes_total{version=\"1.3\",resumed=\"yes\"} 1",
+        "otus_tls_handshake_failures_total{reason=\"name\"} 1",
+        "otus_tls_signatures_total{outcome=\"made\"} 2",
+        "otus_tls_signatures_total{outcome=\"failed\"} 0",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+}
