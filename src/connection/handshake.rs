@@ -10,7 +10,7 @@ use crate::http::Refusal;
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::service::Service;
-use crate::tls::session::Failure;
+use crate::tls::Failure;
 
 impl ConnectionDriver {
     /// Continues the handshake.

@@ -4,7 +4,10 @@
 //! The versions are 1.3 and 1.2 (RFC 8446, RFC 5246 with ECDHE and AEAD ciphers only). There is no early data, which can
 //! be replayed (RFC 8446 §8), no client certificate, and no renegotiation.
 
+mod failure;
+mod properties;
 mod provider;
+mod records;
 pub mod selection;
 pub mod session;
 pub mod signer;
@@ -23,7 +26,9 @@ use crate::ipc::ticket_keys::TicketKeyReader;
 use selection::Selection;
 use tickets::Tickets;
 
-pub use session::Properties;
+pub use failure::Failure;
+pub use properties::Properties;
+pub use records::RecordBuffer;
 pub use store::Store;
 
 /// The protocol names that the server accepts (RFC 7301). A client that sends none speaks HTTP/1.1.

@@ -6,11 +6,12 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{Error, HandshakeKind, ProtocolVersion};
 
+use super::failure::Failure;
+use super::properties::{Properties, VERSION_12, VERSION_13};
+use super::records::RecordBuffer;
 use super::selection::{Selected, Selection};
-use super::store::{NoCertificate, StoredCertificate};
+use super::store::NoCertificate;
 use super::{Server, provider};
-use crate::ipc::key_protocol::SignFailure;
-use crate::ipc::scoreboard::Counter;
 
 /// The maximum length of a record, in bytes: header, content, and what TLS 1.2 allows for encryption (RFC 5246 §6.2.3).
 pub const MAX_RECORD: usize = 5 + MAX_CONTENT + 2048;
@@ -25,10 +26,6 @@ pub const MAX_HELLO: usize = 16 * 1024;
 /// The maximum length of all flights of the client in a handshake, in bytes: a hello, another one after a
 /// HelloRetryRequest, and what ends the handshake.
 const MAX_HANDSHAKE: usize = 2 * MAX_HELLO;
-
-/// The names of the versions in logs.
-const VERSION_12: &str = "TLSv1.2";
-const VERSION_13: &str = "TLSv1.3";
 
 /// A fatal alert without encryption: unrecognized_name (RFC 6066 §3). rustls sends access_denied in its place.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -55,23 +52,6 @@ struct Handshake {
     has_replied: bool,
 }
 
-/// The properties of an established session.
-#[derive(Debug, Clone)]
-pub struct Properties {
-    /// The version, such as `TLSv1.3`.
-    pub version: &'static str,
-    /// The cipher, by its name at IANA.
-    pub cipher: &'static str,
-    /// The group of the key exchange, by its name at IANA; empty if a session was resumed without one.
-    pub group: &'static str,
-    /// The name that the client sent.
-    pub name: Option<Box<str>>,
-    /// Whether the session was resumed.
-    pub is_resumed: bool,
-    /// The certificate for the name. For a resumed session, it was not sent.
-    pub certificate: Option<Arc<StoredCertificate>>,
-}
-
 /// What a session does after its input was processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -81,29 +61,6 @@ pub enum State {
     Established,
     /// The client has closed its side.
     Closed,
-}
-
-/// The reason why a session has failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The client has sent no TLS.
-    NotTls,
-    /// The ClientHello is longer than [`MAX_HELLO`].
-    LargeHello,
-    /// The name of the client belongs to no certificate.
-    UnknownName,
-    /// There is no common application protocol.
-    NoProtocol,
-    /// There is no common version, cipher, group or signature scheme.
-    NoCommonParameters,
-    /// The client has sent an alert, with its description (RFC 8446 §6).
-    Alert(u8),
-    /// The client has violated the protocol.
-    Malformed,
-    /// The key process made no signature.
-    NoSignature,
-    /// An internal error.
-    Internal,
 }
 
 /// The input and output of a call.
@@ -125,39 +82,6 @@ pub enum Write<'c> {
     Content(&'c [u8]),
     /// The end of the output (close_notify).
     End,
-}
-
-/// Records that are to be sent.
-#[derive(Debug, Default)]
-pub struct RecordBuffer {
-    bytes: Vec<u8>,
-    end: usize,
-}
-
-impl RecordBuffer {
-    /// Returns the records.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.end]
-    }
-
-    /// Removes all records.
-    pub fn clear(&mut self) {
-        self.end = 0;
-    }
-
-    /// Appends `bytes`.
-    fn append(&mut self, bytes: &[u8]) {
-        self.spare(bytes.len())[..bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
-    }
-
-    /// Returns at least `size` bytes of free space.
-    fn spare(&mut self, size: usize) -> &mut [u8] {
-        if self.bytes.len() < self.end + size {
-            self.bytes.resize(self.end + size, 0);
-        }
-        &mut self.bytes[self.end..]
-    }
 }
 
 impl Session {
@@ -208,7 +132,7 @@ impl Session {
                 Ok(ConnectionState::EncodeTlsData(mut record)) => {
                     if let Err(EncodeError::InsufficientSize(error)) = record.encode(&mut []) {
                         let length = record.encode(buffers.output.spare(error.required_size)).unwrap_or(0);
-                        buffers.output.end += length;
+                        buffers.output.filled(length);
                     }
                 }
                 // The buffer is sent by the caller.
@@ -294,9 +218,10 @@ impl Session {
             && let Ok(ConnectionState::EncodeTlsData(mut record)) = self.connection.process_tls_records(&mut []).state
             && let Err(EncodeError::InsufficientSize(needed)) = record.encode(&mut [])
         {
-            output.end += record.encode(output.spare(needed.required_size)).unwrap_or(0);
+            let length = record.encode(output.spare(needed.required_size)).unwrap_or(0);
+            output.filled(length);
         }
-        classify(&error)
+        Failure::of(&error)
     }
 }
 
@@ -315,66 +240,10 @@ fn encrypt(
         Write::Content(content) => traffic.encrypt(content, space),
         Write::End | Write::Nothing => traffic.queue_close_notify(space),
     };
-    let length = match attempt(&mut output.bytes[output.end..]) {
+    let length = match attempt(output.allocated()) {
         Err(EncryptError::InsufficientSize(needed)) => attempt(output.spare(needed.required_size)),
         result => result,
     };
-    output.end += length.map_err(|_| Failure::Internal)?;
+    output.filled(length.map_err(|_| Failure::Internal)?);
     Ok(())
-}
-
-fn classify(error: &Error) -> Failure {
-    match error {
-        Error::NoApplicationProtocol => Failure::NoProtocol,
-        Error::PeerIncompatible(_) => Failure::NoCommonParameters,
-        Error::AlertReceived(alert) => Failure::Alert(u8::from(*alert)),
-        Error::Other(error) if error.0.is::<SignFailure>() => Failure::NoSignature,
-        Error::General(_) | Error::EncryptError | Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
-            Failure::Internal
-        }
-        _ => Failure::Malformed,
-    }
-}
-
-impl Failure {
-    /// Returns the counter of the failure.
-    pub fn counter(self) -> Counter {
-        match self {
-            Failure::NotTls => Counter::TlsFailedNotTls,
-            Failure::LargeHello | Failure::Malformed => Counter::TlsFailedMalformed,
-            Failure::UnknownName => Counter::TlsFailedName,
-            Failure::NoProtocol => Counter::TlsFailedAlpn,
-            Failure::NoCommonParameters => Counter::TlsFailedParameters,
-            Failure::Alert(_) => Counter::TlsFailedAlert,
-            Failure::NoSignature | Failure::Internal => Counter::TlsFailedServer,
-        }
-    }
-}
-
-impl Properties {
-    /// Returns the counter of the handshake.
-    pub fn counter(&self) -> Counter {
-        match (self.version, self.is_resumed) {
-            (VERSION_13, false) => Counter::Tls13Full,
-            (VERSION_13, true) => Counter::Tls13Resumed,
-            (_, false) => Counter::Tls12Full,
-            (_, true) => Counter::Tls12Resumed,
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Failure::NotTls => "the client has sent no TLS",
-            Failure::LargeHello => "the TLS hello of the client is too long",
-            Failure::UnknownName => "no certificate has the name that the client sent",
-            Failure::NoProtocol => "the client supports none of the server's application protocols",
-            Failure::NoCommonParameters => "client and server have no TLS version, cipher or signature in common",
-            Failure::Alert(alert) => return write!(f, "the client has ended the TLS connection with alert {alert}"),
-            Failure::Malformed => "the client has violated the TLS protocol",
-            Failure::NoSignature => "the key process made no signature",
-            Failure::Internal => "TLS has failed in the server",
-        })
-    }
 }

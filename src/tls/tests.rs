@@ -7,10 +7,10 @@ use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error, ProtocolVersion, RootCertStore};
 
-use super::session::{Buffers, Failure, MAX_HELLO, RecordBuffer, Session, State, Write};
+use super::session::{Buffers, MAX_HELLO, Session, State, Write};
 use super::store::{Store, StoredCertificate};
 use super::testing::{self, Client, P256, RSA};
-use super::{Properties, Server};
+use super::{Failure, Properties, RecordBuffer, Server};
 use crate::ipc::ticket_keys::TicketKeys;
 
 /// A session, and its input that was not processed.
