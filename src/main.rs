@@ -129,7 +129,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     }
     // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
     let sites = Sites::open(&options, descriptors)?;
-    let confinement = Some(Sandbox::for_root(&options.root)?);
+    let confinement = Some(Sandbox::for_root(&options.root)?.with(&options.acme_challenges));
     // The monitor of the key process keeps the user.
     let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());
     let keys = match &options.certificates {

@@ -16,6 +16,9 @@ _otus__httpd() {
             ",$1")
                 cmd="otus__httpd"
                 ;;
+            otus__httpd,keys)
+                cmd="otus__httpd__subcmd__keys"
+                ;;
             otus__httpd,precompress)
                 cmd="otus__httpd__subcmd__precompress"
                 ;;
@@ -26,7 +29,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --acme-challenges --redirect-to-https --hsts --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress keys"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -65,6 +68,17 @@ _otus__httpd() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --acme-challenges)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --hsts)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --root)
@@ -183,6 +197,31 @@ _otus__httpd() {
                     ;;
                 --log-address)
                     COMPREPLY=($(compgen -W "full net none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__keys)
+            opts="-h --certificates --settings --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --certificates)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --settings)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -30,6 +30,8 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Add
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 selects a free port and prints it' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l https-port -d 'TCP port for HTTPS at the same address, beside --port [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l certificates -d 'Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l acme-challenges -d 'Directory of the challenges of certification authorities: a file NAME in it is served at /.well-known/acme-challenge/NAME for every host' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l hsts -d 'Strict-Transport-Security: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Document root: the directory whose files are served' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the current user]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas' -r
@@ -62,11 +64,16 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l log-address -d 'R
 net\t'Network only: IPv4 /24 or IPv6 /48'
 none\t'Nothing'"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Validate the configuration, print every setting with its origin, and exit'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l redirect-to-https -d 'Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l listing -d 'List directories without an index.html, as an HTML page or, by Accept, as JSON'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l dotfiles -d 'Serve files and directories whose names begin with a dot; otherwise only .well-known'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Log every request and every connection that ends early'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s V -l version -d 'Print version'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "precompress" -d 'Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "keys" -d 'The process that has the private keys; systemd starts it'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -l verify -d 'Write nothing; list the variants that do not decode to exactly the file beside them'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -l certificates -d 'The directory of the certificates [default: that of the settings, or /etc/otus-httpd/certificates]' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -l settings -d 'The settings file of the server, which may be missing' -r -F
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -s h -l help -d 'Print help'

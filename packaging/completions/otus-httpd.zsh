@@ -23,6 +23,8 @@ _otus-httpd() {
 '--port=[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
 '--https-port=[TCP port for HTTPS at the same address, beside --port \[default\: none\]]:PORT:_default' \
 '--certificates=[Directory of certificates for HTTPS, with a subdirectory for each\: fullchain.pem and privkey.pem \[default\: none\]]:DIR:_files -/' \
+'--acme-challenges=[Directory of the challenges of certification authorities\: a file NAME in it is served at /.well-known/acme-challenge/NAME for every host]:DIR:_files -/' \
+'--hsts=[Strict-Transport-Security\: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload \[default\: none\]]:SECONDS:_default' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--root=[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \
@@ -57,6 +59,7 @@ errors\:"Only 4xx, 5xx and aborted responses, with the server log"))' \
 net\:"Network only\: IPv4 /24 or IPv6 /48"
 none\:"Nothing"))' \
 '--check[Validate the configuration, print every setting with its origin, and exit]' \
+'--redirect-to-https[Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only]' \
 '--listing[List directories without an index.html, as an HTML page or, by Accept, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; otherwise only .well-known]' \
 '-d[Log every request and every connection that ends early]' \
@@ -82,6 +85,14 @@ _arguments "${_arguments_options[@]}" : \
 ':directory -- The directory, such as the document root:_files -/' \
 && ret=0
 ;;
+(keys)
+_arguments "${_arguments_options[@]}" : \
+'--certificates=[The directory of the certificates \[default\: that of the settings, or /etc/otus-httpd/certificates\]]:DIR:_files -/' \
+'--settings=[The settings file of the server, which may be missing]:FILE:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
         esac
     ;;
 esac
@@ -91,8 +102,14 @@ esac
 _otus-httpd_commands() {
     local commands; commands=(
 'precompress:Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller' \
+'keys:The process that has the private keys; systemd starts it' \
     )
     _describe -t commands 'otus-httpd commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__keys_commands] )) ||
+_otus-httpd__subcmd__keys_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd keys commands' commands "$@"
 }
 (( $+functions[_otus-httpd__subcmd__precompress_commands] )) ||
 _otus-httpd__subcmd__precompress_commands() {

@@ -48,7 +48,7 @@ fn value(argument: &Arg, matches: &ArgMatches) -> String {
     let Some(values) = matches.get_raw(id) else { return "none".into() };
     let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
     match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
-        Some("SECONDS") => value + " seconds",
+        Some("SECONDS") if value.ends_with(|end: char| end.is_ascii_digit()) => value + " seconds",
         Some("BYTES") => match matches.get_one::<usize>(id).map(usize::to_string) {
             Some(bytes) if bytes != value => format!("{value} ({bytes} bytes)"),
             _ => value + " bytes",

@@ -123,6 +123,21 @@ pub struct Options {
     #[arg(long, env = "OTUS_CERTIFICATES", value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub certificates: Option<PathBuf>,
 
+    /// Directory of the challenges of certification authorities: a file NAME in it is served at
+    /// /.well-known/acme-challenge/NAME for every host
+    #[arg(long, env = "OTUS_ACME_CHALLENGES", value_name = "DIR", default_value = "/var/lib/otus-httpd/acme",
+          value_hint = ValueHint::DirPath, help_heading = "Site")]
+    pub acme_challenges: PathBuf,
+
+    /// Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only
+    #[arg(long, env = "OTUS_REDIRECT_TO_HTTPS", value_parser = parsers::yes_or_no, help_heading = "Site")]
+    pub redirect_to_https: bool,
+
+    /// Strict-Transport-Security: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and
+    /// ,preload [default: none]
+    #[arg(long, env = "OTUS_HSTS", value_name = "SECONDS", value_parser = parsers::hsts, help_heading = "Site")]
+    pub hsts: Option<String>,
+
     /// Document root: the directory whose files are served
     #[arg(short, long, env = "OTUS_ROOT", value_name = "DIR", default_value_os_t = default_root(),
           value_hint = ValueHint::DirPath, help_heading = "Site")]
@@ -423,6 +438,8 @@ mod tests {
             "--mime=x",
             "--mime=x=y",
             "--max-threads=0",
+            "--hsts=x",
+            "--hsts=31536000,preload",
         ] {
             assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
         }

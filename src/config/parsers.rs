@@ -88,9 +88,54 @@ pub fn charset(text: &str) -> Result<String, String> {
     is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())
 }
 
+/// Returns the value of Strict-Transport-Security (RFC 6797 §6.1). The lists of browsers accept `preload` only with a year and
+/// with all subdomains, and remove a site only after months.
+pub fn hsts(text: &str) -> Result<String, String> {
+    const YEAR_S: u32 = 31_536_000;
+    let mut parts = text.split(',').map(str::trim);
+    let seconds: Option<u32> = parts.next().and_then(|seconds| seconds.parse().ok());
+    let (mut subdomains, mut preload, mut is_known) = (false, false, true);
+    for part in parts {
+        match part.to_ascii_lowercase().as_str() {
+            "includesubdomains" => subdomains = true,
+            "preload" => preload = true,
+            _ => is_known = false,
+        }
+    }
+    let Some(seconds) = seconds.filter(|_| is_known) else {
+        return Err(
+            "give seconds, then optionally ,includeSubDomains and ,preload, such as 31536000,includeSubDomains".into(),
+        );
+    };
+    if preload && (seconds < YEAR_S || !subdomains) {
+        return Err(format!("preload requires at least {YEAR_S} seconds and includeSubDomains"));
+    }
+    let directives = [(subdomains, "; includeSubDomains"), (preload, "; preload")];
+    let directives = directives.into_iter().filter_map(|(is_set, text)| is_set.then_some(text));
+    Ok(format!("max-age={seconds}{}", directives.collect::<String>()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn preload_requires_a_year_and_all_subdomains() {
+        for (text, value) in [
+            ("0", Some("max-age=0")),
+            ("300", Some("max-age=300")),
+            ("300,includesubdomains", Some("max-age=300; includeSubDomains")),
+            ("31536000, preload, includeSubDomains", Some("max-age=31536000; includeSubDomains; preload")),
+            ("31535999,includeSubDomains,preload", None),
+            ("31536000,preload", None),
+            ("31536000,always", None),
+            ("31536000,", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(hsts(text).ok().as_deref(), value, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_suffixes() {

@@ -159,8 +159,9 @@ pub fn respond(
         false if message.keep_alive || !is_read => AfterResponse::LingeringClose,
         false => AfterResponse::Close,
     };
+    let hsts = service.https.hsts(connection.scheme());
     let begin = output.len();
-    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive });
+    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts });
     let summary = ResponseSummary::new(&answer, begin, output.len());
     connection.count_response(ReceivedMessage::Request(request), client, &summary);
     if request.method != Method::Head {
@@ -188,7 +189,9 @@ pub fn reject(
     connection.begin_response();
     connection.after_response = AfterResponse::LingeringClose;
     let answer = handler::reject(service, refusal);
-    let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
+    let hsts = service.https.hsts(connection.scheme());
+    let context = Context { date: scratch.date.now(), keep_alive: false, hsts };
+    let summary = encode_rejection(output, &answer, bytes, context);
     connection.count_response(ReceivedMessage::Malformed(bytes), connection.peer().address, &summary);
 }
 
@@ -213,7 +216,8 @@ pub fn reject_connection(
     let started_ns = clock::now_ns();
     let cause = Some(Cause::Text(CLIENT_AT_LIMIT));
     let answer = Answer::Response { response: Response::error(Status::ServiceUnavailable), cause };
-    let summary = encode_rejection(output, &answer, bytes, scratch.date.now());
+    let context = Context { date: scratch.date.now(), keep_alive: false, hsts: None };
+    let summary = encode_rejection(output, &answer, bytes, context);
     records.add(ReceivedMessage::Malformed(bytes), peer.address, 1, started_ns, &summary);
     let sent = send(output);
     let now_ns = clock::now_ns();
@@ -221,9 +225,14 @@ pub fn reject_connection(
 }
 
 /// Appends the response to rejected `bytes`. The connection ends after it.
-fn encode_rejection<'a>(output: &mut Vec<u8>, answer: &'a Answer, bytes: &[u8], date: &str) -> ResponseSummary<'a> {
+fn encode_rejection<'a>(
+    output: &mut Vec<u8>,
+    answer: &'a Answer,
+    bytes: &[u8],
+    context: Context,
+) -> ResponseSummary<'a> {
     let begin = output.len();
-    encode_head(output, answer, Context { date, keep_alive: false });
+    encode_head(output, answer, context);
     let summary = ResponseSummary::new(answer, begin, output.len());
     if let Answer::Response { response, .. } = answer
         && parse::method_of_refused(bytes) != Method::Head

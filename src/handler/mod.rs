@@ -14,7 +14,7 @@ use crate::listeners::Client;
 use crate::log::catalog;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
-use crate::site::{Content, Found, Freshness, Lookup, Resource};
+use crate::site::{Content, Found, Freshness, Lookup, Resource, challenges};
 
 /// Buffers of a thread that are reused for each request.
 #[derive(Debug, Default)]
@@ -95,6 +95,13 @@ fn find(
     let target = target::decode(request.target, &mut scratch.target)?;
     *context.blocking_key = service.blocking.key(target.path, context.client);
     service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
+    if challenges::is_challenge(target.path) {
+        if let Some(content) = service.sites.challenges.find(target.path)? {
+            return Ok(Some(Answer::response(Response::challenge(content))));
+        }
+    } else if let Some(location) = service.https.redirect(context.scheme, request) {
+        return Ok(Some(Answer::response(Response::redirect(location))));
+    }
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
     match service.sites.select(request.authority).find(&target, acceptable, &mut scratch.path, lookup)? {

@@ -52,6 +52,12 @@ impl Response {
         Response { status: Status::NoContent, fields: vec![Field::Allow(ALLOW)], content: Vec::new() }
     }
 
+    /// A challenge of a certification authority. Caches must not store it.
+    pub fn challenge(content: Vec<u8>) -> Self {
+        let further = [Field::NoSniff, Field::CacheControl("no-store")];
+        Response::new(Status::Ok, Vec::new(), "text/plain".into(), content, further)
+    }
+
     /// A response with the state of the server, for GET and HEAD only. Caches must not store it.
     pub fn report(status: Status, content_type: &'static str, content: String) -> Self {
         let fields = Vec::from_iter(retry_after(status));

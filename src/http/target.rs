@@ -87,6 +87,20 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
     Ok(Target { path: &path[..length], query })
 }
 
+/// Returns the https URI of a valid target at `host`, with its path and query as they were sent. None if it is in another
+/// form.
+pub fn https_uri(host: &str, port: Option<u16>, target: &str) -> Option<String> {
+    let (path, query) = origin_form(target).ok()?;
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let mut uri = format!("https://{host}{port}");
+    encode_query(path, &mut uri);
+    if let Some(query) = query {
+        uri.push('?');
+        encode_query(query, &mut uri);
+    }
+    Some(uri)
+}
+
 /// Returns whether a target needs no splitting, decoding or resolving, as most do not.
 fn is_plain(target: &[u8]) -> bool {
     let is_odd = |pair: &[u8]| matches!(pair, [_, 0 | b'%' | b'?' | b'#'] | [b'/', b'/' | b'.']);

@@ -55,6 +55,14 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Returns its port; None for a unix socket.
+    pub fn port(&self) -> Option<u16> {
+        let address: SockaddrStorage = getsockname(self.listener.as_raw_fd()).ok()?;
+        client(&address).map(|address| address.port())
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()

@@ -1,6 +1,6 @@
-//! The sandbox of a worker: it may read the directory around the document root and use its inherited sockets. It uses
-//! Landlock (landlock(7)) and no_new_privs, as far as the kernel supports them. So a compromised worker has no other
-//! rights, even outside a sandbox of systemd.
+//! The sandbox of a worker: it may read the directory around the document root and that of challenges, and use its
+//! inherited sockets. It uses Landlock (landlock(7)) and no_new_privs, as far as the kernel supports them. So a compromised
+//! worker has no other rights, even outside a sandbox of systemd.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,6 +61,14 @@ impl Sandbox {
         };
         let directories = holders.into_iter().filter_map(directory).collect::<io::Result<_>>()?;
         Ok(Sandbox { directories })
+    }
+
+    /// Adds `directory` with all that is in it, if it exists.
+    pub fn with(mut self, directory: &Path) -> Self {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = open(directory, flags, Mode::empty()).map(|opened| (opened, directory.to_path_buf()));
+        self.directories.extend(opened);
+        self
     }
 
     /// Restricts this thread and its future child threads permanently. Logs the extent if `is_logged`.
@@ -235,6 +243,22 @@ mod tests {
                 for name in ["one/current/file", "one/releases/1/file"] {
                     assert_eq!(fs::read_to_string(path(name)).unwrap(), "new");
                 }
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_further_directory_is_readable_if_it_exists() {
+        let top = sites();
+        let path = |name: &str| top.path().join(name);
+        let confinement = Sandbox::for_root(&path("one/current")).unwrap();
+        let confinement = confinement.with(&path("other/releases/1")).with(&path("missing"));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let version = version(&confinement.restrict().unwrap());
+                assert!(fs::read(path("other/releases/1/file")).is_ok());
+                check("a list of what is above", 1, version, fs::read_dir(path("other")));
             });
             thread.join().unwrap();
         });

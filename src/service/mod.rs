@@ -2,6 +2,7 @@
 //! threads. It does not depend on connections and sockets, so that a test can serve a request without a worker.
 
 pub mod blocking;
+pub mod https;
 pub mod pool;
 pub mod timeouts;
 pub mod warnings;
@@ -20,6 +21,7 @@ use crate::site::listings::Listings;
 use crate::site::{Digests, HelperAccess, Sites};
 
 use blocking::{BlockingKey, BlockingLimits};
+use https::HttpsPolicy;
 use pool::ThreadPool;
 use timeouts::Timeouts;
 use warnings::RateLimitedWarnings;
@@ -35,6 +37,8 @@ pub struct Service {
     pub limits: Limits,
     /// The maximum number of requests of a connection.
     pub max_requests: u64,
+    /// Redirects to HTTPS, and Strict-Transport-Security.
+    pub https: HttpsPolicy,
     /// The time limits of a connection.
     pub timeouts: Timeouts,
     /// Orders requests and checks of files by logical time.
@@ -73,6 +77,7 @@ impl Service {
             digests: Digests::new(helper, counters),
             limits: options.limits(),
             max_requests: options.max_requests as u64,
+            https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),
             clock: LogicalClock::default(),
             pool: ThreadPool::new(options.max_threads, counters)?,

@@ -183,7 +183,7 @@ pub(super) fn refuse(errno: Errno) -> Refusal {
 }
 
 /// Converts an error of an open file: the file exists and is a file, whatever the error number.
-fn refuse_open(errno: Errno) -> Refusal {
+pub(super) fn refuse_open(errno: Errno) -> Refusal {
     match refuse(errno) {
         Refusal::NotFound | Refusal::OutsideRoot | Refusal::NotAFile => Refusal::Disk(errno as i32),
         refusal => refusal,

@@ -3,6 +3,7 @@
 //! Every path is opened through [`root::Root`], which keeps it below the document root whatever symbolic links and renames do.
 
 mod cache;
+pub mod challenges;
 pub mod digests;
 pub mod directory;
 pub mod file;

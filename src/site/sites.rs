@@ -1,19 +1,22 @@
 //! The sites of a server, and which of them a request is for.
 
+use super::challenges::Challenges;
 use super::{RootState, Site};
 use crate::config::Options;
 use crate::failure::Failure;
 
-/// The sites of a server. There is one, for all authorities.
+/// The sites of a server. There is one, for all authorities, and so is the folder of challenges.
 #[derive(Debug)]
 pub struct Sites {
     only: Site,
+    /// The challenges, for all authorities.
+    pub challenges: Challenges,
 }
 
 impl Sites {
     /// Opens the sites for processes with a limit of `descriptors` file descriptors each.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
-        Ok(Sites { only: Site::open(options, descriptors)? })
+        Ok(Sites { only: Site::open(options, descriptors)?, challenges: Challenges::new(&options.acme_challenges) })
     }
 
     /// Returns the site for the authority of a request (RFC 9110 §7.2). None is that of a request without one, and of bytes

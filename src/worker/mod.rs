@@ -139,10 +139,13 @@ impl Worker {
         let counters = shared.board.counters(number);
         let keys = shared.keys.as_ref().map(|client| KeyProcess { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
+        let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?;
+        let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;
+        service.https.enable_redirects(options, &context.sockets, tls);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
             number,
-            service: Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?,
+            service,
             events: EventQueue::new(&epoll)?,
             epoll,
             gate: AcceptGate::new(&context.sockets),
@@ -151,7 +154,7 @@ impl Worker {
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
             client_limit: shared.client_limit.as_ref(),
-            tls: has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?,
+            tls,
         })
     }
 

@@ -9,6 +9,7 @@ mod activation;
 mod answer;
 mod blocked_disk;
 mod capacity;
+mod challenges;
 mod changing;
 mod check;
 mod check_unit;

@@ -14,6 +14,7 @@ use crate::access_log::Text;
 use crate::connection::{Connection, DriveResult, Phase};
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
+use crate::service::https::HttpsPolicy;
 use crate::tls::testing::{self, Client};
 
 /// A connection, and what its client sends and has received.
@@ -275,4 +276,52 @@ fn requests_that_arrive_together_or_with_the_end_of_the_handshake_get_their_resp
     assert!(!pair.run(&mut client).unwrap());
     let content = String::from_utf8(client.content).unwrap();
     assert_eq!(content.matches("HTTP/1.1 200 OK").count(), 2_000);
+}
+
+/// Returns the response to one request over TLS.
+fn response(server: &Server, tls: &'static crate::tls::Server, roots: &rustls::RootCertStore, request: &str) -> String {
+    let config = Arc::new(testing::client_config(roots, &[&TLS13]));
+    let mut client = Client::new(config, "localhost");
+    client.send(request.as_bytes());
+    Pair::new(server, tls, (usize::MAX, usize::MAX), None).run(&mut client).unwrap();
+    String::from_utf8(client.content).unwrap()
+}
+
+#[test]
+fn strict_transport_security_is_in_every_response_over_tls_and_in_no_other() {
+    const FIELD: &str = "\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains\r\n";
+    let server = Server::with("--hsts=31536000,includesubdomains");
+    let (tls, roots) = testing::server();
+    for request in ["GET /a.txt HTTP/1.1\r\n", "HEAD /none HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "garbage\r\n"] {
+        let response = response(&server, tls, &roots, &format!("{request}Host: localhost\r\n\r\n"));
+        assert_eq!(response.matches(FIELD).count(), 1, "{response}");
+    }
+    assert!(!server.output((usize::MAX, usize::MAX), None).contains("Strict"));
+}
+
+#[test]
+fn plain_requests_for_the_name_of_a_certificate_are_redirected() {
+    let mut server = Server::with("--redirect-to-https");
+    let (tls, _) = testing::server();
+    server.service.https = HttpsPolicy::redirecting(8443, tls);
+    let get = |request: &str| {
+        let (connection, output) = server.accept(request.as_bytes(), (usize::MAX, usize::MAX), None);
+        server.serve(connection);
+        super::without_dates(&output)
+    };
+    for (method, target) in [("GET", "/a.txt?b"), ("HEAD", "/none"), ("GET", "/.well-known/x")] {
+        let response = get(&format!("{method} {target} HTTP/1.1\r\nHost: localhost:80\r\n\r\n"));
+        let location = format!("\r\nLocation: https://localhost:8443{target}\r\n");
+        assert!(response.starts_with("HTTP/1.1 301 ") && response.contains(&location), "{response}");
+    }
+    for (request, status) in [
+        ("GET /a.txt HTTP/1.1\r\nHost: other\r\n\r\n", "200"),
+        ("GET /a.txt HTTP/1.0\r\n\r\n", "200"),
+        ("GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
+        ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", "204"),
+        ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "405"),
+        ("GET /../ HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"),
+    ] {
+        assert_eq!(get(request).get(9..12), Some(status), "{request}");
+    }
 }

@@ -12,6 +12,8 @@ pub struct Context<'c> {
     pub date: &'c str,
     /// Whether the connection persists after the response.
     pub keep_alive: bool,
+    /// The value of Strict-Transport-Security, if there is one (RFC 6797).
+    pub hsts: Option<&'c str>,
 }
 
 /// Appends a complete head.
@@ -31,6 +33,11 @@ pub fn begin_head(out: &mut Vec<u8>, status: Status, context: Context) {
         true => b"\r\nConnection: keep-alive\r\n".as_slice(),
         false => b"\r\nConnection: close\r\n",
     });
+    if let Some(hsts) = context.hsts {
+        out.extend_from_slice(b"Strict-Transport-Security: ");
+        out.extend_from_slice(hsts.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Appends one field line.
@@ -53,7 +60,7 @@ mod tests {
 
     fn text(status: Status, keep_alive: bool, fields: &[Field]) -> String {
         let mut out = Vec::new();
-        head(&mut out, status, Context { date: DATE, keep_alive }, fields);
+        head(&mut out, status, Context { date: DATE, keep_alive, hsts: None }, fields);
         String::from_utf8(out).unwrap()
     }
 
