@@ -71,6 +71,11 @@
 //! stopped journal loses records but delays no requests. The number of dropped records is a difference of counters in the
 //! [`scoreboard`](ipc::scoreboard), which outlives the worker.
 //!
+//! Over TLS, records are made and read in buffers of the thread, so that an idle connection has none
+//! ([`connection::transport`]). A worker has certificates and no private key: for each full handshake, its thread waits
+//! for a signature of the key process ([`ipc::key_protocol`]). Sessions are resumed by tickets that any worker decrypts, with
+//! keys that only the supervisor writes ([`ipc::ticket_keys`]).
+//!
 //! A response is never staler than its request: any stat(2) made after the request began to arrive may validate it,
 //! whichever thread made it ([`os::clock::LogicalClock`]). The exceptions are a listing, which is shared for one second after
 //! it was made ([`site::listings`]), a replaced document root, which is detected within half a second, and a new

@@ -143,6 +143,7 @@ pub fn respond(
         freshness,
         client,
         scheme: connection.scheme(),
+        is_misdirected: request.authority.is_some_and(|authority| connection.transport.is_misdirected(authority)),
         blocking_key: &mut connection.blocking_key,
         waiter,
     };

@@ -41,6 +41,8 @@ pub struct RequestContext<'o> {
     pub client: Client,
     /// Whether it was sent over TLS.
     pub scheme: Scheme,
+    /// Whether it was sent over a connection for another host.
+    pub is_misdirected: bool,
     /// The key of the connection's last request; it is replaced by the key of this one.
     pub blocking_key: &'o mut BlockingKey,
     /// The connection, if the request may wait for a listing.
@@ -78,6 +80,9 @@ fn find(
     context: RequestContext,
     scratch: &mut Scratch,
 ) -> Result<Option<Answer>, Refusal> {
+    if context.is_misdirected {
+        return Err(Refusal::Misdirected);
+    }
     match request.method {
         Method::Other => return Err(Refusal::MethodNotAllowed),
         Method::Unknown => return Err(Refusal::UnknownMethod),

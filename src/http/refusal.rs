@@ -26,6 +26,8 @@ pub enum Refusal {
     LongRequestLine,
     /// 501: the request line is that long because of its method (RFC 9112 §3).
     LongMethod,
+    /// 421: the certificate of the connection does not have the host, and another one does (RFC 9110 §15.5.20).
+    Misdirected,
     /// 431: the head is longer or has more fields than the [`Limits`](super::Limits) allow.
     LargeHead,
     /// 408: the head did not arrive in time (RFC 9110 §15.5.9).
@@ -64,6 +66,7 @@ impl Refusal {
             Refusal::UnknownVersion => Status::HttpVersionNotSupported,
             Refusal::LargeBody => Status::ContentTooLarge,
             Refusal::LongRequestLine => Status::UriTooLong,
+            Refusal::Misdirected => Status::MisdirectedRequest,
             Refusal::LargeHead => Status::RequestHeaderFieldsTooLarge,
             Refusal::SlowHead => Status::RequestTimeout,
             Refusal::NotFound => Status::NotFound,
@@ -97,6 +100,7 @@ impl std::fmt::Display for Refusal {
             Refusal::LargeBody => "the body is too long",
             Refusal::LongRequestLine => "the request line is too long",
             Refusal::LongMethod => "the method is too long",
+            Refusal::Misdirected => "the certificate of the connection does not have the host, and another one does",
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",
             Refusal::NotFound => "nothing exists at the path",

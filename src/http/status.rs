@@ -41,6 +41,7 @@ statuses! {
     ContentTooLarge = 413 "Content Too Large",
     UriTooLong = 414 "URI Too Long",
     RangeNotSatisfiable = 416 "Range Not Satisfiable",
+    MisdirectedRequest = 421 "Misdirected Request",
     RequestHeaderFieldsTooLarge = 431 "Request Header Fields Too Large",
     InternalServerError = 500 "Internal Server Error",
     NotImplemented = 501 "Not Implemented",

@@ -101,8 +101,10 @@ impl Store {
 impl StoredCertificate {
     /// Returns whether the certificate has `name`, also by a wildcard.
     pub fn covers(&self, name: &str) -> bool {
-        let lower = name.to_ascii_lowercase();
-        let parent = lower.split_once('.').map(|(_, parent)| parent);
-        self.names.iter().any(|own| *own == lower || own.strip_prefix("*.").is_some_and(|own| Some(own) == parent))
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|own| match (own.strip_prefix("*."), parent) {
+            (Some(own), Some(parent)) => own.eq_ignore_ascii_case(parent),
+            _ => own.eq_ignore_ascii_case(name),
+        })
     }
 }

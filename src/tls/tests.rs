@@ -139,6 +139,26 @@ fn the_signature_schemes_of_the_client_select_the_type_of_key() {
 }
 
 #[test]
+fn a_certificate_covers_its_names_and_one_label_for_a_wildcard() {
+    let certificate = testing::certificate(&["a.example", "*.b.example"], P256);
+    let store = Store::new([certificate.clone()]);
+    for (name, is_covered) in [
+        ("a.example", true),
+        ("A.EXAMPLE", true),
+        ("x.b.example", true),
+        ("X.B.example", true),
+        ("b.example", false),
+        ("x.y.b.example", false),
+        ("x.a.example", false),
+        ("*.b.example", true),
+        ("", false),
+        ("localhost", false),
+    ] {
+        assert_eq!((certificate.covers(name), store.covers(name)), (is_covered, is_covered), "{name}");
+    }
+}
+
+#[test]
 fn a_replaced_store_is_for_connections_that_begin_afterwards() {
     let (old, new) = (testing::certificate(&["a.example"], P256), testing::certificate(&["a.example"], P256));
     let all = [&old, &new];

@@ -279,6 +279,29 @@ fn a_certificate_that_is_added_is_used_without_a_reload() {
 }
 
 #[test]
+fn a_request_for_the_host_of_another_certificate_is_misdirected() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    certificates.add("first", &["localhost", "*.first.example"]);
+    certificates.add("second", &["second.example"]);
+    let server = certificates.serve(&site, &[]);
+    for (host, status) in [
+        ("localhost", 200),
+        ("localhost:8443", 200),
+        ("a.first.example", 200),
+        ("second.example", 421),
+        ("SECOND.example:443", 421),
+        // No certificate has these.
+        ("unknown.example", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:443", 200),
+    ] {
+        let mut stream = connect(server.address, &certificates.client("first", &TLS13));
+        let response = exchange(&mut stream, &LAST.replace("localhost", host));
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {response}");
+    }
+}
+
+#[test]
 fn a_port_for_https_is_beside_that_for_http() {
     let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
     let start = |arguments: &[&str]| Setup::new(&site, &[&["--port=0", "--https-port=0"], arguments].concat()).start();

@@ -78,6 +78,14 @@ impl Transport {
         }
     }
 
+    /// Returns whether a request for `authority` belongs on another connection.
+    pub fn is_misdirected(&self, authority: &str) -> bool {
+        match self {
+            Transport::Tls(tls) => tls.is_misdirected(authority),
+            _ => false,
+        }
+    }
+
     /// Reads into `buffer`. Returns the number of bytes; 0 if the client has closed its side, EAGAIN if there is
     /// nothing to read.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {

@@ -93,6 +93,15 @@ impl Tls {
         }
     }
 
+    /// Returns whether the certificate of the connection does not have the host of `authority`, and another one does. A
+    /// client may use a connection for every name of its certificate (RFC 9113 §9.1.1).
+    pub fn is_misdirected(&self, authority: &str) -> bool {
+        let certificate = self.properties.as_ref().and_then(|properties| properties.certificate.as_ref());
+        let Some(certificate) = certificate else { return false };
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
+        !certificate.covers(host) && self.server.store().covers(host)
+    }
+
     /// Returns the properties of the session after the handshake.
     pub fn properties(&self) -> Option<&Arc<Properties>> {
         self.properties.as_ref()
