@@ -222,10 +222,13 @@ impl Connections {
 
 /// Signs a message of TLS.
 fn sign(snapshot: &Snapshot, id: &KeyId, scheme: u16, message: &[u8]) -> Result<Response, Violation> {
-    // A key that was replaced is no violation.
-    let Some((kind, key)) = snapshot.key(id) else { return Ok(Response::Missing) };
+    let other = Violation("a signature of something other than a TLS handshake");
+    // A key that was replaced is no violation; such a message is one with any key.
+    let Some((kind, key)) = snapshot.key(id) else {
+        return if message::has_form_of_tls(message) { Ok(Response::Missing) } else { Err(other) };
+    };
     if !message::is_tls(*kind, scheme, message) {
-        return Err(Violation("a signature of something other than a handshake of TLS"));
+        return Err(other);
     }
     let signer = key.choose_scheme(&[SignatureScheme::from(scheme)]);
     let signature = signer.and_then(|signer| signer.sign(message).ok());

@@ -31,6 +31,11 @@ pub fn is_tls(kind: KeyKind, scheme: u16, message: &[u8]) -> bool {
     (is_for_both && is_1_3(message)) || ((is_for_both || only_1_2.contains(&scheme)) && is_1_2(message))
 }
 
+/// Returns whether a server of TLS has to sign `message` by any key.
+pub fn has_form_of_tls(message: &[u8]) -> bool {
+    is_1_3(message) || is_1_2(message)
+}
+
 /// Returns whether it is the content of a CertificateVerify of TLS 1.3, with a hash by SHA-256 or SHA-384.
 fn is_1_3(message: &[u8]) -> bool {
     let Some((spaces, rest)) = message.split_at_checked(SPACES) else { return false };
@@ -147,6 +152,7 @@ mod tests {
             for (kind, scheme) in
                 [(EcdsaP256, 0x0403), (EcdsaP384, 0x0503), (Ed25519, 0x0807), (Rsa, 0x0804), (Rsa, 0x0401)]
             {
+                assert!(!has_form_of_tls(&message), "{what}");
                 assert!(!is_tls(kind, scheme, &message), "{what}, {kind:?}");
             }
         }

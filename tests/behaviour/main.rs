@@ -30,6 +30,7 @@ mod idle_exit;
 mod interfaces;
 mod isolation;
 mod keep_alive;
+mod keys;
 mod leaving_clients;
 mod links;
 mod listening;

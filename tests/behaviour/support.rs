@@ -263,7 +263,10 @@ impl Server {
 /// Whether a child of the supervisor is the helper, or the monitor of the key process. Just after the fork, neither it nor a worker can be recognized: the
 /// helper gets its name soon, a worker a second thread.
 fn is_helper(process: Pid) -> bool {
-    let has_name = || fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| matches!(&*name, "otus-helper\n" | "otus-keys\n"));
+    let has_name = || {
+        fs::read_to_string(format!("/proc/{process}/comm"))
+            .is_ok_and(|name| matches!(&*name, "otus-helper\n" | "otus-keys\n"))
+    };
     let begin = Instant::now();
     while !has_name() {
         if threads(process) != 1 || begin.elapsed() > Duration::from_millis(200) {
