@@ -9,10 +9,14 @@ use std::process::Command;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, setgid, setgroups, setuid};
 
+use super::certificates;
 use super::properties::{self, Properties};
+use crate::config::KEYS_SOCKET;
 use crate::config::file::SettingsFile;
 use crate::config::unit::{self, ServiceUnit};
 use crate::failure::Failure;
+use crate::keys;
+use crate::listeners::Purpose;
 
 /// A service unit as systemd has loaded it.
 #[derive(Debug)]
@@ -47,6 +51,12 @@ impl LoadedUnit {
             Ok(environment) => environment,
             Err(failure) => return failure,
         };
+        // As root, whom the key process accepts.
+        let has_tls = self.service.socket_names.iter().any(|name| Purpose::of(name).is_tls());
+        if let (true, Some(socket)) = (has_tls, environment.get(KEYS_SOCKET)) {
+            let directory = environment.get("OTUS_CERTIFICATES").map_or(keys::DIRECTORY, String::as_str);
+            self.service.certificates = certificates::find(Some(Path::new(socket)), Path::new(directory));
+        }
         self.apply_limits();
         if let Err(failure) = self.switch_user() {
             return failure;

@@ -3,21 +3,23 @@
 //! Run by root at a prompt, it checks the packaged service, whose configuration is in its units. A check that a server
 //! runs before a reload, or a service before its start, covers that server only.
 
+mod certificates;
 mod loaded_unit;
 mod properties;
 mod subject;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{User, geteuid};
 
 use crate::client_limit::ClientLimiter;
 use crate::config::file::SettingsFile;
-use crate::config::unit::ServiceUnit;
+use crate::config::unit::{self, Certificates, ServiceUnit};
 use crate::config::{self, CommandLine, Effective, Options};
 use crate::failure::Failure;
+use crate::listeners::Purpose;
 use crate::os::run_as::RunAs;
 use crate::{listeners, log, os::rlimit, site};
 
@@ -38,6 +40,7 @@ pub struct Findings {
 pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
     let service = ServiceUnit::from_environment();
     let is_passed_sockets = service.as_ref().is_some_and(|service| !service.addresses.is_empty());
+    let certificates = certificates(command_line, service.as_ref());
     let Findings { mut problems, mut warnings } = find(&command_line.options, service.as_ref());
     if is_passed_sockets {
         warnings.extend(command_line.unused_address_warnings());
@@ -61,6 +64,8 @@ pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
         });
         print(&table(&addresses.chain(settings).collect::<Vec<_>>()));
     }
+    certificates.lines.iter().for_each(|line| print(&format!("{line}\n")));
+    warnings.extend(certificates.warnings);
     command_line.problems.iter().chain(&problems).for_each(log::failure);
     for warning in command_line.warnings.iter().chain(&warnings) {
         tracing::warn!("{warning}");
@@ -76,6 +81,24 @@ pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
     let unit = service.map(|service| service.name + " ").unwrap_or_default();
     print(&format!("{verdict} (checked {unit}as user {})\n", user()));
     problems.len()
+}
+
+/// Returns what can be seen of the certificates of a server with TLS. This comes before a change of the user.
+fn certificates(command_line: &CommandLine, service: Option<&ServiceUnit>) -> Certificates {
+    if let Some(service) = service {
+        return service.certificates.clone();
+    }
+    // A server knows them before a reload.
+    let is_reload = std::env::var_os(unit::RELOAD_VARIABLE).is_some();
+    let Options { certificates, https_port, .. } = &command_line.options;
+    let has_tls = https_port.is_some() || listeners::names_from_systemd().iter().any(|name| Purpose::of(name).is_tls());
+    match certificates {
+        Some(directory) if has_tls && !is_reload => {
+            let socket = std::env::var_os(config::KEYS_SOCKET).map(PathBuf::from);
+            certificates::find(socket.as_deref(), directory)
+        }
+        _ => Certificates::default(),
+    }
 }
 
 /// Checks everything that a server with these settings needs.

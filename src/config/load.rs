@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use strsim::osa_distance;
 
-use super::{CommandLine, INSTANCE, effective};
+use super::{CommandLine, INSTANCE, KEYS_SOCKET, effective};
 use crate::config::file::{Setting, SettingsFile};
 use crate::failure::Failure;
 
@@ -90,7 +90,7 @@ fn argument_of<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg>
 /// Returns a warning for each variable OTUS_* of the environment that is not a setting.
 fn unknown_variables(command: &Command) -> Vec<String> {
     let is_setting = |name: &OsStr| command.get_arguments().any(|argument| argument.get_env() == Some(name));
-    let is_known = |name: &OsStr| name == INSTANCE || is_setting(name);
+    let is_known = |name: &OsStr| [INSTANCE, KEYS_SOCKET].iter().any(|known| name == *known) || is_setting(name);
     let names = std::env::vars_os().map(|(name, _)| name);
     let unknown = names.filter(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && !is_known(name));
     unknown.map(|name| unknown_setting(command, &name.to_string_lossy(), "the environment")).collect()

@@ -333,6 +333,9 @@ impl Options {
 /// The variable with the name of the instance. The unit sets it; it is not a setting for administrators.
 pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 
+/// The variable with the path of the socket of the key process, likewise.
+pub const KEYS_SOCKET: &str = "OTUS_KEYS_SOCKET";
+
 /// The timeout of requests in flight when the server stops and systemd keeps its sockets open: new clients wait until
 /// the next server accepts them.
 const HELD_STOP_TIMEOUT: Duration = Duration::from_secs(4);

@@ -29,6 +29,17 @@ pub struct ServiceUnit {
     pub warnings: Vec<String>,
     /// What a check does not cover.
     pub unchecked: Vec<String>,
+    /// The certificates, as root has seen them.
+    pub certificates: Certificates,
+}
+
+/// What a check has seen of the certificates. It passes them to the check that runs as the service's user, who can see less.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Certificates {
+    /// A line for each.
+    pub lines: Vec<String>,
+    /// The faults, each a sentence with the remedy, and what could not be seen.
+    pub warnings: Vec<String>,
 }
 
 /// Separates the words of a line. No path in a unit contains it.
@@ -55,6 +66,8 @@ impl ServiceUnit {
                 "bound" => service.bind_mounts.push((first.into(), second.into())),
                 "journal" => service.logs_to_journal = true,
                 "warning" => service.warnings.push(first),
+                "certificate" => service.certificates.lines.push(first),
+                "certificate-warning" => service.certificates.warnings.push(first),
                 "unchecked" => service.unchecked.push(first),
                 _ => {}
             }
@@ -110,6 +123,8 @@ impl std::fmt::Display for ServiceUnit {
             line("journal", "", "")?;
         }
         self.warnings.iter().try_for_each(|warning| line("warning", warning, ""))?;
+        self.certificates.lines.iter().try_for_each(|text| line("certificate", text, ""))?;
+        self.certificates.warnings.iter().try_for_each(|warning| line("certificate-warning", warning, ""))?;
         self.unchecked.iter().try_for_each(|what| line("unchecked", what, ""))
     }
 }
@@ -129,6 +144,10 @@ mod tests {
             logs_to_journal: true,
             warnings: vec!["A warning.".into()],
             unchecked: vec![],
+            certificates: Certificates {
+                lines: vec!["certificate a: b".into(), "certificate c: d".into()],
+                warnings: vec!["Certificate a: it expired.".into()],
+            },
         }
     }
 

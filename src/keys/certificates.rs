@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustls::sign::SigningKey;
 
+use super::certificate::Description;
 use super::expiry::{Validity, date};
 use super::folder::{self, FolderIdentity, Pair, Unusable};
 use crate::failure;
@@ -20,7 +21,7 @@ const DEFAULT: &str = "default";
 
 /// The time for which a folder that cannot be used is read again before that is a fault, in milliseconds: certbot moves its
 /// links one by one, and other programs write one file after the other.
-const SETTLE_MS: u64 = 5_000;
+pub const SETTLE_MS: u64 = 5_000;
 
 /// The interval of these readings, in milliseconds.
 const SETTLE_INTERVAL_MS: u64 = 250;
@@ -46,6 +47,8 @@ pub struct Certificates {
     generation: u64,
     /// Why the directory cannot be listed, as it was logged.
     unlisted: Option<String>,
+    /// Whether changes and faults are logged.
+    is_reported: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +117,13 @@ impl Certificates {
             retired: Vec::new(),
             generation: generation.max(1),
             unlisted: None,
+            is_reported: true,
         }
+    }
+
+    /// Logs nothing.
+    pub fn without_reports(self) -> Self {
+        Certificates { is_reported: false, ..self }
     }
 
     /// Returns the time until the next update, in milliseconds.
@@ -133,7 +142,9 @@ impl Certificates {
             let removed: Vec<_> = self.folders.keys().filter(|name| !names.contains(name)).cloned().collect();
             for name in removed {
                 let folder = self.folders.remove(&name);
-                tracing::info!("The certificate {} was removed: its names are no longer served.", Printable(&name));
+                if self.is_reported {
+                    tracing::info!("The certificate {} was removed: its names are no longer served.", Printable(&name));
+                }
                 self.retire(folder.and_then(|folder| folder.current), now_ms);
                 has_changed = true;
             }
@@ -212,6 +223,7 @@ impl Certificates {
         });
         if why != self.unlisted {
             why.iter()
+                .filter(|_| self.is_reported)
                 .for_each(|why| tracing::error!(message_id = catalog::CERTIFICATE_UNUSABLE, certificate = "", "{why}"));
             self.unlisted = why;
             self.generation += 1;
@@ -220,6 +232,7 @@ impl Certificates {
     }
 
     fn update_folder(&mut self, name: &str, now_ms: u64) -> bool {
+        let is_reported = self.is_reported;
         let Some(folder) = self.folders.get_mut(name) else { return false };
         let path = self.directory.join(name);
         let identity = FolderIdentity::of(&path);
@@ -242,7 +255,7 @@ impl Certificates {
                     return false;
                 }
                 let is_known = folder.fault.as_ref().is_some_and(|known| known.why == unusable.why);
-                if !is_known {
+                if !is_known && is_reported {
                     report_unusable(name, &unusable, folder.current.is_some());
                 }
                 folder.fault = Some(unusable);
@@ -256,15 +269,8 @@ impl Certificates {
         if folder.current.as_ref().is_some_and(|current| current.chain == pair.chain) {
             return;
         }
-        let (names, until) = (pair.description.names.join(" "), date(pair.description.not_after));
-        let certificate = Printable(name);
-        tracing::info!(
-            certificate = %certificate,
-            "Certificate {certificate}: {}, valid until {until}, for {names}.",
-            pair.description.key,
-        );
-        if pair.description.must_staple {
-            tracing::warn!(certificate = %certificate, "Certificate {certificate}: {MUST_STAPLE}");
+        if self.is_reported {
+            report_new(name, &pair.description);
         }
         folder.next_report_ms = 0;
         let replaced = folder.current.replace(pair);
@@ -282,6 +288,15 @@ impl Certificates {
 const MUST_STAPLE: &str = "It demands a stapled response of OCSP (must-staple), which this server does not send, and some clients \
                            reject it: get one without that extension, with certbot by removing must-staple = True from its \
                            configuration.";
+
+fn report_new(name: &str, description: &Description) {
+    let Description { names, key, not_after, must_staple, .. } = description;
+    let (certificate, names, until) = (Printable(name), names.join(" "), date(*not_after));
+    tracing::info!(certificate = %certificate, "Certificate {certificate}: {key}, valid until {until}, for {names}.");
+    if *must_staple {
+        tracing::warn!(certificate = %certificate, "Certificate {certificate}: {MUST_STAPLE}");
+    }
+}
 
 fn report_unusable(name: &str, unusable: &Unusable, has_current: bool) {
     let (certificate, why) = (Printable(name), Printable(&unusable.why));

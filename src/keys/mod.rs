@@ -29,7 +29,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
-use crate::ipc::key_protocol::channel;
+use crate::ipc::key_protocol::{Overview, channel};
 use crate::os::{clock, rlimit, sys};
 
 use certificates::Certificates;
@@ -89,6 +89,16 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
         Ok(status) => sys::exit_now(status),
         Err(error) => cannot_run(&error),
     }
+}
+
+/// Returns what there is to say about the certificates in `directory`, which this process reads for a check.
+pub fn read_once(directory: &Path) -> Vec<Overview> {
+    let mut certificates = Certificates::new(directory, 1).without_reports();
+    // The second time, each fault is one.
+    certificates.update(0, 0);
+    certificates.update(certificates::SETTLE_MS, 0);
+    let (snapshot, now) = (certificates.snapshot(), i64::try_from(clock::unix_s()).unwrap_or(i64::MAX));
+    (0..snapshot.folders()).filter_map(|index| snapshot.overview(index, now)).collect()
 }
 
 fn cannot_run(error: &io::Error) -> Failure {

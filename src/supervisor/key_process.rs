@@ -10,14 +10,12 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 
 use super::certificates::CertificateReport;
+use crate::config::KEYS_SOCKET;
 use crate::failure;
 use crate::ipc::handover::{HandoverBuilder, KeyHandover, KeyLink};
 use crate::ipc::key_protocol::{Role, channel};
 use crate::keys::monitor;
 use crate::log::{OncePerMinute, catalog};
-
-/// The variable with the path of the socket of the key process. The units set it; it is not a setting for administrators.
-pub const SOCKET: &str = "OTUS_KEYS_SOCKET";
 
 /// The pause after a connection could not be made, in milliseconds.
 const RETRY_MS: u64 = 50;
@@ -66,6 +64,9 @@ impl KeyProcess {
     /// Takes over the key process of the previous image, or starts one unless systemd does. This comes before the privileges
     /// are dropped, which `drops_privileges` announces.
     pub fn start(directory: PathBuf, previous: KeyHandover, drops_privileges: bool) -> io::Result<Self> {
+        // The key process accepts a child of systemd in the group of the service. So that a compromised worker cannot make one,
+        // by a child that it leaves behind, this process becomes the parent of such children (PR_SET_CHILD_SUBREAPER).
+        nix::sys::prctl::set_child_subreaper(true)?;
         let workers = previous.links.into_iter();
         let workers = workers.map(|KeyLink { pid, channel, connection }| WorkerLink {
             pid,
@@ -75,7 +76,7 @@ impl KeyProcess {
         });
         let workers = workers.collect();
         let directory = std::path::absolute(&directory)?;
-        let source = match (std::env::var_os(SOCKET), previous.monitor) {
+        let source = match (std::env::var_os(KEYS_SOCKET), previous.monitor) {
             (Some(path), _) => Source::Socket(path.into()),
             (None, Some(old)) if old.directory == directory => Source::Monitor {
                 pid: old.pid,
