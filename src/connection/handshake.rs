@@ -1,6 +1,7 @@
 //! The TLS handshake of a connection, before its first request.
 
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::os::fd::AsRawFd;
 
 use super::driver::{ConnectionDriver, DriveResult};
 use super::respond;
@@ -15,6 +16,11 @@ use crate::tls::Failure;
 impl ConnectionDriver {
     /// Continues the handshake.
     pub(super) fn shake_hands(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
+        let Some(_turn) = service.handshakes.begin(connection.as_raw_fd(), &service.wakeups) else {
+            // The main loop retries it as well.
+            connection.waits_for_disk = true;
+            return Break(DriveResult::Disk);
+        };
         match connection.transport.handshake() {
             Handshake::Done => connection.end_handshake(service.timeouts.idle(clock::now_ms())),
             Handshake::More => {}

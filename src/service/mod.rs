@@ -2,6 +2,7 @@
 //! threads. It does not depend on connections and sockets, so that a test can serve a request without a worker.
 
 pub mod blocking;
+pub mod handshakes;
 pub mod https;
 pub mod pool;
 pub mod timeouts;
@@ -21,6 +22,7 @@ use crate::site::listings::Listings;
 use crate::site::{Digests, HelperAccess, Sites};
 
 use blocking::{BlockingKey, BlockingLimits};
+use handshakes::HandshakeLimit;
 use https::HttpsPolicy;
 use pool::ThreadPool;
 use timeouts::Timeouts;
@@ -47,6 +49,8 @@ pub struct Service {
     pub pool: ThreadPool,
     /// Limits on threads that are blocked by one file, directory or client.
     pub blocking: BlockingLimits,
+    /// The limit of threads that make TLS handshakes.
+    pub handshakes: HandshakeLimit,
     /// Listings of directories that are made or shared.
     pub listings: Listings,
     /// Connections to wake, since their listing was made.
@@ -82,6 +86,7 @@ impl Service {
             clock: LogicalClock::default(),
             pool: ThreadPool::new(options.max_threads, counters)?,
             blocking: BlockingLimits::new(options.max_threads),
+            handshakes: HandshakeLimit::new(options.max_threads),
             listings: Listings::default(),
             wakeups: Wakeups::default(),
             access_log: AccessLog::of(options, worker, board).map(|log| &*Box::leak(Box::new(log))),

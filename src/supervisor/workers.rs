@@ -192,9 +192,9 @@ impl Workers {
             close_supervisor_fds();
             keys.close_inherited();
             own_keys.take();
-            // At most a quarter of the threads wait for signatures.
-            let max_waiting = context.options.max_threads / 4;
-            self.shared.keys = their_keys.take().map(|channel| key_protocol::Client::new(channel, max_waiting));
+            // Those of a quarter of the threads (HandshakeLimit), and that of the thread for certificates.
+            let max_outstanding = context.options.max_threads / 4 + 2;
+            self.shared.keys = their_keys.take().map(|channel| key_protocol::Client::new(channel, max_outstanding));
             worker::run(context, number, &theirs, std::mem::take(&mut self.shared), is_first)
         })?;
         self.has_spawned = true;
