@@ -24,9 +24,7 @@ pub fn find(socket: Option<&Path>, directory: &Path) -> Certificates {
             Ok(folders) => describe(&folders, directory),
             Err(error) => {
                 let remedy = match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                        "enable and start otus-httpd-keys.socket"
-                    }
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "start otus-httpd-keys.socket",
                     io::ErrorKind::PermissionDenied => "run otus-httpd --check as root",
                     _ => "see systemctl status otus-httpd-keys.service",
                 };

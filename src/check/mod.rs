@@ -168,7 +168,8 @@ fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Fa
 
 /// Returns a failure if the descriptor limit is too low for the supervisor with all workers, twice as many during a reload.
 fn too_few_descriptors(options: &Options) -> Option<Failure> {
-    let (allowed, needed) = (rlimit::raise_limit(), rlimit::for_supervisor(options.workers));
+    let (allowed, needed) =
+        (rlimit::raise_limit(), rlimit::for_supervisor(options.workers, options.certificates.is_some()));
     let workers = options.workers;
     (allowed < needed).then(|| {
         Failure::new(format!(

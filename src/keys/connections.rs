@@ -234,3 +234,6 @@ fn sign(snapshot: &Snapshot, id: &KeyId, scheme: u16, message: &[u8]) -> Result<
     let signature = signer.and_then(|signer| signer.sign(message).ok());
     Ok(signature.map_or(Response::Missing, Response::Signature))
 }
+
+#[cfg(test)]
+mod tests;

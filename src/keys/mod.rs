@@ -30,6 +30,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
 use crate::ipc::key_protocol::{Overview, channel};
+use crate::log;
 use crate::os::{clock, rlimit, sys};
 
 use certificates::Certificates;
@@ -82,6 +83,8 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
             "The key process has no socket: systemd starts it, by otus-httpd-keys.socket; without systemd, the server does so itself.",
         );
     };
+    // What the log needs is opened now: later, this process may open certificates only.
+    log::descriptors();
     let result = sys::take_descriptor(listener)
         .map_err(io::Error::from)
         .and_then(|listener| run(&directory, Source::Listener(listener)));

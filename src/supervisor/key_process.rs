@@ -242,8 +242,8 @@ impl KeyProcess {
                     tracing::error!(
                         message_id = catalog::KEY_PROCESS_MISSING,
                         why,
-                        "The key process cannot be reached ({why}), and TLS handshakes fail: enable and start \
-                         otus-httpd-keys.socket, or restart the server."
+                        "The key process cannot be reached ({why}), and TLS handshakes fail: start otus-httpd-keys.socket \
+                         (systemctl status otus-httpd-keys.service has its log), or restart the server."
                     );
                 }
             }

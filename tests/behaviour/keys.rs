@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 
-use crate::support::{DEADLINE, Server, Setup, Site, wait_for, wait_until};
+use crate::support::{BINARY, DEADLINE, Notifications, Server, Setup, Site, wait_for, wait_until};
 
 const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 const RSA: &[&str] = &["rsa:2048"];
@@ -238,6 +238,33 @@ fn a_hanging_key_process_ends_full_handshakes_only() {
     https.wait_for_certificate(&client, "example.org");
 }
 
+/// A quarter of the threads wait for signatures: here one of four. Other handshakes wait without a thread.
+#[test]
+fn plain_requests_go_on_while_many_handshakes_wait() {
+    let site = site();
+    let mut certificates = Certificates::new(&site);
+    certificates.add("example.org", P256);
+    let https = Https::start(&site, &certificates, &["--workers=1", "--max-threads=4"]);
+    let client = certificates.client(BOTH);
+    https.wait_for_certificate(&client, "example.org");
+    let plain = wait_for("the other address", || {
+        let log = https.server.log();
+        log.split_once("http://")?.1.split_once('/')?.0.parse::<SocketAddr>().ok()
+    });
+    let key_process = https.key_process().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..5 {
+            kill(key_process, Signal::SIGSTOP).unwrap();
+            (0..12).for_each(|_| drop(scope.spawn(|| https.request(&client, "example.org"))));
+            let begin = Instant::now();
+            (0..20).for_each(|_| assert_eq!(crate::support::Client::connect(plain).get("/a").status, 200));
+            assert!(begin.elapsed() < Duration::from_millis(1_500), "{:?}", begin.elapsed());
+            kill(key_process, Signal::SIGCONT).unwrap();
+        }
+    });
+    https.wait_for_certificate(&client, "example.org");
+}
+
 /// As certbot does it: the links are moved one by one, the key first.
 #[test]
 fn a_renewed_certificate_is_used_and_no_handshake_fails() {
@@ -290,6 +317,42 @@ fn a_new_folder_is_used_and_a_removed_one_ends_its_names() {
     fs::remove_file(certificates.path().join("example.org")).unwrap();
     wait_until("the end of the name", || https.request(&client, "example.org").is_err());
     https.server.wait_for_log("The certificate example.org was removed");
+}
+
+#[test]
+fn expiry_and_faults_are_in_metrics_status_and_check() {
+    let site = site();
+    let mut certificates = Certificates::new(&site);
+    certificates.add("example.org", P256);
+    fs::create_dir(certificates.path().join("empty")).unwrap();
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = metrics.local_addr().unwrap();
+    let notifications = Notifications::new();
+    let directory = format!("--certificates={}", certificates.path().display());
+    let setup = Setup::new(&site, &["--port=0", "--https-port=0", &directory]).env("LISTEN_FDNAMES", "metrics");
+    let _server = setup.socket(metrics).env("NOTIFY_SOCKET", notifications.path()).start();
+    let end = notifications.find("certificates in the status", |message| {
+        message.contains(", certificates 1, the first expires: example.org on ")
+            && message.contains("certificates with faults 1")
+    });
+    let end = end.split_once("example.org on ").unwrap().1.split_once(" GMT").unwrap().0.to_string() + " GMT";
+    let end_s = httpdate::parse_http_date(&end).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let text = crate::support::Client::connect(address).get("/metrics").text();
+    for line in [
+        format!("otus_certificate_expiry_timestamp_seconds{{name=\"example.org\",folder=\"example.org\"}} {end_s}"),
+        "otus_certificates_unusable 1".into(),
+        "otus_key_requests_refused_total 0".into(),
+    ] {
+        assert!(text.lines().any(|present| present == line), "{line} in {text}");
+    }
+    let root = format!("--root={}", site.root().display());
+    let mut check = Command::new(BINARY);
+    check.args(["--check", "--https-port=8443", &root, &directory]);
+    let output = check.output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let expected = format!("certificate example.org: example.org; ECDSA P-256; issued by CN=test; expires on {end}\n");
+    assert!(output.status.success() && out.contains(&expected), "{out}{err}");
+    assert!(err.contains("Certificate empty: It cannot be used: fullchain.pem cannot be read (No such file"), "{err}");
 }
 
 /// The connections of old workers pass to the next image, and its workers get their own.

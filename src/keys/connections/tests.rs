@@ -1,0 +1,141 @@
+use nix::poll::{PollFd, PollFlags, poll};
+
+use super::*;
+use crate::ipc::key_protocol::frame::MAX_FRAME_BYTES;
+use crate::keys::authority::Authority;
+use crate::keys::certificates::Certificates;
+
+/// The responses of a key process with one certificate, and its identifier.
+fn connections() -> (&'static Connections, KeyId) {
+    let directory = tempfile::tempdir().unwrap();
+    Authority::new().issue(&["example.org"]).write(&directory.path().join("example.org"));
+    let mut certificates = Certificates::new(directory.path(), 1);
+    certificates.update(0, 0);
+    let connections: &'static Connections = Box::leak(Box::new(Connections::new().unwrap()));
+    connections.publish(certificates.snapshot());
+    (0..2).for_each(|_| drop(std::thread::spawn(|| connections.serve())));
+    (connections, certificates.snapshot().certificates[0].id)
+}
+
+/// A connection of the server with `role`, whose tag is `tag`.
+fn connect(connections: &Connections, role: Role, tag: u64) -> OwnedFd {
+    let (own, theirs) = channel::pair().unwrap();
+    connections.add(theirs, Peer::server(&own).unwrap());
+    channel::introduce(own.as_fd(), role, tag).unwrap();
+    own
+}
+
+/// Returns the next frame; none at the end of the connection.
+fn next(connection: &OwnedFd) -> Option<(u32, Response)> {
+    assert_eq!(poll(&mut [PollFd::new(connection.as_fd(), PollFlags::POLLIN)], 10_000_u16), Ok(1));
+    let mut frame = vec![0; MAX_FRAME_BYTES];
+    let length = recv(connection.as_raw_fd(), &mut frame, MsgFlags::empty()).unwrap_or(0);
+    (length > 0).then(|| Response::decode(&frame[..length]).unwrap())
+}
+
+fn request(connection: &OwnedFd, request: &Request) -> Option<(u32, Response)> {
+    channel::send_frame(connection.as_fd(), &request.encode(7)).unwrap();
+    next(connection)
+}
+
+fn verify_1_3() -> Vec<u8> {
+    [&[b' '; 64][..], b"TLS 1.3, server CertificateVerify\0", &[0xab; 32]].concat()
+}
+
+fn sign(id: KeyId, message: Vec<u8>) -> Request {
+    Request::Sign { id, scheme: 0x0403, message }
+}
+
+#[test]
+fn a_worker_gets_certificates_and_signatures() {
+    let (connections, id) = connections();
+    let worker = connect(connections, Role::Worker, 5);
+    let Some((7, Response::Summary { generation, count: 1 })) = request(&worker, &Request::Catalog { known: 0 }) else {
+        panic!("no summary");
+    };
+    assert_eq!(connections.known(), 0);
+    assert_eq!(request(&worker, &Request::Catalog { known: generation }), Some((7, Response::Unchanged)));
+    assert_eq!(connections.known(), generation);
+    let index_0 = Request::Certificate { generation, index: 0 };
+    let Some((7, Response::Certificate(certificate))) = request(&worker, &index_0) else { panic!("no certificate") };
+    assert_eq!((certificate.id, certificate.names.as_slice()), (id, &["example.org".to_string()][..]));
+    for missing in [Request::Certificate { generation, index: 1 }, Request::Certificate { generation: 9, index: 0 }] {
+        assert_eq!(request(&worker, &missing), Some((7, Response::Missing)), "{missing:?}");
+    }
+    let Some((7, Response::Signature(signature))) = request(&worker, &sign(id, verify_1_3())) else {
+        panic!("no signature");
+    };
+    // It is one of the message, by the key of the certificate.
+    use x509_cert::der::{Decode, Encode};
+    let parsed = x509_cert::Certificate::from_der(&certificate.chain[0]).unwrap();
+    let public = parsed.tbs_certificate().subject_public_key_info();
+    let algorithm = &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1;
+    let key = aws_lc_rs::signature::UnparsedPublicKey::new(algorithm, public.subject_public_key.raw_bytes());
+    key.verify(&verify_1_3(), &signature).unwrap();
+    assert!(public.to_der().is_ok());
+    // A key that is no longer there.
+    assert_eq!(request(&worker, &sign([0; 32], verify_1_3())), Some((7, Response::Missing)));
+    drop(worker);
+    while connections.known() != u64::MAX {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn anything_else_ends_the_connection_and_is_reported_to_the_supervisor() {
+    let (connections, id) = connections();
+    let supervisor = connect(connections, Role::Supervisor, 0);
+    assert_eq!(request(&supervisor, &Request::Overview { index: 1 }), Some((7, Response::Missing)));
+    assert!(connections.take_reread(), "a supervisor that begins has the certificates read");
+    let frames = [
+        ("a digest", sign(id, vec![0xab; 32]).encode(1)),
+        ("another scheme", Request::Sign { id, scheme: 0x0804, message: verify_1_3() }.encode(1)),
+        ("a digest for an unknown key", sign([0; 32], vec![0xab; 32]).encode(1)),
+        ("another role", Request::Hello { role: Role::Supervisor, tag: 1 }.encode(1)),
+        ("an overview", Request::Overview { index: 0 }.encode(1)),
+        ("nonsense", b"nonsense".to_vec()),
+        ("a long frame", vec![4; 2_000]),
+    ];
+    for (number, (what, frame)) in frames.into_iter().enumerate() {
+        let worker = connect(connections, Role::Worker, 100 + number as u64);
+        channel::send_frame(worker.as_fd(), &frame).unwrap();
+        assert_eq!(next(&worker), None, "{what}");
+        assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 100 + number as u64 })), "{what}");
+    }
+    // Others are not affected.
+    let worker = connect(connections, Role::Worker, 5);
+    assert!(matches!(request(&worker, &sign(id, verify_1_3())), Some((7, Response::Signature(_)))));
+}
+
+#[test]
+fn each_role_has_its_own_requests() {
+    let (connections, id) = connections();
+    for (role, forbidden) in [
+        (Role::Check, sign(id, verify_1_3())),
+        (Role::Check, Request::Certificate { generation: 1, index: 0 }),
+        (Role::Supervisor, sign(id, verify_1_3())),
+    ] {
+        let connection = connect(connections, role, 0);
+        assert!(matches!(request(&connection, &Request::Overview { index: 0 }), Some((7, Response::Overview(_)))));
+        assert_eq!(request(&connection, &forbidden), None, "{role:?} {forbidden:?}");
+    }
+    // Without an introduction.
+    let (own, theirs) = channel::pair().unwrap();
+    connections.add(theirs, Peer::server(&own).unwrap());
+    assert_eq!(request(&own, &sign(id, verify_1_3())), None);
+}
+
+/// Its responses would fill memory.
+#[test]
+fn a_worker_that_does_not_read_responses_is_ended() {
+    let (connections, _) = connections();
+    let supervisor = connect(connections, Role::Supervisor, 0);
+    let worker = connect(connections, Role::Worker, 9);
+    let frame = Request::Catalog { known: 0 }.encode(1);
+    let mut is_over = false;
+    while !is_over {
+        is_over =
+            channel::send_frame(worker.as_fd(), &frame).is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+    }
+    assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 9 })));
+}
