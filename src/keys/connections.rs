@@ -189,8 +189,9 @@ impl Connections {
 
     /// Reports a process that is no worker of this server any more, whatever it runs.
     fn report(&self, connection: &Connection, why: &str) {
-        let tag = connection.introduction.get().map(|(_, tag)| *tag);
-        let worker_pid = tag.unwrap_or_default();
+        let worker = connection.introduction.get().filter(|(role, _)| *role == Role::Worker);
+        let tag = worker.map(|(_, tag)| *tag);
+        let worker_pid = tag.unwrap_or(connection.peer.pid.unsigned_abs().into());
         tracing::error!(
             message_id = catalog::KEY_REQUEST_REFUSED,
             worker_pid,

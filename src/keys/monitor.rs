@@ -20,9 +20,12 @@ use crate::os::{clock, sys};
 /// A key process that has lived for so long is started again at once, in milliseconds.
 const LONG_MS: u64 = 1_000;
 
-/// The pauses before the others are.
-const MIN_PAUSE_MS: u64 = 50;
-const MAX_PAUSE_MS: u64 = 2_000;
+/// The pause before others are, in milliseconds: handshakes wait for two seconds.
+const PAUSE_MS: u64 = 100;
+
+/// The pause after [`MANY`] of them in succession.
+const LONG_PAUSE_MS: u64 = 2_000;
+const MANY: u32 = 20;
 
 /// Forks the monitor, for the certificates in `directory`. Returns its process, and the socket over which it takes connections:
 /// it ends when that is closed. Only a process that has one thread and no key may call this.
@@ -42,7 +45,7 @@ pub fn start(directory: &Path) -> io::Result<(Pid, OwnedFd)> {
 }
 
 fn monitor(directory: &Path, connections: &OwnedFd) -> i32 {
-    let mut pause_ms = MIN_PAUSE_MS;
+    let mut short_lives = 0;
     loop {
         let started_ms = clock::now_ms();
         let end = match fork_one(directory, connections) {
@@ -54,7 +57,12 @@ fn monitor(directory: &Path, connections: &OwnedFd) -> i32 {
             Err(error) => format!("cannot be started ({error})"),
         };
         let lived_ms = clock::now_ms() - started_ms;
-        pause_ms = if lived_ms >= LONG_MS { 0 } else { (2 * pause_ms).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS) };
+        short_lives = if lived_ms >= LONG_MS { 0 } else { short_lives + 1 };
+        let pause_ms = match short_lives {
+            0 => 0,
+            ..MANY => PAUSE_MS,
+            _ => LONG_PAUSE_MS,
+        };
         tracing::error!(
             message_id = catalog::KEY_PROCESS_ENDED,
             how = end,
