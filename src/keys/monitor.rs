@@ -60,7 +60,7 @@ fn monitor(directory: &Path, connections: &OwnedFd) -> i32 {
         short_lives = if lived_ms >= LONG_MS { 0 } else { short_lives + 1 };
         let pause_ms = match short_lives {
             0 => 0,
-            ..MANY => PAUSE_MS,
+            1..MANY => PAUSE_MS,
             _ => LONG_PAUSE_MS,
         };
         tracing::error!(
