@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::pending_records::PendingRecords;
-use super::preface::Peer;
+use super::preface::{Peer, Preface};
 use super::transport::Transport;
 use super::{Connection, ConnectionDriver, DriveResult};
 use crate::config::Options;
@@ -13,6 +13,7 @@ use crate::ipc::scoreboard::Scoreboard;
 use crate::os::clock;
 use crate::service::Service;
 use crate::site::Sites;
+use crate::tls;
 
 /// A service and one connection, without a worker, threads, a listening socket or deadlines.
 #[derive(Debug)]
@@ -33,16 +34,21 @@ impl InProcessServer {
 
     /// Replaces the connection with one on `socket`, which must be non-blocking.
     pub fn accept(&mut self, socket: OwnedFd) {
+        self.accept_over(Transport::plain(socket));
+    }
+
+    /// The same over TLS.
+    pub fn accept_tls(&mut self, socket: OwnedFd, server: &'static tls::Server) {
+        self.accept_over(Transport::tls(Transport::plain(socket), server));
+    }
+
+    fn accept_over(&mut self, transport: Transport) {
         let deadline_ms = self.service.timeouts.idle(clock::now_ms());
         let records = PendingRecords::new(self.service.access_log);
-        self.connection = Some(Connection::new(
-            Transport::plain(socket),
-            None,
-            Peer::UNKNOWN,
-            deadline_ms,
-            records,
-            self.service.counters,
-        ));
+        let mut connection =
+            Connection::new(transport, None, Peer::UNKNOWN, deadline_ms, records, self.service.counters);
+        connection.expect(Preface::None, self.service.timeouts.head(clock::now_ms()));
+        self.connection = Some(connection);
     }
 
     /// Drives the connection as far as that is possible without waiting. Returns whether it is still open.

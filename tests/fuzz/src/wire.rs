@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{setsockopt, sockopt::SndBuf};
@@ -26,13 +27,24 @@ impl Cuts {
 /// Sends `stream` over a connection of its own, cut as in `cuts`, and returns all bytes that are received. The client
 /// closes its side after everything is sent. With `is_small`, the worker has the smallest send buffer.
 pub fn exchange(server: &mut InProcessServer, stream: &[u8], cuts: Cuts, is_small: bool) -> Vec<u8> {
+    exchange_over(InProcessServer::accept, server, stream, cuts, is_small)
+}
+
+/// The same over a connection that `accept` makes of a socket.
+pub fn exchange_over(
+    accept: impl FnOnce(&mut InProcessServer, OwnedFd),
+    server: &mut InProcessServer,
+    stream: &[u8],
+    cuts: Cuts,
+    is_small: bool,
+) -> Vec<u8> {
     let (client, served) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
     served.set_nonblocking(true).unwrap();
     if is_small {
         setsockopt(&served, SndBuf, &1).unwrap();
     }
-    server.accept(served.into());
+    accept(server, served.into());
     let mut exchange = Exchange { server, client, answers: Vec::new(), has_ended: false };
     exchange.send(stream, cuts);
     exchange.finish();
