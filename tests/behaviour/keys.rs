@@ -417,7 +417,10 @@ for name in os.listdir(f'/proc/{pid}/fd'):
     kind = socket.socket(fileno=number)
     if kind.type == socket.SOCK_SEQPACKET:
         frame = bytes([4, 9, 0, 0, 0]) + bytes(32) + bytes([3, 4, 32, 0]) + bytes(32)
-        kind.send(frame)
+        try:
+            kind.send(frame)
+        except OSError:
+            pass  # The worker was replaced after the frame before.
 ";
     let output = Command::new("python3").args(["-c", script, &victim.to_string()]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
