@@ -12,6 +12,7 @@
 //! | layer | contents |
 //! |---|---|
 //! | `main` | configuration, log, sockets, site, supervisor: the start, in reading order |
+//! | [`https`] | the subcommand of that name: certificates, their renewal, and the socket for HTTPS |
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
 //! | [`worker`], [`helper`], [`keys`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys |
@@ -92,6 +93,7 @@ pub mod failure;
 pub mod handler;
 pub mod helper;
 pub mod http;
+pub mod https;
 pub mod ipc;
 pub mod keys;
 pub mod listeners;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 use otus_httpd::client_limit::ClientLimiter;
-use otus_httpd::config::{self, CommandLine, Options, Task};
+use otus_httpd::config::{self, CommandLine, HttpsCommand, Options, Task};
 use otus_httpd::failure::Failure;
 use otus_httpd::ipc::handover::{Handover, KeyHandover};
 use otus_httpd::log::Destination;
@@ -16,7 +16,7 @@ use otus_httpd::os::run_as::RunAs;
 use otus_httpd::site::Sites;
 use otus_httpd::supervisor::{self, KeyProcess, Supervisor};
 use otus_httpd::worker::WorkerContext;
-use otus_httpd::{check, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
+use otus_httpd::{check, https, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
 
 /// The server cannot start, or a subcommand has failed for some files.
 const EXIT_FAILURE: u8 = 1;
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Some(Task::Keys { certificates, settings }) => {
             return fail(&keys::run_service(certificates, settings.as_deref()), EXIT_FAILURE);
         }
+        Some(Task::Https { command }) => return set_up_https(&command),
         None => {}
     }
     match start(options, &warnings, &unused_address_warnings) {
@@ -97,6 +98,14 @@ fn verify_variants(directory: &Path) -> ExitCode {
             ExitCode::from(if result.is_clean() { 0 } else { EXIT_FAILURE })
         }
         Err(failure) => fail(&failure, EXIT_FAILURE),
+    }
+}
+
+/// The result goes to standard output, the reason of a failure to the log.
+fn set_up_https(command: &HttpsCommand) -> ExitCode {
+    match https::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure, if failure.is_usage() { EXIT_USAGE } else { EXIT_FAILURE }),
     }
 }
 

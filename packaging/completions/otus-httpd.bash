@@ -16,11 +16,26 @@ _otus__httpd() {
             ",$1")
                 cmd="otus__httpd"
                 ;;
+            otus__httpd,https)
+                cmd="otus__httpd__subcmd__https"
+                ;;
             otus__httpd,keys)
                 cmd="otus__httpd__subcmd__keys"
                 ;;
             otus__httpd,precompress)
                 cmd="otus__httpd__subcmd__precompress"
+                ;;
+            otus__httpd__subcmd__https,disable)
+                cmd="otus__httpd__subcmd__https__subcmd__disable"
+                ;;
+            otus__httpd__subcmd__https,enable)
+                cmd="otus__httpd__subcmd__https__subcmd__enable"
+                ;;
+            otus__httpd__subcmd__https,import)
+                cmd="otus__httpd__subcmd__https__subcmd__import"
+                ;;
+            otus__httpd__subcmd__https,status)
+                cmd="otus__httpd__subcmd__https__subcmd__status"
                 ;;
             *)
                 ;;
@@ -29,7 +44,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --acme-challenges --redirect-to-https --hsts --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress keys"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --acme-challenges --redirect-to-https --hsts --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress https keys"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,6 +214,84 @@ _otus__httpd() {
                     COMPREPLY=($(compgen -W "full net none" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__https)
+            opts="-h --help enable import status disable"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__https__subcmd__disable)
+            opts="-h --force --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__https__subcmd__enable)
+            opts="-h --email --redirect --server --agree-tos --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --email)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__https__subcmd__import)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__https__subcmd__status)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

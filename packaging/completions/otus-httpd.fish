@@ -71,9 +71,24 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Lo
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s V -l version -d 'Print version'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "precompress" -d 'Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "https" -d 'Set up HTTPS for the packaged service: certificates, their renewal and the socket'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -f -a "keys" -d 'The process that has the private keys; systemd starts it'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -l verify -d 'Write nothing; list the variants that do not decode to exactly the file beside them'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand precompress" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and not __fish_seen_subcommand_from enable import status disable" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and not __fish_seen_subcommand_from enable import status disable" -f -a "enable" -d 'Get a certificate for the names by certbot, and serve HTTPS with it; can be repeated'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and not __fish_seen_subcommand_from enable import status disable" -f -a "import" -d 'Serve HTTPS with a certificate from elsewhere; can be repeated with its successor'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and not __fish_seen_subcommand_from enable import status disable" -f -a "status" -d 'Show the certificates, what renews them, and the socket'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and not __fish_seen_subcommand_from enable import status disable" -f -a "disable" -d 'Stop serving HTTPS; the certificates stay'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from enable" -l email -d 'Email address for the account at the certification authority [default: none]' -r -f
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from enable" -l server -d 'Directory URL of another certification authority (ACME) [default: Let\'s Encrypt]' -r -f
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from enable" -l redirect -d 'Redirect plain HTTP to HTTPS for these names (OTUS_REDIRECT_TO_HTTPS=1)'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from enable" -l agree-tos -d 'Agree to the terms of service of the certification authority'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from enable" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from disable" -l force -d 'Also if browsers may insist on HTTPS, because of --hsts'
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand https; and __fish_seen_subcommand_from disable" -s h -l help -d 'Print help'
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -l certificates -d 'The directory of the certificates [default: that of the settings, or /etc/otus-httpd/certificates]' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -l settings -d 'The settings file of the server, which may be missing' -r -F
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand keys" -s h -l help -d 'Print help'

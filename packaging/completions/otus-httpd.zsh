@@ -85,6 +85,56 @@ _arguments "${_arguments_options[@]}" : \
 ':directory -- The directory, such as the document root:_files -/' \
 && ret=0
 ;;
+(https)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_otus-httpd__subcmd__https_commands" \
+"*::: :->https" \
+&& ret=0
+
+    case $state in
+    (https)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:otus-httpd-https-command-$line[1]:"
+        case $line[1] in
+            (enable)
+_arguments "${_arguments_options[@]}" : \
+'--email=[Email address for the account at the certification authority \[default\: none\]]:ADDRESS:_email_addresses' \
+'--server=[Directory URL of another certification authority (ACME) \[default\: Let'\''s Encrypt\]]:URL:_urls' \
+'--redirect[Redirect plain HTTP to HTTPS for these names (OTUS_REDIRECT_TO_HTTPS=1)]' \
+'--agree-tos[Agree to the terms of service of the certification authority]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::names -- DNS names that lead to this machine, such as example.org www.example.org:_hosts' \
+&& ret=0
+;;
+(import)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+':chain -- The certificate, followed by its issuers, in PEM:_files' \
+':key -- The private key without a passphrase, in PEM:_files' \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(disable)
+_arguments "${_arguments_options[@]}" : \
+'--force[Also if browsers may insist on HTTPS, because of --hsts]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (keys)
 _arguments "${_arguments_options[@]}" : \
 '--certificates=[The directory of the certificates \[default\: that of the settings, or /etc/otus-httpd/certificates\]]:DIR:_files -/' \
@@ -102,9 +152,40 @@ esac
 _otus-httpd_commands() {
     local commands; commands=(
 'precompress:Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller' \
+'https:Set up HTTPS for the packaged service\: certificates, their renewal and the socket' \
 'keys:The process that has the private keys; systemd starts it' \
     )
     _describe -t commands 'otus-httpd commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__https_commands] )) ||
+_otus-httpd__subcmd__https_commands() {
+    local commands; commands=(
+'enable:Get a certificate for the names by certbot, and serve HTTPS with it; can be repeated' \
+'import:Serve HTTPS with a certificate from elsewhere; can be repeated with its successor' \
+'status:Show the certificates, what renews them, and the socket' \
+'disable:Stop serving HTTPS; the certificates stay' \
+    )
+    _describe -t commands 'otus-httpd https commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__https__subcmd__disable_commands] )) ||
+_otus-httpd__subcmd__https__subcmd__disable_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd https disable commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__https__subcmd__enable_commands] )) ||
+_otus-httpd__subcmd__https__subcmd__enable_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd https enable commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__https__subcmd__import_commands] )) ||
+_otus-httpd__subcmd__https__subcmd__import_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd https import commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__https__subcmd__status_commands] )) ||
+_otus-httpd__subcmd__https__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd https status commands' commands "$@"
 }
 (( $+functions[_otus-httpd__subcmd__keys_commands] )) ||
 _otus-httpd__subcmd__keys_commands() {

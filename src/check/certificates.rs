@@ -39,7 +39,7 @@ pub fn find(socket: Option<&Path>, directory: &Path) -> Certificates {
 }
 
 /// Requests what there is to say about each folder.
-fn ask(socket: &Path) -> io::Result<Vec<Overview>> {
+pub fn ask(socket: &Path) -> io::Result<Vec<Overview>> {
     let connection = channel::connect_to(socket)?;
     channel::introduce(connection.as_fd(), Role::Check, 0)?;
     let mut folders = Vec::new();

@@ -3,7 +3,7 @@
 //! Run by root at a prompt, it checks the packaged service, whose configuration is in its units. A check that a server
 //! runs before a reload, or a service before its start, covers that server only.
 
-mod certificates;
+pub mod certificates;
 mod loaded_unit;
 mod properties;
 mod subject;

@@ -44,6 +44,7 @@ pub fn read() -> Result<CommandLine, Failure> {
     }
     let mut command_line = CommandLine { warnings, problems, effective, ..command_line };
     command_line.ignore_unused_user();
+    command_line.use_packaged_certificates();
     Ok(command_line)
 }
 
@@ -140,6 +141,9 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     }
     if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), text(ContextKind::InvalidArg)) {
         return format!("{name} is missing; see otus-httpd --help.");
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "enable, import, status or disable is missing after https; see otus-httpd https --help.".into();
     }
     let rendered = error.to_string();
     let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");

@@ -2,6 +2,7 @@
 
 mod effective;
 pub mod file;
+mod https;
 mod load;
 mod parsers;
 pub mod unit;
@@ -20,7 +21,9 @@ use crate::http::Limits;
 use crate::log::{self, Destination};
 
 pub use effective::Effective;
+pub use https::HttpsCommand;
 pub use load::read;
+pub use parsers::hsts;
 pub use unused::is_address;
 
 /// The command line: a subcommand, or the server.
@@ -84,6 +87,13 @@ pub enum Task {
         /// Write nothing; list the variants that do not decode to exactly the file beside them
         #[arg(long)]
         verify: bool,
+    },
+
+    /// Set up HTTPS for the packaged service: certificates, their renewal and the socket
+    Https {
+        /// What to do.
+        #[command(subcommand)]
+        command: HttpsCommand,
     },
 
     /// The process that has the private keys; systemd starts it
@@ -333,12 +343,28 @@ impl Options {
 /// The variable with the name of the instance. The unit sets it; it is not a setting for administrators.
 pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 
+/// The directory of certificates of the packaged service, unless it is set.
+pub const PACKAGED_CERTIFICATES: &str = "/etc/otus-httpd/certificates";
+
 /// The variable with the path of the socket of the key process, likewise.
 pub const KEYS_SOCKET: &str = "OTUS_KEYS_SOCKET";
 
 /// The timeout of requests in flight when the server stops and systemd keeps its sockets open: new clients wait until
 /// the next server accepts them.
 const HELD_STOP_TIMEOUT: Duration = Duration::from_secs(4);
+
+impl CommandLine {
+    /// Uses the directory of the packaged service if its unit names the key process and no other directory is set. Without
+    /// the package, a directory has to be set.
+    fn use_packaged_certificates(&mut self) {
+        if self.options.certificates.is_some() || std::env::var_os(KEYS_SOCKET).is_none() {
+            return;
+        }
+        self.options.certificates = Some(PACKAGED_CERTIFICATES.into());
+        let rows = self.effective.iter_mut().filter(|row| row.option == "--certificates");
+        rows.for_each(|row| row.value = PACKAGED_CERTIFICATES.into());
+    }
+}
 
 impl Options {
     /// Returns the timeout of requests in flight when the server stops. `is_held`: systemd keeps the sockets open.

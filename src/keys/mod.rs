@@ -27,6 +27,7 @@ use std::thread::{Builder, available_parallelism};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::config::PACKAGED_CERTIFICATES;
 use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
 use crate::ipc::key_protocol::{Overview, channel};
@@ -40,7 +41,7 @@ use peer::Peer;
 pub use expiry::{Validity, date};
 
 /// The directory of the packaged service.
-pub const DIRECTORY: &str = "/etc/otus-httpd/certificates";
+pub const DIRECTORY: &str = PACKAGED_CERTIFICATES;
 
 /// The name of the process.
 const NAME: &std::ffi::CStr = c"otus-keys";

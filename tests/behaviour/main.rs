@@ -24,6 +24,7 @@ mod fuse;
 mod hanging_disk;
 mod helper;
 mod https;
+mod https_command;
 mod hung;
 mod identity;
 mod idle_exit;

@@ -1,0 +1,265 @@
+//! certbot(1), which gets and renews certificates.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::installation::{cannot, replace};
+use crate::failure::Failure;
+
+/// The directory of certbot.
+const DIRECTORY: &str = "/etc/letsencrypt";
+
+/// The certification authority of certbot, if no other is given.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// What certbot runs after each renewal.
+const HOOK: &str = "renewal-hooks/deploy/otus-httpd";
+
+/// The timer by which Debian's certbot renews.
+pub const TIMER: &str = "certbot.timer";
+
+/// The certificate to get.
+#[derive(Debug)]
+pub struct Request {
+    /// The names; the first one is that of the certificate as well.
+    pub names: Vec<String>,
+    /// The address of the account.
+    pub email: Option<String>,
+    /// The directory URL of the certification authority.
+    pub server: Option<String>,
+    /// Whether the administrator agrees to its terms of service.
+    pub agrees: bool,
+}
+
+impl Request {
+    /// Returns the folder in which certbot keeps the current certificate.
+    pub fn folder(&self) -> PathBuf {
+        Path::new(DIRECTORY).join("live").join(&self.names[0])
+    }
+
+    /// Returns the arguments of certbot. A repetition gets another certificate only if names were added, or it expires soon.
+    fn arguments(&self, webroot: &Path) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["certonly", "--non-interactive", "--webroot", "--webroot-path"].map(String::from).into();
+        arguments.push(webroot.display().to_string());
+        arguments.extend(["--cert-name".into(), self.names[0].clone()]);
+        arguments.extend(self.names.iter().flat_map(|name| ["--domain".into(), name.clone()]));
+        arguments.extend(["--keep-until-expiring", "--expand"].map(String::from));
+        match &self.email {
+            Some(email) => arguments.extend(["--email".into(), email.clone(), "--no-eff-email".into()]),
+            None => arguments.push("--register-unsafely-without-email".into()),
+        }
+        arguments.extend(self.server.iter().flat_map(|server| ["--server".into(), server.clone()]));
+        arguments.extend(self.agrees.then(|| "--agree-tos".into()));
+        arguments
+    }
+
+    /// Gets the certificate, or keeps the one that there is.
+    pub fn get(&self, webroot: &Path) -> Result<(), Failure> {
+        let server = self.server.as_deref().unwrap_or(LETS_ENCRYPT);
+        if !self.agrees && !has_account(Path::new(DIRECTORY), server) {
+            return Err(Failure::new(format!(
+                "There is no account at {server} yet: read the terms of service of this certification authority (those of Let's \
+                 Encrypt are at https://letsencrypt.org/repository/), then repeat the command with --agree-tos."
+            )));
+        }
+        match Command::new("certbot").args(self.arguments(webroot)).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(Failure::new(sentence(&text(&output), server))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(Failure::new(format!("certbot cannot be run: {error}."))),
+        }
+    }
+}
+
+/// Checks that certbot is installed.
+pub fn check() -> Result<(), Failure> {
+    match Command::new("certbot").arg("--version").output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(Failure::new(format!("certbot cannot be run: {error}."))),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn missing() -> Failure {
+    Failure::new(
+        "certbot, which gets and renews certificates, is not installed: run apt install certbot, then repeat the command. For a \
+         certificate from elsewhere: otus-httpd https import FULLCHAIN KEY.",
+    )
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+/// Returns whether certbot has an account at a certification authority.
+fn has_account(directory: &Path, server: &str) -> bool {
+    let path = server.split_once("://").map_or(server, |(_, path)| path);
+    let accounts = directory.join("accounts").join(path.trim_end_matches('/'));
+    fs::read_dir(accounts).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Returns why certbot has failed, from its output.
+fn sentence(output: &str, server: &str) -> String {
+    const LOG: &str = "/var/log/letsencrypt/letsencrypt.log";
+    let has = |words: &[&str]| words.iter().any(|word| output.contains(word));
+    if has(&["rateLimited", "too many", "Too Many Requests", "Error code 429", "429 Client Error"]) {
+        return format!(
+            "{server} issues no further certificate for now, since there were too many requests (its rate limit): repeat the command \
+             later. {}Details: {LOG}.",
+            details(output)
+        );
+    }
+    if has(&["ConnectionError", "NewConnectionError", "Max retries exceeded", "Connection refused", "Timeout"])
+        && !has(&["Some challenges have failed"])
+    {
+        return format!(
+            "The certification authority at {server} cannot be reached: check the network, the URL and its status page, then repeat \
+             the command. Details: {LOG}."
+        );
+    }
+    if has(&["Some challenges have failed"]) {
+        return format!(
+            "The certification authority could not verify that the names lead to this server. {}Check the DNS records (A, AAAA) and \
+             that port 80 of this machine is open to the internet, then repeat the command. Details: {LOG}.",
+            details(output)
+        );
+    }
+    let last = output.lines().map(str::trim).rfind(|line| {
+        !line.is_empty()
+            && !line.starts_with("- -")
+            && !line.starts_with("Ask for help")
+            && !line.starts_with("See the logfile")
+    });
+    format!("certbot has failed: {}. Details: {LOG}.", last.unwrap_or("it gave no reason").trim_end_matches('.'))
+}
+
+/// Returns what certbot reports of each name: its lines `Domain:` and `Detail:`.
+fn details(output: &str) -> String {
+    let mut details = String::new();
+    let mut name = "";
+    for line in output.lines().map(str::trim) {
+        if let Some(domain) = line.strip_prefix("Domain:") {
+            name = domain.trim();
+        } else if let Some(detail) = line.strip_prefix("Detail:") {
+            details += &format!("{name}: {}. ", detail.trim().trim_end_matches('.'));
+        }
+    }
+    details
+}
+
+/// Returns the hook for the certificates in `certificates`. certbot runs it after each renewal, also of certificates of other
+/// programs.
+fn hook(certificates: &Path) -> String {
+    format!(
+        "#!/bin/sh\n\
+         # Placed by otus-httpd https enable: a renewed certificate is used at once. Without this, it is within ten seconds.\n\
+         for folder in \"{}\"/*; do\n\
+         \x20   if [ \"$(readlink -f \"$folder\")\" = \"$(readlink -f \"$RENEWED_LINEAGE\")\" ]; then\n\
+         \x20       exec systemctl try-reload-or-restart otus-httpd.service\n\
+         \x20   fi\n\
+         done\n",
+        certificates.display()
+    )
+}
+
+/// Places the hook.
+pub fn place_hook(certificates: &Path) -> Result<(), Failure> {
+    let path = Path::new(DIRECTORY).join(HOOK);
+    let content = hook(certificates);
+    if fs::read_to_string(&path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    let placed =
+        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace(&path, content.as_bytes(), 0o755));
+    placed.map_err(|error| cannot("The hook", &path, "placed", &error))
+}
+
+/// Returns whether a folder of certificates is one of certbot.
+pub fn renews(folder: &Path) -> bool {
+    let live = Path::new(DIRECTORY).join("live");
+    folder.canonicalize().is_ok_and(|folder| folder.starts_with(live))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(email: Option<&str>, server: Option<&str>, agrees: bool) -> Request {
+        let names = ["example.org", "www.example.org"].map(String::from).into();
+        Request { names, email: email.map(String::from), server: server.map(String::from), agrees }
+    }
+
+    #[test]
+    fn certbot_writes_to_the_directory_of_challenges_and_may_be_repeated() {
+        let arguments = request(None, None, true).arguments(Path::new("/var/lib/otus-httpd/acme")).join(" ");
+        assert_eq!(
+            arguments,
+            "certonly --non-interactive --webroot --webroot-path /var/lib/otus-httpd/acme --cert-name example.org --domain \
+             example.org --domain www.example.org --keep-until-expiring --expand --register-unsafely-without-email --agree-tos"
+        );
+        let arguments =
+            request(Some("a@example.org"), Some("https://ca/dir"), false).arguments(Path::new("/acme")).join(" ");
+        assert!(arguments.ends_with("--email a@example.org --no-eff-email --server https://ca/dir"), "{arguments}");
+        assert_eq!(request(None, None, true).folder(), Path::new("/etc/letsencrypt/live/example.org"));
+    }
+
+    #[test]
+    fn an_account_is_one_at_the_same_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("accounts/ca.example:14000/dir/0123")).unwrap();
+        assert!(has_account(directory.path(), "https://ca.example:14000/dir"));
+        assert!(!has_account(directory.path(), LETS_ENCRYPT));
+    }
+
+    #[test]
+    fn each_failure_has_a_sentence() {
+        for (output, expected) in [
+            (
+                "Certbot failed to authenticate some domains (authenticator: webroot).\n  Domain: example.org\n  Type:   \
+                 unauthorized\n  Detail: 192.0.2.1: Invalid response: 404\n\nSome challenges have failed.\n",
+                "verify that the names lead to this server. example.org: 192.0.2.1: Invalid response: 404. Check the DNS",
+            ),
+            (
+                "An unexpected error occurred:\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(host='ca'): Max retries \
+                 exceeded\nAsk for help\n",
+                "https://ca/dir cannot be reached",
+            ),
+            (
+                "An unexpected error occurred:\nError creating new order :: too many certificates already issued\n",
+                "its rate limit",
+            ),
+            ("urn:ietf:params:acme:error:rateLimited", "repeat the command later. Details"),
+            (
+                "Saving debug log\nUnknown fault.\nAsk for help or search\n",
+                "certbot has failed: Unknown fault. Details",
+            ),
+            ("", "certbot has failed: it gave no reason. Details"),
+        ] {
+            let sentence = sentence(output, "https://ca/dir");
+            assert!(sentence.contains(expected), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_hook_is_for_certificates_of_this_server() {
+        let top = tempfile::tempdir().unwrap();
+        let path = |name: &str| top.path().join(name);
+        for name in ["live/own", "live/other", "certificates", "bin"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(path("live/own"), path("certificates/example.org")).unwrap();
+        replace(&path("bin/systemctl"), b"#!/bin/sh\necho \"$@\"\n", 0o755).unwrap();
+        for (lineage, expected) in [("live/own", "try-reload-or-restart otus-httpd.service\n"), ("live/other", "")] {
+            let output = Command::new("sh")
+                .args(["-c", &hook(&path("certificates"))])
+                .env("RENEWED_LINEAGE", path(lineage))
+                .env("PATH", format!("{}:/usr/bin:/bin", path("bin").display()))
+                .output()
+                .unwrap();
+            assert_eq!(text(&output), expected, "{lineage}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `otus-httpd https disable`.
+
+use super::installation::{HSTS, Installation, REDIRECT};
+use super::undo::Undo;
+use super::{say, systemd};
+use crate::config::hsts;
+use crate::failure::Failure;
+
+/// Closes the socket for HTTPS. Certificates and their renewal stay.
+pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
+    if let Some(value) = installation.setting(HSTS).filter(|value| !force && insists(value)) {
+        return Err(Failure::new(format!(
+            "Browsers that have received {HSTS}={value} use HTTPS only, and would not open the site any more. First set {HSTS}=0 in \
+             {}, run systemctl reload otus-httpd, and wait until the browsers have received that or those seconds have passed. To \
+             disable HTTPS now: otus-httpd https disable --force.",
+            installation.settings.display()
+        )));
+    }
+    let mut undo = Undo::default();
+    installation.set(REDIRECT, None, &mut undo)?;
+    systemd::REMOVE_SOCKET.iter().try_for_each(|command| systemd::systemctl(command).map(drop))?;
+    undo.keep();
+    say("HTTPS is disabled: the site is served over plain HTTP only.");
+    say(format!(
+        "The certificates in {} stay, and certbot continues to renew those of its own; certbot delete removes one.",
+        installation.certificates.display()
+    ));
+    Ok(())
+}
+
+/// Returns whether browsers insist on HTTPS after they have received this setting.
+fn insists(value: &str) -> bool {
+    hsts(value).is_ok_and(|value| !value.starts_with("max-age=0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_insist_unless_the_time_is_zero() {
+        for (value, expected) in
+            [("300", true), ("31536000,includeSubDomains", true), ("0", false), ("0,includeSubDomains", false)]
+        {
+            assert_eq!(insists(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The names for which a certificate is requested.
+
+use crate::failure::Failure;
+
+/// The longest DNS name (RFC 1035 §2.3.4).
+const MAX_NAME_BYTES: usize = 253;
+
+/// The longest label.
+const MAX_LABEL_BYTES: usize = 63;
+
+/// Returns the names in lower case, each once, in the order in which they were given.
+pub fn valid(names: &[String]) -> Result<Vec<String>, Failure> {
+    let mut valid: Vec<String> = Vec::new();
+    for name in names {
+        let lower = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if let Some(problem) = problem(&lower) {
+            return Err(Failure::usage(format!(
+                "There can be no certificate for \"{name}\" by this command: {problem}."
+            )));
+        }
+        if !valid.contains(&lower) {
+            valid.push(lower);
+        }
+    }
+    Ok(valid)
+}
+
+fn problem(name: &str) -> Option<&'static str> {
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL_BYTES).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if name.starts_with("*.") {
+        Some(
+            "a wildcard is verified by DNS, not by this server; get it with certbot's DNS plugins, then link its folder or use otus-httpd https import",
+        )
+    } else if name.parse::<std::net::IpAddr>().is_ok() {
+        Some("it is an address; give a DNS name")
+    } else if name.len() > MAX_NAME_BYTES || !name.split('.').all(is_label) {
+        Some("give a DNS name such as www.example.org, one with other letters in its form that begins with xn--")
+    } else if !name.contains('.') {
+        Some("a public name has a dot; for a name inside a network, use otus-httpd https import")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_public_dns_names() {
+        let given = ["Example.org", "www.example.org.", "example.org", "xn--bcher-kva.example"].map(String::from);
+        assert_eq!(valid(&given).unwrap(), ["example.org", "www.example.org", "xn--bcher-kva.example"]);
+        for (name, reason) in [
+            ("*.example.org", "wildcard"),
+            ("192.0.2.1", "address"),
+            ("::1", "address"),
+            ("localhost", "dot"),
+            ("http://example.org", "DNS name"),
+            ("example.org/a", "DNS name"),
+            ("a..org", "DNS name"),
+            ("-a.org", "DNS name"),
+            ("bücher.example", "xn--"),
+            ("--email.example.org", "DNS name"),
+            ("", "DNS name"),
+        ] {
+            let failure = valid(&[name.to_string()]).unwrap_err();
+            assert!(failure.is_usage() && failure.to_string().contains(reason), "{failure}");
+        }
+    }
+}

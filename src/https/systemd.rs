@@ -1,0 +1,108 @@
+//! systemd, as far as the commands need it: the units of the package, by systemctl(1).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Command;
+
+use super::undo::Undo;
+use crate::failure::Failure;
+
+/// The service.
+pub const SERVICE: &str = "otus-httpd.service";
+
+/// Its socket for HTTPS.
+pub const HTTPS_SOCKET: &str = "otus-httpd-https.socket";
+
+/// The commands that add the socket for HTTPS to the service. systemd opens no further socket for a running service, and a
+/// restart of the socket for HTTP would close it. By its WantedBy=, a restart of the service alone opens it as well, and
+/// clients of port 80 wait meanwhile.
+pub const ADD_SOCKET: [&[&str]; 2] = [&["enable", HTTPS_SOCKET], &["restart", SERVICE]];
+
+/// The commands that remove it.
+pub const REMOVE_SOCKET: [&[&str]; 3] = [&["disable", HTTPS_SOCKET], &["stop", HTTPS_SOCKET], &["restart", SERVICE]];
+
+/// Runs systemctl with `arguments`. Returns its output.
+pub fn systemctl(arguments: &[&str]) -> Result<String, Failure> {
+    let command = || format!("systemctl {}", arguments.join(" "));
+    let output = Command::new("systemctl").args(["--quiet", "--no-pager"]).args(arguments).output();
+    let output =
+        output.map_err(|error| Failure::new(format!("{} cannot be run ({error}): install systemd.", command())))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    let why = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    Err(Failure::new(format!("{} has failed: {}", command(), if why.is_empty() { "it gave no reason." } else { &why })))
+}
+
+/// Returns a property of a unit; empty if there is none.
+pub fn property(unit: &str, name: &str) -> Result<String, Failure> {
+    let output = systemctl(&["show", "--property", name, unit])?;
+    let values: Vec<_> = output.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect();
+    Ok(values.join("\n"))
+}
+
+/// Returns whether a unit is active.
+pub fn is_active(unit: &str) -> bool {
+    property(unit, "ActiveState").is_ok_and(|state| state == "active")
+}
+
+/// Returns the TCP addresses of a socket unit.
+pub fn addresses(unit: &str) -> Result<Vec<SocketAddr>, Failure> {
+    property(unit, "Listen").map(|listen| parse_listen(&listen))
+}
+
+/// Parses lines such as `[::]:443 (Stream)`.
+fn parse_listen(listen: &str) -> Vec<SocketAddr> {
+    listen.lines().filter_map(|line| line.strip_suffix(" (Stream)")?.parse().ok()).collect()
+}
+
+/// Returns the address at which a client on this machine reaches `address`.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) | IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Opens the socket for HTTPS for the service. If it is open already, the service is reloaded and nothing else changes.
+pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
+    if is_active(HTTPS_SOCKET) && is_active(SERVICE) {
+        systemctl(&["enable", HTTPS_SOCKET])?;
+        undo.push(|| drop(systemctl(&["reload", SERVICE])));
+        return systemctl(&["reload", SERVICE]).map(drop);
+    }
+    undo.push(|| REMOVE_SOCKET.iter().for_each(|command| drop(systemctl(command))));
+    ADD_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
+    if is_active(HTTPS_SOCKET) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{HTTPS_SOCKET} was not opened; another program may listen at its address. The service runs without it. See journalctl -u \
+         {HTTPS_SOCKET}, and ss -ltnp."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_added_by_a_restart_of_the_service_alone() {
+        assert_eq!(
+            ADD_SOCKET.map(|command| command.join(" ")),
+            ["enable otus-httpd-https.socket", "restart otus-httpd.service"]
+        );
+        let remove = REMOVE_SOCKET.map(|command| command.join(" "));
+        assert!(remove.iter().all(|command| !command.contains("otus-httpd.socket")), "{remove:?}");
+    }
+
+    #[test]
+    fn addresses_are_those_of_tcp() {
+        let listen = "[::]:443 (Stream)\n192.0.2.1:8443 (Stream)\n/run/x (Stream)\n[::]:53 (Datagram)\n";
+        let addresses = parse_listen(listen);
+        assert_eq!(addresses, ["[::]:443".parse().unwrap(), "192.0.2.1:8443".parse().unwrap()]);
+        assert_eq!(reachable(addresses[0]), "127.0.0.1:443".parse().unwrap());
+        assert_eq!(reachable(addresses[1]), addresses[1]);
+    }
+}
