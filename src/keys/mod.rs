@@ -22,6 +22,7 @@ mod peer;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread::{Builder, available_parallelism};
 
@@ -86,9 +87,12 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
     };
     // What the log needs is opened now: later, this process may open certificates only.
     log::descriptors();
-    let result = sys::take_descriptor(listener)
-        .map_err(io::Error::from)
-        .and_then(|listener| run(&directory, Source::Listener(listener)));
+    let result = sys::take_descriptor(listener).map_err(io::Error::from).and_then(|listener| {
+        let listener = UnixListener::from(listener);
+        // systemd passes it without O_NONBLOCK: accept(2) would wait, and no certificate would be read meanwhile.
+        listener.set_nonblocking(true)?;
+        run(&directory, Source::Listener(listener.into()))
+    });
     match result {
         Ok(status) => sys::exit_now(status),
         Err(error) => cannot_run(&error),
