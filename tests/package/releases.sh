@@ -9,5 +9,7 @@ rootfs_of() {
     local packages=(python3 man-db wrk fail2ban python3-systemd nftables goaccess rsyslog)
     # lintian of Debian 12 is installed on the machine that runs the tests.
     [ "$1" != trixie ] || packages+=(lintian)
+    # An ACME server for tests, and its client.
+    [ "$1" != bookworm ] || packages+=(pebble certbot)
     "$(dirname "${BASH_SOURCE[0]}")/rootfs" "$1" "${packages[@]}"
 }

@@ -18,10 +18,13 @@ installation() {
     equal "socket active" "$(state socket)" active
     equal "service not started" "$(state service)" inactive
     equal "the pages are in the document root" "$(diff -r /usr/share/otus-httpd/www /var/www/html && echo same)" same
-    systemd-analyze verify $units/otus-httpd.{socket,service} $units/otus-httpd-metrics.socket $units/otus-httpd-keys.{socket,service} $units/otus-httpd@.{socket,service} > /tmp/output 2>&1
+    systemd-analyze verify $units/otus-httpd.{socket,service} $units/otus-httpd-{https,metrics}.socket $units/otus-httpd-keys.{socket,service} $units/otus-httpd@.{socket,service} > /tmp/output 2>&1
     equal "units: systemd-analyze verify" "$? $(grep -vE "Unknown key name '($unknown)'" /tmp/output)" "0 "
     equal "socket for metrics neither enabled nor active" "$(systemctl is-enabled otus-httpd-metrics.socket) $(systemctl is-active \
         otus-httpd-metrics.socket)" "disabled inactive"
+    equal "socket for HTTPS neither enabled nor active" "$(systemctl is-enabled otus-httpd-https.socket) $(systemctl is-active \
+        otus-httpd-https.socket)" "disabled inactive"
+    equal "the directory of challenges is for root to write" "$(stat --format='%U %a' /var/lib/otus-httpd/acme)" "root 755"
     equal "catalog: systemd has taken every entry" "$(journalctl --list-catalog | grep -c ' otus-httpd: ')" \
         "$(grep -c '^-- ' /usr/lib/systemd/catalog/otus-httpd.catalog)"
     # systemd before 252 does not know all directives of these units, and cannot analyze a file.
@@ -32,7 +35,7 @@ installation() {
     fi
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page of the settings renders without a complaint" "$(man --warnings 5 otus-httpd 2>&1 > /tmp/man5)" ""
-    equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;REQUEST PROCESSING;ENTITY TAGS;VARIANTS;FILES THAT CHANGE;DOCUMENT ROOT;CERTIFICATES;\
+    equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;REQUEST PROCESSING;ENTITY TAGS;VARIANTS;FILES THAT CHANGE;DOCUMENT ROOT;CERTIFICATES;HTTPS;\
 OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
     equal "man page of the settings: its sections" "$(grep -E '^[A-Z]' /tmp/man5 | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"

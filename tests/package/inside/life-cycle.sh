@@ -14,6 +14,7 @@ here=$(dirname "$0")
 . "$here/metrics.sh"
 . "$here/access-log.sh"
 . "$here/rsyslog.sh"
+. "$here/https.sh"
 . "$here/instances.sh"
 . "$here/under-load.sh"
 . "$here/removal.sh"
@@ -55,6 +56,7 @@ access_log_in_a_journal_of_its_own
 goaccess_reads_it
 fail2ban_reads_it
 idle_exit
+https
 instances
 old_kernel
 reload
