@@ -125,10 +125,16 @@ without_certbot() {
 }
 
 https_enabled() {
-    local start
+    local start load
     start=$(date +%s%N)
+    request_often & load=$!
     check "https: enable" enable_https --redirect
     echo "INFO https: enable took $((($(date +%s%N) - start) / 1000000)) ms"
+    touch /tmp/acme/enabled
+    wait $load
+    equal "https: enable: no request over port 80 failed" "$(cut -d ' ' -f 1 /tmp/acme/times | sort -u)" 200
+    echo "INFO https: enable: the longest of $(wc -l < /tmp/acme/times) requests over port 80 took $(cut -d ' ' -f 2 /tmp/acme/times |
+        sort -n | tail -n 1) s"
     sed 's/^/INFO /' /tmp/output
     equal "https: curl with the authority's root" "$(secure_status example.test /test.html) $(secure_status www.example.test /test.html)" "200 200"
     equal "https: what renews it is said" "$(grep --count 'certbot.timer' /tmp/output)" 1
@@ -136,6 +142,10 @@ https_enabled() {
         "$(curl --silent --output /dev/null --write-out '%{http_code} %{redirect_url}' 'http://example.test/a?b') $(status_of $url/test.html)" \
         "301 https://example.test/a?b 200"
     check "https: a repetition" enable_https --redirect
+    systemctl stop otus-httpd.socket otus-httpd.service
+    equal "https: off the network is off" "$(secure_status example.test /test.html) $(systemctl is-active otus-httpd-https.socket)" "000 inactive"
+    systemctl start otus-httpd.socket
+    equal "https: a connection to port 443 starts the service" "$(secure_status example.test /test.html) $(state service)" "200 active"
     otus-httpd https status > /tmp/output 2>&1
     equal "https: status" "$? $(grep --count '^example.test  used  *89 days  *certbot  ' /tmp/output)" "0 1"
     sed 's/^/INFO /' /tmp/output
@@ -143,6 +153,14 @@ https_enabled() {
     check "https: reload with --hsts" systemctl reload otus-httpd
     equal "https: Strict-Transport-Security" "$(curl --silent --head --cacert /tmp/acme/root.pem https://example.test/ | tr -d '\r' |
         grep ^Strict)" "Strict-Transport-Security: max-age=300"
+}
+
+# Requests a page again and again, each time over a new connection, and writes status and seconds to /tmp/acme/times.
+request_often() {
+    until [ -e /tmp/acme/enabled ]; do
+        curl --silent --output /dev/null --max-time 20 --write-out '%{http_code} %{time_total}\n' $url/test.html
+        sleep 0.02
+    done > /tmp/acme/times
 }
 
 https_renewed() {
@@ -154,6 +172,7 @@ https_renewed() {
     check "https: the new certificate is served" wait_for 15 sh -c "$(declare -f serial); [ \"\$(serial)\" != '$before' ]"
     wait $load
     equal "https: no request failed during the renewal" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-)" "0 0"
+    check "https: and there were requests" [ "$(ab_counts /tmp/ab.log | cut -d ' ' -f 1)" -gt 1000 ]
     equal "https: challenges are removed" "$(find /var/lib/otus-httpd/acme -type f | wc -l)" 0
     # The challenge is refused if another name leads elsewhere for the authority only.
     curl --silent --data '{"host": "other.example.test", "addresses": ["192.0.2.1"]}' http://127.0.0.1:8055/add-a > /dev/null
