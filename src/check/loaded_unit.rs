@@ -192,28 +192,33 @@ fn read_sandbox(properties: &Properties, service: &mut ServiceUnit) {
 
 /// Reads the addresses and names of its socket units, and whether these are active.
 fn read_sockets(properties: &Properties, service: &mut ServiceUnit) -> Result<(), Failure> {
-    let mut closed = Vec::new();
+    let mut closed = BTreeMap::<String, Vec<&str>>::new();
     let units = properties::words(properties.get("TriggeredBy"));
     for unit in units.iter().filter(|unit| unit.ends_with(".socket")) {
         let socket = Properties::of(unit)?;
         let is_open = socket.get("ActiveState") == "active";
-        if !is_open && socket.get("FileDescriptorName") == "metrics" && socket.get("UnitFileState") != "enabled" {
+        let name = socket.get("FileDescriptorName");
+        let is_optional = name == "metrics" || Purpose::of(name).is_tls();
+        if !is_open && is_optional && socket.get("UnitFileState") != "enabled" {
             continue;
         }
         service.addresses.extend(properties::addresses(&socket).map(|address| (address, unit.clone())));
-        service.socket_names.push(socket.get("FileDescriptorName").to_string());
+        service.socket_names.push(name.to_string());
         if !is_open {
-            closed.push(unit.as_str());
+            // A socket is not started beside its running service; a restart of the service starts those that it wants.
+            let is_wanted = properties::words(socket.get("WantedBy")).contains(&service.name);
+            let remedy = if is_wanted { format!("restart {}", service.name) } else { format!("start {unit}") };
+            closed.entry(remedy).or_default().push(unit);
         }
         if socket.get("NeedDaemonReload") == "yes" {
             service.warnings.push(format!("{unit} was changed after systemd loaded it: run systemctl daemon-reload."));
         }
     }
-    if !closed.is_empty() {
+    for (remedy, closed) in closed {
         let closed = closed.join(" ");
         service
             .warnings
-            .push(format!("{closed} is not active, so that no client can connect: run systemctl start {closed}."));
+            .push(format!("{closed} is not active, so that no client can connect: run systemctl {remedy}."));
     }
     Ok(())
 }

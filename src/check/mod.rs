@@ -4,6 +4,7 @@
 //! runs before a reload, or a service before its start, covers that server only.
 
 pub mod certificates;
+mod https;
 mod loaded_unit;
 mod properties;
 mod subject;
@@ -19,7 +20,6 @@ use crate::config::file::SettingsFile;
 use crate::config::unit::{self, Certificates, ServiceUnit};
 use crate::config::{self, CommandLine, Effective, Options};
 use crate::failure::Failure;
-use crate::listeners::Purpose;
 use crate::os::run_as::RunAs;
 use crate::{listeners, log, os::rlimit, site};
 
@@ -90,9 +90,8 @@ fn certificates(command_line: &CommandLine, service: Option<&ServiceUnit>) -> Ce
     }
     // A server knows them before a reload.
     let is_reload = std::env::var_os(unit::RELOAD_VARIABLE).is_some();
-    let Options { certificates, https_port, .. } = &command_line.options;
-    let has_tls = https_port.is_some() || listeners::names_from_systemd().iter().any(|name| Purpose::of(name).is_tls());
-    match certificates {
+    let has_tls = https::has_socket(&command_line.options, None);
+    match &command_line.options.certificates {
         Some(directory) if has_tls && !is_reload => {
             let socket = std::env::var_os(config::KEYS_SOCKET).map(PathBuf::from);
             certificates::find(socket.as_deref(), directory)
@@ -115,6 +114,13 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
             Err(failure) => findings.problems.push(failure),
         }
     }
+    if !https::has_socket(options, service) {
+        findings.warnings.extend(https::unused_settings(options));
+    }
+    let challenges = service.map_or(Ok(options.acme_challenges.clone()), |service| {
+        locate(service, "The directory of challenges", &options.acme_challenges)
+    });
+    findings.warnings.extend(https::unreadable_challenges(challenges));
     match service.map_or(Ok(options.clone()), |service| resolve_paths(options, service)) {
         Ok(options) => findings.problems.extend(site::problems(&options)),
         Err(failure) => findings.problems.push(failure),
@@ -143,24 +149,27 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     findings
 }
 
+/// Returns the path outside the service's sandbox, or that it is hidden.
+fn locate(service: &ServiceUnit, what: &str, path: &Path) -> Result<PathBuf, Failure> {
+    // The path as it is written must be visible, and so must the path to which its links lead.
+    let real = path.canonicalize().unwrap_or(path.to_path_buf());
+    service.resolve(path).and_then(|resolved| service.resolve(&real).map(|_| resolved)).map_err(|directive| {
+        let unit = &service.name;
+        let remedy = match directive.split_once('=') {
+            Some(("ProtectHome", _)) => "or set ProtectHome=read-only",
+            _ => "or add a line BindReadOnlyPaths= with it",
+        };
+        Failure::new(format!(
+            "{what} {} is hidden from {unit} by {directive}: move it, such as to a directory beneath /srv, {remedy} in its unit: \
+             systemctl edit {unit}, then systemctl restart {unit}.",
+            path.display()
+        ))
+    })
+}
+
 /// Returns the settings with their paths as they are outside the service's sandbox.
 fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Failure> {
-    let locate = |what: &str, path: &Path| {
-        // The path as it is written must be visible, and so must the path to which its links lead.
-        let real = path.canonicalize().unwrap_or(path.to_path_buf());
-        service.resolve(path).and_then(|resolved| service.resolve(&real).map(|_| resolved)).map_err(|directive| {
-            let unit = &service.name;
-            let remedy = match directive.split_once('=') {
-                Some(("ProtectHome", _)) => "or set ProtectHome=read-only",
-                _ => "or add a line BindReadOnlyPaths= with it",
-            };
-            Failure::new(format!(
-                "{what} {} is hidden from {unit} by {directive}: move it, such as to a directory beneath /srv, {remedy} in its unit: \
-                 systemctl edit {unit}, then systemctl restart {unit}.",
-                path.display()
-            ))
-        })
-    };
+    let locate = |what: &str, path: &Path| locate(service, what, path);
     let root = locate("The document root", &options.root)?;
     let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
     Ok(Options { root, mime_types, ..options.clone() })

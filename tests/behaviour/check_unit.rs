@@ -235,3 +235,59 @@ fn a_missing_unit_and_options_beside_unit_are_errors() {
     assert_eq!((status, messages.len()), (2, 1), "{messages:?}");
     assert!(messages[0].contains("--unit takes all settings from the unit"), "{messages:?}");
 }
+
+#[test]
+fn settings_for_https_that_have_no_effect_are_warnings() {
+    const HTTPS: &str = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nFileDescriptorName=https\n\
+        WantedBy=a.socket a.service\nListen=[::]:443 (Stream)\n";
+    let service = SERVICE.replace("a-metrics.socket", "a-https.socket");
+    let machine = Machine::new(&[("a.service", &service), ("a.socket", SOCKET), ("a-https.socket", HTTPS)]);
+    let (status, table, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages), (0, vec![]), "{table}");
+    assert!(!table.contains("443"), "{table}");
+
+    let with = |settings: &str| service.replace("Environment=", &format!("Environment={settings} "));
+    machine.put("a.service", &with("OTUS_REDIRECT_TO_HTTPS=1 OTUS_HSTS=300"));
+    let (status, _, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages.len()), (0, 2), "{messages:?}");
+    assert!(messages[0].contains("--redirect-to-https (OTUS_REDIRECT_TO_HTTPS) has no effect"), "{messages:?}");
+    assert!(messages[1].contains("--hsts (OTUS_HSTS) has no effect"), "{messages:?}");
+
+    // The socket is enabled, and something else has its port.
+    machine.put("a.service", &with("OTUS_REDIRECT_TO_HTTPS=1 OTUS_CERTIFICATES=@ROOT@"));
+    machine.put("a-https.socket", &HTTPS.replace("disabled", "enabled"));
+    let (status, _, messages) = machine.check(&["--unit=a"]);
+    assert_eq!((status, messages.len()), (0, 1), "{messages:?}");
+    assert!(
+        messages[0]
+            .ends_with("a-https.socket is not active, so that no client can connect: run systemctl restart a.service.")
+    );
+}
+
+#[test]
+fn challenges_that_cannot_be_read_are_a_warning() {
+    let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+    let check = |folder: &str, lines: &str| {
+        let service = SERVICE.replace("Environment=", &format!("Environment=OTUS_ACME_CHALLENGES={folder} "));
+        machine.put("a.service", &(service + lines));
+        let (status, _, messages) = machine.check(&["--unit=a"]);
+        assert_eq!(status, 0, "{messages:?}");
+        messages.join("\n")
+    };
+    assert_eq!(check("@ROOT@/none", ""), "");
+    assert_eq!(check("@ROOT@", ""), "");
+    assert!(check("@ROOT@/index.html", "").contains("it is not a directory"));
+    let message = check("/home/web/acme", "ProtectHome=yes\n");
+    assert!(
+        message.contains("The directory of challenges /home/web/acme is hidden from a.service by ProtectHome=yes"),
+        "{message}"
+    );
+    let closed = machine.0.outside().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    // The check of root is as the user nobody.
+    if geteuid().is_root() {
+        let message = check(closed.to_str().unwrap(), "");
+        assert!(message.contains("cannot be read (Permission denied)"), "{message}");
+    }
+}
