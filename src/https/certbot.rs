@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::installation::{cannot, replace};
+use super::undo::Undo;
 use crate::failure::Failure;
 
 /// The directory of certbot.
@@ -166,15 +167,21 @@ fn hook(certificates: &Path) -> String {
 }
 
 /// Places the hook.
-pub fn place_hook(certificates: &Path) -> Result<(), Failure> {
+pub fn place_hook(certificates: &Path, undo: &mut Undo) -> Result<(), Failure> {
     let path = Path::new(DIRECTORY).join(HOOK);
     let content = hook(certificates);
-    if fs::read_to_string(&path).is_ok_and(|present| present == content) {
+    let before = fs::read(&path).ok();
+    if before.as_deref() == Some(content.as_bytes()) {
         return Ok(());
     }
     let placed =
         path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace(&path, content.as_bytes(), 0o755));
-    placed.map_err(|error| cannot("The hook", &path, "placed", &error))
+    placed.map_err(|error| cannot("The hook", &path, "placed", &error))?;
+    undo.push(move || match before {
+        Some(before) => drop(replace(&path, &before, 0o755)),
+        None => drop(fs::remove_file(&path)),
+    });
+    Ok(())
 }
 
 /// Returns whether a folder of certificates is one of certbot.

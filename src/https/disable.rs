@@ -18,7 +18,9 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
     }
     let mut undo = Undo::default();
     installation.set(REDIRECT, None, &mut undo)?;
-    systemd::REMOVE_SOCKET.iter().try_for_each(|command| systemd::systemctl(command).map(drop))?;
+    if !systemd::remove_socket()? && !undo.is_empty() && systemd::is_active(systemd::SERVICE) {
+        systemd::systemctl(&["reload", systemd::SERVICE])?;
+    }
     undo.keep();
     say("HTTPS is disabled: the site is served over plain HTTP only.");
     say(format!(

@@ -15,7 +15,7 @@ use crate::failure::{self, Failure};
 /// Gets a certificate and serves it.
 pub fn run(installation: &Installation, request: &Request, redirect: bool) -> Result<(), Failure> {
     certbot::check()?;
-    check_port()?;
+    check_server()?;
     if installation.make_challenges()? && systemd::is_active(systemd::SERVICE) {
         // The sandbox of the workers contains the directory only if it existed at the start.
         systemd::systemctl(&["reload", systemd::SERVICE])?;
@@ -23,8 +23,8 @@ pub fn run(installation: &Installation, request: &Request, redirect: bool) -> Re
     reachability::check(&request.names, &installation.challenges)?;
     say(format!("Getting a certificate for {} by certbot ...", request.names.join(" ")));
     request.get(&installation.challenges)?;
-    certbot::place_hook(&installation.certificates)?;
     let mut undo = Undo::default();
+    certbot::place_hook(&installation.certificates, &mut undo)?;
     let name = &request.names[0];
     link(installation, name, &request.folder(), &mut undo)?;
     serve(installation, name, &request.names, redirect, undo)
@@ -54,8 +54,14 @@ pub fn serve(
     Ok(())
 }
 
+/// Checks that the service will start with a socket for HTTPS.
+pub fn check_server() -> Result<(), Failure> {
+    systemd::check_settings()?;
+    check_port()
+}
+
 /// Checks that the socket for HTTPS is open, or that its addresses are free. Otherwise the server would start without it.
-pub fn check_port() -> Result<(), Failure> {
+fn check_port() -> Result<(), Failure> {
     if systemd::is_active(systemd::HTTPS_SOCKET) {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::enable::{check_port, serve};
+use super::enable::{check_server, serve};
 use super::installation::{Installation, cannot, replace};
 use super::undo::Undo;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ const STAGE: &str = ".import";
 
 /// Copies a certificate and its key into the directory of certificates, and serves it.
 pub fn run(installation: &Installation, chain: &Path, key: &Path) -> Result<(), Failure> {
-    check_port()?;
+    check_server()?;
     installation.make_certificates()?;
     let read = |path: &Path| fs::read(path).map_err(|error| cannot("The file", path, "read", &error));
     let (chain, key) = (read(chain)?, read(key)?);

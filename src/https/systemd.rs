@@ -9,6 +9,10 @@ use crate::failure::Failure;
 /// The service.
 pub const SERVICE: &str = "otus-httpd.service";
 
+/// The socket of the key process, and its service.
+const KEYS_SOCKET: &str = "otus-httpd-keys.socket";
+const KEYS_SERVICE: &str = "otus-httpd-keys.service";
+
 /// Its socket for HTTPS.
 pub const HTTPS_SOCKET: &str = "otus-httpd-https.socket";
 
@@ -17,8 +21,8 @@ pub const HTTPS_SOCKET: &str = "otus-httpd-https.socket";
 /// clients of port 80 wait meanwhile.
 pub const ADD_SOCKET: [&[&str]; 2] = [&["enable", HTTPS_SOCKET], &["restart", SERVICE]];
 
-/// The commands that remove it.
-pub const REMOVE_SOCKET: [&[&str]; 3] = [&["disable", HTTPS_SOCKET], &["stop", HTTPS_SOCKET], &["restart", SERVICE]];
+/// The commands that remove it. The service holds the socket until its restart.
+const REMOVE_SOCKET: [&[&str]; 3] = [&["disable", HTTPS_SOCKET], &["stop", HTTPS_SOCKET], &["try-restart", SERVICE]];
 
 /// Runs systemctl with `arguments`. Returns its output.
 pub fn systemctl(arguments: &[&str]) -> Result<String, Failure> {
@@ -44,6 +48,26 @@ pub fn property(unit: &str, name: &str) -> Result<String, Failure> {
 /// Returns whether a unit is active.
 pub fn is_active(unit: &str) -> bool {
     property(unit, "ActiveState").is_ok_and(|state| state == "active")
+}
+
+/// Returns whether a unit is enabled.
+fn is_enabled(unit: &str) -> bool {
+    property(unit, "UnitFileState").is_ok_and(|state| state == "enabled")
+}
+
+/// Checks that the service would start with its present settings: an error that was made since its last start would end it.
+pub fn check_settings() -> Result<(), Failure> {
+    let output = Command::new("/proc/self/exe").args(["--check", "--unit", SERVICE]).output();
+    let output = output.map_err(|error| Failure::new(format!("otus-httpd --check cannot be run ({error}).")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let problems = String::from_utf8_lossy(&output.stderr);
+    let problem = problems.lines().find_map(|line| line.strip_prefix("otus-httpd: ")).unwrap_or_default();
+    Err(Failure::new(format!(
+        "{SERVICE} cannot be restarted as it is configured now: correct what otus-httpd --check shows, then repeat the command. The \
+         first problem: {problem}"
+    )))
 }
 
 /// Returns the TCP addresses of a socket unit.
@@ -72,7 +96,13 @@ pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
         undo.push(|| drop(systemctl(&["reload", SERVICE])));
         return systemctl(&["reload", SERVICE]).map(drop);
     }
-    undo.push(|| REMOVE_SOCKET.iter().for_each(|command| drop(systemctl(command))));
+    let was_enabled = is_enabled(HTTPS_SOCKET);
+    undo.push(move || {
+        // Not the restart of a service that runs only: it may have failed.
+        let restart = ["restart", SERVICE];
+        let commands = REMOVE_SOCKET[usize::from(was_enabled)..2].iter().copied().chain([&restart[..]]);
+        commands.for_each(|command| drop(systemctl(command)));
+    });
     ADD_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
     if is_active(HTTPS_SOCKET) {
         return Ok(());
@@ -81,6 +111,19 @@ pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
         "{HTTPS_SOCKET} was not opened; another program may listen at its address. The service runs without it. See journalctl -u \
          {HTTPS_SOCKET}, and ss -ltnp."
     )))
+}
+
+/// Closes the socket for HTTPS. Returns whether it was open or enabled. The key process ends, unless another socket needs it.
+pub fn remove_socket() -> Result<bool, Failure> {
+    if !is_active(HTTPS_SOCKET) && !is_enabled(HTTPS_SOCKET) {
+        return Ok(false);
+    }
+    REMOVE_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
+    let users = property(KEYS_SOCKET, "RequiredBy")?;
+    if !users.split_whitespace().any(|unit| unit != KEYS_SERVICE && is_active(unit)) {
+        systemctl(&["stop", KEYS_SOCKET, KEYS_SERVICE])?;
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ impl Undo {
         self.steps.push(Box::new(step));
     }
 
+    /// Returns whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Keeps the changes.
     pub fn keep(mut self) {
         self.steps.clear();
