@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, SignatureScheme};
 
 use super::store::{NoCertificate, Store, StoredCertificate};
 
@@ -38,10 +39,30 @@ impl Selection {
 
 impl ResolvesServerCert for Selection {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let certificate = self.store.find(hello.server_name(), hello.signature_schemes());
+        let certificate = self.store.find(hello.server_name(), &schemes(&hello));
         let key = certificate.as_ref().map(|certificate| certificate.key.clone()).ok();
         let selected = Selected { name: hello.server_name().map(Box::from), certificate };
         *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(selected);
         key
     }
+}
+
+/// Returns the signature schemes of a client in its order. If it has ciphers of TLS 1.3, PKCS#1 is last: there, it is for the
+/// signatures of certificates only (RFC 8446 §4.2.3), so that it does not speak for an RSA certificate.
+fn schemes(hello: &ClientHello<'_>) -> Vec<SignatureScheme> {
+    let mut schemes = hello.signature_schemes().to_vec();
+    if hello.cipher_suites().iter().any(is_of_tls_1_3) {
+        // The sort is stable.
+        schemes.sort_by_key(is_pkcs1);
+    }
+    schemes
+}
+
+fn is_of_tls_1_3(cipher: &CipherSuite) -> bool {
+    matches!(u16::from(*cipher), 0x1301..=0x1305)
+}
+
+fn is_pkcs1(scheme: &SignatureScheme) -> bool {
+    use SignatureScheme::{RSA_PKCS1_SHA1, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
+    matches!(*scheme, RSA_PKCS1_SHA1 | RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512)
 }

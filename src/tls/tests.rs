@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::client::ClientConfig;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, Error, ProtocolVersion, RootCertStore};
+use rustls::{AlertDescription, Error, ProtocolVersion, RootCertStore, SignatureScheme};
 
 use super::session::{Buffers, MAX_HELLO, Session, State, Write};
 use super::store::{Store, StoredCertificate};
@@ -136,6 +136,33 @@ fn the_signature_schemes_of_the_client_select_the_type_of_key() {
     assert_eq!(selected(&both, &config, "a.example", &all), Some(1));
     let failed = shake_hands(&ecdsa_only, config, "a.example").err();
     assert_eq!(failed, alert(Failure::NoCommonParameters, AlertDescription::HandshakeFailure));
+}
+
+/// RFC 8446 §4.2.3: in TLS 1.3, PKCS#1 is for the signatures of certificates only.
+#[test]
+fn pkcs1_selects_an_rsa_certificate_in_tls_1_2_only() {
+    let (ecdsa, rsa) = (testing::certificate(&["a.example"], P256), testing::certificate(&["a.example"], RSA));
+    let all = [&ecdsa, &rsa];
+    let (both, _) = server(&all);
+    let (pkcs1, ecdsa, pss) =
+        (SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256);
+    for (schemes, version, position) in [
+        (&[pkcs1, ecdsa][..], &TLS13, Some(0)),
+        (&[pkcs1, ecdsa], &TLS12, Some(1)),
+        (&[pkcs1, ecdsa, pss], &TLS13, Some(0)),
+        (&[pkcs1, pss, ecdsa], &TLS13, Some(1)),
+        (&[pkcs1], &TLS12, Some(1)),
+        (&[pkcs1], &TLS13, None),
+    ] {
+        // rustls sends the ciphers of all versions.
+        let mut provider = default_provider();
+        provider.cipher_suites.retain(|cipher| cipher.version() == version);
+        let config = ClientConfig::builder_with_provider(Arc::new(provider));
+        let config = config.with_protocol_versions(&[version]).unwrap();
+        let mut config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        config.dangerous().set_certificate_verifier(Arc::new(testing::Schemes(schemes.to_vec())));
+        assert_eq!(selected(&both, &config, "a.example", &all), position, "{schemes:?} {version:?}");
+    }
 }
 
 #[test]
