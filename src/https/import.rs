@@ -61,6 +61,7 @@ fn check(installation: &Installation, chain: &[u8], key: &[u8]) -> Result<Vec<St
     let overview = overview.map_err(|error| cannot("The directory", &stage, "written", &error))?.unwrap_or_default();
     if !overview.is_usable {
         let faults = overview.faults.join(" ");
+        let faults = faults.strip_prefix("It cannot be used: ").unwrap_or(&faults);
         return Err(Failure::new(format!("The certificate cannot be used: {faults}")));
     }
     if overview.names.is_empty() {
@@ -96,7 +97,7 @@ mod tests {
         installation.make_certificates().unwrap();
         let failure = check(&installation, b"no certificate", b"no key").unwrap_err().to_string();
         assert!(failure.starts_with("The certificate cannot be used: "), "{failure}");
-        assert!(failure.len() > 50, "{failure}");
+        assert!(failure.len() > 50 && failure.matches("cannot be used").count() == 1, "{failure}");
         assert_eq!(fs::read_dir(&installation.certificates).unwrap().count(), 0);
     }
 }
