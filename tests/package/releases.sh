@@ -11,5 +11,6 @@ rootfs_of() {
     [ "$1" != trixie ] || packages+=(lintian)
     # An ACME server for tests, and its client.
     [ "$1" != bookworm ] || packages+=(pebble certbot)
+    [ "$1" != bullseye ] || packages+=(openssl)
     "$(dirname "${BASH_SOURCE[0]}")/rootfs" "$1" "${packages[@]}"
 }

@@ -14,6 +14,7 @@ here=$(dirname "$0")
 . "$here/metrics.sh"
 . "$here/access-log.sh"
 . "$here/rsyslog.sh"
+. "$here/acme.sh"
 . "$here/https.sh"
 . "$here/instances.sh"
 . "$here/under-load.sh"

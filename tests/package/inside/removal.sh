@@ -1,15 +1,15 @@
 # shellcheck shell=bash disable=SC2154
 # To be sourced by life-cycle.sh: removal, purge and installation afterwards.
 
-# Prints everything that a package could leave behind. Not listed: logs, caches, the databases of dpkg, apt and fail2ban, the
-# backups of /etc/passwd and similar files, and this test.
+# Prints everything that a package could leave behind. Not listed: logs, caches, the databases of dpkg, apt and fail2ban, what
+# certbot has, the backups of /etc/passwd and similar files, and this test.
 snapshot() {
     find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /test -o -path /var/log \
-        -o -path /var/cache -o -path /var/lib/fail2ban -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
+        -o -path /var/cache -o -path /etc/letsencrypt -o -path /var/lib/letsencrypt -o -path /var/lib/fail2ban -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
         -o -name '*-' -path '/etc/*' -o -path /etc/.pwd.lock \
         -o -printf '%y %m %u %g %p %l\n' | sort
-    find /var/lib/systemd -name '*otus*'
-    find /etc -type f ! -name '*-' ! -name .pwd.lock -exec sha256sum {} + | sort
+    find /var/lib/systemd /etc/letsencrypt -name '*otus*' 2> /dev/null
+    find /etc -path /etc/letsencrypt -prune -o -type f ! -name '*-' ! -name .pwd.lock -exec sha256sum {} + | sort
     getent passwd
     getent group
 }
@@ -21,6 +21,7 @@ removal() {
     check "remove: the document root stays" test -e /var/www/html/test.html
     check "install after remove" installed "$v1"
     equal "install after remove: socket" "$(systemctl is-enabled otus-httpd.socket) $(state socket)" "enabled active"
+    https_serves "install after remove"
     equal "install after remove: instances" "$(systemctl is-active otus-httpd@shop.socket otus-httpd@blog.socket | paste -sd ' ') $(shop)" \
         "active active the shop"
     rm -r /srv/shop /srv/blog

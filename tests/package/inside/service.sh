@@ -19,7 +19,7 @@ status() {
     equal "no directive of the units was refused" "$(journalctl -b | grep -E 'otus-httpd\.(service|socket):[0-9]+:' |
         grep -vE "Unknown key name '($unknown)'")" ""
     equal "journal: the workers have confined themselves, said once" "$(journalctl -u otus-httpd _PID="$(workers | head -n 1)" + \
-        -u otus-httpd _PID="$(workers | tail -n 1)" -o cat | grep -c "^Workers are confined: .* beneath /var/www, and neither write nor execute")" 1
+        -u otus-httpd _PID="$(workers | tail -n 1)" -o cat | grep -c "^Workers are confined: .* beneath /var/www and /var/lib/otus-httpd/acme, and neither write nor execute")" 1
     equal "the sandbox refused nothing that the server needs" "$(journalctl -u otus-httpd | grep -ciE 'not permitted|denied')" 0
     install -m 640 -g www-data /usr/share/otus-httpd/www/test.html /var/www/html/for-the-web-group.html
     install -m 600 /usr/share/otus-httpd/www/test.html /var/www/html/for-root.html

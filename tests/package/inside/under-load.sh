@@ -11,7 +11,14 @@ upgrade() {
     curl --silent --limit-rate 1M --output /tmp/slow.bin $url/slow.bin &
     local download=$!
     wait_for 10 test -s /tmp/slow.bin
+    rm -f /tmp/upgraded
+    request_often https://own.test/test.html /tmp/upgraded --cacert /tmp/own.pem --resolve own.test:443:127.0.0.1 > /tmp/https-times &
+    local handshakes=$!
     under_load "upgrade" strict installed "$v2"
+    touch /tmp/upgraded
+    wait $handshakes
+    equal "upgrade: no request over HTTPS failed" "$(cut -d ' ' -f 1 /tmp/https-times | sort -u)" 200
+    echo "INFO upgrade: $(wc -l < /tmp/https-times) requests over HTTPS, each with a handshake"
     equal "upgrade: the version" "$(dpkg-query --showformat='${Version}' --show otus-httpd)" "$(dpkg-deb --field "$v2" Version)"
     equal "upgrade: the version that runs" "$(property StatusText | grep -o 'version .*')" "version $(dpkg-deb --field "$v2" Version)"
     equal "upgrade: the process is the same" "$(property MainPID)" "$before"
@@ -70,6 +77,7 @@ under_load() {
 restart() {
     under_load "restart" loose systemctl restart otus-httpd
     equal "restart: nothing was lost" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-) $(cut -d ' ' -f 2 /tmp/clients.log)" "0 0 0"
+    https_serves "restart"
 }
 
 reload() {
@@ -101,4 +109,5 @@ killed_supervisor() {
     under_load "kill -9 of the supervisor" loose kill -KILL "$before"
     check "kill -9 of the supervisor: systemd starts another" wait_for 10 restarted "$before"
     equal "kill -9 of the supervisor: it serves" "$(status_of $url/test.html)" 200
+    https_serves "kill -9 of the supervisor"
 }
