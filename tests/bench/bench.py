@@ -18,6 +18,7 @@ import network
 import report
 import rows
 import servers
+import tls
 
 PROJECT = Path(__file__).resolve().parents[2]
 NATIVE = Path(__file__).with_name("native")
@@ -35,7 +36,7 @@ def main():
     peers_only = options.servers and "otus" not in options.servers
     otus = options.binary or ("otus-httpd" if peers_only else build(PROJECT)["otus-httpd"])
     network.enter(options.congestion_control)  # after the builds, which may have to fetch
-    chosen_rows = [row for row in rows.everything(native["fetch"]) if row.name in options.row]
+    chosen_rows = [row for row in rows.everything(native["fetch"], native["handshakes"]) if row.name in options.row]
     if options.compare:
         chosen_rows = [row.compared_as_well() for row in chosen_rows]
     results = {}
@@ -43,15 +44,20 @@ def main():
         folder = Path(folder)
         folder.chmod(0o755)
         root = make_root(folder / "root", chosen_rows, otus)
+        tls.make_certificate(folder / "certificates")
         for row in chosen_rows:
-            known = servers.everyone(otus, options.compare, options.otus_args, native["floor"], row.file)
+            if row.tls:
+                known = tls.everyone(otus, options.compare, options.otus_args, folder / "certificates")
+            else:
+                known = servers.everyone(otus, options.compare, options.otus_args, native["floor"], row.file)
             wanted = [*options.servers, "compared"] if options.servers else row.servers
             columns = [s for s in known if s.name in row.servers and s.name in wanted]
             (folder / row.name).mkdir(mode=0o755)
             results[row.name] = measure(row, columns, folder / row.name, root, options.rounds, native["fetch"])
             print("\n".join(report.describe_row(row, columns, results[row.name])), file=sys.stderr, flush=True)
 
-    known = {s.name: s for s in servers.everyone(otus, options.compare, options.otus_args, native["floor"], "")}
+    known = [*servers.everyone(otus, options.compare, options.otus_args, native["floor"], ""), *tls.everyone(otus, options.compare, options.otus_args, "")]
+    known = {s.name: s for s in known}
     text = report.everything(options, known, chosen_rows, results)
     print(text)
     if options.markdown:
@@ -61,8 +67,9 @@ def main():
 
 
 def parse_options():
-    all_rows = [row.name for row in rows.everything("")]
-    all_servers = [s.name for s in servers.everyone("", "", "", "", "") if s.name != "compared"]
+    all_rows = [row.name for row in rows.everything("", "")]
+    all_servers = [s.name for s in [*servers.everyone("", "", "", "", ""), *tls.everyone("", "", "", "")] if s.name != "compared"]
+    all_servers = list(dict.fromkeys(all_servers))
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measures otus-httpd against other web servers.")
     parser.add_argument("--row", type=chosen(all_rows), default=all_rows, metavar="A,B", help="of: " + ", ".join(all_rows))
     parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="default: 5")
@@ -159,7 +166,10 @@ def start(row, column, folder, root, fetch, cleanup):
     server = servers.Running(column, folder, root)
     cleanup.callback(server.stop)
     server.check(row.file, (root / row.file).read_bytes())
-    if row.warm and column.status == 200:
+    if row.tls:
+        tls.check_negotiated(server)
+        clients.h2load(server.url(row.file), 2000 if rows.FILES[row.file] < rows.MIB else 10, 10)
+    elif row.warm and column.status == 200:
         clients.fetch(fetch, server.url(row.file), 100, 2000 if rows.FILES[row.file] < rows.MIB else 10)
     return server
 

@@ -17,8 +17,8 @@ class Report:
     p99: float = None  # ms
 
 
-def ab(url, requests=15000):
-    text = run(["ab", "-q", "-n", str(requests), "-c", "100", "-r", "-s", "60", url])
+def ab(url, *extra, requests=15000, connections=100):
+    text = run(["ab", "-q", "-n", str(requests), "-c", str(connections), "-r", "-s", "60", *extra, url])
     failed = number(r"Failed requests: +(\d+)", text) + requests - number(r"Complete requests: +(\d+)", text)
     failed += number(r"Write errors: +(\d+)", text, 0) + number(r"Non-2xx responses: +(\d+)", text, 0)
     return checked(Report(requests, number(r"Requests per second: +([\d.]+)", text)), failed, text)
@@ -32,6 +32,29 @@ def wrk(url, *extra, connections=100, seconds=1, refused=False):
     requests, errors = int(number(r"(\d+) requests in", text)), number(r"Non-2xx or 3xx responses: (\d+)", text, 0)
     failed += requests - errors if refused else errors
     return checked(Report(requests, number(r"Requests/sec: +([\d.]+)", text)), failed, text)
+
+
+def h2load(url, requests, connections):
+    """HTTP/1.1 over persistent connections."""
+    text = run(["h2load", "--h1", "-t1", f"-c{connections}", f"-n{requests}", url])
+    succeeded = number(r"(\d+) 2xx", text)
+    return checked(Report(requests, number(r"([\d.]+) req/s", text)), requests - succeeded, text)
+
+
+def s_time(port, version, path):
+    """A connection for each request, of a session that is resumed."""
+    command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-reuse", "-time", "1", f"-{version}", "-www", path]
+    text = run(command)
+    # A letter for each connection: "r" if its session was resumed.
+    letters = re.search(r"session id reuse\.\nstarting\n(\w*)", text)[1]
+    requests = int(number(r"\n(\d+) connections in \d+ real seconds", text))
+    return checked(Report(requests, requests / number(r"connections in (\d+) real seconds", text)), requests - letters.count("r"), text[-500:])
+
+
+def handshakes(program, port, group, requests):
+    """A full handshake for each request, with this group alone."""
+    text = run([program, str(port), group, str(requests)])
+    return Report(requests, requests / number(r"([\d.]+) seconds", text))
 
 
 def wrk_pipelined(url):

@@ -9,6 +9,7 @@ import first_use
 import states
 
 NGINX = ["nginx-tuned", "nginx-sendfile"]
+TLS = ["otus", "nginx-tuned", "lighttpd", "caddy"]  # nginx sends no file of a TLS connection by sendfile
 ALL = ["otus", *NGINX, "nginx", "lighttpd", "apache"]
 MIB = 1 << 20
 FILES = {"test.html": 97, "10k.html": 10 << 10, "100k.bin": 100 << 10, "1m.bin": MIB, "100m.bin": 100 * MIB}
@@ -27,6 +28,7 @@ class Row:
     fresh: bool = False  # every measurement starts a server of its own, alone on the machine
     warm: bool = True  # after some requests that are not measured
     prepare: Callable = None  # (document root, otus-httpd) -> None: creates files that only this row needs
+    tls: bool = False
     compared: tuple = (("cost", 1.04),)  # figures that another version of otus-httpd is compared by, each with its bound
 
     def compared_as_well(self):
@@ -121,6 +123,47 @@ def keep_alive(name, label, file):
     )
 
 
+def tls(name, label, how, client, bounds, file="test.html", servers=TLS):
+    return Row(name, label, how, servers, file, cost(client), COST, bounds, tls=True)
+
+
+def tls_keep_alive(name, label, file, requests, bounds):
+    def client(server):
+        return clients.h2load(server.url(file), requests, 32)
+
+    return tls(name, label, f"h2load --h1 -c 32 -n {requests}", client, bounds, file)
+
+
+def tls_large(name, label, file, connections, requests):
+    def client(server):
+        return clients.h2load(server.url(file), requests, connections)
+
+    how, bounds = f"h2load --h1 -c {connections} -n {requests}", [against("nginx", ["nginx-tuned"], 0.75)]
+    return Row(name, label, how, TLS, file, cost_per_mib(client, FILES[file]), COST_PER_MIB, bounds, tls=True)
+
+
+def tls_resumed(name, label, version):
+    def client(server):
+        return clients.s_time(server.port, version, "/test.html")
+
+    how = f"openssl s_time -reuse -time 1 -{version}"
+    return tls(name, label, how, client, [against("nginx", ["nginx-tuned"], 0.8)])
+
+
+def tls_groups(handshakes):
+    """The cost of a full handshake with X25519MLKEM768 beside that with X25519, by the same client."""
+
+    def measure(server):
+        figures = {group: cost(lambda server: clients.handshakes(handshakes, server.port, group, 1000))(server) for group in GROUPS}
+        hybrid, classic = (figures[group]["cost"] for group in GROUPS)
+        return {"hybrid": hybrid, "classic": classic, "difference": hybrid - classic}
+
+    return measure
+
+
+GROUPS = ["X25519MLKEM768", "X25519"]
+
+
 def not_found(server):
     return clients.wrk(server.url("none.html"), refused=True)
 
@@ -133,7 +176,40 @@ def not_modified(server):
     return clients.wrk(server.url("test.html"), "-H", f"If-None-Match: {server.etag('test.html')}")
 
 
-def everything(fetch):
+def everything(fetch, handshakes):
+    return [
+        *plain(fetch),
+        tls(
+            "tls-connection", "TLS: a full handshake per request, 97 B", "ab -f TLS1.3 -n 2000 -c 16",
+            lambda server: clients.ab(server.url("test.html"), "-f", "TLS1.3", requests=2000, connections=16),
+            [against("nginx", ["nginx-tuned"], 0.7), against("lighttpd", ["lighttpd"], 0.6)],
+        ),
+        tls_resumed("tls-resumed-1.3", "TLS 1.3: a resumed handshake per request, 97 B", "tls1_3"),
+        tls_resumed("tls-resumed-1.2", "TLS 1.2: a resumed handshake per request, 97 B", "tls1_2"),
+        Row(
+            "tls-ml-kem", "TLS: a full handshake with ML-KEM", "handshakes, 1,000 connections one after the other with each group", ["otus"],
+            "test.html", tls_groups(handshakes), [("hybrid", "CPU µs, X25519MLKEM768", 1), ("classic", "X25519", 1), ("difference", "Difference", 1)],
+            [], tls=True, compared=(("hybrid", 1.04), ("classic", 1.04)),
+        ),
+        tls_keep_alive(
+            "tls-keep-alive", "TLS: keep-alive, 97 B", "test.html", 30_000,
+            [against("nginx", ["nginx-tuned"], 0.8), against("lighttpd", ["lighttpd"], 0.95)],
+        ),
+        tls_keep_alive(
+            "tls-keep-alive-10k", "TLS: keep-alive, 10 KiB", "10k.html", 20_000,
+            [against("nginx", ["nginx-tuned"], 0.8), against("lighttpd", ["lighttpd"], 0.95)],
+        ),
+        tls_large("tls-1m", "TLS: 1 MiB", "1m.bin", 8, 800),
+        tls_large("tls-100m", "TLS: 100 MiB", "100m.bin", 4, 16),
+        Row(
+            "tls-idle-connections", "TLS: 10,000 idle connections", "Pss and threads of all processes, before and during", TLS, "test.html",
+            states.idle_connections, [("each", "Bytes each", 0), ("before", "Threads before", 0), ("during", "Threads during", 0)],
+            [against("memory each, to that of nginx", ["nginx-tuned"], 0.6, "each"), grown("threads", "before", "during")], fresh=True, tls=True,
+        ),
+    ]
+
+
+def plain(fetch):
     return [
         small(
             "connection", "A connection per request, 97 B", "ab -n 15000 -c 100", ALL,

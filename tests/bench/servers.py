@@ -1,11 +1,13 @@
 """The columns of the benchmark: each server, how it is configured and started, and how its CPU time is read."""
 
+import functools
 import http.client
 import os
 import re
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ class Server:
     version: list  # the command that tells it
     configure: Callable  # (folder of its own, document root, port) -> a command that stays in the foreground
     status: int = 200  # of its answer to a plain request for a file
+    tls: bool = False
 
 
 def otus(binary, extra="", name="otus", label="otus-httpd"):
@@ -36,7 +39,7 @@ def otus(binary, extra="", name="otus", label="otus-httpd"):
     return Server(name, label, [binary, "--version"], configure)
 
 
-def nginx(name, label, listen="", http=""):
+def nginx(name, label, listen="", http="", tls=False):
     def configure(folder, root, port):
         temporary = "\n".join(
             f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -62,10 +65,10 @@ def nginx(name, label, listen="", http=""):
         """)
         return ["nginx", "-c", str(folder / "nginx.conf")]
 
-    return Server(name, label, ["nginx", "-v"], configure)
+    return Server(name, label, ["nginx", "-v"], configure, tls=tls)
 
 
-def lighttpd():
+def lighttpd(extra="", tls=False):
     def configure(folder, root, port):
         (folder / "lighttpd.conf").write_text(f"""
             server.document-root = "{root}"
@@ -77,10 +80,11 @@ def lighttpd():
             server.max-keep-alive-idle = 60
             server.max-keep-alive-requests = {REQUESTS_PER_CONNECTION}
             mimetype.assign = ( ".html" => "text/html" )
+            {extra}
         """)
         return ["lighttpd", "-D", "-f", str(folder / "lighttpd.conf")]
 
-    return Server("lighttpd", "lighttpd", ["lighttpd", "-v"], configure)
+    return Server("lighttpd", "lighttpd", ["lighttpd", "-v"], configure, tls=tls)
 
 
 def apache():
@@ -203,7 +207,14 @@ class Running:
             )
 
     def url(self, name):
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{'https' if self.server.tls else 'http'}://127.0.0.1:{self.port}/{name}"
+
+    def connect(self, timeout):
+        """A connection, after the handshake of a server with TLS."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        # A request after the end of a handshake must not wait for the server's acknowledgement.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return client_context().wrap_socket(connection) if self.server.tls else connection
 
     def check(self, name, expected):
         """Waits until the server answers at all, then demands the right answer."""
@@ -232,7 +243,10 @@ class Running:
         return tag
 
     def ask(self, name, headers={}):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        if self.server.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=client_context())
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         connection.request("GET", "/" + name, headers=headers)
         answer = connection.getresponse()
         answer.content = answer.read()
@@ -287,6 +301,15 @@ class Running:
 
 # Places in /proc/PID/stat, counted after the command name, which may itself hold spaces and brackets (man 5 proc_pid_stat).
 STATE, SESSION, CUTIME, CSTIME, THREADS = 0, 3, 13, 14, 17
+
+
+@functools.cache
+def client_context():
+    """Of a client that accepts every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def session_processes(session):

@@ -41,7 +41,7 @@ def idle_connections(server):
     """What 10,000 open connections between two requests take."""
     before, threads = server.memory(), server.threads()
     with crowd.idle(server, PAGE, CROWD):
-        deadline = time.monotonic() + 5  # threads that served the last requests may take a moment to leave
+        deadline = time.monotonic() + 30  # threads that served the last requests stay for a while
         while server.threads() > threads and time.monotonic() < deadline:
             time.sleep(0.05)
         return {"each": (server.memory() - before) / CROWD, "before": threads, "during": server.threads()}
