@@ -4,12 +4,13 @@
 //! it resumes the session with any worker. Who knows a key can read the tickets that were made with it, and can impersonate
 //! the server to the clients that have them. So the keys are in no file and no core dump, and each is used for some hours.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
-use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 use crate::os::sys::{self, ReadableCounters, WritableCounters};
@@ -32,7 +33,7 @@ const KEY_BYTES: usize = 32;
 /// The numbers of a key: name and key.
 const KEY_WORDS: usize = (NAME_BYTES + KEY_BYTES) / 8;
 
-/// A number that is odd while the keys are being changed, and the time of the last change.
+/// A number that is odd while the keys are being changed, and when the next key is due.
 const HEADER_WORDS: usize = 2;
 
 const COUNT: usize = HEADER_WORDS + GENERATIONS * KEY_WORDS;
@@ -69,14 +70,19 @@ impl TicketKeys {
         Ok(keys)
     }
 
-    /// Takes the keys over from the previous image of this process. Fails if they have another layout, or were being changed.
+    /// Takes the keys over from the previous image of this process. Fails if they have another layout, or were being changed:
+    /// then it wipes them, as the workers that read them could otherwise use them after a renewal.
     pub fn from_memory(memory: OwnedFd) -> io::Result<Self> {
-        let keys = TicketKeys { words: WritableCounters::map(&memory, COUNT)?, memory };
-        keys.words.exclude_from_dumps()?;
-        if !keys.words[0].load(Relaxed).is_multiple_of(2) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(keys)
+        let words = match WritableCounters::map(&memory, COUNT) {
+            Ok(words) if words[0].load(Relaxed).is_multiple_of(2) => words,
+            _ => {
+                let memory = File::from(memory);
+                memory.write_all_at(&vec![0; memory.metadata()?.len() as usize], 0)?;
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        };
+        words.exclude_from_dumps()?;
+        Ok(TicketKeys { memory, words })
     }
 
     /// Returns a descriptor by which the next image of this process can map them.
@@ -93,36 +99,41 @@ impl TicketKeys {
 
     /// Returns when the next key is due, in milliseconds of the monotonic clock.
     pub fn due_ms(&self) -> u64 {
-        self.words[1].load(Relaxed) + PERIOD_MS
+        self.words[1].load(Relaxed)
     }
 
     /// Adds a key, which makes the tickets from now on, and wipes the oldest one.
     pub fn rotate(&self, now_ms: u64) -> io::Result<()> {
         let key = random_key()?;
-        self.change(now_ms, |words| {
+        self.change(now_ms + PERIOD_MS, |words| {
             words.copy_within(..(GENERATIONS - 1) * KEY_WORDS, KEY_WORDS);
             words[..KEY_WORDS].copy_from_slice(&*key);
         });
         Ok(())
     }
 
-    /// Replaces all keys: no session from before can be resumed.
+    /// Replaces all keys: no session from before can be resumed. If that fails, there are no keys, and the next one is due
+    /// now.
     pub fn renew(&self, now_ms: u64) -> io::Result<()> {
-        let key = random_key()?;
-        self.change(now_ms, |words| {
-            words.fill(0);
-            words[..KEY_WORDS].copy_from_slice(&*key);
-        });
-        Ok(())
+        self.replace(random_key(), now_ms)
     }
 
-    fn change(&self, now_ms: u64, change: impl FnOnce(&mut [u64; GENERATIONS * KEY_WORDS])) {
+    fn replace(&self, key: io::Result<Zeroizing<[u64; KEY_WORDS]>>, now_ms: u64) -> io::Result<()> {
+        let due_ms = if key.is_ok() { now_ms + PERIOD_MS } else { now_ms };
+        self.change(due_ms, |words| {
+            words.fill(0);
+            key.iter().for_each(|key| words[..KEY_WORDS].copy_from_slice(&**key));
+        });
+        key.map(drop)
+    }
+
+    fn change(&self, due_ms: u64, change: impl FnOnce(&mut [u64; GENERATIONS * KEY_WORDS])) {
         let mut words = Zeroizing::new(std::array::from_fn(|index| self.words[HEADER_WORDS + index].load(Relaxed)));
         change(&mut words);
         let sequence = self.words[0].load(Relaxed);
         self.words[0].store(sequence | 1, Relaxed);
         fence(Release);
-        self.words[1].store(now_ms, Relaxed);
+        self.words[1].store(due_ms, Relaxed);
         for (index, word) in words.iter().enumerate() {
             self.words[HEADER_WORDS + index].store(*word, Relaxed);
         }
@@ -170,7 +181,8 @@ impl TicketKey {
 fn random_key() -> io::Result<Zeroizing<[u64; KEY_WORDS]>> {
     let mut words = Zeroizing::new([0; KEY_WORDS]);
     let mut bytes = Zeroizing::new([0; KEY_WORDS * 8]);
-    rand::fill(&mut *bytes).map_err(|_| io::Error::other("the system has no random numbers"))?;
+    // Of the kernel: the generator of aws-lc needs some hundred milliseconds for its first number.
+    sys::fill_random(&mut *bytes)?;
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
         *word = u64::from_ne_bytes(*bytes);
     }
@@ -211,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_fails_wipes_the_keys_and_is_due_again() {
+        let keys = TicketKeys::new(0).unwrap();
+        let reader = keys.reader().unwrap();
+        let old = reader.current().unwrap();
+        assert!(keys.replace(Err(io::ErrorKind::Other.into()), 7).is_err());
+        assert!(reader.current().is_none() && reader.find(&old.name).is_none());
+        assert_eq!(keys.due_ms(), 7);
+        keys.rotate(8).unwrap();
+        assert!(reader.current().is_some() && reader.find(&old.name).is_none());
+    }
+
+    #[test]
     fn the_next_image_has_the_same_keys_unless_a_change_was_interrupted() {
         let keys = TicketKeys::new(0).unwrap();
         let name = keys.reader().unwrap().current().unwrap().name;
@@ -219,6 +243,11 @@ mod tests {
         keys.words[0].fetch_or(1, Relaxed);
         assert!(next.reader().unwrap().current().is_none());
         assert!(TicketKeys::from_memory(keys.memory().try_clone_to_owned().unwrap()).is_err());
-        assert!(TicketKeys::from_memory(sys::counters_memory(COUNT - 1).unwrap()).is_err());
+        assert!(keys.words.iter().all(|word| word.load(Relaxed) == 0), "they are wiped");
+        let longer = sys::counters_memory(COUNT + 1).unwrap();
+        let words = WritableCounters::map(&longer, COUNT + 1).unwrap();
+        words[COUNT].store(7, Relaxed);
+        assert!(TicketKeys::from_memory(longer).is_err());
+        assert_eq!(words[COUNT].load(Relaxed), 0);
     }
 }

@@ -181,7 +181,7 @@ impl Supervisor {
             }
             self.serve_keys();
             self.reap();
-            self.update_ticket_keys(clock::now_ms());
+            self.ticket_keys.rotate(clock::now_ms());
             if !self.lifecycle.is_stopping() {
                 self.reload();
             }
@@ -296,8 +296,10 @@ impl Supervisor {
             self.awake_since_ms = now_ms;
         }
         self.next_tick_ms = now_ms + self.watchdog.tick_ms();
-        if !self.lifecycle.is_stopping() {
-            self.workers.end_hung(self.awake_since_ms, now_ms, self.watchdog.hang_timeout_ms());
+        if !self.lifecycle.is_stopping()
+            && self.workers.end_hung(self.awake_since_ms, now_ms, self.watchdog.hang_timeout_ms())
+        {
+            self.ticket_keys.renew(now_ms);
         }
         self.notify.flush_queue();
         self.send_status(now_ms);
@@ -306,7 +308,7 @@ impl Supervisor {
         self.ping_watchdog(now_ms);
         self.check.end_overdue(now_ms);
         if self.kill_old_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
-            self.workers.old_workers().signal(Signal::SIGKILL);
+            self.workers.kill_old();
         }
         self.stop_when_idle(now_ms);
         match self.lifecycle.drain_action(now_ms) {

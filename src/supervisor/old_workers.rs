@@ -10,7 +10,11 @@ use std::os::fd::AsFd;
 
 /// The old workers.
 #[derive(Debug, Default)]
-pub struct OldWorkers(Vec<OldWorker>);
+pub struct OldWorkers {
+    workers: Vec<OldWorker>,
+    /// Whether they were killed at the end of the drain timeout.
+    are_overdue: bool,
+}
 
 #[derive(Debug)]
 struct OldWorker {
@@ -24,38 +28,49 @@ impl OldWorkers {
     pub fn new(handles: Vec<OldWorkerHandle>) -> Self {
         let old_worker =
             |OldWorkerHandle { pid, lifeline, .. }| OldWorker { pid, lifeline: SupervisorEnd::inherit(lifeline) };
-        OldWorkers(handles.into_iter().map(old_worker).collect())
+        OldWorkers { workers: handles.into_iter().map(old_worker).collect(), are_overdue: false }
     }
 
     /// Returns their number.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.workers.len()
     }
 
     /// Returns whether `pid` is one of them.
     pub fn contains(&self, pid: Pid) -> bool {
-        self.0.iter().any(|old_worker| old_worker.pid == pid)
+        self.workers.iter().any(|old_worker| old_worker.pid == pid)
     }
 
     /// Sends `signal` to each.
     pub fn signal(&self, signal: Signal) {
-        for old_worker in &self.0 {
+        for old_worker in &self.workers {
             // One that has just ended is reaped later.
             let _ = kill(old_worker.pid, signal);
         }
     }
 
+    /// Kills each at the end of the drain timeout.
+    pub fn kill_overdue(&mut self) {
+        self.are_overdue = true;
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Returns whether they were killed at the end of the drain timeout.
+    pub fn are_overdue(&self) -> bool {
+        self.are_overdue
+    }
+
     /// Removes a worker that has ended. Returns whether it was an old worker.
     pub fn forget(&mut self, pid: Pid, board: &mut Scoreboard) -> bool {
-        let Some(index) = self.0.iter().position(|old_worker| old_worker.pid == pid) else { return false };
-        self.0.swap_remove(index);
+        let Some(index) = self.workers.iter().position(|old_worker| old_worker.pid == pid) else { return false };
+        self.workers.swap_remove(index);
         board.remove_old_worker(pid);
         true
     }
 
     /// Adds them to the handover to the next image.
     pub fn add_to<'a>(&'a self, builder: &mut HandoverBuilder<'a>, board: &Scoreboard) {
-        for old_worker in &self.0 {
+        for old_worker in &self.workers {
             // A worker whose memory could not be read has no valid index.
             builder.worker(
                 old_worker.lifeline.as_fd(),

@@ -18,8 +18,13 @@ impl Supervisor {
         while let Some(end) = next_end() {
             let Some(pid) = end.pid() else { continue };
             let now_ms = clock::now_ms();
+            let is_stopping = self.lifecycle.is_stopping();
+            // Before anything shows that it has ended.
+            if self.workers.has_crashed(pid, end, is_stopping) {
+                self.ticket_keys.renew(now_ms);
+            }
             self.keys.remove_worker(pid);
-            if self.workers.forget_old(pid, end) || self.workers.end(pid, end, now_ms, self.lifecycle.is_stopping()) {
+            if self.workers.forget_old(pid) || self.workers.end(pid, end, now_ms, is_stopping) {
                 continue;
             }
             if self.helper.end(pid, end, now_ms) || self.keys.end(pid) {

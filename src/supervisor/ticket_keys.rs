@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use super::Supervisor;
 use crate::ipc::ticket_keys::{TicketKeyReader, TicketKeys};
 use crate::os::clock;
 
@@ -34,30 +33,19 @@ impl TicketKeyRotation {
     }
 
     /// Adds a key if the last one is old enough.
-    fn rotate(&self, now_ms: u64) {
+    pub fn rotate(&self, now_ms: u64) {
         let due = self.keys.as_ref().filter(|keys| keys.due_ms() <= now_ms);
         report(due.map_or(Ok(()), |keys| keys.rotate(now_ms)));
     }
 
-    /// Replaces all keys.
-    fn renew(&self, now_ms: u64) {
+    /// Replaces all keys, which an attacker may have read in a worker. Until that succeeds, no session is resumed.
+    pub fn renew(&self, now_ms: u64) {
         report(self.keys.as_ref().map_or(Ok(()), |keys| keys.renew(now_ms)));
     }
 }
 
 fn report(result: io::Result<()>) {
     if let Err(error) = result {
-        tracing::error!("Cannot replace the keys of TLS session tickets ({error}); retrying.");
-    }
-}
-
-impl Supervisor {
-    /// Adds a key if the last one is old enough. If a worker has crashed, replaces all keys: an attacker may have caused
-    /// that, and may have read the keys before.
-    pub(super) fn update_ticket_keys(&mut self, now_ms: u64) {
-        if self.workers.take_crashed() {
-            self.ticket_keys.renew(now_ms);
-        }
-        self.ticket_keys.rotate(now_ms);
+        tracing::error!("Cannot create a key for TLS session tickets ({error}); retrying.");
     }
 }

@@ -34,8 +34,6 @@ pub struct Workers {
     shared: Shared,
     /// Whether a worker was started.
     has_spawned: bool,
-    /// Whether a worker has ended by a signal.
-    has_crashed: bool,
 }
 
 /// The slot of a worker: its process, or when to start one.
@@ -72,14 +70,7 @@ impl Workers {
             keys: None,
             ticket_keys,
         };
-        Ok(Workers {
-            slots,
-            old_workers: OldWorkers::default(),
-            context,
-            shared,
-            has_spawned: false,
-            has_crashed: false,
-        })
+        Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
     }
 
     /// Takes over the old workers and the counters.
@@ -216,17 +207,28 @@ impl Workers {
         }
     }
 
-    /// Removes an old worker that has ended. Returns whether `pid` was one.
-    pub fn forget_old(&mut self, pid: Pid, status: WaitStatus) -> bool {
-        let is_old = self.old_workers.forget(pid, &mut self.shared.board);
-        self.has_crashed |= is_old && is_crash(status);
-        is_old
+    /// Returns whether `pid` is a worker that has ended without a request to do so: by a signal, for which a fault of its own, a
+    /// system call that it may not make, the watchdog, a forbidden signature or another process is the reason, or by an
+    /// exit. An attacker may have caused that.
+    pub fn has_crashed(&self, pid: Pid, status: WaitStatus, is_stopping: bool) -> bool {
+        let is_old = self.old_workers.contains(pid);
+        match status {
+            _ if !is_old && self.number(pid).is_none() => false,
+            // At the end of the drain timeout, it is the supervisor's.
+            WaitStatus::Signaled(_, Signal::SIGKILL, _) => !(is_old && self.old_workers.are_overdue()),
+            WaitStatus::Exited(_, 0) => !is_old && !is_stopping,
+            _ => true,
+        }
     }
 
-    /// Returns whether a worker has ended by a signal since the last call: by its own fault, by a system call that it may
-    /// not make, by the watchdog or by another process. At the end of a timeout, SIGKILL is the supervisor's.
-    pub fn take_crashed(&mut self) -> bool {
-        std::mem::take(&mut self.has_crashed)
+    /// Removes an old worker that has ended. Returns whether `pid` was one.
+    pub fn forget_old(&mut self, pid: Pid) -> bool {
+        self.old_workers.forget(pid, &mut self.shared.board)
+    }
+
+    /// Kills the old workers at the end of the drain timeout.
+    pub fn kill_old(&mut self) {
+        self.old_workers.kill_overdue();
     }
 
     /// Records the end of a worker and schedules the start of the next one. If the worker was not stopped, logs the
@@ -240,7 +242,6 @@ impl Workers {
         }
         let slot = &mut self.slots[number];
         let child = slot.child.take();
-        self.has_crashed |= matches!(status, WaitStatus::Signaled(..));
         let has_hung = child.as_ref().is_some_and(|child| child.ending_ms.is_some());
         let lived_ms = child.map_or(0, |child| now_ms - child.started_ms);
         let pause_ms = slot.backoff.delay(now_ms, lived_ms);
@@ -266,8 +267,9 @@ impl Workers {
     }
 
     /// Kills every worker without a heartbeat for `limit_ms` since `begin_ms`, by SIGABRT, then SIGKILL. A worker that
-    /// survives both, which a hanging disk can cause, is abandoned and replaced.
-    pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) {
+    /// survives both, which a hanging disk can cause, is abandoned and replaced. Returns whether one was.
+    pub fn end_hung(&mut self, begin_ms: u64, now_ms: u64, limit_ms: u64) -> bool {
+        let mut has_abandoned = false;
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let Some(child) = &mut slot.child else { continue };
             // A compromised worker may have written any value there; a heartbeat in the future is ignored.
@@ -291,12 +293,14 @@ impl Workers {
                     self.shared.board.supervisor().add(Counter::Hung, 1);
                     slot.child = None;
                     slot.backoff.delay(now_ms, 0);
+                    has_abandoned = true;
                     continue;
                 }
             };
             // One that has just ended is reaped later.
             let _ = kill(pid, signal);
         }
+        has_abandoned
     }
 
     /// Returns the number of a worker that could not be started for `limit_ms`. Waiting for the delay of a restart does
@@ -320,11 +324,6 @@ impl Workers {
     fn number(&self, pid: Pid) -> Option<usize> {
         self.slots.iter().position(|slot| slot.child.as_ref().is_some_and(|child| child.pid == pid))
     }
-}
-
-/// Returns whether an old worker has ended by a signal other than SIGKILL, which it gets when it drains for too long.
-fn is_crash(status: WaitStatus) -> bool {
-    matches!(status, WaitStatus::Signaled(_, signal, _) if signal != Signal::SIGKILL)
 }
 
 fn report_hung(worker: usize, pid: Pid, hung_seconds: u64) {

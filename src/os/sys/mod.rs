@@ -200,6 +200,22 @@ fn set_option<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: T)
     Errno::result(result).map(drop)
 }
 
+/// getrandom(2): fills `bytes` with random numbers.
+pub fn fill_random(mut bytes: &mut [u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        // glibc has a function for it since 2.25; this must run with 2.23.
+        //
+        // SAFETY: the call writes at most as many bytes as there are.
+        let result = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
+        match Errno::result(result) {
+            Ok(length) => bytes = &mut bytes[length as usize..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// tcp(7), unix(7), SIOCOUTQ: returns the bytes that the client has not acknowledged.
 pub fn bytes_in_flight(socket: &impl AsFd) -> nix::Result<usize> {
     let mut count: libc::c_int = 0;
