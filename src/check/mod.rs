@@ -6,7 +6,7 @@
 pub mod certificates;
 mod https;
 mod loaded_unit;
-mod properties;
+pub mod properties;
 mod subject;
 
 use std::io::{self, Write};

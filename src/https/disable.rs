@@ -8,12 +8,18 @@ use crate::failure::Failure;
 
 /// Closes the socket for HTTPS. Certificates and their renewal stay.
 pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
-    if let Some(value) = installation.setting(HSTS).filter(|value| !force && insists(value)) {
+    let (value, remedy) = match systemd::variable(HSTS) {
+        Some(value) => (Some(value), "its unit (systemctl edit otus-httpd), run systemctl restart otus-httpd".into()),
+        None => (
+            installation.setting(HSTS),
+            format!("{}, run systemctl reload otus-httpd", installation.settings.display()),
+        ),
+    };
+    if let Some(value) = value.filter(|value| !force && insists(value)) {
         return Err(Failure::new(format!(
             "Browsers that have received {HSTS}={value} use HTTPS only, and would not open the site any more. First set {HSTS}=0 in \
-             {}, run systemctl reload otus-httpd, and wait until the browsers have received that or those seconds have passed. To \
-             disable HTTPS now: otus-httpd https disable --force.",
-            installation.settings.display()
+             {remedy}, and wait until the browsers have received that or those seconds have passed. To disable HTTPS now: otus-httpd \
+             https disable --force."
         )));
     }
     let mut undo = Undo::default();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::systemd;
 use super::undo::Undo;
 use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
@@ -15,6 +16,9 @@ const SETTINGS: &str = "/etc/default/otus-httpd";
 
 /// The directory of challenges, unless the settings name another.
 const CHALLENGES: &str = "/var/lib/otus-httpd/acme";
+
+/// The variable of `--acme-challenges`.
+const ACME_CHALLENGES: &str = "OTUS_ACME_CHALLENGES";
 
 /// The variable of `--redirect-to-https`.
 pub const REDIRECT: &str = "OTUS_REDIRECT_TO_HTTPS";
@@ -46,11 +50,13 @@ impl Installation {
         if let Some(problem) = file.problems.into_iter().next() {
             return Err(problem.1);
         }
-        let path = |name: &str, default: &str| setting(&file.settings, name).unwrap_or_else(|| default.into()).into();
+        let certificates = setting(&file.settings, "OTUS_CERTIFICATES");
+        let challenges = systemd::variable(ACME_CHALLENGES).or_else(|| setting(&file.settings, ACME_CHALLENGES));
         Ok(Installation {
             settings: SETTINGS.into(),
-            certificates: path("OTUS_CERTIFICATES", keys::DIRECTORY),
-            challenges: path("OTUS_ACME_CHALLENGES", CHALLENGES),
+            // The key process reads this file only.
+            certificates: certificates.unwrap_or_else(|| keys::DIRECTORY.into()).into(),
+            challenges: challenges.unwrap_or_else(|| CHALLENGES.into()).into(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 
 use super::undo::Undo;
+use crate::check::properties;
 use crate::failure::Failure;
 
 /// The service.
@@ -43,6 +44,17 @@ pub fn property(unit: &str, name: &str) -> Result<String, Failure> {
     let output = systemctl(&["show", "--property", name, unit])?;
     let values: Vec<_> = output.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect();
     Ok(values.join("\n"))
+}
+
+/// Returns a variable that the unit of the service sets, as a drop-in does. The settings file does not override it.
+pub fn variable(name: &str) -> Option<String> {
+    let environment = property(SERVICE, "Environment").ok()?;
+    value(&environment, name)
+}
+
+fn value(environment: &str, name: &str) -> Option<String> {
+    let words = properties::words(environment);
+    words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(String::from))
 }
 
 /// Returns whether a unit is active.
@@ -138,6 +150,14 @@ mod tests {
         );
         let remove = REMOVE_SOCKET.map(|command| command.join(" "));
         assert!(remove.iter().all(|command| !command.contains("otus-httpd.socket")), "{remove:?}");
+    }
+
+    #[test]
+    fn a_variable_is_one_of_the_unit() {
+        let environment = "OTUS_SETTINGS=-/etc/default/otus-httpd \"OTUS_MIME=a=b c\" OTUS_HSTS=300";
+        assert_eq!(value(environment, "OTUS_HSTS").as_deref(), Some("300"));
+        assert_eq!(value(environment, "OTUS_MIME").as_deref(), Some("a=b c"));
+        assert_eq!((value(environment, "HSTS"), value(environment, "OTUS")), (None, None));
     }
 
     #[test]
