@@ -207,7 +207,12 @@ fn read_sockets(properties: &Properties, service: &mut ServiceUnit) -> Result<()
         if !is_open {
             // A socket is not started beside its running service; a restart of the service starts those that it wants.
             let is_wanted = properties::words(socket.get("WantedBy")).contains(&service.name);
-            let remedy = if is_wanted { format!("restart {}", service.name) } else { format!("start {unit}") };
+            let remedy = match (is_wanted, is_optional) {
+                (true, _) => format!("restart {}", service.name),
+                // A package before this one has enabled it without that.
+                (false, true) => format!("enable {unit}, then systemctl restart {}", service.name),
+                (false, false) => format!("start {unit}"),
+            };
             closed.entry(remedy).or_default().push(unit);
         }
         if socket.get("NeedDaemonReload") == "yes" {

@@ -209,7 +209,9 @@ fn a_change_that_systemd_has_not_loaded_is_a_warning() {
     let machine = Machine::new(&[("a.service", &service), ("a.socket", &closed), ("a-metrics.socket", METRICS)]);
     let (status, _, messages) = machine.check(&["--unit=a"]);
     assert_eq!((status, messages.len()), (0, 2), "{messages:?}");
-    assert!(messages[0].contains("a.socket is not active"), "{messages:?}");
+    assert!(
+        messages[0].ends_with("a.socket is not active, so that no client can connect: run systemctl start a.socket.")
+    );
     assert!(messages[1].contains("run systemctl daemon-reload"), "{messages:?}");
 }
 
@@ -253,7 +255,14 @@ fn settings_for_https_that_have_no_effect_are_warnings() {
     assert!(messages[0].contains("--redirect-to-https (OTUS_REDIRECT_TO_HTTPS) has no effect"), "{messages:?}");
     assert!(messages[1].contains("--hsts (OTUS_HSTS) has no effect"), "{messages:?}");
 
-    // The socket is enabled, and something else has its port.
+    // The socket is enabled without a link for the service, then with one, and something else has its port.
+    machine.put("a.service", &service.replace("Environment=", "Environment=OTUS_CERTIFICATES=@ROOT@ "));
+    machine.put("a-https.socket", &HTTPS.replace("disabled", "enabled").replace(" a.service", ""));
+    let (_, _, messages) = machine.check(&["--unit=a"]);
+    assert!(
+        messages[0].ends_with("run systemctl enable a-https.socket, then systemctl restart a.service."),
+        "{messages:?}"
+    );
     machine.put("a.service", &with("OTUS_REDIRECT_TO_HTTPS=1 OTUS_CERTIFICATES=@ROOT@"));
     machine.put("a-https.socket", &HTTPS.replace("disabled", "enabled"));
     let (status, _, messages) = machine.check(&["--unit=a"]);
