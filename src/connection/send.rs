@@ -40,6 +40,10 @@ impl ConnectionDriver {
                 connection.phase = Phase::Idle;
                 connection.deadline_ms = service.timeouts.idle(connection.last_response_ms());
             }
+            AfterResponse::Close | AfterResponse::LingeringClose if !connection.transport.end_output() => {
+                connection.wait_for_client(service.timeouts.send(clock::now_ms()));
+                return Break(DriveResult::Writable);
+            }
             AfterResponse::Close if self.input.unread().is_empty() && !connection.has_waited => {
                 return Break(DriveResult::Close);
             }

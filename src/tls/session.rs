@@ -27,6 +27,10 @@ pub const MAX_HELLO: usize = 16 * 1024;
 /// HelloRetryRequest, and what ends the handshake.
 const MAX_HANDSHAKE: usize = 2 * MAX_HELLO;
 
+/// The maximum number of records without content since the last one with content. rustls limits successive ones, and
+/// KeyUpdates since the last record, with content or not: a client that alternates these has no limit there.
+const MAX_EMPTY_RECORDS: u8 = 32;
+
 /// A fatal alert without encryption: unrecognized_name (RFC 6066 §3). rustls sends access_denied in its place.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
@@ -42,6 +46,8 @@ pub struct Session {
     /// During the handshake.
     handshake: Option<Handshake>,
     has_peer_closed: bool,
+    /// The records without content since the last one with content.
+    empty_records: u8,
 }
 
 struct Handshake {
@@ -93,6 +99,7 @@ impl Session {
             connection,
             handshake: Some(Handshake { selection, received: 0, has_replied: false }),
             has_peer_closed: false,
+            empty_records: 0,
         })
     }
 
@@ -127,6 +134,10 @@ impl Session {
                     while let Some(Ok(record)) = records.next_record() {
                         (buffers.content)(record.payload);
                         consumed += record.discard;
+                        self.empty_records = if record.payload.is_empty() { self.empty_records + 1 } else { 0 };
+                        if self.empty_records > MAX_EMPTY_RECORDS {
+                            return (used + consumed, Err(Failure::Malformed));
+                        }
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut record)) => {

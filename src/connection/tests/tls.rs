@@ -265,6 +265,26 @@ fn a_client_that_has_closed_its_side_gets_its_response_and_a_close_notify() {
 }
 
 #[test]
+fn a_close_notify_is_sent_once_the_client_has_received_the_response() {
+    let server = Server::new();
+    let (tls, roots) = testing::server();
+    for (version, request) in [&TLS13, &TLS12].into_iter().flat_map(|version| {
+        // The second one is invalid: the connection lingers.
+        ["GET /a.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET\r\n\r\n"].map(|request| (version, request))
+    }) {
+        let config = Arc::new(testing::client_config(&roots, &[version]));
+        // The handshake, the response and the alert: each waits for the client in the middle.
+        for write_size in 1..40 {
+            let mut client = Client::new(config.clone(), "localhost");
+            let mut pair = Pair::new(&server, tls, (usize::MAX, write_size), None);
+            client.send(request.as_bytes());
+            pair.run(&mut client).unwrap();
+            assert!(client.is_ended, "{version:?} {request} {write_size}");
+        }
+    }
+}
+
+#[test]
 fn requests_that_arrive_together_or_with_the_end_of_the_handshake_get_their_responses() {
     let server = Server::new();
     let (tls, roots) = testing::server();

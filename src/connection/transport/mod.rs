@@ -129,10 +129,12 @@ impl Transport {
         each!(self, inner => inner.set_cork(is_corked))
     }
 
-    /// Tells the client that the output ends here, if the transport can do that. Nothing can be written after it.
-    pub fn end_output(&mut self) {
-        if let Transport::Tls(tls) = self {
-            tls.end_output();
+    /// Tells the client that the output ends here, if the transport can do that. Nothing can be written after it. Returns
+    /// whether that is sent; if not, the client has to receive first.
+    pub fn end_output(&mut self) -> bool {
+        match self {
+            Transport::Tls(tls) => tls.end_output(),
+            _ => true,
         }
     }
 

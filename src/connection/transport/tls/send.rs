@@ -144,20 +144,23 @@ impl Tls {
         Ok(())
     }
 
-    /// Tells the client that no content follows (close_notify, RFC 8446 §6.1), as far as that is possible without waiting.
-    /// Without it, a client has to assume that something has truncated the connection.
-    pub fn end_output(&mut self) {
-        let is_open = matches!(self.mode, Mode::Open | Mode::InputClosed);
-        if !is_open || std::mem::replace(&mut self.is_output_closed, true) || !self.outgoing.is_empty() {
-            return;
+    /// Tells the client that no content follows (close_notify, RFC 8446 §6.1). Without it, a client has to assume that something
+    /// has truncated the connection. Returns whether that is sent; if not, the client has to receive first.
+    pub fn end_output(&mut self) -> bool {
+        if !matches!(self.mode, Mode::Open | Mode::InputClosed) {
+            return true;
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.records.clear();
-            if self.encrypt(Write::End, &mut scratch.records).is_ok() {
-                // The end of the connection follows.
-                let _ = self.wire.write(scratch.records.bytes(), true);
-            }
-        });
+        // While content is owed, the output ends in the middle of a response.
+        if !std::mem::replace(&mut self.is_output_closed, true) && self.owed == 0 {
+            SCRATCH.with_borrow_mut(|scratch| {
+                scratch.records.clear();
+                if self.encrypt(Write::End, &mut scratch.records).is_ok() {
+                    self.outgoing.extend_from_slice(scratch.records.bytes());
+                }
+            });
+        }
+        // The end of the connection follows.
+        !matches!(self.flush(true), Err(Errno::EAGAIN | Errno::EINTR))
     }
 
     pub fn close_output(&mut self) {
