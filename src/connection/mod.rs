@@ -190,6 +190,11 @@ impl Connection {
         if self.transport.properties().is_some() { Scheme::Https } else { Scheme::Http }
     }
 
+    /// Returns whether its TLS handshake has begun and is not complete: a request follows.
+    pub fn is_handshaking(&self) -> bool {
+        self.transport.is_handshaking()
+    }
+
     /// Counts it as parked.
     pub fn count_parked(&self) {
         self.counters.add(Counter::Parked, 1);

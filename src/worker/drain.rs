@@ -81,6 +81,8 @@ impl Drain {
 fn is_idle(worker: &Worker, connection: &Connection, now_ms: u64) -> bool {
     let (timeouts, deadline_ms) = (&worker.service.timeouts, connection.deadline_ms);
     let is_idle = match connection.phase {
+        // As a head that has begun, a handshake that has begun has its own timeout.
+        Phase::Handshake if connection.is_handshaking() => false,
         Phase::Preface | Phase::Handshake => connection.input.is_empty() && timeouts.is_slow_head(deadline_ms, now_ms),
         Phase::Idle => parse::is_blank(&connection.input) && timeouts.is_quiet(deadline_ms, now_ms),
         _ => false,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -205,6 +206,81 @@ fn sessions_are_resumed_across_workers_and_a_reload() {
     server.signal(Signal::SIGHUP);
     server.wait_for_log("Reloaded; ");
     assert!(resumes(&server, &config));
+}
+
+#[test]
+fn a_handshake_that_has_begun_goes_on_while_the_worker_drains() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--workers=1"]);
+    let mut stream = connect(server.address, &certificates.client("first", &TLS13));
+    stream.conn.write_tls(&mut stream.sock).unwrap();
+    // The server has responded.
+    wait_until("its first flight", || stream.sock.peek(&mut [0]).is_ok_and(|length| length > 0));
+    let mut idle = server.connect();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    // The old worker closes connections on which nothing has begun, a second after they were opened: this one later.
+    idle.assert_closed();
+    assert!(exchange(&mut stream, LAST).ends_with("\r\n\r\na"));
+}
+
+/// Returns the flags of the mappings of `process` that are left out of core dumps, and their permissions (proc(5)).
+fn undumped(process: Pid) -> Vec<(String, String)> {
+    let smaps = fs::read_to_string(format!("/proc/{process}/smaps")).unwrap();
+    let mut permissions = "";
+    let mut found = Vec::new();
+    for line in smaps.lines() {
+        match line.split_once("VmFlags:") {
+            Some((_, flags)) if flags.contains(" dd") && permissions.ends_with('s') => {
+                found.push((permissions.into(), flags.into()));
+            }
+            Some(_) => {}
+            None if line.contains("/memfd:") => permissions = line.split(' ').nth(1).unwrap(),
+            None if line.split(' ').next().unwrap().contains('-') => permissions = "",
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn workers_can_only_read_the_ticket_keys_and_no_core_dump_has_them() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--workers=2"]);
+    let check = || {
+        for worker in server.workers() {
+            let mappings = undumped(worker);
+            assert_eq!(mappings.len(), 1, "{mappings:?}");
+            let (permissions, flags) = &mappings[0];
+            // mw: mprotect(2) may make it writable.
+            assert!(permissions == "r--s" && !flags.contains(" mw"), "{mappings:?}");
+        }
+        let mut mappings: Vec<_> = undumped(server.pid()).into_iter().map(|(permissions, _)| permissions).collect();
+        mappings.sort();
+        assert_eq!(mappings, ["r--s", "rw-s"], "those of the supervisor");
+    };
+    check();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    wait_until("the end of the old workers", || server.workers().len() == 2);
+    check();
+}
+
+#[test]
+fn input_after_the_last_response_does_not_destroy_it() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &[]);
+    for version in [&TLS13, &TLS12] {
+        let mut stream = connect(server.address, &certificates.client("first", version));
+        // Rejected by its head, while the content is on its way.
+        stream.write_all(b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(&[b'x'; 100_000]).unwrap();
+        let mut response = String::new();
+        // With close_notify, and without a reset.
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("TTP/1.1 405 "), "{response}");
+    }
 }
 
 #[test]

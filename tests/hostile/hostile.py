@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import crowd
+import tls
 from server import Server, wait_until
 from siege import KIB, MIB, PAGE, Siege, besiege
 
@@ -50,6 +51,12 @@ MAKING = 32 * MIB
 
 # What the allocator may keep of it: the end of the arena of each thread.
 KEPT = 4 * MIB
+
+# What TLS adds to a connection: the state of rustls, and a hello that is incomplete (src/tls/session.rs, MAX_HELLO).
+TLS, HELLO = 8 * KIB, 16 * KIB
+
+# TLS clients: connections at a time, and how many come in a second.
+HALF_HANDSHAKES, HANDSHAKES, FRAGMENTED, FLOODS, OLD_HELLOS = 1_000, 1_000, 20, 100, 500
 
 # Entries of one directory, and links that lead nowhere of another.
 ENTRIES, DANGLING = 10_000, 200_000
@@ -145,6 +152,66 @@ def listings(server, check):
     check.at_most("listings", held / MIB, LISTINGS / MIB, "MiB")
 
 
+def half_handshakes(server, check):
+    """Each has sent a hello but for its last byte, and waits. It is the server that ends them."""
+    connections, hello = [], tls.hello()
+    for _ in rounds(COMING_SECONDS, COMING_STEPS / COMING_SECONDS):
+        connections += crowd.connect(server.port, HALF_HANDSHAKES // COMING_STEPS)
+        for connection in connections[-HALF_HANDSHAKES // COMING_STEPS :]:
+            connection.sendall(hello[:-1])
+    took = wait_until("the server's timeout", lambda: server.descriptors() <= 2)
+    check.at_most("all ended after", took, TLS_TIMEOUT_SECONDS + 3, "s")
+    crowd.leave(connections)
+
+
+def handshakes(server, check):
+    """One client makes the server sign all the time, and resets each connection after the server's first flight."""
+    hello, flights = tls.hello(), 0
+    for _ in rounds(CROWD_SECONDS, HANDSHAKES / 10):
+        connections = crowd.connect(server.port, 10)
+        for connection in connections:
+            connection.sendall(hello)
+        flights += sum(connection.recv(KIB)[:1] == b"\x16" for connection in connections)
+        crowd.reset(connections)
+    check.at_most("connections without the server's flight", CROWD_SECONDS * HANDSHAKES - flights, 0, "")
+
+
+def fragmented_handshakes(server, check):
+    """Hellos of which each byte is a record and a packet of its own."""
+    flights = 0
+    for _ in rounds(CROWD_SECONDS, 4):
+        connections = crowd.connect(server.port, FRAGMENTED // 4)
+        for connection in connections:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for fragment in tls.fragments(tls.hello()):
+            for connection in connections:
+                connection.sendall(fragment)
+        flights += sum(connection.recv(KIB)[:1] == b"\x16" for connection in connections)
+        crowd.leave(connections)
+    check.expect(flights == CROWD_SECONDS * FRAGMENTED, f"{flights} handshakes went on")
+
+
+def records_without_content(server, check):
+    """KeyUpdates, empty records, both in turn, and renegotiations: a hundred each, of which the server accepts a third."""
+    kinds, ended = [tls.key_updates, tls.empty_records, tls.alternating, tls.renegotiations], []
+    for number in rounds(CROWD_SECONDS, FLOODS):
+        ended.append(kinds[number % len(kinds)](server.port))
+    check.expect(all(ended), f"{sum(ended)} of {len(ended)} floods ended by the server")
+
+
+def old_hellos(server, check):
+    """Hellos of SSL 2.0, which end without a response."""
+    answers = set()
+    for _ in rounds(CROWD_SECONDS, OLD_HELLOS / 10):
+        connections = crowd.connect(server.port, 10)
+        for connection in connections:
+            connection.sendall(tls.SSL2_HELLO)
+            connection.shutdown(socket.SHUT_WR)
+        answers |= {crowd.read_to_end(connection) for connection in connections}
+        crowd.leave(connections)
+    check.expect(answers == {0}, f"{max(answers)} bytes in response")
+
+
 def rounds(seconds, a_second=1):
     """At a steady rate: this is not about how much the machine can do."""
     due = time.monotonic()
@@ -153,6 +220,9 @@ def rounds(seconds, a_second=1):
         due += 1 / a_second
         time.sleep(max(0, due - time.monotonic()))
 
+
+# --head-timeout of half handshakes.
+TLS_TIMEOUT_SECONDS = 4
 
 TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
 # The longest first.
@@ -175,6 +245,14 @@ SIEGES = [
     Siege("10,000 idle connections", idle, descriptors=IDLE, memory=IDLE * WAITING),
     Siege("half-closed connections", half_closed, memory=100 * WAITING),
     Siege("resets in the middle", resets, memory=500 * WAITING),
+    Siege("half TLS handshakes", half_handshakes, slower=2, has_tls=True, descriptors=900,
+          memory=HALF_HANDSHAKES * (WAITING + TLS + HELLO), options=(f"--head-timeout={TLS_TIMEOUT_SECONDS}",)),
+    Siege("1,000 TLS handshakes a second", handshakes, slower=2, has_tls=True, processor=1.2, memory=100 * (WAITING + TLS)),
+    Siege("TLS handshakes in fragments of one byte", fragmented_handshakes, slower=2, has_tls=True, processor=1,
+          memory=FRAGMENTED * (WAITING + TLS + HELLO)),
+    Siege("TLS records without content", records_without_content, slower=2, has_tls=True,
+          memory=FLOODS * (WAITING + TLS)),
+    Siege("hellos of SSL 2.0", old_hellos, slower=2, has_tls=True, memory=100 * (WAITING + TLS)),
 ]
 
 
@@ -188,7 +266,9 @@ def is_withstood(number, root):
         return True
     # With a copy of the program, lest its memory seems to grow when another server of that file is gone.
     own = shutil.copy(binary, root.parent / f"server-{number}")
-    with contextlib.closing(Server(own, root, root.parent / f"log-{number}", [*options, *siege.options])) as server:
+    certificates = root.parent / "certificates" if siege.has_tls else None
+    log = root.parent / f"log-{number}"
+    with contextlib.closing(Server(own, root, log, [*options, *siege.options], certificates)) as server:
         return besiege(server, siege)
 
 
@@ -196,6 +276,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "root"
         root.mkdir()
+        tls.make_certificate(root.parent / "certificates")
         for name, size in FILES.items():
             with open(root / name, "wb") as file:
                 file.truncate(size)

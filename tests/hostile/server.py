@@ -20,9 +20,9 @@ DEFER_ACCEPT = 5
 
 
 class Server:
-    """Two workers for `root`, with `options`, that log to the file `log`."""
+    """Two workers for `root`, with `options`, that log to the file `log`. With `certificates`, a directory, they speak TLS."""
 
-    def __init__(self, binary, root, log, options):
+    def __init__(self, binary, root, log, options, certificates=None):
         self.listener = socket.socket()
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -32,14 +32,21 @@ class Server:
         self.port = self.listener.getsockname()[1]
         self.log = log
         activate = 'exec 3<&0 </dev/null; exec "$0" "$@"'
+        environment = {"PATH": os.environ["PATH"], "LISTEN_FDS": "1"}
+        if os.geteuid() == 0:
+            environment["OTUS_USER"] = "root"
+        if certificates:
+            environment["LISTEN_FDNAMES"] = "https"
+            options = [f"--certificates={certificates}", *options]
+        self.has_tls = certificates is not None
         with open(log, "wb") as stderr:
             self.process = subprocess.Popen(
                 ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
-                env={"PATH": os.environ["PATH"], "LISTEN_FDS": "1", **({"OTUS_USER": "root"} if os.geteuid() == 0 else {})},
-                stdin=self.listener, stdout=stderr, stderr=stderr,
+                env=environment, stdin=self.listener, stdout=stderr, stderr=stderr,
             )
         wait_until("the server to be ready", lambda: "Ready; " in self.said())
         self.workers = self.children()
+        self.key_processes = [pid for pid in descendants(self.process.pid) if name(pid) == "otus-keys"]
         self.own_descriptors = 0
         self.own_descriptors = self.descriptors()
 
@@ -61,9 +68,8 @@ class Server:
         return [line for line in self.said().splitlines() if not line.startswith(" INFO")]
 
     def children(self):
-        pid = self.process.pid
-        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return [child for child in children if not is_helper(child)]
+        """The workers. Other processes end by themselves, even while this looks."""
+        return [child for child in children(self.process.pid) if name(child) not in ("otus-helper", "otus-keys", None)]
 
     def memory(self):
         """Bytes of all processes together, what they share counted once (proc(5), Pss)."""
@@ -88,8 +94,9 @@ class Server:
         return sum(sizes.values())
 
     def cpu_seconds(self):
-        """That all workers have used so far, with what they had the kernel do."""
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.workers]
+        """That all workers and the key process have used so far, with what they had the kernel do."""
+        pids = [*self.workers, *self.key_processes]
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
         return sum(int(user) + int(system) for *_, user, system in (f[:13] for f in fields)) / os.sysconf("SC_CLK_TCK")
 
 
@@ -97,7 +104,9 @@ class Visitors:
     """Well-behaved clients of a server while the block lasts; then their `report`."""
 
     def __init__(self, server, length):
-        self.command = [sys.executable, HERE / "visitor.py", *map(str, [server.port, length, *server.workers])]
+        scheme = "https" if server.has_tls else "http"
+        groups = [",".join(map(str, pids)) for pids in [server.workers, server.key_processes] if pids]
+        self.command = [sys.executable, HERE / "visitor.py", scheme, str(server.port), str(length), *groups]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -107,12 +116,23 @@ class Visitors:
         self.report = json.loads(self.process.communicate()[0])
 
 
-def is_helper(pid):
-    """Whether it is the helper process, which ends by itself, even while this looks."""
+def name(pid):
+    """The name of a process, if it has not ended."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text() == "otus-helper\n"
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return None
+
+
+def children(pid):
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def descendants(pid):
+    return [each for child in children(pid) for each in [child, *descendants(child)]]
 
 
 def wait_until(what, condition, timeout=TIMEOUT):

@@ -38,6 +38,8 @@ class Siege:
     kept: int = 0  # bytes of free memory that the allocator may keep of what it cost
     descriptors: int = 0  # how many of the server are seen at least: without them it is no attack
     options: tuple = ()  # of the server
+    threads: int = THREADS  # how many the workers may have
+    has_tls: bool = False  # whether it, and its visitors, speak TLS
 
 
 class Check:
@@ -111,7 +113,7 @@ def withstand(server, siege, check):
     cpu, took = server.cpu_seconds() - cpu, time.monotonic() - begin
 
     check.expect(peaks.descriptors >= siege.descriptors, f"{peaks.descriptors} descriptors")
-    check.at_most("with", peaks.threads, THREADS, "threads")
+    check.at_most("with", peaks.threads, siege.threads, "threads")
     check.at_most("memory +", (peaks.memory - memory) / MIB, (siege.memory + OVERHEAD) / MIB, "MiB")
     check.at_most("processor", cpu, took * siege.processor + 1, "s")
     compare(check, siege, calm.report, visitors.report)

@@ -2,11 +2,11 @@
 """A well-behaved client: a small page, a hundred times a second, in turn over a connection of its own and over one
 that is kept.
 
-    visitor.py PORT LENGTH PID...
+    visitor.py http|https PORT LENGTH PID,PID... [PID,PID...]
 
 It goes on until its standard input ends, and prints how long each request took, in milliseconds, and what went wrong.
 It is a process of its own, lest anything but the server and the machine make it late; and for the machine there is a
-second figure, without the time that this client or one of the server's processes PID... waited for a processor.
+second figure, without the time that this client or a process of each group of the server's processes waited for a processor.
 """
 
 import gc
@@ -14,6 +14,7 @@ import glob
 import json
 import select
 import socket
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -23,19 +24,24 @@ TIMEOUT_S = 5
 
 
 class Visitor:
-    def __init__(self, port, length):
+    def __init__(self, scheme, port, length):
+        self.tls = ssl._create_unverified_context() if scheme == "https" else None
         self.address = ("127.0.0.1", port)
         self.length = length
         self.kept = None
 
+    def connect(self):
+        connection = socket.create_connection(self.address, TIMEOUT_S)
+        return self.tls.wrap_socket(connection, server_hostname="localhost") if self.tls else connection
+
     def ask_anew(self):
-        with socket.create_connection(self.address, TIMEOUT_S) as connection:
+        with self.connect() as connection:
             self.ask(connection, b"GET /page.html HTTP/1.1\r\nHost: visitor\r\nConnection: close\r\n\r\n")
             if connection.recv(1):
                 raise OSError("more than an answer")
 
     def ask_again(self):
-        self.kept = self.kept or socket.create_connection(self.address, TIMEOUT_S)
+        self.kept = self.kept or self.connect()
         try:
             self.ask(self.kept, b"GET /page.html HTTP/1.1\r\nHost: visitor\r\n\r\n")
         except OSError:
@@ -57,17 +63,20 @@ class Visitor:
 class Queue:
     """How long threads have waited for a processor (/proc/PID/schedstat: the second number, in nanoseconds)."""
 
-    def __init__(self, pids):
-        self.pids = pids
+    def __init__(self, groups):
+        self.groups = groups
 
     def look(self):
-        threads = (thread for pid in self.pids for thread in glob.glob(f"/proc/{pid}/task/*/schedstat"))
-        return waited("/proc/self/schedstat"), {thread: waited(thread) for thread in threads}
+        groups = [[thread for pid in pids for thread in glob.glob(f"/proc/{pid}/task/*/schedstat")] for pids in self.groups]
+        return waited("/proc/self/schedstat"), [{thread: waited(thread) for thread in threads} for threads in groups]
 
     def ms_between(self, before, after):
-        """This client's share, and the largest of a thread of the server: one at a time serves a request."""
-        longest = max((ns - before[1].get(thread, ns) for thread, ns in after[1].items()), default=0)
-        return (after[0] - before[0] + longest) / 1e6
+        """This client's share, and the largest of a thread of each group: one at a time serves a request."""
+        longest = (
+            max((ns - old.get(thread, ns) for thread, ns in new.items()), default=0)
+            for old, new in zip(before[1], after[1])
+        )
+        return (after[0] - before[0] + sum(longest)) / 1e6
 
 
 def waited(schedstat):
@@ -100,5 +109,6 @@ def visit(visitor, queue):
 
 if __name__ == "__main__":
     gc.disable()
-    port, length, *pids = map(int, sys.argv[1:])
-    print(json.dumps(visit(Visitor(port, length), Queue(pids))))
+    scheme, port, length, *groups = sys.argv[1:]
+    groups = [group.split(",") for group in groups]
+    print(json.dumps(visit(Visitor(scheme, int(port), int(length)), Queue(groups))))

@@ -62,6 +62,11 @@ impl Transport {
         matches!(self, Transport::Tls(_))
     }
 
+    /// Returns whether a handshake has begun and is not complete.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Transport::Tls(tls) if tls.is_handshaking())
+    }
+
     /// Continues the handshake as far as that is possible without waiting.
     pub fn handshake(&mut self) -> Handshake {
         match self {

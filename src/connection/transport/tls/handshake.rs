@@ -29,6 +29,11 @@ pub enum Handshake {
 }
 
 impl Tls {
+    /// Returns whether the handshake has begun and is not complete.
+    pub fn is_handshaking(&self) -> bool {
+        self.mode == Mode::Handshake && self.session.is_some()
+    }
+
     /// Continues the handshake with the bytes that have arrived.
     pub fn handshake(&mut self) -> Handshake {
         if self.mode != Mode::Handshake {
@@ -59,6 +64,8 @@ impl Tls {
         };
         let length = self.incoming.len() + received;
         let input = &mut scratch.input[..length];
+        // The records there are those of another connection.
+        scratch.records.clear();
         if self.session.is_none() {
             match input[0] {
                 TLS_HANDSHAKE => {}
@@ -75,7 +82,6 @@ impl Tls {
             }
         }
         let Some(session) = &mut self.session else { return Handshake::Closed };
-        scratch.records.clear();
         if let Err(failure) = session.count_received(received, &mut scratch.records) {
             return self.fail(failure, &mut scratch.records);
         }
