@@ -92,6 +92,8 @@ every_example() {
     examples_of_instances
     examples_of_metrics
     with_rsyslog
+    check "manual: a certificate of certbot" run_example CERTIFICATES letsencrypt
+    rm /etc/otus-httpd/certificates/example.org
     # Examples of the server's output.
     example "ACCESS LOG/Record format" '"GET /x HTTP/1.1" 200' > /dev/null
     example STATUS "Serving: workers" > /dev/null
@@ -257,7 +259,7 @@ examples_of_metrics() {
     systemctl stop otus-httpd-metrics.socket
     equal "metrics: enable --now beside a running service fails, and says how to" \
         "$(systemctl enable --now --quiet otus-httpd-metrics.socket 2> /dev/null && echo 0) $(systemctl status otus-httpd-metrics.socket |
-            grep -o 'systemctl restart otus-httpd.socket' | sort -u)" " systemctl restart otus-httpd.socket"
+            grep -o 'systemctl restart otus-httpd$' | sort -u)" " systemctl restart otus-httpd"
     equal "metrics: the site does not notice" "$(status_of $url/test.html)" 200
     check "manual: systemctl edit, metrics on a unix socket" edit_example "$(example EXAMPLES "edit otus-httpd-metrics")" \
         "$(example EXAMPLES "SocketGroup=adm")"
@@ -271,8 +273,13 @@ examples_of_metrics() {
     systemctl start otus-httpd.socket
 }
 
+# The site's port stays open.
 metrics_on_a_port() {
-    run_example EXAMPLES 127.0.0.1:9180 > /tmp/metrics && grep '^otus_workers ' /tmp/metrics && answers $url/test.html
+    local before
+    systemctl stop otus-httpd-metrics.socket
+    before=$(listening_inode)
+    run_example EXAMPLES 127.0.0.1:9180 > /tmp/metrics && grep '^otus_workers ' /tmp/metrics && answers $url/test.html &&
+        [ "$(listening_inode)" = "$before" ]
 }
 
 metrics_on_a_unix_socket() {

@@ -6,8 +6,7 @@ metrics() {
     local at=http://127.0.0.1:9180
     equal "metrics: nowhere by default" "$(status_of $at/metrics)$(status_of $url/metrics)" 000404
     check "metrics: enable" quietly systemctl enable otus-httpd-metrics.socket
-    check "metrics: stop of the sockets" systemctl stop otus-httpd.socket
-    check "metrics: start of the sockets" systemctl start otus-httpd-metrics.socket otus-httpd.socket
+    check "metrics: restart of the service" systemctl restart otus-httpd
     equal "metrics: both sockets listen" "$(state socket) $(systemctl is-active otus-httpd-metrics.socket)" "active active"
     equal "metrics: asking is answered" "$(curl --silent $at/health)" ready
     check "metrics: and has started the service" wait_for 5 systemctl is-active otus-httpd.service
