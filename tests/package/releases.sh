@@ -10,7 +10,6 @@ rootfs_of() {
     # lintian of Debian 12 is installed on the machine that runs the tests.
     [ "$1" != trixie ] || packages+=(lintian)
     # An ACME server for tests, and its client.
-    [ "$1" != bookworm ] || packages+=(pebble certbot)
-    [ "$1" != bullseye ] || packages+=(openssl)
+    packages+=(pebble certbot)
     "$(dirname "${BASH_SOURCE[0]}")/rootfs" "$1" "${packages[@]}"
 }
