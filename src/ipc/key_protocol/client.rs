@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -28,14 +29,13 @@ const CATALOG_ATTEMPTS: usize = 3;
 /// there or its deadline has passed. After a loss of the connection, a call waits for the next one and repeats its request:
 /// no request has an effect.
 ///
-/// One of the threads that wait receives for all.
+/// One of the threads that wait receives for all. It wakes only the thread that a response is for.
 #[derive(Debug)]
 pub struct Client {
     /// Receives connections from the supervisor.
     channel: OwnedFd,
     max_outstanding: usize,
     state: Mutex<State>,
-    progress: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -44,14 +44,20 @@ struct State {
     /// The number of connections so far.
     connections: u64,
     last_number: u32,
-    /// The requests, with their responses.
-    outstanding: HashMap<u32, Option<Response>>,
+    outstanding: HashMap<u32, Waiter>,
     is_receiving: bool,
     /// Whether the supervisor has ended.
     is_orphan: bool,
     breaker: Breaker,
     /// For the thread that receives.
     buffer: Vec<u8>,
+}
+
+/// A request, and the thread that waits for its response.
+#[derive(Debug)]
+struct Waiter {
+    thread: Thread,
+    response: Option<Response>,
 }
 
 /// The key process does not respond: its connection was lost and not replaced in time, or a request had no response in time.
@@ -83,8 +89,7 @@ impl Client {
     /// Creates a client that receives its connections over `channel` from the supervisor, the first one included, and has
     /// at most `max_outstanding` signatures outstanding.
     pub fn new(channel: OwnedFd, max_outstanding: usize) -> Self {
-        let (state, progress) = Default::default();
-        Client { channel, max_outstanding: max_outstanding.max(1), state, progress }
+        Client { channel, max_outstanding: max_outstanding.max(1), state: Mutex::default() }
     }
 
     /// Returns the current catalog, or none if its generation is `known`; 0 is never the generation of a catalog. The key
@@ -134,12 +139,16 @@ impl Client {
         let deadline = state.breaker.admit(now, DEADLINE).ok_or(Unavailable)?;
         state.last_number = state.last_number.wrapping_add(1).max(1);
         let number = state.last_number;
-        state.outstanding.insert(number, None);
+        state.outstanding.insert(number, Waiter { thread: thread::current(), response: None });
         let (mut state, response) = self.exchange(state, number, &request.encode(number), deadline);
         state.outstanding.remove(&number);
         state.breaker.report(response.is_some(), Instant::now());
-        // Another thread receives for those that still wait.
-        self.progress.notify_all();
+        if !state.is_receiving {
+            // Another thread receives for those that still wait.
+            if let Some(waiter) = state.outstanding.values().find(|waiter| waiter.response.is_none()) {
+                waiter.thread.unpark();
+            }
+        }
         response.ok_or(Unavailable)
     }
 
@@ -153,7 +162,7 @@ impl Client {
     ) -> (MutexGuard<'a, State>, Option<Response>) {
         let mut sent_on = 0;
         loop {
-            if let Some(response) = state.outstanding.get_mut(&number).and_then(Option::take) {
+            if let Some(response) = state.outstanding.get_mut(&number).and_then(|waiter| waiter.response.take()) {
                 return (state, Some(response));
             }
             let mut pause = deadline.saturating_duration_since(Instant::now());
@@ -170,8 +179,9 @@ impl Client {
                 }
             }
             state = if state.is_receiving {
-                let waited = self.progress.wait_timeout(state, pause);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+                drop(state);
+                thread::park_timeout(pause);
+                self.lock()
             } else {
                 self.receive_for_all(state, pause)
             };
@@ -188,9 +198,13 @@ impl Client {
         let mut state = self.lock();
         (state.is_receiving, state.buffer) = (false, buffer);
         match event {
-            // One without a request is a response after its deadline.
             Event::Response(number, response) => {
-                state.outstanding.entry(number).and_modify(|slot| *slot = Some(response));
+                // One without a request is a response after its deadline.
+                if let Some(waiter) = state.outstanding.get_mut(&number) {
+                    waiter.response = Some(response);
+                    waiter.thread.unpark();
+                }
+                return state;
             }
             Event::Connection(connection) => {
                 state.connection = Some(Arc::new(connection));
@@ -198,9 +212,10 @@ impl Client {
             }
             Event::Lost => state.connection = None,
             Event::Orphaned => state.is_orphan = true,
-            Event::Nothing => {}
+            Event::Nothing => return state,
         }
-        self.progress.notify_all();
+        // Each sends its request again, or learns that there is no connection.
+        state.outstanding.values().for_each(|waiter| waiter.thread.unpark());
         state
     }
 
@@ -218,8 +233,9 @@ fn receive(channel: Option<&OwnedFd>, connection: Option<&OwnedFd>, buffer: &mut
     if poll(&mut sources, timeout).is_err() {
         return Event::Nothing;
     }
+    let is_ready = |index: usize| sources.get(index).is_some_and(|source| source.any().unwrap_or(true));
     // A new connection replaces one that has ended.
-    if let Some(channel) = channel {
+    if let Some(channel) = channel.filter(|_| is_ready(0)) {
         match channel::receive_descriptor(channel) {
             Ok(Some(connection)) => return Event::Connection(connection),
             Ok(None) => return Event::Orphaned,
