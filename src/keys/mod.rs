@@ -16,7 +16,7 @@ mod confinement;
 mod connections;
 mod expiry;
 pub mod folder;
-mod message;
+pub mod message;
 pub mod monitor;
 mod peer;
 

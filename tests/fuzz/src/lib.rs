@@ -4,4 +4,5 @@
 pub mod answer;
 pub mod reading;
 pub mod site;
+pub mod tls;
 pub mod wire;
