@@ -16,9 +16,9 @@ use rustls::SignatureScheme;
 use super::certificates::Snapshot;
 use super::message;
 use super::peer::Peer;
-use crate::ipc::key_protocol::frame::{Request, Response};
+use crate::ipc::key_protocol::frame::{self, Request, Response};
 use crate::ipc::key_protocol::{KeyId, Role, channel};
-use crate::log::catalog;
+use crate::log::{OncePerMinute, catalog};
 use crate::os::clock;
 
 /// The most connections. Each worker has one.
@@ -39,6 +39,7 @@ pub struct Connections {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Set by a supervisor that begins: after a reload, the certificates are read at once.
     reread: EventFd,
+    version_warning: OncePerMinute,
 }
 
 #[derive(Debug)]
@@ -58,7 +59,8 @@ impl Connections {
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let reread = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Connections { epoll, open: Mutex::default(), next: AtomicU64::new(1), snapshot: RwLock::default(), reread })
+        let (open, snapshot, version_warning) = Default::default();
+        Ok(Connections { epoll, open, next: AtomicU64::new(1), snapshot, reread, version_warning })
     }
 
     /// Returns what becomes readable when the certificates are to be read at once.
@@ -105,10 +107,15 @@ impl Connections {
     /// Handles requests for ever.
     pub fn serve(&self) {
         loop {
-            let mut events = [EpollEvent::empty()];
-            if let Ok(1) = self.epoll.wait(&mut events, EpollTimeout::NONE) {
-                self.serve_one(events[0].data());
-            }
+            self.serve_next();
+        }
+    }
+
+    /// Waits for the next request, and handles it.
+    fn serve_next(&self) {
+        let mut events = [EpollEvent::empty()];
+        if let Ok(1) = self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            self.serve_one(events[0].data());
         }
     }
 
@@ -138,7 +145,7 @@ impl Connections {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
             Err(_) => return Ok(false),
         };
-        let (number, request) = Request::decode(frame).ok_or(Violation("a malformed request"))?;
+        let Some((number, request)) = Request::decode(frame) else { return self.refuse(connection, frame) };
         let Some(response) = self.respond(connection, request)? else { return Ok(true) };
         match channel::send_frame(connection.socket.as_fd(), &response.encode(number)) {
             Ok(()) => Ok(true),
@@ -147,6 +154,24 @@ impl Connections {
             }
             Err(_) => Ok(false),
         }
+    }
+
+    /// Ends a connection whose frame is none of this version of the protocol.
+    fn refuse(&self, connection: &Connection, frame: &[u8]) -> Result<bool, Violation> {
+        let is_first = connection.introduction.get().is_none();
+        let Some(theirs) = frame::other_version(frame).filter(|_| is_first) else {
+            return Err(Violation("a malformed request"));
+        };
+        // The server tries again soon.
+        if self.version_warning.is_due() {
+            tracing::error!(
+                "The server and the key process have different versions of their protocol, {theirs} and {}, and TLS \
+                 handshakes fail: one of them still runs the program before an upgrade. Restart both (systemctl restart \
+                 otus-httpd-keys.service otus-httpd.service; without systemd, the server).",
+                frame::VERSION
+            );
+        }
+        Ok(false)
     }
 
     fn respond(&self, connection: &Connection, request: Request) -> Result<Option<Response>, Violation> {

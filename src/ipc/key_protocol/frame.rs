@@ -83,11 +83,18 @@ pub enum Response {
     },
 }
 
+/// Returns the version of the protocol in a [`Request::Hello`] of another version, whose other bytes mean nothing here.
+pub fn other_version(frame: &[u8]) -> Option<u8> {
+    let mut reader = Reader(frame);
+    let (kind, _number, version) = (reader.u8()?, reader.u32()?, reader.u8()?);
+    (kind == HELLO && version != VERSION).then_some(version)
+}
+
 impl Request {
     /// Returns the frame of this request, with `number`, which the response repeats.
     pub fn encode(&self, number: u32) -> Vec<u8> {
         match self {
-            Request::Hello { role, tag } => Writer::new(1, number).u8(VERSION).u8(role.code()).u64(*tag),
+            Request::Hello { role, tag } => Writer::new(HELLO, number).u8(VERSION).u8(role.code()).u64(*tag),
             Request::Catalog { known } => Writer::new(2, number).u64(*known),
             Request::Certificate { generation, index } => Writer::new(3, number).u64(*generation).u32(*index),
             Request::Sign { id, scheme, message } => {
@@ -103,7 +110,7 @@ impl Request {
         let mut reader = Reader(frame);
         let (kind, number) = (reader.u8()?, reader.u32()?);
         let request = match kind {
-            1 => {
+            HELLO => {
                 (reader.u8()? == VERSION).then_some(())?;
                 Request::Hello { role: Role::from_code(reader.u8()?)?, tag: reader.u64()? }
             }
@@ -156,8 +163,11 @@ impl Response {
     }
 }
 
+/// The kind of a [`Request::Hello`]. Like the place of the version behind it, it never changes.
+const HELLO: u8 = 1;
+
 /// The version of the protocol.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 impl Role {
     fn code(self) -> u8 {

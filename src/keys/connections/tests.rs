@@ -7,13 +7,18 @@ use crate::keys::certificates::Certificates;
 
 /// The responses of a key process with one certificate, and its identifier.
 fn connections() -> (&'static Connections, KeyId) {
+    let (connections, id) = without_threads();
+    (0..2).for_each(|_| drop(std::thread::spawn(|| connections.serve())));
+    (connections, id)
+}
+
+fn without_threads() -> (&'static Connections, KeyId) {
     let directory = tempfile::tempdir().unwrap();
     Authority::new().issue(&["example.org"]).write(&directory.path().join("example.org"));
     let mut certificates = Certificates::new(directory.path(), 1);
     certificates.update(0, 0);
     let connections: &'static Connections = Box::leak(Box::new(Connections::new().unwrap()));
     connections.publish(certificates.snapshot());
-    (0..2).for_each(|_| drop(std::thread::spawn(|| connections.serve())));
     (connections, certificates.snapshot().certificates[0].id)
 }
 
@@ -138,4 +143,47 @@ fn a_worker_that_does_not_read_responses_is_ended() {
             channel::send_frame(worker.as_fd(), &frame).is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
     }
     assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 9 })));
+}
+
+/// Each connection has its turn: a worker with many requests delays another one by one request.
+#[test]
+fn connections_are_served_in_turn() {
+    let (connections, id) = without_threads();
+    let [busy, other] = [1, 2].map(|tag| connect(connections, Role::Worker, tag));
+    // Both introductions.
+    (0..2).for_each(|_| connections.serve_next());
+    for number in 0..30 {
+        channel::send_frame(busy.as_fd(), &sign(id, verify_1_3()).encode(number)).unwrap();
+    }
+    connections.serve_next();
+    channel::send_frame(other.as_fd(), &sign(id, verify_1_3()).encode(99)).unwrap();
+    (0..2).for_each(|_| connections.serve_next());
+    assert!(matches!(next(&other), Some((99, Response::Signature(_)))));
+    let mut sources = [PollFd::new(busy.as_fd(), PollFlags::POLLIN)];
+    let mut count = 0;
+    while poll(&mut sources, 0_u8) == Ok(1) {
+        assert!(matches!(next(&busy), Some((_, Response::Signature(_)))));
+        count += 1;
+    }
+    assert_eq!(count, 2, "of 30");
+}
+
+#[test]
+fn a_server_with_another_version_of_the_protocol_is_refused_and_is_no_violation() {
+    let (connections, id) = connections();
+    let supervisor = connect(connections, Role::Supervisor, 0);
+    assert_eq!(request(&supervisor, &Request::Overview { index: 1 }), Some((7, Response::Missing)));
+    let (own, theirs) = channel::pair().unwrap();
+    connections.add(theirs, Peer::server(&own).unwrap());
+    let mut hello = Request::Hello { role: Role::Worker, tag: 6 }.encode(0);
+    hello[5] += 1;
+    hello.extend([1, 2, 3]);
+    channel::send_frame(own.as_fd(), &hello).unwrap();
+    assert_eq!(next(&own), None);
+    // Later it is one.
+    let worker = connect(connections, Role::Worker, 8);
+    assert!(matches!(request(&worker, &sign(id, verify_1_3())), Some((7, Response::Signature(_)))));
+    channel::send_frame(worker.as_fd(), &hello).unwrap();
+    assert_eq!(next(&worker), None);
+    assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 8 })));
 }
