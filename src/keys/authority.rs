@@ -26,8 +26,13 @@ pub struct Issued {
 
 impl Authority {
     pub fn new() -> Self {
+        Authority::with_root(&[])
+    }
+
+    /// Creates an authority whose root is made with further arguments of `openssl req`.
+    pub fn with_root(options: &[&str]) -> Self {
         let authority = Authority(tempfile::tempdir().unwrap());
-        authority.openssl(&[
+        let arguments = [
             "req",
             "-x509",
             "-newkey",
@@ -45,7 +50,8 @@ impl Authority {
             "3650",
             "-subj",
             "/CN=Test Root",
-        ]);
+        ];
+        authority.openssl(&[&arguments[..], options].concat());
         authority.request("intermediate", P256, "Test Intermediate");
         authority.sign("intermediate", "root", "basicConstraints=critical,CA:TRUE", &[]);
         authority

@@ -7,6 +7,7 @@ use x509_cert::der::{Decode, Encode, Reader, SliceReader};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+use super::signatures::is_signed_by;
 use crate::ipc::key_protocol::{KeyId, KeyKind, MAX_CHAIN_BYTES, MAX_NAMES};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -102,6 +103,13 @@ fn chain_error(chain: &[Vec<u8>], certificates: &[Certificate]) -> Option<String
             return Some(format!(
                 "fullchain.pem is not in order: certificate {} is issued by \"{issuer}\", but the next one is \"{next}\"; put \
                  the certificate of this server first, and after each one its issuer",
+                index + 1
+            ));
+        }
+        if is_signed_by(&chain[index], &pair[0], &pair[1]) == Some(false) {
+            return Some(format!(
+                "fullchain.pem is not in order: certificate {} is not signed by the next one, which has the same name as its \
+                 issuer, \"{issuer}\"; put the certificate of its issuer there, as the authority has sent it",
                 index + 1
             ));
         }

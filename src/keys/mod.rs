@@ -19,6 +19,7 @@ pub mod folder;
 pub mod message;
 pub mod monitor;
 mod peer;
+mod signatures;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

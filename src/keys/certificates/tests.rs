@@ -83,6 +83,7 @@ fn each_fault_says_what_to_do() {
     let authority = Authority::new();
     let (one, other) = (authority.issue(&["example.org"]), authority.issue(&["example.org"]));
     let sha1 = authority.issue_with(&["example.org"], P256, "", &["-sha1"]);
+    let stranger = Authority::new().issue(&["example.org"]);
     let p521 = authority.issue_with(&["example.org"], P521, "", &[]);
     let long: String = std::iter::once(one.leaf.clone()).chain(vec![one.root.clone(); 10]).collect();
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
@@ -99,6 +100,18 @@ fn each_fault_says_what_to_do() {
             one.leaf.clone() + &one.root,
             &one.key,
             "not in order: certificate 1 is issued by \"CN=Test Intermediate\", but the next one is \"CN=Test Root\"",
+        ),
+        (
+            "an issuer with the same name and another key",
+            one.leaf.clone() + &stranger.intermediate,
+            &one.key,
+            "certificate 1 is not signed by the next one, which has the same name as its issuer, \"CN=Test Intermediate\"; put",
+        ),
+        (
+            "the same for the second certificate",
+            one.chain() + &stranger.root,
+            &one.key,
+            "certificate 2 is not signed by the next one",
         ),
         ("SHA-1", sha1.chain(), &sha1.key, "certificate 1 of fullchain.pem is signed with SHA-1"),
         ("P-521", p521.chain(), &p521.key, "is not supported; get one with a key of type"),
@@ -130,6 +143,9 @@ fn each_fault_says_what_to_do() {
         assert!(why.starts_with("It cannot be used: ") && why.ends_with('.') && why.contains(';'), "{what}: {why}");
     }
     assert_eq!(fault(&(one.chain() + &one.root), &one.key), Ok(KeyKind::EcdsaP256), "with the root");
+    // Nobody verifies the signature of a root.
+    let old = Authority::with_root(&["-sha1"]).issue(&["example.org"]);
+    assert_eq!(fault(&(old.chain() + &old.root), &old.key), Ok(KeyKind::EcdsaP256), "with an old root");
 }
 
 #[test]
