@@ -24,6 +24,8 @@ pub enum Failure {
     Malformed,
     /// The key process made no signature.
     NoSignature,
+    /// The key process no longer has the key of the certificate.
+    UnknownKey,
     /// An internal error.
     Internal,
 }
@@ -35,7 +37,11 @@ impl Failure {
             Error::NoApplicationProtocol => Failure::NoProtocol,
             Error::PeerIncompatible(_) => Failure::NoCommonParameters,
             Error::AlertReceived(alert) => Failure::Alert(u8::from(*alert)),
-            Error::Other(error) if error.0.is::<SignFailure>() => Failure::NoSignature,
+            Error::Other(error) => match error.0.downcast_ref() {
+                Some(SignFailure::UnknownKey) => Failure::UnknownKey,
+                Some(_) => Failure::NoSignature,
+                None => Failure::Malformed,
+            },
             Error::General(_) | Error::EncryptError | Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
                 Failure::Internal
             }
@@ -52,7 +58,7 @@ impl Failure {
             Failure::NoProtocol => Counter::TlsFailedAlpn,
             Failure::NoCommonParameters => Counter::TlsFailedParameters,
             Failure::Alert(_) => Counter::TlsFailedAlert,
-            Failure::NoSignature | Failure::Internal => Counter::TlsFailedServer,
+            Failure::NoSignature | Failure::UnknownKey | Failure::Internal => Counter::TlsFailedServer,
         }
     }
 }
@@ -68,6 +74,7 @@ impl std::fmt::Display for Failure {
             Failure::Alert(alert) => return write!(f, "the client has ended the TLS connection with alert {alert}"),
             Failure::Malformed => "the client has violated the TLS protocol",
             Failure::NoSignature => "the key process made no signature",
+            Failure::UnknownKey => "the key process no longer has the key of the certificate",
             Failure::Internal => "TLS has failed in the server",
         })
     }

@@ -18,12 +18,15 @@ pub mod testing;
 mod tests;
 pub mod tickets;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 
+use crate::ipc::key_protocol::Catalog;
 use crate::ipc::ticket_keys::TicketKeyReader;
 use selection::Selection;
+use signer::KeyProcess;
+use store::StoredCertificate;
 use tickets::Tickets;
 
 pub use failure::Failure;
@@ -41,6 +44,15 @@ pub struct Server {
     config: ServerConfig,
     /// The certificates. A connection keeps the store that it began with.
     store: RwLock<Arc<Store>>,
+    /// Where the certificates come from, unless they were given.
+    source: Option<Source>,
+}
+
+/// The key process, and the generation of its certificates that is in use.
+#[derive(Debug)]
+struct Source {
+    keys: KeyProcess,
+    known: Mutex<u64>,
 }
 
 impl Server {
@@ -60,7 +72,23 @@ impl Server {
         }
         // One ticket for each connection, as a client has several connections at a time.
         (config.send_tls13_tickets, config.max_early_data_size) = (1, 0);
-        Ok(Server { config, store: RwLock::new(Arc::new(store)) })
+        Ok(Server { config, store: RwLock::new(Arc::new(store)), source: None })
+    }
+
+    /// Adds the key process that [`Server::update`] gets the certificates from.
+    pub fn with_keys(self, keys: KeyProcess) -> Self {
+        Server { source: Some(Source { keys, known: Mutex::new(0) }), ..self }
+    }
+
+    /// Replaces the certificates if the key process has others. After a failure, they stay.
+    pub fn update(&self) {
+        let Some(Source { keys, known }) = &self.source else { return };
+        // Threads that find the same change wait for the first one, and then get none.
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(Some(Catalog { generation, certificates })) = keys.client.catalog(*known) else { return };
+        let certificates = certificates.into_iter().map(|certificate| StoredCertificate::remote(certificate, *keys));
+        self.replace_store(Arc::new(Store::new(certificates)));
+        *known = generation;
     }
 
     /// Returns the current certificates.

@@ -40,6 +40,9 @@ const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 /// The same: decode_error, for a hello that is too long.
 const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
+/// The type of a record with messages of a handshake.
+const RECORD_OF_HANDSHAKE: u8 = 22;
+
 /// The TLS state of a connection.
 pub struct Session {
     connection: UnbufferedServerConnection,
@@ -115,6 +118,14 @@ impl Session {
             return Err(Failure::LargeHello);
         }
         Ok(())
+    }
+
+    /// Returns whether another session can process `input` in place of this one, after the key of the certificate was unknown:
+    /// it is the whole hello in one record, and the client has nothing yet. A hello in several records was moved together by
+    /// rustls, and after a HelloRetryRequest the client expects this session.
+    pub fn is_replaceable(&self, input: &[u8]) -> bool {
+        let handshake = self.handshake.as_ref().filter(|handshake| !handshake.has_replied);
+        handshake.is_some_and(|handshake| handshake.received == input.len()) && is_hello_in_one_record(input)
     }
 
     /// Processes input, then encrypts `write` if the session is established. Returns the length of the input that is to be
@@ -240,6 +251,14 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("is_established", &self.is_established()).finish_non_exhaustive()
     }
+}
+
+/// Returns whether the first record of `input` has a complete ClientHello.
+fn is_hello_in_one_record(input: &[u8]) -> bool {
+    let Some((&[RECORD_OF_HANDSHAKE, _, _, high, low], rest)) = input.split_first_chunk() else { return false };
+    let record = rest.get(..u16::from_be_bytes([high, low]).into()).unwrap_or_default();
+    let Some(&[_, high, middle, low]) = record.first_chunk() else { return false };
+    record.len() >= 4 + u32::from_be_bytes([0, high, middle, low]) as usize
 }
 
 fn encrypt(

@@ -19,21 +19,22 @@ use tempfile::TempDir;
 use crate::support::{Client, DEADLINE, Server, Setup, Site, get, wait_for, wait_until};
 
 /// A directory of certificates.
-struct Certificates(TempDir);
+pub struct Certificates(TempDir);
 
 impl Certificates {
     /// With one for `localhost`.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let certificates = Certificates(tempfile::tempdir().unwrap());
         certificates.add("first", &["localhost"]);
         certificates
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn option(&self) -> String {
+    /// Returns the option that names it.
+    pub fn option(&self) -> String {
         format!("--certificates={}", self.path().display())
     }
 
@@ -42,7 +43,7 @@ impl Certificates {
     }
 
     /// Adds a certificate for `names`.
-    fn add(&self, folder: &str, names: &[&str]) {
+    pub fn add(&self, folder: &str, names: &[&str]) {
         let directory = self.path().join(folder);
         fs::create_dir_all(&directory).unwrap();
         let names: Vec<_> = names.iter().map(|name| format!("DNS:{name}")).collect();
@@ -57,8 +58,20 @@ impl Certificates {
         assert!(output.status.success(), "{output:?}");
     }
 
+    /// Adds one for `localhost` that has expired.
+    pub fn add_expired(&self, folder: &str) {
+        self.add(folder, &["localhost"]);
+        let output = Command::new("openssl")
+            .args(["x509", "-in", "fullchain.pem", "-signkey", "privkey.pem", "-days", "-1", "-out", "expired.pem"])
+            .current_dir(self.path().join(folder))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        fs::rename(self.path().join(folder).join("expired.pem"), self.chain(folder)).unwrap();
+    }
+
     /// Starts a server with one socket, which is for HTTPS.
-    fn serve(&self, site: &Site, arguments: &[&str]) -> Server {
+    pub fn serve(&self, site: &Site, arguments: &[&str]) -> Server {
         let option = self.option();
         let arguments = [&[option.as_str()], arguments].concat();
         let server = Setup::new(site, &arguments).env("LISTEN_FDNAMES", "https").listen();
@@ -67,7 +80,7 @@ impl Certificates {
     }
 
     /// The configuration of a client that trusts the certificate in `folder`, and stores its sessions.
-    fn client(&self, folder: &str, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    pub fn client(&self, folder: &str, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.chain(folder)).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
@@ -76,9 +89,9 @@ impl Certificates {
     }
 }
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> TlsStream {
+pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> TlsStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let connection = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
@@ -87,7 +100,7 @@ fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> TlsStream {
 
 /// Sends requests, the last of which ends the connection. Returns the responses. A connection that ends without
 /// close_notify is an error.
-fn exchange(stream: &mut TlsStream, requests: &str) -> String {
+pub fn exchange(stream: &mut TlsStream, requests: &str) -> String {
     stream.write_all(requests.as_bytes()).unwrap();
     let mut responses = Vec::new();
     stream.read_to_end(&mut responses).unwrap();

@@ -16,27 +16,27 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 
-use crate::support::{BINARY, DEADLINE, Notifications, Server, Setup, Site, wait_for, wait_until};
+use crate::support::{BINARY, DEADLINE, Notifications, Server, Setup, Site, copy_program, wait_for, wait_until};
 
-const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-const RSA: &[&str] = &["rsa:2048"];
-const ED25519: &[&str] = &["ed25519"];
+pub const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+pub const RSA: &[&str] = &["rsa:2048"];
+pub const ED25519: &[&str] = &["ed25519"];
 
 /// Self-signed certificates in a directory as certbot has it, and the links to it.
-struct Certificates {
+pub struct Certificates {
     directory: PathBuf,
     roots: RootCertStore,
 }
 
 impl Certificates {
     /// Creates the directory beside the site, whose workers may read it: their own user, and so no sandbox, is in the way.
-    fn new(site: &Site) -> Self {
+    pub fn new(site: &Site) -> Self {
         let directory = site.outside().join("letsencrypt");
         fs::create_dir_all(directory.join("certificates")).unwrap();
         Certificates { directory, roots: RootCertStore::empty() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.directory.join("certificates")
     }
 
@@ -72,14 +72,14 @@ impl Certificates {
     }
 
     /// Makes a certificate and uses it.
-    fn add(&mut self, name: &str, key_type: &[&str]) -> CertificateDer<'static> {
+    pub fn add(&mut self, name: &str, key_type: &[&str]) -> CertificateDer<'static> {
         let certificate = self.make(name, 1, key_type);
         ["privkey", "fullchain"].into_iter().for_each(|file| self.link(name, file, 1));
         symlink(format!("../live/{name}"), self.path().join(name)).unwrap();
         certificate
     }
 
-    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let mut config = config.with_root_certificates(self.roots.clone()).with_no_client_auth();
@@ -88,19 +88,23 @@ impl Certificates {
     }
 }
 
-const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+pub const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
 /// A server with a socket for HTTPS.
-struct Https {
-    server: Server,
-    address: SocketAddr,
+pub struct Https {
+    pub server: Server,
+    pub address: SocketAddr,
 }
 
 impl Https {
-    fn start(site: &Site, certificates: &Certificates, arguments: &[&str]) -> Https {
+    pub fn start(site: &Site, certificates: &Certificates, arguments: &[&str]) -> Https {
         let directory = format!("--certificates={}", certificates.path().display());
         let arguments = [&["--port=0", "--https-port=0", &directory], arguments].concat();
-        let server = Setup::new(site, &arguments).start();
+        Https::of(Setup::new(site, &arguments))
+    }
+
+    pub fn of(setup: Setup) -> Https {
+        let server = setup.start();
         server.wait_until_ready();
         let address = wait_for("its address", || {
             let log = server.log();
@@ -109,16 +113,16 @@ impl Https {
         Https { server, address }
     }
 
-    fn monitor(&self) -> Pid {
+    pub fn monitor(&self) -> Pid {
         wait_for("the monitor", || children(self.server.pid()).into_iter().find(|pid| comm(*pid) == "otus-keys"))
     }
 
-    fn key_process(&self) -> Option<Pid> {
+    pub fn key_process(&self) -> Option<Pid> {
         children(self.monitor()).into_iter().next()
     }
 
     /// Makes one handshake and one request.
-    fn request(&self, config: &Arc<ClientConfig>, name: &str) -> std::io::Result<CertificateDer<'static>> {
+    pub fn request(&self, config: &Arc<ClientConfig>, name: &str) -> std::io::Result<CertificateDer<'static>> {
         let name = ServerName::try_from(name.to_string()).unwrap();
         let mut connection = ClientConnection::new(config.clone(), name).unwrap();
         let mut socket = TcpStream::connect(self.address)?;
@@ -131,21 +135,21 @@ impl Https {
         Ok(connection.peer_certificates().unwrap()[0].clone().into_owned())
     }
 
-    fn wait_for_certificate(&self, config: &Arc<ClientConfig>, name: &str) -> CertificateDer<'static> {
+    pub fn wait_for_certificate(&self, config: &Arc<ClientConfig>, name: &str) -> CertificateDer<'static> {
         wait_for("a certificate", || self.request(config, name).ok())
     }
 }
 
-fn children(pid: Pid) -> Vec<Pid> {
+pub fn children(pid: Pid) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
-fn comm(pid: Pid) -> String {
+pub fn comm(pid: Pid) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_string()
 }
 
-fn site() -> Site {
+pub fn site() -> Site {
     Site::with(&[("a", b"a")])
 }
 
@@ -287,6 +291,32 @@ fn a_renewed_certificate_is_used_and_no_handshake_fails() {
     assert_eq!(https.server.warnings(), [""; 0]);
 }
 
+/// A key process that starts knows the new key only, and the workers have the former chain for up to two seconds: the
+/// handshakes that begin with it continue with the new one.
+#[test]
+fn no_handshake_fails_when_the_key_process_is_killed_after_a_renewal() {
+    for version in [&version::TLS13, &version::TLS12] {
+        let site = site();
+        let mut certificates = Certificates::new(&site);
+        certificates.add("example.org", P256);
+        let renewals: Vec<_> = [(2, RSA), (3, P256), (4, ED25519)]
+            .map(|(number, key)| certificates.make("example.org", number, key))
+            .into();
+        let https = Https::start(&site, &certificates, &[]);
+        let client = certificates.client(&[version]);
+        https.wait_for_certificate(&client, "example.org");
+        under_load(&https, &client, "example.org", |count| {
+            for (number, expected) in (2..).zip(renewals) {
+                let before = count.load(SeqCst);
+                wait_until("handshakes", || count.load(SeqCst) > before + 4);
+                ["privkey", "fullchain"].into_iter().for_each(|file| certificates.link("example.org", file, number));
+                kill(https.key_process().unwrap(), Signal::SIGKILL).unwrap();
+                wait_until("the new certificate", || https.request(&client, "example.org").unwrap() == expected);
+            }
+        });
+    }
+}
+
 #[test]
 fn a_pair_that_never_fits_is_reported_and_the_one_before_stays() {
     let site = site();
@@ -387,25 +417,13 @@ fn the_key_process_ends_with_the_server() {
     }
 }
 
-fn state(pid: Pid) -> Option<char> {
+pub fn state(pid: Pid) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// A worker that requests what no worker does is replaced, and nobody else notices. Only root can send as a worker.
-#[test]
-fn a_worker_that_wants_something_else_signed_is_replaced() {
-    if !geteuid().is_root() {
-        return;
-    }
-    let site = site();
-    let mut certificates = Certificates::new(&site);
-    certificates.add("example.org", P256);
-    let https = Https::start(&site, &certificates, &["--workers=2"]);
-    let client = certificates.client(BOTH);
-    https.wait_for_certificate(&client, "example.org");
-    let victim = https.server.workers()[0];
-    // A Sign for a message of 32 bytes, over each such socket of the worker (pidfd_getfd(2)).
+/// Sends a Sign for a message of 32 bytes over each such socket of a worker (pidfd_getfd(2)). Only root can.
+pub fn request_a_signature_of_a_digest(victim: Pid) {
     let script = "
 import ctypes, os, socket, sys
 pid = int(sys.argv[1])
@@ -424,6 +442,22 @@ for name in os.listdir(f'/proc/{pid}/fd'):
 ";
     let output = Command::new("python3").args(["-c", script, &victim.to_string()]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// A worker that requests what no worker does is replaced, and nobody else notices. Only root can send as a worker.
+#[test]
+fn a_worker_that_wants_something_else_signed_is_replaced() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let site = site();
+    let mut certificates = Certificates::new(&site);
+    certificates.add("example.org", P256);
+    let https = Https::start(&site, &certificates, &["--workers=2"]);
+    let client = certificates.client(BOTH);
+    https.wait_for_certificate(&client, "example.org");
+    let victim = https.server.workers()[0];
+    request_a_signature_of_a_digest(victim);
     https.server.wait_for_log(&format!(
         "The key process has refused a signature of something other than a TLS handshake of process {victim}"
     ));
@@ -500,7 +534,7 @@ fn found(pid: Pid, secrets: &[Vec<u8>]) -> usize {
     is_found.into_iter().filter(|found| *found).count()
 }
 
-/// After a thousand handshakes of each kind and a reload. The same search finds the keys in the key process, or it would prove nothing.
+/// After a thousand handshakes of each kind, a reload and an upgrade. The same search finds the keys in the key process, or it would prove nothing.
 #[test]
 fn no_other_process_has_a_piece_of_a_key() {
     if !geteuid().is_root() {
@@ -513,7 +547,11 @@ fn no_other_process_has_a_piece_of_a_key() {
     for (name, key_type) in names {
         certificates.add(name, key_type);
     }
-    let https = Https::start(&site, &certificates, &["--workers=2", "--access-log=stderr"]);
+    let program = site.outside().join("otus-httpd");
+    copy_program(&program);
+    let directory = format!("--certificates={}", certificates.path().display());
+    let arguments = ["--port=0", "--https-port=0", &directory, "--access-log=stderr"];
+    let https = Https::of(Setup::new(&site, &arguments).program(&program));
     let handshakes = || {
         for versions in [&[&version::TLS13][..], &[&version::TLS12]] {
             let client = certificates.client(versions);
@@ -530,11 +568,19 @@ fn no_other_process_has_a_piece_of_a_key() {
     https.server.signal(Signal::SIGHUP);
     https.server.wait_for_log("Reloaded; ");
     handshakes();
+    // An upgrade: another file at the path of the program.
+    copy_program(&site.outside().join("new"));
+    fs::rename(site.outside().join("new"), &program).unwrap();
+    https.server.signal(Signal::SIGHUP);
+    wait_until("the upgrade", || https.server.log().matches("Reloaded; ").count() == 2);
+    let client = certificates.client(BOTH);
+    names.iter().for_each(|(name, _)| drop(https.wait_for_certificate(&client, name)));
     for (name, _) in names {
         let secrets = secrets(&certificates.archive(name).join("privkey1.pem"));
         let key_process = https.key_process().unwrap();
         assert!(found(key_process, &secrets) > 0, "the search finds nothing, {name}");
-        for pid in [https.server.pid(), https.monitor()].into_iter().chain(https.server.workers()) {
+        // Workers, the helper and the monitor.
+        for pid in [https.server.pid()].into_iter().chain(children(https.server.pid())) {
             assert_eq!(found(pid, &secrets), 0, "{name} in {pid}, {}", comm(pid));
         }
     }

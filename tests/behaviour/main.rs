@@ -31,6 +31,7 @@ mod idle_exit;
 mod interfaces;
 mod isolation;
 mod keep_alive;
+mod key_process;
 mod keys;
 mod leaving_clients;
 mod links;

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::{Mode, SCRATCH, Scratch, Tls};
 use crate::connection::transport::TLS_HANDSHAKE;
-use crate::tls::session::{Buffers, Session, Write};
+use crate::tls::session::{Buffers, Session, State, Write};
 use crate::tls::{Failure, RecordBuffer};
 
 /// The result of an attempt to complete the handshake.
@@ -88,7 +88,20 @@ impl Tls {
         let content = &mut self.content;
         let mut buffers =
             Buffers { input, content: |bytes: &[u8]| content.extend_from_slice(bytes), output: &mut scratch.records };
-        let (used, result) = session.process(&mut buffers, Write::Nothing);
+        let (mut used, mut result) = session.process(&mut buffers, Write::Nothing);
+        // The certificate was replaced, and the key process has started since: it knows the new key only. The client has no
+        // certificate yet, and gets the new one.
+        if result == Err(Failure::UnknownKey) && session.is_replaceable(buffers.input) {
+            self.server.update();
+            if let Ok(next) = Session::new(self.server) {
+                *session = next;
+                buffers.output.clear();
+                result = session.count_received(length, buffers.output).map(|()| State::Handshaking);
+                if result.is_ok() {
+                    (used, result) = session.process(&mut buffers, Write::Nothing);
+                }
+            }
+        }
         self.incoming = scratch.input[used..length].to_vec();
         match result {
             Err(failure) => self.fail(failure, &mut scratch.records),
