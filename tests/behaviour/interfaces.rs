@@ -10,6 +10,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 
 use crate::fuse::{Call, Disk, Fault};
+use crate::https::{self, Certificates};
+use crate::keys;
 use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user, stop, wait_for, wait_until};
 
 /// Options and their variables (none: `-`).
@@ -52,6 +54,13 @@ const METRICS: &str = "
     gauge otus_workers
     gauge otus_workers_ready
     gauge process_start_time_seconds";
+
+/// The metrics of a server with certificates.
+const METRICS_OF_CERTIFICATES: [&str; 3] = [
+    "gauge otus_certificate_expiry_timestamp_seconds folder=first name=localhost",
+    "gauge otus_certificates_unusable",
+    "counter otus_key_requests_refused_total",
+];
 
 /// The fields of every record of the log.
 const COMMON: [&str; 3] = ["level", "target", "timestamp"];
@@ -264,6 +273,76 @@ fn the_end_of_the_helper_keeps_its_identifier_and_fields() {
 }
 
 #[test]
+fn fields_of_tls_keep_their_names() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--workers=1", "--access-log=stderr"]);
+    let who = "client_address client_port bytes_sent duration_us worker connection";
+    let fields_of_request = "http_method http_target http_host http_status request http_scheme";
+    let fields_of_tls = "tls_version tls_cipher tls_group tls_name tls_resumed";
+    for (version, name, cipher) in [
+        (&rustls::version::TLS13, "TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+        (&rustls::version::TLS12, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+    ] {
+        let client = certificates.client("first", version);
+        for resumed in ["no", "yes"] {
+            let target = format!("/a?{name}-{resumed}");
+            let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            https::exchange(&mut https::connect(server.address, &client), &request);
+            let record =
+                record(&server, &target, |fields| fields.get("http_target").is_some_and(|value| *value == target));
+            // A session of TLS 1.2 is resumed without a group.
+            let has_no_group = (name, resumed) == ("TLSv1.2", "yes");
+            let fields_of_tls = fields_of_tls.replace("tls_group ", if has_no_group { "" } else { "tls_group " });
+            assert_fields(&record, &format!("{who} {fields_of_request} {fields_of_tls}"));
+            let values = ["http_scheme", "tls_version", "tls_cipher", "tls_name", "tls_resumed"];
+            let values = values.map(|field| record[field].as_str());
+            // The order of the ciphers depends on the processor.
+            let cipher = if values[2].contains("AES_128") { cipher } else { values[2] };
+            assert_eq!(values, ["https", name, cipher, "localhost", resumed]);
+            assert_eq!(record.get("tls_group").map(String::as_str), (!has_no_group).then_some("X25519"));
+        }
+    }
+}
+
+#[test]
+fn events_of_certificates_keep_their_identifiers_and_fields() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    certificates.add_expired("old");
+    std::fs::create_dir(certificates.path().join("empty")).unwrap();
+    let server = certificates.serve(&site, &["--access-log=stderr"]);
+    let ends = assert_event(&server, "58a3ba6f3a8334bae230eea5a674fdbf", "ERROR", "certificate");
+    assert_eq!(ends["certificate"], "old");
+    let unusable = assert_event(&server, "30418de95d6472c12410fdf5e9f6f08e", "ERROR", "certificate");
+    assert_eq!(unusable["certificate"], "empty");
+}
+
+#[test]
+fn events_of_the_key_process_keep_their_identifiers_and_fields() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let server = certificates.serve(&site, &["--access-log=stderr", "--workers=1"]);
+    let key_process = wait_for("the key process", || {
+        let monitor = keys::children(server.pid()).into_iter().find(|pid| keys::comm(*pid) == "otus-keys")?;
+        keys::children(monitor).into_iter().next()
+    });
+    kill(key_process, Signal::SIGKILL).unwrap();
+    let ended = assert_event(&server, "ff72fae60f2c2ad992dde422426f4b3a", "ERROR", "how lived_ms pause_ms");
+    assert_eq!(ended["how"], "was killed by SIGKILL");
+    if nix::unistd::geteuid().is_root() {
+        https::exchange(
+            &mut https::connect(server.address, &certificates.client("first", &rustls::version::TLS13)),
+            "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        );
+        let victim = server.workers()[0];
+        keys::request_a_signature_of_a_digest(victim);
+        let refused = assert_event(&server, "946d3ce28dd3e8225c4b13ba335ed9f5", "ERROR", "worker_pid why");
+        assert_eq!(refused["worker_pid"], victim.to_string());
+    }
+    let setup = Setup::new(&site, &["--access-log=stderr", &certificates.option()]).env("LISTEN_FDNAMES", "https");
+    let server = setup.env("OTUS_KEYS_SOCKET", "/none").listen();
+    assert_event(&server, "e5afcb5ef7c3c83f194063c1de78d923", "ERROR", "why");
+}
+
+#[test]
 fn a_rejected_reload_keeps_its_identifier_and_field() {
     let site = Site::with(&[("a", b"a")]);
     let types = site.path("types");
@@ -284,7 +363,31 @@ fn metrics_keep_their_names_types_and_labels() {
     let setup = Setup::new(&site, &[]).env("LISTEN_FDNAMES", "http:metrics").socket(http).socket(metrics);
     let server = setup.start();
     server.wait_until_ready();
-    let page = Client::connect(address).get("/metrics").text();
+    let present = families(&Client::connect(address).get("/metrics").text());
+    assert_eq!(present, METRICS.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>());
+}
+
+#[test]
+fn metrics_of_certificates_keep_their_names_types_and_labels() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = metrics.local_addr().unwrap();
+    let https = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup::new(&site, &[&certificates.option()]).env("LISTEN_FDNAMES", "https:metrics");
+    let server = setup.socket(https).socket(metrics).start();
+    server.wait_until_ready();
+    let present = wait_for("the certificates", || {
+        let present = families(&Client::connect(address).get("/metrics").text());
+        present.iter().any(|line| line == METRICS_OF_CERTIFICATES[0]).then_some(present)
+    });
+    let mut expected: Vec<_> = METRICS.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    expected.extend(METRICS_OF_CERTIFICATES);
+    expected.sort_by_key(|line| line.split(' ').nth(1));
+    assert_eq!(present, expected);
+}
+
+/// Returns the families of metrics of a page: type, name, and labels with their values.
+fn families(page: &str) -> Vec<String> {
     let types: BTreeMap<_, _> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let mut present: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -308,8 +411,7 @@ fn metrics_keep_their_names_types_and_labels() {
     let line = |(name, labels): (&&str, &BTreeMap<_, _>)| {
         format!("{} {name}{}", types[name], labels.iter().map(label).collect::<String>())
     };
-    let present: Vec<_> = present.iter().map(line).collect();
-    assert_eq!(present, METRICS.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>());
+    present.iter().map(line).collect()
 }
 
 #[test]
