@@ -11,6 +11,7 @@ import gzip
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from httplint import HttpRequestLinter, HttpResponseLinter, levels
 from raw import DATE, MODIFIED, Client, b, req
 
 # What the server may say. A 500 needs a disk that fails: its head and page are made by the same code as a 503's.
-STATUSES = {200, 204, 206, 301, 304, 400, 403, 404, 405, 406, 408, 412, 413, 414, 416, 431, 501, 503, 505}
+STATUSES = {200, 204, 206, 301, 304, 400, 403, 404, 405, 406, 408, 412, 413, 414, 416, 421, 431, 501, 503, 505}
 
 # Why it is right, the note's class, and a pattern for the answers that may have it: their status and name.
 ARGUED = {
@@ -32,7 +33,7 @@ ARGUED = {
     # A listing is of the moment: caches have to ask again, and get it again.
     "FRESHNESS_NO_CACHE_NO_VALIDATOR": r"200 listing",
     # They say what the request was made to be answered with.
-    "STATUS_BAD_REQUEST": r"400 (bad path|no host|bad chunks)$",
+    "STATUS_BAD_REQUEST": r"400 (bad path|no host|bad chunks|without TLS)$",
     "STATUS_URI_TOO_LONG": r"414 long target$",
     "STATUS_VERSION_NOT_SUPPORTED": r"505 other version$",
 }
@@ -41,9 +42,11 @@ DEADLINE = 30
 ANSWERS = []
 
 
-def ask(name, address, raw, method="GET", target="/"):
-    """Sends bytes and remembers the answer under a name."""
+def ask(name, address, raw, method="GET", target="/", tls=None):
+    """Sends bytes, over TLS with a context for it, and remembers the answer under a name."""
     client = Client(address)
+    if tls:
+        client.socket = tls.wrap_socket(client.socket, server_hostname="first.example")
     client.send(b(raw))
     answer = client.answer(method == "HEAD", time.monotonic() + DEADLINE)
     client.socket.close()
@@ -53,8 +56,8 @@ def ask(name, address, raw, method="GET", target="/"):
     return answer
 
 
-def get(name, address, *fields, method="GET", target="/", **more):
-    return ask(name, address, req(*fields, method=method, target=target, **more), method, target)
+def get(name, address, *fields, method="GET", target="/", tls=None, **more):
+    return ask(name, address, req(*fields, method=method, target=target, **more), method, target, tls)
 
 
 class Server:
@@ -150,6 +153,20 @@ def ask_everything(site, metrics):
     get("metrics, other method", metrics, target="/metrics", method="POST")
 
 
+def write_certificates(directory):
+    """For first.example and second.example. Returns the context of a client that trusts them."""
+    context = ssl.create_default_context()
+    for name in ("first.example", "second.example"):
+        folder = os.path.join(directory, name)
+        os.mkdir(folder)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "privkey.pem"]
+        names = ["-subj", "/CN=test", "-addext", f"subjectAltName=DNS:{name}", "-days", "30"]
+        command = ["openssl", "req", "-x509", "-config", "/dev/null", *key, *names, "-out", "fullchain.pem"]
+        subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        context.load_verify_locations(os.path.join(folder, "fullchain.pem"))
+    return context
+
+
 def notes_of(method, target, raw, answer, at):
     request = HttpRequestLinter(start_time=at)
     head = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
@@ -190,6 +207,12 @@ def main():
             get("a page of the site, nothing there", server.addresses[0], target="/none")
             get("a page of the site, outside", server.addresses[0], target="/out")
             get("a page of the site, head", server.addresses[0], target="/none", method="HEAD")
+        with tempfile.TemporaryDirectory() as certificates:
+            tls = write_certificates(certificates)
+            with Server(binary, root, f"--certificates={certificates}", names=("https",)) as server:
+                get("over TLS", server.addresses[0], host="Host: first.example", target="/small.txt", tls=tls)
+                get("misdirected", server.addresses[0], host="Host: second.example", target="/small.txt", tls=tls)
+                get("without TLS", server.addresses[0], target="/small.txt")
 
     failures = [f"no answer has the status {status}" for status in sorted(STATUSES - {answer.status for *_, answer, _ in ANSWERS})]
     used = set()

@@ -19,9 +19,10 @@ import fields
 import forgery
 import journald
 import summary
+import tls
 from scene import Check, Scene
 
-CHECKS = fields.CHECKS | forgery.CHECKS | choices.CHECKS | summary.CHECKS | balance.CHECKS
+CHECKS = fields.CHECKS | forgery.CHECKS | choices.CHECKS | summary.CHECKS | balance.CHECKS | tls.CHECKS
 
 
 def make_site(directory):

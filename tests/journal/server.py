@@ -1,6 +1,7 @@
-"""The server under test behind sockets that it gets as from systemd, one for visitors and one for metrics."""
+"""The server under test behind sockets that it gets as from systemd, one for visitors, one for metrics and one for TLS."""
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -17,25 +18,33 @@ UNACKED = 24
 
 
 class Server:
-    """Two workers for `root`, with `options`; `listener` is what visitors connect to. Its log goes to a file, or to `pipe`."""
+    """Two workers for `root`, with `options`; `listener` is what visitors connect to. Its log goes to a file, or to `pipe`. With
+    `has_tls` there is a socket for HTTPS; `environment` has further variables."""
 
-    def __init__(self, binary, root, options=(), listener=None, is_journal=False, pipe=None):
+    def __init__(self, binary, root, options=(), listener=None, is_journal=False, pipe=None, has_tls=False, environment=()):
         self.root = root
         self.listener = listener or listen(socket.AF_INET, ("127.0.0.1", 0))
         self.address = self.listener.getsockname()
         self.metrics_listener = listen(socket.AF_INET, ("127.0.0.1", 0))
         self.output = root.parent / "output"
-        activate = 'exec 3<&0 4<&1 </dev/null >/dev/null; exec "$0" "$@"'
-        variables = {"LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:metrics", "OTUS_USER": "root"}
+        # The third one is passed above the numbers that the sockets get.
+        self.tls_listener = listen(socket.AF_INET, ("127.0.0.1", 0)) if has_tls else None
+        third = [fcntl.fcntl(self.tls_listener, fcntl.F_DUPFD, 100)] if has_tls else []
+        moves = "".join(f" 5<&{fd} {fd}<&-" for fd in third)
+        activate = f'exec 3<&0 4<&1{moves} </dev/null >/dev/null; exec "$0" "$@"'
+        names = ["http", "metrics", *["https" for _ in third]]
+        variables = {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names), "OTUS_USER": "root", **dict(environment)}
         with open(self.output, "wb") as output:
             status = os.fstat(output.fileno())
             if is_journal:
                 variables["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
             self.process = subprocess.Popen(
-                ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
+                ["bash", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
                 env={"PATH": os.environ["PATH"], **variables},
-                stdin=self.listener, stdout=self.metrics_listener, stderr=pipe or output,
+                stdin=self.listener, stdout=self.metrics_listener, stderr=pipe or output, pass_fds=third,
             )
+        for fd in third:
+            os.close(fd)
         wait_until("the server to be ready", lambda: self.process.poll() is not None or self.is_ready())
         if self.process.returncode is not None:
             raise RuntimeError(f"the server ended: {self.said()}")
@@ -80,6 +89,8 @@ class Server:
         self.process.wait()
         self.listener.close()
         self.metrics_listener.close()
+        if self.tls_listener:
+            self.tls_listener.close()
 
 
 def listen(family, address):
