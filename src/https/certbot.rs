@@ -1,5 +1,6 @@
 //! certbot(1), which gets and renews certificates.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,13 +76,11 @@ impl Request {
     }
 }
 
-/// Checks that certbot is installed.
+/// Checks that certbot is installed. Its version would take it a second.
 pub fn check() -> Result<(), Failure> {
-    match Command::new("certbot").arg("--version").output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
-        Err(error) => Err(Failure::new(format!("certbot cannot be run: {error}."))),
-        Ok(_) => Ok(()),
-    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_installed = env::split_paths(&path).any(|directory| directory.join("certbot").exists());
+    if is_installed { Ok(()) } else { Err(missing()) }
 }
 
 fn missing() -> Failure {
@@ -141,11 +140,17 @@ fn sentence(output: &str, server: &str) -> String {
 fn details(output: &str) -> String {
     let mut details = String::new();
     let mut name = "";
-    for line in output.lines().map(str::trim) {
+    let mut lines = output.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
         if let Some(domain) = line.strip_prefix("Domain:") {
             name = domain.trim();
         } else if let Some(detail) = line.strip_prefix("Detail:") {
-            details += &format!("{name}: {}. ", detail.trim().trim_end_matches('.'));
+            // certbot before 2 wraps its lines.
+            let mut words = vec![detail.trim()];
+            while let Some(rest) = lines.next_if(|line| !line.is_empty() && !line.starts_with("Domain:")) {
+                words.push(rest);
+            }
+            details += &format!("{name}: {}. ", words.join(" ").trim_end_matches('.'));
         }
     }
     details
@@ -228,6 +233,11 @@ mod tests {
                 "Certbot failed to authenticate some domains (authenticator: webroot).\n  Domain: example.org\n  Type:   \
                  unauthorized\n  Detail: 192.0.2.1: Invalid response: 404\n\nSome challenges have failed.\n",
                 "verify that the names lead to this server. example.org: 192.0.2.1: Invalid response: 404. Check the DNS",
+            ),
+            (
+                "Some challenges have failed.\n   Domain: a.org\n   Detail: Get\n   http://a.org: refused\n   Domain: b.org\n   \
+                 Detail: No.\n\n   To fix these errors\n",
+                "a.org: Get http://a.org: refused. b.org: No. Check the DNS",
             ),
             (
                 "An unexpected error occurred:\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(host='ca'): Max retries \

@@ -137,7 +137,8 @@ https_enabled() {
     systemctl start otus-httpd.socket
     equal "https: a connection to port 443 starts the service" "$(secure_status example.test /test.html) $(state service)" "200 active"
     otus-httpd https status > /tmp/output 2>&1
-    equal "https: status" "$? $(grep --count '^example.test  used  *89 days  *certbot  ' /tmp/output)" "0 1"
+    # The pebble of Debian 11 has no setting for the days.
+    equal "https: status" "$? $(grep --count '^example.test  used  *[0-9]* days  *certbot  ' /tmp/output)" "0 1"
     sed 's/^/INFO /' /tmp/output
     otus-httpd --check > /tmp/output 2>&1
     equal "https: --check lists the certificate, and has no warning" \
