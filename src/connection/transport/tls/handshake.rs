@@ -6,8 +6,11 @@ use nix::errno::Errno;
 
 use super::{Mode, SCRATCH, Scratch, Tls};
 use crate::connection::transport::TLS_HANDSHAKE;
-use crate::tls::session::{Buffers, Session, State, Write};
+use crate::tls::session::{Buffers, Session, Write};
 use crate::tls::{Failure, RecordBuffer};
+
+/// The most new certificates that a client is given in one handshake. Each is replaced after it was selected.
+const MAX_REPLACEMENTS: usize = 3;
 
 /// The result of an attempt to complete the handshake.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,16 +94,19 @@ impl Tls {
         let (mut used, mut result) = session.process(&mut buffers, Write::Nothing);
         // The certificate was replaced, and the key process has started since: it knows the new key only. The client has no
         // certificate yet, and gets the new one.
-        if result == Err(Failure::UnknownKey) && session.is_replaceable(buffers.input) {
-            self.server.update();
-            if let Ok(next) = Session::new(self.server) {
-                *session = next;
-                buffers.output.clear();
-                result = session.count_received(length, buffers.output).map(|()| State::Handshaking);
-                if result.is_ok() {
-                    (used, result) = session.process(&mut buffers, Write::Nothing);
-                }
+        for _ in 0..MAX_REPLACEMENTS {
+            if result != Err(Failure::UnknownKey) || !session.is_replaceable(buffers.input) {
+                break;
             }
+            self.server.update();
+            buffers.output.clear();
+            result = Session::new(self.server).and_then(|next| {
+                *session = next;
+                session.count_received(length, buffers.output)?;
+                let (length, result) = session.process(&mut buffers, Write::Nothing);
+                used = length;
+                result
+            });
         }
         self.incoming = scratch.input[used..length].to_vec();
         match result {
