@@ -14,7 +14,7 @@ use rustls::{ClientConfig, version};
 
 use crate::https;
 use crate::keys::{Certificates, Https, P256, site};
-use crate::support::{BINARY, Notifications, Setup, own_user, wait_until};
+use crate::support::{BINARY, Notifications, Setup, own_user, wait_for, wait_until};
 
 fn stop(pid: Pid) {
     kill(pid, Signal::SIGSTOP).unwrap();
@@ -119,4 +119,132 @@ fn an_expired_certificate_is_served_with_an_error() {
         Command::new(BINARY).args(["--check", "--https-port=8443", &root, &certificates.option()]).output().unwrap();
     let err = String::from_utf8(check.stderr).unwrap();
     assert!(err.contains("Certificate first: It expired on "), "{err}");
+}
+
+/// The connection of a worker is shut down when the worker ends, also if another process has got hold of it (here by
+/// pidfd_getfd(2), for which only root has the rights).
+#[test]
+fn the_connection_of_a_worker_ends_with_it() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let (site, certificates) = (site(), https::Certificates::new());
+    let server = certificates.serve(&site, &["--workers=1"]);
+    // The connection is the one that responds to a request for certificates. The worker may receive a response first.
+    let script = "
+import ctypes, os, select, signal, socket, sys
+pid = int(sys.argv[1])
+process = os.pidfd_open(pid)
+request = bytes([2, 77, 0, 0, 0]) + bytes(8)
+connection = None
+while not connection:
+    for name in os.listdir(f'/proc/{pid}/fd'):
+        number = ctypes.CDLL(None).syscall(438, process, int(name), 0)
+        if number < 0 or not os.readlink(f'/proc/self/fd/{number}').startswith('socket:'):
+            continue
+        found = socket.socket(fileno=number)
+        if found.type == socket.SOCK_SEQPACKET:
+            try:
+                found.send(request)
+                select.select([found], [], [], 0.2)
+                if found.recv(5, socket.MSG_PEEK | socket.MSG_DONTWAIT) == bytes([0x82, 77, 0, 0, 0]):
+                    connection = found
+                    break
+            except OSError:
+                pass
+poll = select.poll()
+poll.register(connection, 0)
+print(len(poll.poll(0)))
+os.kill(pid, signal.SIGKILL)
+print(len(poll.poll(20_000)))
+";
+    let output = Command::new("python3").args(["-c", script, &server.workers()[0].to_string()]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n1\n", "{output:?}");
+}
+
+/// Opens files (openat(2)) in the main thread of a worker, by ptrace(2), and attaches to another process there. The results are
+/// those of the calls. Only root can.
+#[cfg(target_arch = "x86_64")]
+const IN_A_WORKER: &str = "
+import ctypes, os, sys
+
+ATTACH, PEEK, POKE, GETREGS, SETREGS, STEP, DETACH = 16, 1, 4, 12, 13, 9, 17
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+libc.ptrace.restype = ctypes.c_long
+NAMES = 'r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs'
+Registers = type('Registers', (ctypes.Structure,), {'_fields_': [(name, ctypes.c_ulonglong) for name in NAMES.split()]})
+
+def ptrace(request, pid, address=None, data=None):
+    ctypes.set_errno(0)
+    result = libc.ptrace(request, pid, address, data)
+    if result == -1 and ctypes.get_errno():
+        raise OSError(ctypes.get_errno(), f'ptrace {request}')
+    return result
+
+def call(pid, saved, number, *arguments):
+    own = Registers.from_buffer_copy(saved)
+    # The thread waits in a system call: the instruction is before its next one.
+    own.rip, own.rax, own.orig_rax = saved.rip - 2, number, 2**64 - 1
+    for name, value in zip(('rdi', 'rsi', 'rdx', 'r10'), arguments):
+        setattr(own, name, value % 2**64)
+    ptrace(SETREGS, pid, None, ctypes.addressof(own))
+    ptrace(STEP, pid)
+    os.waitpid(pid, 0x40000000)
+    ptrace(GETREGS, pid, None, ctypes.addressof(own))
+    return ctypes.c_longlong(own.rax).value
+
+pid, key_process, paths = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+ptrace(ATTACH, pid)
+os.waitpid(pid, 0x40000000)
+saved = Registers()
+ptrace(GETREGS, pid, None, ctypes.addressof(saved))
+assert ptrace(PEEK, pid, saved.rip - 2) & 0xffff == 0x050f, 'it is in no system call'
+# Below the red zone of the stack.
+place = (saved.rsp - 4096) & ~7
+for path in paths:
+    text = path.encode() + bytes(8)
+    for offset in range(0, len(text) // 8 * 8, 8):
+        ptrace(POKE, pid, place + offset, int.from_bytes(text[offset:offset + 8], 'little'))
+    result = call(pid, saved, 257, -100, place, 0o2000000)
+    print(result if result < 0 else 'opened')
+    if result >= 0:
+        call(pid, saved, 3, result)
+print(call(pid, saved, 101, ATTACH, key_process))
+ptrace(SETREGS, pid, None, ctypes.addressof(saved))
+ptrace(DETACH, pid)
+";
+
+/// By system calls of a worker itself, with its user and its sandbox: neither the key files nor the key process. The user is
+/// another one than that of the key process, or the same.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_worker_can_open_neither_the_keys_nor_the_memory_of_the_key_process() {
+    if !geteuid().is_root() {
+        return;
+    }
+    for user in ["nobody", own_user().unwrap().1] {
+        let (site, certificates) = (site(), https::Certificates::new());
+        for path in [site.outside(), &site.root()] {
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let arguments = ["--port=0", "--https-port=0", &certificates.option()];
+        let https = Https::of(Setup::new(&site, &arguments).env("OTUS_USER", user));
+        let key_process = wait_for("the key process", || https.key_process());
+        https.server.wait_for_log("Certificate first:");
+        let of_process = ["mem", "maps", "environ", "root"].map(|name| format!("/proc/{key_process}/{name}"));
+        let files = ["privkey.pem", "fullchain.pem"].map(|name| certificates.path().join("first").join(name));
+        let files = files.map(|path| path.display().to_string());
+        let allowed = site.path("a").display().to_string();
+        let worker = https.server.workers()[0];
+        let mut command = Command::new("python3");
+        command.args(["-c", IN_A_WORKER, &worker.to_string(), &key_process.to_string(), &allowed]);
+        let output = command.args(&files).args(&of_process).output().unwrap();
+        let results = String::from_utf8(output.stdout).unwrap();
+        // EACCES for each file, and EPERM for ptrace(2).
+        let expected = format!("opened\n{}-1\n", "-13\n".repeat(6));
+        assert_eq!(results, expected, "{user}: {}", String::from_utf8_lossy(&output.stderr));
+        // It goes on.
+        assert_eq!(https.server.workers().first(), Some(&worker));
+    }
 }

@@ -206,6 +206,30 @@ fn what_is_served_with_a_fault_says_so() {
     }
 }
 
+/// Once a day for each certificate, and at once for one that replaces it.
+#[test]
+fn dates_are_reported_once_a_day() {
+    let authority = Authority::new();
+    let (directory, mut certificates) = directory();
+    let folder = directory.path().join("example.org");
+    authority.issue(&["example.org"]).write(&folder);
+    certificates.update(0, 0);
+    let begin = certificates.snapshot().certificates[0].not_before;
+    let next_report_ms = |certificates: &Certificates| certificates.folders["example.org"].next_report_ms;
+    // 30 of 90 days are left, and one second less.
+    certificates.report_dates(500, begin + 60 * DAY);
+    assert_eq!(next_report_ms(&certificates), 0, "nothing was reported");
+    certificates.report_dates(500, begin + 60 * DAY + 1);
+    assert_eq!(next_report_ms(&certificates), 500 + DAY_MS);
+    certificates.report_dates(499 + DAY_MS, begin + 91 * DAY);
+    assert_eq!(next_report_ms(&certificates), 500 + DAY_MS, "it is not due");
+    certificates.report_dates(500 + DAY_MS, begin + 91 * DAY);
+    assert_eq!(next_report_ms(&certificates), 500 + 2 * DAY_MS);
+    authority.issue(&["example.org"]).write(&folder);
+    certificates.update(900 + DAY_MS, 0);
+    assert_eq!(next_report_ms(&certificates), 0);
+}
+
 /// As certbot does it: the links of a folder are moved one after the other.
 #[test]
 fn a_pair_that_does_not_fit_yet_is_no_fault_and_the_one_before_stays() {
