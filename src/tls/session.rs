@@ -27,9 +27,10 @@ pub const MAX_HELLO: usize = 16 * 1024;
 /// HelloRetryRequest, and what ends the handshake.
 const MAX_HANDSHAKE: usize = 2 * MAX_HELLO;
 
-/// The maximum number of records without content since the last one with content. rustls limits successive ones, and
-/// KeyUpdates since the last record, with content or not: a client that alternates these has no limit there.
-const MAX_EMPTY_RECORDS: u8 = 32;
+/// The maximum length of the records without content after the handshake, in bytes, since the last one with content. rustls
+/// limits successive empty records, and KeyUpdates since the last record for the application, even if that is empty: a
+/// client that alternates these has no limit there.
+const MAX_WITHOUT_CONTENT: usize = 4 * 1024;
 
 /// A fatal alert without encryption: unrecognized_name (RFC 6066 §3). rustls sends access_denied in its place.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -49,8 +50,8 @@ pub struct Session {
     /// During the handshake.
     handshake: Option<Handshake>,
     has_peer_closed: bool,
-    /// The records without content since the last one with content.
-    empty_records: u8,
+    /// The length of the records since the last one with content, in bytes.
+    without_content: usize,
 }
 
 struct Handshake {
@@ -102,7 +103,7 @@ impl Session {
             connection,
             handshake: Some(Handshake { selection, received: 0, has_replied: false }),
             has_peer_closed: false,
-            empty_records: 0,
+            without_content: 0,
         })
     }
 
@@ -139,16 +140,13 @@ impl Session {
         loop {
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut buffers.input[used..]);
             let mut end = None;
-            let mut consumed = discard;
+            let (mut consumed, mut has_content) = (discard, false);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut records)) => {
                     while let Some(Ok(record)) = records.next_record() {
                         (buffers.content)(record.payload);
                         consumed += record.discard;
-                        self.empty_records = if record.payload.is_empty() { self.empty_records + 1 } else { 0 };
-                        if self.empty_records > MAX_EMPTY_RECORDS {
-                            return (used + consumed, Err(Failure::Malformed));
-                        }
+                        has_content |= !record.payload.is_empty();
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut record)) => {
@@ -172,6 +170,11 @@ impl Session {
                 Err(error) => end = Some(Err(self.fail(error, buffers.output))),
             }
             used += consumed;
+            let is_silent = self.handshake.is_none() && !has_content;
+            self.without_content = if is_silent { self.without_content + consumed } else { 0 };
+            if self.without_content > MAX_WITHOUT_CONTENT {
+                end = Some(Err(Failure::Malformed));
+            }
             if let Some(result) = end {
                 return (used, result.map(|state| self.end_turn(state, buffers.output)));
             }

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import itertools
 import resource
 import shutil
 import socket
@@ -54,6 +55,9 @@ KEPT = 4 * MIB
 
 # What TLS adds to a connection: the state of rustls, and a hello that is incomplete (src/tls/session.rs, MAX_HELLO).
 TLS, HELLO = 8 * KIB, 16 * KIB
+
+# Threads of both workers while some wait for signatures: at most a quarter of --max-threads each.
+SIGNING = 2 * (2 + 64)
 
 # TLS clients: connections at a time, and how many come in a second.
 HALF_HANDSHAKES, HANDSHAKES, FRAGMENTED, FLOODS, OLD_HELLOS = 1_000, 1_000, 20, 100, 500
@@ -166,21 +170,23 @@ def half_handshakes(server, check):
 
 def handshakes(server, check):
     """One client makes the server sign all the time, and resets each connection after the server's first flight."""
-    hello, flights = tls.hello(), 0
-    for _ in rounds(CROWD_SECONDS, HANDSHAKES / 10):
+    hello, begun, flights = tls.hello(), 0, 0
+    for _ in rounds_until(CROWD_SECONDS, HANDSHAKES / 10):
         connections = crowd.connect(server.port, 10)
+        begun += len(connections)
         for connection in connections:
             connection.sendall(hello)
         flights += sum(connection.recv(KIB)[:1] == b"\x16" for connection in connections)
         crowd.reset(connections)
-    check.at_most("connections without the server's flight", CROWD_SECONDS * HANDSHAKES - flights, 0, "")
+    check.expect(flights == begun > 0, f"{flights} of {begun} handshakes went on")
 
 
 def fragmented_handshakes(server, check):
     """Hellos of which each byte is a record and a packet of its own."""
-    flights = 0
-    for _ in rounds(CROWD_SECONDS, 4):
+    begun, flights = 0, 0
+    for _ in rounds_until(CROWD_SECONDS, 4):
         connections = crowd.connect(server.port, FRAGMENTED // 4)
+        begun += len(connections)
         for connection in connections:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for fragment in tls.fragments(tls.hello()):
@@ -188,21 +194,21 @@ def fragmented_handshakes(server, check):
                 connection.sendall(fragment)
         flights += sum(connection.recv(KIB)[:1] == b"\x16" for connection in connections)
         crowd.leave(connections)
-    check.expect(flights == CROWD_SECONDS * FRAGMENTED, f"{flights} handshakes went on")
+    check.expect(flights == begun > 0, f"{flights} of {begun} handshakes went on")
 
 
 def records_without_content(server, check):
     """KeyUpdates, empty records, both in turn, and renegotiations: a hundred each, of which the server accepts a third."""
     kinds, ended = [tls.key_updates, tls.empty_records, tls.alternating, tls.renegotiations], []
-    for number in rounds(CROWD_SECONDS, FLOODS):
+    for number in rounds_until(CROWD_SECONDS, FLOODS):
         ended.append(kinds[number % len(kinds)](server.port))
-    check.expect(all(ended), f"{sum(ended)} of {len(ended)} floods ended by the server")
+    check.expect(all(ended) and len(ended) >= len(kinds), f"{sum(ended)} of {len(ended)} floods ended by the server")
 
 
 def old_hellos(server, check):
     """Hellos of SSL 2.0, which end without a response."""
     answers = set()
-    for _ in rounds(CROWD_SECONDS, OLD_HELLOS / 10):
+    for _ in rounds_until(CROWD_SECONDS, OLD_HELLOS / 10):
         connections = crowd.connect(server.port, 10)
         for connection in connections:
             connection.sendall(tls.SSL2_HELLO)
@@ -221,7 +227,13 @@ def rounds(seconds, a_second=1):
         time.sleep(max(0, due - time.monotonic()))
 
 
-# --head-timeout of half handshakes.
+def rounds_until(seconds, a_second):
+    """The same, or as many as the machine can do in that time."""
+    until = time.monotonic() + seconds
+    return itertools.takewhile(lambda _: time.monotonic() < until, rounds(seconds, a_second))
+
+
+# --head-timeout for half handshakes.
 TLS_TIMEOUT_SECONDS = 4
 
 TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
@@ -247,7 +259,8 @@ SIEGES = [
     Siege("resets in the middle", resets, memory=500 * WAITING),
     Siege("half TLS handshakes", half_handshakes, slower=2, has_tls=True, descriptors=900,
           memory=HALF_HANDSHAKES * (WAITING + TLS + HELLO), options=(f"--head-timeout={TLS_TIMEOUT_SECONDS}",)),
-    Siege("1,000 TLS handshakes a second", handshakes, slower=2, has_tls=True, processor=1.2, memory=100 * (WAITING + TLS)),
+    Siege("1,000 TLS handshakes a second", handshakes, slower=2, has_tls=True, processor=1.2, threads=SIGNING,
+          memory=100 * (WAITING + TLS)),
     Siege("TLS handshakes in fragments of one byte", fragmented_handshakes, slower=2, has_tls=True, processor=1,
           memory=FRAGMENTED * (WAITING + TLS + HELLO)),
     Siege("TLS records without content", records_without_content, slower=2, has_tls=True,
