@@ -73,8 +73,10 @@ impl TicketKeys {
     /// Takes the keys over from the previous image of this process. Fails if they have another layout, or were being changed:
     /// then it wipes them, as the workers that read them could otherwise use them after a renewal.
     pub fn from_memory(memory: OwnedFd) -> io::Result<Self> {
+        // Another length is that of a version with other fields.
+        let has_own_length = memory.try_clone().map(File::from)?.metadata()?.len() == (COUNT * size_of::<u64>()) as u64;
         let words = match WritableCounters::map(&memory, COUNT) {
-            Ok(words) if words[0].load(Relaxed).is_multiple_of(2) => words,
+            Ok(words) if has_own_length && words[0].load(Relaxed).is_multiple_of(2) => words,
             _ => {
                 let memory = File::from(memory);
                 memory.write_all_at(&vec![0; memory.metadata()?.len() as usize], 0)?;
