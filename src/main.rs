@@ -117,6 +117,7 @@ fn fail(failure: &Failure, status: u8) -> ExitCode {
 /// Starts the server. `unused_address_warnings` are logged if systemd passes the sockets.
 fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[String]) -> Result<Supervisor, Failure> {
     signals::ignore_meaningless();
+    adopt_orphans();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -166,6 +167,14 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         ticket_keys,
         keys,
     )
+}
+
+/// Makes this process the parent of all that its children leave behind. The key process accepts a child of systemd in the
+/// control group of a service, also of one without TLS: so no other process of the service can become one.
+fn adopt_orphans() {
+    if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
+        tracing::warn!("A process that a compromised worker leaves behind may get signatures ({}).", errno.desc());
+    }
 }
 
 /// Connects to the key process, or starts it.

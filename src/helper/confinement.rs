@@ -9,8 +9,7 @@ use nix::unistd::{Pid, getppid};
 
 use super::NAME;
 use crate::log;
-use crate::os::landlock;
-use crate::os::{signals, sys};
+use crate::os::{landlock, seccomp, signals, sys};
 
 /// The nice value (sched(7)).
 const NICE: i32 = 10;
@@ -28,6 +27,9 @@ pub fn confine(supervisor: Pid, queue: BorrowedFd) -> io::Result<()> {
     sys::close_others(&kept)?;
     signals::unblock_term()?;
     landlock::deny_all_paths().map_err(io::Error::other)?;
+    if let Err(error) = seccomp::deny_processes_and_sockets() {
+        tracing::warn!("The helper process can start processes and create sockets: {error}.");
+    }
     // The packaged unit does not permit these calls, which would raise its exposure. The rate limit holds in any case.
     let _ = sys::set_low_priority(NICE);
     Ok(())

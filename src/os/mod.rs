@@ -4,5 +4,6 @@ pub mod clock;
 pub mod landlock;
 pub mod rlimit;
 pub mod run_as;
+pub mod seccomp;
 pub mod signals;
 pub mod sys;

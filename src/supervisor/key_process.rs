@@ -64,9 +64,6 @@ impl KeyProcess {
     /// Takes over the key process of the previous image, or starts one unless systemd does. This comes before the privileges
     /// are dropped, which `drops_privileges` announces.
     pub fn start(directory: PathBuf, previous: KeyHandover, drops_privileges: bool) -> io::Result<Self> {
-        // The key process accepts a child of systemd in the group of the service. So that a compromised worker cannot make one,
-        // by a child that it leaves behind, this process becomes the parent of such children (PR_SET_CHILD_SUBREAPER).
-        nix::sys::prctl::set_child_subreaper(true)?;
         let workers = previous.links.into_iter();
         let workers = workers.map(|KeyLink { pid, channel, connection }| WorkerLink {
             pid,

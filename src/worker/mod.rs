@@ -32,6 +32,7 @@ use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
+use crate::os::seccomp;
 use crate::service::Service;
 use crate::site::{HelperAccess, Sites};
 use crate::tls::{self, signer::KeyProcess};
@@ -116,7 +117,14 @@ pub fn run(
 ) -> i32 {
     shared.keep_only(number);
     // This is before the first request thread starts, and each thread inherits the sandbox.
-    context.sandbox.iter().for_each(|sandbox| sandbox.restrict_self(is_first));
+    if let Some(sandbox) = &context.sandbox {
+        sandbox.restrict_self(is_first);
+        if let Err(error) = seccomp::deny_processes_and_sockets()
+            && is_first
+        {
+            tracing::warn!("Workers can start processes and create sockets: {error}.");
+        }
+    }
     let shared = &*Box::leak(Box::new(shared));
     let result = Worker::new(context, number, shared)
         .and_then(|worker| main_loop::run(Box::leak(Box::new(worker)), context, lifeline));

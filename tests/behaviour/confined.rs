@@ -25,7 +25,8 @@ fn confinement_is_logged_once_and_applies_to_every_worker() {
     wait_until("a replacement", || server.workers().len() == 4 && !server.workers().contains(&victim));
     wait_until("its confinement", || {
         let status = |worker| fs::read_to_string(format!("/proc/{worker}/status")).unwrap_or_default();
-        server.workers().into_iter().all(|worker| status(worker).contains("NoNewPrivs:\t1"))
+        let is_confined = |status: String| status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n");
+        server.workers().into_iter().all(|worker| is_confined(status(worker)))
     });
     assert_eq!(confinements(&server), 1, "{}", server.log());
     assert!(server.log().contains(&format!("beneath {},", site.outside().display())), "{}", server.log());

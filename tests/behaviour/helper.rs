@@ -52,7 +52,9 @@ fn the_helper_is_confined_and_ends_when_there_is_no_work() {
     // The last step of its start.
     wait_until("the low priority", || nice(helper) == Some(10));
     let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
-    assert!(status.contains("Threads:\t1\n") && status.contains("NoNewPrivs:\t1\n"), "{status}");
+    for field in ["Threads:\t1\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"] {
+        assert!(status.contains(field), "{status}");
+    }
     if let Ok(output) = Command::new("ionice").arg("-p").arg(helper.to_string()).output() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "idle\n");
     }
