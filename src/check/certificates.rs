@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use crate::config::unit::Certificates;
 use crate::failure;
 use crate::ipc::key_protocol::frame::{MAX_FRAME_BYTES, Request, Response};
-use crate::ipc::key_protocol::{Overview, Role, channel};
+use crate::ipc::key_protocol::{MAX_OVERVIEWS, Overview, Role, channel};
 use crate::keys::{self, date};
 use crate::printable::Printable;
 
@@ -52,7 +52,7 @@ pub fn ask(socket: &Path) -> io::Result<Vec<Overview>> {
         }
         let length = recv(connection.as_raw_fd(), &mut frame, MsgFlags::empty())?;
         match Response::decode(&frame[..length]) {
-            Some((_, Response::Overview(overview))) => folders.push(overview),
+            Some((_, Response::Overview(overview))) if folders.len() < MAX_OVERVIEWS => folders.push(overview),
             Some((_, Response::Missing)) => return Ok(folders),
             // It accepts root, and the service.
             None if length == 0 => return Err(io::ErrorKind::PermissionDenied.into()),

@@ -12,10 +12,16 @@ pub use client::{Client, SignFailure, Unavailable};
 /// The largest chain, in bytes.
 pub const MAX_CHAIN_BYTES: usize = 32 * 1024;
 
+/// The most folders of certificates.
+pub const MAX_FOLDERS: usize = 1_000;
+
+/// The most entries about folders: one further entry is about their directory.
+pub const MAX_OVERVIEWS: usize = MAX_FOLDERS + 1;
+
 /// The most names of a certificate.
 pub const MAX_NAMES: usize = 2000;
 
-/// The longest text, in bytes: the name of a folder or an issuer, a DNS name or a fault.
+/// The longest text, in bytes: the name of a folder or an issuer, a DNS name or a fault. A text has no control character.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
 /// The longest message that is signed, in bytes.

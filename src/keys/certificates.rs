@@ -12,7 +12,7 @@ use super::certificate::Description;
 use super::expiry::{Validity, date};
 use super::folder::{self, FolderIdentity, Pair, Unusable};
 use crate::failure;
-use crate::ipc::key_protocol::{Certificate, KeyId, KeyKind, MAX_TEXT_BYTES, Overview};
+use crate::ipc::key_protocol::{Certificate, KeyId, KeyKind, MAX_FOLDERS, MAX_TEXT_BYTES, Overview};
 use crate::log::catalog;
 use crate::printable::Printable;
 
@@ -34,9 +34,6 @@ const KEEP_MS: u64 = 60_000;
 
 /// The interval of the messages about dates, in milliseconds.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
-/// The most folders.
-const MAX_FOLDERS: usize = 1_000;
 
 /// The certificates, for the thread that reads them.
 #[derive(Debug)]
@@ -317,7 +314,7 @@ fn certificate(name: &str, pair: &Pair) -> Certificate {
         not_before: pair.description.not_before,
         not_after: pair.description.not_after,
         is_default: name == DEFAULT,
-        folder: name.into(),
+        folder: limited(name),
     }
 }
 
@@ -325,7 +322,7 @@ fn overview(name: &str, folder: &Folder) -> Overview {
     let fault = folder.fault.as_ref();
     let described = folder.current.as_ref().map(|pair| &pair.description);
     let described = described.or_else(|| fault.and_then(|fault| fault.description.as_deref()));
-    let mut overview = Overview { folder: name.into(), is_usable: folder.current.is_some(), ..Overview::default() };
+    let mut overview = Overview { folder: limited(name), is_usable: folder.current.is_some(), ..Overview::default() };
     if let Some(described) = described {
         overview.names = described.names.clone();
         overview.issuer = limited(&described.issuer);
@@ -340,14 +337,16 @@ fn overview(name: &str, folder: &Folder) -> Overview {
     }
     if let Some(fault) = fault {
         let effect = if folder.current.is_some() { ", and the one before stays in use" } else { "" };
-        overview.faults.push(limited(&format!("It cannot be used{effect}: {}.", Printable(&fault.why))));
+        overview.faults.push(limited(&format!("It cannot be used{effect}: {}.", fault.why)));
     }
     overview
 }
 
-/// Returns as much of a text as a frame can have.
+/// Returns as much of a text as a frame can have, without control characters.
 fn limited(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].into()
+    let mut text = Printable(text).to_string();
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
 }
 
 const NO_NAMES: &str =

@@ -6,11 +6,14 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::unistd::Pid;
 
-use crate::ipc::key_protocol::Overview;
-use crate::ipc::key_protocol::channel;
 use crate::ipc::key_protocol::frame::{MAX_FRAME_BYTES, Request, Response};
+use crate::ipc::key_protocol::{MAX_OVERVIEWS, Overview, channel};
 use crate::keys::{Validity, date};
 use crate::log::catalog;
+use crate::printable::Printable;
+
+/// The most frames that are received at once: a compromised key process that sends more must not stop the supervisor.
+const MAX_FRAMES: usize = 64;
 
 /// The report, and the connection that it comes over.
 #[derive(Debug, Default)]
@@ -54,9 +57,9 @@ impl CertificateReport {
     /// Receives what has arrived. Returns the workers that have sent what no worker sends.
     pub fn receive(&mut self) -> Vec<Pid> {
         let mut violators = Vec::new();
-        let mut frame = Vec::new();
-        while let Some(connection) = &self.connection {
-            frame.resize(MAX_FRAME_BYTES, 0);
+        let mut frame = vec![0; MAX_FRAME_BYTES];
+        for _ in 0..MAX_FRAMES {
+            let Some(connection) = &self.connection else { break };
             let length = match recv(connection.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 Ok(length) => length,
@@ -98,6 +101,7 @@ impl CertificateReport {
         let is_current = number == self.number(index);
         let Some(reading) = self.reading.as_mut().filter(|_| is_current) else { return };
         match response {
+            Response::Overview(_) if reading.len() == MAX_OVERVIEWS => self.connection = None,
             Response::Overview(overview) => {
                 reading.push(overview);
                 self.request(index + 1);
@@ -130,7 +134,7 @@ impl CertificateReport {
             _ if !self.is_complete => String::new(),
             None => ", NO USABLE CERTIFICATE".into(),
             Some(first) => {
-                let name = first.names.first().unwrap_or(&first.folder);
+                let name = Printable(first.names.first().unwrap_or(&first.folder));
                 let until = date(first.not_after);
                 let count = usable.count();
                 let faults = self.folders.iter().filter(|folder| !folder.faults.is_empty()).count();
@@ -199,5 +203,30 @@ mod tests {
             report.receive();
         }
         assert!(report.folders().is_some(), "the last list stays");
+    }
+
+    #[test]
+    fn a_key_process_that_sends_too_much_is_left() {
+        let (own, end) = channel::pair().unwrap();
+        let mut report = CertificateReport::default();
+        report.begin(Some(own), 0);
+        for index in 0..=MAX_OVERVIEWS {
+            assert!(report.connection().is_some(), "{index} entries");
+            respond(&end, index as u32, Response::Overview(folder("a", 900, true)));
+            report.receive();
+        }
+        assert!(report.connection().is_none() && report.folders().is_none(), "an entry more than there can be");
+    }
+
+    #[test]
+    fn frames_that_arrive_without_end_are_received_in_turn() {
+        let (own, end) = channel::pair().unwrap();
+        let mut report = CertificateReport::default();
+        report.begin(Some(own), 0);
+        let frame = Response::Violation { tag: 9 }.encode(0);
+        let sent = (0..10_000).take_while(|_| channel::send_frame(end.as_fd(), &frame).is_ok()).count();
+        assert!(sent > MAX_FRAMES, "{sent}");
+        assert_eq!(report.receive().len(), MAX_FRAMES);
+        assert_eq!(report.receive().len(), (sent - MAX_FRAMES).min(MAX_FRAMES));
     }
 }

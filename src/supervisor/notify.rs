@@ -83,8 +83,9 @@ impl Notify {
 
 fn message(states: &[NotifyState]) -> String {
     states.iter().fold(String::new(), |mut text, state| {
+        // Each line is an assignment: a value with several lines would be several.
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{state}");
+        let _ = writeln!(text, "{}", state.to_string().replace(char::is_control, " "));
         text
     })
 }
@@ -115,4 +116,15 @@ fn send(message: &str) -> io::Result<()> {
 /// Returns WatchdogSec= of the unit: the time within which systemd expects a ping.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_several_lines_is_one_assignment() {
+        let states = [NotifyState::Status("serving\nMAINPID=1\r\n"), NotifyState::Ready];
+        assert_eq!(message(&states), "STATUS=serving MAINPID=1  \nREADY=1\n");
+    }
 }

@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, recv};
 
 use super::breaker::Breaker;
 use super::frame::{MAX_FRAME_BYTES, Request, Response};
-use super::{Catalog, KeyId, channel};
+use super::{Catalog, KeyId, MAX_FOLDERS, channel};
 
 /// The time within which a request must have its response, over one connection or several.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -98,7 +98,7 @@ impl Client {
         for _ in 0..CATALOG_ATTEMPTS {
             let (generation, count) = match self.call(&Request::Catalog { known })? {
                 Response::Unchanged => return Ok(None),
-                Response::Summary { generation, count } => (generation, count),
+                Response::Summary { generation, count } if count as usize <= MAX_FOLDERS => (generation, count),
                 _ => return Err(Unavailable),
             };
             let certificate = |index| match self.call(&Request::Certificate { generation, index }) {

@@ -289,8 +289,10 @@ impl<'a> Reader<'a> {
         (length <= max_length).then(|| self.raw(length)).flatten()
     }
 
+    /// Parses a text. A control character could end a line of the log or of the messages to systemd.
     fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes(MAX_TEXT_BYTES)?.to_vec()).ok()
+        let text = str::from_utf8(self.bytes(MAX_TEXT_BYTES)?).ok()?;
+        (!text.contains(char::is_control)).then(|| text.into())
     }
 
     fn list<T>(&mut self, max_length: usize, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -404,13 +406,17 @@ mod tests {
     }
 
     #[test]
-    fn each_length_has_a_limit() {
+    fn each_length_has_a_limit_and_a_text_no_control_character() {
         let sign = |length| Writer::new(4, 1).raw(&[0; 32]).u16(0x0403).bytes(&vec![0; length]).0;
         assert!(Request::decode(&sign(MAX_MESSAGE_BYTES)).is_some());
         assert!(Request::decode(&sign(MAX_MESSAGE_BYTES + 1)).is_none());
         let signature = |length| Response::Signature(vec![0; length]).encode(1);
         assert!(Response::decode(&signature(MAX_SIGNATURE_BYTES)).is_some());
         assert!(Response::decode(&signature(MAX_SIGNATURE_BYTES + 1)).is_none());
+        for text in ["x\nMAINPID=1", "a\0", "\x1b[2J", "\u{9b}2J", "\u{7f}"] {
+            let overview = Overview { folder: text.into(), ..Overview::default() };
+            assert!(Response::decode(&Response::Overview(overview).encode(1)).is_none(), "{text:?}");
+        }
         let mut overview = Writer::new(0x86, 1).bytes(b"folder").0;
         overview.extend_from_slice(&u16::MAX.to_le_bytes());
         assert!(Response::decode(&overview).is_none(), "names that are not there");

@@ -170,6 +170,12 @@ fn a_catalog_that_changes_while_it_is_read_is_read_again() {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| client.catalog(3));
         let (number, _) = next(&connection);
+        answer(&connection, number, Response::Summary { generation: 4, count: 1_001 });
+        assert_eq!(thread.join().unwrap(), Err(Unavailable), "more than there can be");
+    });
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| client.catalog(3));
+        let (number, _) = next(&connection);
         answer(&connection, number, Response::Unchanged);
         assert_eq!(thread.join().unwrap(), Ok(None));
     });
