@@ -1,7 +1,7 @@
 //! The connections to the key process, and its responses. Each thread takes one request of one connection at a time, in the
 //! order in which the connections became ready: a worker that sends many requests delays the others by one request each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,6 +27,9 @@ const MAX_CONNECTIONS: usize = 8_192;
 /// Longer than any request.
 const MAX_REQUEST_BYTES: usize = 512;
 
+/// The most violations that are kept for their supervisors. Beyond it, the oldest one is dropped.
+const MAX_VIOLATIONS: usize = 256;
+
 /// A connection is reported once, and again after its request was handled.
 const ONCE: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLONESHOT);
 
@@ -39,6 +42,8 @@ pub struct Connections {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Set by a supervisor that begins: after a reload, the certificates are read at once.
     reread: EventFd,
+    /// The violations that were not yet sent: the process of the supervisor, and the tag of the worker.
+    violations: Mutex<VecDeque<(i32, u64)>>,
     version_warning: OncePerMinute,
 }
 
@@ -59,8 +64,8 @@ impl Connections {
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let reread = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let (open, snapshot, version_warning) = Default::default();
-        Ok(Connections { epoll, open, next: AtomicU64::new(1), snapshot, reread, version_warning })
+        let (open, snapshot, violations, version_warning) = Default::default();
+        Ok(Connections { epoll, open, next: AtomicU64::new(1), snapshot, reread, violations, version_warning })
     }
 
     /// Returns what becomes readable when the certificates are to be read at once.
@@ -92,15 +97,17 @@ impl Connections {
     /// Replaces the certificates, and tells the supervisors.
     pub fn publish(&self, snapshot: Snapshot) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        self.tell_supervisors(None, &Response::Changed);
+        let frame = Response::Changed.encode(0);
+        for supervisor in self.supervisors() {
+            // One that does not read gets the state when it requests it.
+            let _ = channel::send_frame(supervisor.socket.as_fd(), &frame);
+        }
     }
 
     /// Returns the earliest generation of certificates that a worker may have; the largest number if there is no worker.
     pub fn known(&self) -> u64 {
         let open = self.open();
-        let workers = open
-            .values()
-            .filter(|connection| connection.introduction.get().is_some_and(|(role, _)| *role == Role::Worker));
+        let workers = open.values().filter(|connection| connection.is_of(Role::Worker));
         workers.map(|connection| connection.known.load(Relaxed)).min().unwrap_or(u64::MAX)
     }
 
@@ -146,7 +153,12 @@ impl Connections {
             Err(_) => return Ok(false),
         };
         let Some((number, request)) = Request::decode(frame) else { return self.refuse(connection, frame) };
-        let Some(response) = self.respond(connection, request)? else { return Ok(true) };
+        let response = self.respond(connection, request)?;
+        // Those that were found while it had no connection, or did not read.
+        if connection.is_of(Role::Supervisor) {
+            self.send_violations(connection);
+        }
+        let Some(response) = response else { return Ok(true) };
         match channel::send_frame(connection.socket.as_fd(), &response.encode(number)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -225,24 +237,40 @@ impl Connections {
              is closed, and the worker is replaced."
         );
         if let Some(tag) = tag {
-            self.tell_supervisors(Some(connection.peer.pid), &Response::Violation { tag });
+            let mut violations = self.violations();
+            if violations.len() == MAX_VIOLATIONS {
+                violations.pop_front();
+            }
+            violations.push_back((connection.peer.pid, tag));
+            drop(violations);
+            self.supervisors().iter().for_each(|supervisor| self.send_violations(supervisor));
         }
     }
 
-    /// Sends a message to the supervisors, or to the one that is process `pid`.
-    fn tell_supervisors(&self, pid: Option<i32>, message: &Response) {
-        let frame = message.encode(0);
-        for connection in self.open().values() {
-            let is_supervisor = connection.introduction.get().is_some_and(|(role, _)| *role == Role::Supervisor);
-            if is_supervisor && pid.is_none_or(|pid| pid == connection.peer.pid) {
-                // A supervisor that does not read gets the state when it asks for it.
-                let _ = channel::send_frame(connection.socket.as_fd(), &frame);
-            }
-        }
+    /// Sends the violations of its workers to a supervisor. Those that cannot be sent are kept.
+    fn send_violations(&self, supervisor: &Connection) {
+        self.violations().retain(|&(pid, tag)| {
+            let frame = || Response::Violation { tag }.encode(0);
+            pid != supervisor.peer.pid || channel::send_frame(supervisor.socket.as_fd(), &frame()).is_err()
+        });
+    }
+
+    fn supervisors(&self) -> Vec<Arc<Connection>> {
+        self.open().values().filter(|connection| connection.is_of(Role::Supervisor)).cloned().collect()
+    }
+
+    fn violations(&self) -> MutexGuard<'_, VecDeque<(i32, u64)>> {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn is_of(&self, role: Role) -> bool {
+        self.introduction.get().is_some_and(|(own, _)| *own == role)
     }
 }
 

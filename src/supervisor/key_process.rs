@@ -116,7 +116,7 @@ impl KeyProcess {
     /// Adds a worker, and makes its connection.
     pub fn add_worker(&mut self, pid: Pid, channel: OwnedFd, now_ms: u64) {
         self.workers.push(WorkerLink { pid, channel, connection: None, next_attempt_ms: 0 });
-        self.connect_workers(now_ms);
+        self.connect_missing(now_ms);
     }
 
     /// Revokes the connection of a worker that has ended, whatever process may have it now.
@@ -174,8 +174,7 @@ impl KeyProcess {
         for link in &mut self.workers {
             link.connection.take_if(|connection| has_ended(connection));
         }
-        self.connect_workers(now_ms);
-        self.connect_report(now_ms);
+        self.connect_missing(now_ms);
         violators
     }
 
@@ -200,6 +199,12 @@ impl KeyProcess {
             (*own, *connections) = (pid, socket);
         }
         true
+    }
+
+    /// Makes the connections that are missing. That for the report is the first: a violation of a worker comes over it.
+    fn connect_missing(&mut self, now_ms: u64) {
+        self.connect_report(now_ms);
+        self.connect_workers(now_ms);
     }
 
     fn connect_workers(&mut self, now_ms: u64) {

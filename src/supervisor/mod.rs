@@ -207,7 +207,10 @@ impl Supervisor {
     fn serve_keys(&mut self) {
         for pid in self.keys.serve(clock::now_ms()) {
             self.workers.board().supervisor().add(Counter::KeyRequestsRefused, 1);
-            self.workers.kill(pid);
+            if !self.workers.kill_violator(pid) {
+                // It has ended already, perhaps with a status that means no harm.
+                self.ticket_keys.renew(clock::now_ms());
+            }
         }
     }
 

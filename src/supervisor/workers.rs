@@ -32,6 +32,8 @@ pub struct Workers {
     old_workers: OldWorkers,
     context: &'static WorkerContext,
     shared: Shared,
+    /// The workers that the key process has reported and that have not ended yet.
+    violators: Vec<Pid>,
     /// Whether a worker was started.
     has_spawned: bool,
 }
@@ -70,7 +72,14 @@ impl Workers {
             keys: None,
             ticket_keys,
         };
-        Ok(Workers { slots, old_workers: OldWorkers::default(), context, shared, has_spawned: false })
+        Ok(Workers {
+            slots,
+            old_workers: OldWorkers::default(),
+            context,
+            shared,
+            violators: Vec::new(),
+            has_spawned: false,
+        })
     }
 
     /// Takes over the old workers and the counters.
@@ -210,9 +219,11 @@ impl Workers {
     /// Returns whether `pid` is a worker that has ended without a request to do so: by a signal, for which a fault of its own, a
     /// system call that it may not make, the watchdog, a forbidden signature or another process is the reason, or by an
     /// exit. An attacker may have caused that.
-    pub fn has_crashed(&self, pid: Pid, status: WaitStatus, is_stopping: bool) -> bool {
+    pub fn has_crashed(&mut self, pid: Pid, status: WaitStatus, is_stopping: bool) -> bool {
         let is_old = self.old_workers.contains(pid);
         match status {
+            // It may have chosen how it ends.
+            _ if self.violators.extract_if(.., |violator| *violator == pid).count() > 0 => true,
             _ if !is_old && self.number(pid).is_none() => false,
             // At the end of the drain timeout, it is the supervisor's.
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => !(is_old && self.old_workers.are_overdue()),
@@ -309,12 +320,16 @@ impl Workers {
         self.slots.iter().position(|slot| slot.child.is_none() && slot.backoff.due_ms() + limit_ms < now_ms)
     }
 
-    /// Kills the worker `pid`, which may be an old one. If there is none, has no effect.
-    pub fn kill(&self, pid: Pid) {
-        if self.number(pid).is_some() || self.old_workers.contains(pid) {
+    /// Kills the worker `pid`, which may be an old one, because it has violated the protocol of the key process. However it
+    /// ends, it has crashed then. Returns false if there is no such worker.
+    pub fn kill_violator(&mut self, pid: Pid) -> bool {
+        let is_worker = self.number(pid).is_some() || self.old_workers.contains(pid);
+        if is_worker {
+            self.violators.push(pid);
             // One that has just ended is reaped later.
             let _ = kill(pid, Signal::SIGKILL);
         }
+        is_worker
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {

@@ -187,3 +187,28 @@ fn a_server_with_another_version_of_the_protocol_is_refused_and_is_no_violation(
     assert_eq!(next(&worker), None);
     assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 8 })));
 }
+
+#[test]
+fn a_violation_is_reported_to_a_supervisor_that_connects_or_reads_later() {
+    let (connections, id) = connections();
+    let violate = |tag| {
+        let worker = connect(connections, Role::Worker, tag);
+        channel::send_frame(worker.as_fd(), &sign(id, vec![0xab; 32]).encode(1)).unwrap();
+        assert_eq!(next(&worker), None);
+    };
+    violate(1);
+    let supervisor = connect(connections, Role::Supervisor, 0);
+    assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 1 })));
+    // Its buffer is full.
+    while connections.supervisors().iter().all(|end| channel::send_frame(end.socket.as_fd(), &[0; 64]).is_ok()) {}
+    violate(2);
+    let mut frame = [0; 64];
+    while recv(supervisor.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT).is_ok() {}
+    channel::send_frame(supervisor.as_fd(), &Request::Overview { index: 1 }.encode(7)).unwrap();
+    assert_eq!(next(&supervisor), Some((0, Response::Violation { tag: 2 })));
+    assert_eq!(next(&supervisor), Some((7, Response::Missing)));
+    // Each is reported once.
+    drop(supervisor);
+    let supervisor = connect(connections, Role::Supervisor, 0);
+    assert_eq!(request(&supervisor, &Request::Overview { index: 1 }), Some((7, Response::Missing)));
+}
