@@ -33,7 +33,7 @@ use crate::config::PACKAGED_CERTIFICATES;
 use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
 use crate::ipc::key_protocol::{Overview, channel};
-use crate::log;
+use crate::log::{self, OncePerMinute};
 use crate::os::{clock, rlimit, sys};
 
 use certificates::Certificates;
@@ -53,6 +53,10 @@ const EXIT_DONE: i32 = 0;
 
 /// The exit status when another process has to go on: links lead to directories that this one may not read.
 const EXIT_AGAIN: i32 = 20;
+
+/// The most connections that are accepted at once: a process that connects in a loop must not keep certificates from being
+/// read.
+const MAX_ACCEPTS: usize = 64;
 
 /// The most threads that respond.
 const MAX_THREADS: usize = 16;
@@ -129,6 +133,7 @@ fn run(directory: &Path, source: Source) -> io::Result<i32> {
         Builder::new().name(format!("signer-{number}")).stack_size(STACK_BYTES).spawn(|| connections.serve())?;
     }
     let mut due_ms = 0;
+    let refusals = OncePerMinute::default();
     loop {
         let now_ms = clock::now_ms();
         if now_ms >= due_ms || connections.take_reread() {
@@ -145,7 +150,7 @@ fn run(directory: &Path, source: Source) -> io::Result<i32> {
             due_ms = clock::now_ms() + certificates.pause_ms();
         }
         wait(&[source.as_fd(), connections.reread_event()], due_ms.saturating_sub(clock::now_ms()));
-        if !source.accept(connections) {
+        if !source.accept(connections, &refusals) {
             return Ok(EXIT_DONE);
         }
     }
@@ -164,9 +169,9 @@ impl Source {
         }
     }
 
-    /// Accepts the connections that there are. Returns whether there can be others.
-    fn accept(&self, connections: &Connections) -> bool {
-        loop {
+    /// Accepts connections. Returns false when there cannot be any others.
+    fn accept(&self, connections: &Connections, refusals: &OncePerMinute) -> bool {
+        for _ in 0..MAX_ACCEPTS {
             let accepted = match self {
                 Source::Listener(listener) => sys::accept(listener).map(|(connection, _)| Some(connection)),
                 Source::Server(server) => channel::receive_descriptor(server)
@@ -183,10 +188,32 @@ impl Source {
             };
             match peer {
                 Some(peer) => connections.add(connection, peer),
-                None => tracing::warn!(
+                None if refusals.is_due() => tracing::warn!(
                     "A connection to the key process was closed: it is neither of otus-httpd.service or an instance, nor of root."
                 ),
+                None => {}
             }
         }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_connections_are_accepted_in_turn_with_the_reading_of_certificates() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let _clients: Vec<_> =
+            (0..MAX_ACCEPTS + 10).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
+        let source = Source::Listener(listener.try_clone().unwrap().into());
+        let (connections, refusals) = (Connections::new().unwrap(), OncePerMinute::default());
+        assert!(source.accept(&connections, &refusals));
+        assert_eq!(std::iter::from_fn(|| listener.accept().ok()).count(), 10);
+        assert!(source.accept(&connections, &refusals), "there is none now");
     }
 }
