@@ -32,6 +32,10 @@ const INTERVAL_MS: u64 = 2_000;
 /// The shortest time for which a replaced key is kept, in milliseconds.
 const KEEP_MS: u64 = 60_000;
 
+/// The longest time for which a replaced key is kept, in milliseconds: a compromised worker may never say that it has the
+/// new certificate.
+const MAX_KEEP_MS: u64 = 10 * KEEP_MS;
+
 /// The interval of the messages about dates, in milliseconds.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -154,7 +158,10 @@ impl Certificates {
             has_changed |= self.update_folder(&name, now_ms);
         }
         let retired = self.retired.len();
-        self.retired.retain(|key| now_ms < key.since_ms + KEEP_MS || known < key.generation);
+        self.retired.retain(|key| {
+            let kept_ms = now_ms - key.since_ms;
+            kept_ms < KEEP_MS || (known < key.generation && kept_ms < MAX_KEEP_MS)
+        });
         has_changed || before != self.generation || retired != self.retired.len()
     }
 
