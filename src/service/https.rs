@@ -64,9 +64,11 @@ fn host(authority: &str) -> &str {
     authority.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(authority, |(host, _)| host)
 }
 
-/// Returns whether `host` has only characters of DNS names. An authority can have others, which a wildcard would cover.
+/// Returns whether `host` has only characters of DNS names, and no empty label. An authority can have others, which a wildcard
+/// would cover.
 fn is_name(host: &str) -> bool {
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_allowed))
 }
 
 #[cfg(test)]
@@ -107,6 +109,9 @@ mod tests {
             ("[::1]:80", "/", None),
             ("192.0.2.1", "/", None),
             ("", "/", None),
+            (".example.net", "/", None),
+            (".example.net:80", "/", None),
+            ("..example.net", "/", None),
         ] {
             // Where the authority is not valid, parsing has rejected it.
             let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");

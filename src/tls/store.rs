@@ -93,7 +93,7 @@ impl Store {
     /// Returns the certificates with `name`, or with the wildcard for its first label (RFC 9525 §6.3).
     fn with_name(&self, name: &str) -> &[Arc<StoredCertificate>] {
         let lower = name.to_ascii_lowercase();
-        let wildcard = || self.by_name.get(&format!("*.{}", lower.split_once('.')?.1));
+        let wildcard = || self.by_name.get(&format!("*.{}", parent(&lower)?));
         self.by_name.get(&lower).or_else(wildcard).map_or(&[], Vec::as_slice)
     }
 }
@@ -101,10 +101,14 @@ impl Store {
 impl StoredCertificate {
     /// Returns whether the certificate has `name`, also by a wildcard.
     pub fn covers(&self, name: &str) -> bool {
-        let parent = name.split_once('.').map(|(_, parent)| parent);
-        self.names.iter().any(|own| match (own.strip_prefix("*."), parent) {
+        self.names.iter().any(|own| match (own.strip_prefix("*."), parent(name)) {
             (Some(own), Some(parent)) => own.eq_ignore_ascii_case(parent),
             _ => own.eq_ignore_ascii_case(name),
         })
     }
+}
+
+/// Returns `name` without its first label, which a wildcard stands for; none if that label is empty.
+fn parent(name: &str) -> Option<&str> {
+    name.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, parent)| parent)
 }
