@@ -4,6 +4,8 @@
 //! more than a second is rejected with 408, and a connection with such a preface or handshake is closed: otherwise clients that send
 //! slowly would exclude all others until the head timeout. The search inspects every connection, so it evicts many at a time.
 
+use std::os::fd::AsRawFd;
+
 use super::{Worker, park};
 use crate::connection;
 use crate::connection::{Connection, Phase};
@@ -61,8 +63,10 @@ fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
         park::rearm(worker, connection);
         return None;
     }
-    if connection.phase == Phase::Head {
-        connection::reject_slow_head(&worker.service, &mut connection);
+    match connection.phase {
+        Phase::Head => connection::reject_slow_head(&worker.service, &mut connection),
+        Phase::Handshake => worker.service.handshakes.forget(connection.as_raw_fd()),
+        _ => {}
     }
     connection.records.set_cause("closed to make room for others");
     Some(())

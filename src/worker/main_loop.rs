@@ -2,7 +2,7 @@
 //! and deadlines, start threads, and check that the worker makes progress.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -223,7 +223,10 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             park::close_on_pool(worker, connection);
         }
         Phase::Preface => connection.records.set_cause("the preface did not arrive before the head timeout"),
-        Phase::Handshake => connection.report_slow_handshake(),
+        Phase::Handshake => {
+            worker.service.handshakes.forget(connection.as_raw_fd());
+            connection.report_slow_handshake();
+        }
         Phase::Idle => connection.records.set_cause("no request arrived before the idle timeout"),
         Phase::Lingering => {}
     }
