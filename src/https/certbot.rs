@@ -162,13 +162,18 @@ fn hook(certificates: &Path) -> String {
     format!(
         "#!/bin/sh\n\
          # Placed by otus-httpd https enable: a renewed certificate is used at once. Without this, it is within ten seconds.\n\
-         for folder in \"{}\"/*; do\n\
+         for folder in {}/*; do\n\
          \x20   if [ \"$(readlink -f \"$folder\")\" = \"$(readlink -f \"$RENEWED_LINEAGE\")\" ]; then\n\
          \x20       exec systemctl try-reload-or-restart otus-httpd.service\n\
          \x20   fi\n\
          done\n",
-        certificates.display()
+        quoted(&certificates.display().to_string())
     )
+}
+
+/// Returns `text` as one word of the shell, in which no character has a meaning.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Places the hook.
@@ -264,19 +269,23 @@ mod tests {
     fn the_hook_is_for_certificates_of_this_server() {
         let top = tempfile::tempdir().unwrap();
         let path = |name: &str| top.path().join(name);
-        for name in ["live/own", "live/other", "certificates", "bin"] {
+        // Nothing of a name is run by the shell.
+        let certificates = "certi\"fi'cat es$(touch made)`touch made`${HOME}\\";
+        for name in ["live/own", "live/other", certificates, "bin"] {
             fs::create_dir_all(path(name)).unwrap();
         }
-        std::os::unix::fs::symlink(path("live/own"), path("certificates/example.org")).unwrap();
+        std::os::unix::fs::symlink(path("live/own"), path(certificates).join("example.org")).unwrap();
         replace(&path("bin/systemctl"), b"#!/bin/sh\necho \"$@\"\n", 0o755).unwrap();
         for (lineage, expected) in [("live/own", "try-reload-or-restart otus-httpd.service\n"), ("live/other", "")] {
             let output = Command::new("sh")
-                .args(["-c", &hook(&path("certificates"))])
+                .args(["-c", &hook(&path(certificates))])
+                .current_dir(top.path())
                 .env("RENEWED_LINEAGE", path(lineage))
                 .env("PATH", format!("{}:/usr/bin:/bin", path("bin").display()))
                 .output()
                 .unwrap();
             assert_eq!(text(&output), expected, "{lineage}");
         }
+        assert!(!path("made").exists());
     }
 }
