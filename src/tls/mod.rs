@@ -4,6 +4,7 @@
 //! The versions are 1.3 and 1.2 (RFC 8446, RFC 5246 with ECDHE and AEAD ciphers only). There is no early data, which can
 //! be replayed (RFC 8446 §8), no client certificate, and no renegotiation.
 
+mod beginning;
 mod failure;
 mod properties;
 mod provider;

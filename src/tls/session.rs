@@ -6,6 +6,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{Error, HandshakeKind, ProtocolVersion};
 
+use super::beginning::Beginning;
 use super::failure::Failure;
 use super::properties::{Properties, VERSION_12, VERSION_13};
 use super::records::RecordBuffer;
@@ -58,6 +59,7 @@ struct Handshake {
     selection: Arc<Selection>,
     /// The bytes that have arrived.
     received: usize,
+    beginning: Beginning,
     /// Whether the server has replied to a complete hello.
     has_replied: bool,
 }
@@ -101,17 +103,18 @@ impl Session {
         let connection = UnbufferedServerConnection::new(server.config(&selection)).map_err(|_| Failure::Internal)?;
         Ok(Session {
             connection,
-            handshake: Some(Handshake { selection, received: 0, has_replied: false }),
+            handshake: Some(Handshake { selection, received: 0, beginning: Beginning::default(), has_replied: false }),
             has_peer_closed: false,
             without_content: 0,
         })
     }
 
-    /// Counts `length` bytes that have arrived during the handshake. Fails if there are too many.
-    pub fn count_received(&mut self, length: usize, output: &mut RecordBuffer) -> Result<(), Failure> {
+    /// Counts bytes that have arrived during the handshake. Fails if there are too many, or if the hello announces too many.
+    pub fn count_received(&mut self, received: &[u8], output: &mut RecordBuffer) -> Result<(), Failure> {
         let Some(handshake) = &mut self.handshake else { return Ok(()) };
-        handshake.received += length;
-        if handshake.received > if handshake.has_replied { MAX_HANDSHAKE } else { MAX_HELLO } {
+        handshake.received += received.len();
+        let is_announced = handshake.beginning.message_length(received).is_some_and(|length| length > MAX_HELLO);
+        if is_announced || handshake.received > if handshake.has_replied { MAX_HANDSHAKE } else { MAX_HELLO } {
             // After a reply, records are encrypted, and the connection is closed without an alert.
             if !handshake.has_replied {
                 output.append(&DECODE_ERROR);

@@ -29,7 +29,7 @@ impl Peer {
     fn receive(&mut self, input: &[u8]) -> (Vec<u8>, Result<State, Failure>) {
         let mut output = RecordBuffer::default();
         self.input.extend_from_slice(input);
-        if let Err(failure) = self.session.count_received(input.len(), &mut output) {
+        if let Err(failure) = self.session.count_received(input, &mut output) {
             return (output.bytes().to_vec(), Err(failure));
         }
         let content = &mut self.content;
@@ -288,10 +288,10 @@ fn a_hello_in_fragments_of_one_byte_is_accepted() {
 #[test]
 fn a_hello_that_is_too_long_ends_the_handshake() {
     let (server, _) = server(&[&testing::certificate(&["a.example"], P256)]);
-    // A ClientHello of 60,000 bytes, which rustls would accept.
-    let mut message = vec![1, 0, 0xea, 0x60, 3, 3];
-    message.resize(60_000, 0);
-    let records: Vec<u8> = message.chunks(1_000).flat_map(|part| [&[22, 3, 1, 3, 0xe8][..], part].concat()).collect();
+    // A ClientHello of 16,000 bytes in short records, which rustls would accept.
+    let mut message = vec![1, 0, 0x3e, 0x7c, 3, 3];
+    message.resize(16_000, 0);
+    let records: Vec<u8> = message.chunks(50).flat_map(|part| [&[22, 3, 1, 0, 50][..], part].concat()).collect();
     let mut peer = Peer::new(&server);
     let mut sent = 0;
     let (output, failure) = loop {
@@ -304,6 +304,26 @@ fn a_hello_that_is_too_long_ends_the_handshake() {
     };
     assert_eq!((sent, failure), (MAX_HELLO + 16, Failure::LargeHello));
     assert_eq!(output, [21, 3, 3, 0, 2, 2, 50]);
+}
+
+#[test]
+fn a_hello_that_announces_too_much_ends_the_handshake_at_once() {
+    let (server, _) = server(&[&testing::certificate(&["a.example"], P256)]);
+    for (length, is_accepted) in [([0, 0x40, 0], true), ([0, 0x40, 1], false), ([1, 0, 0], false)] {
+        let message = [&[1][..], &length, &[3, 3]].concat();
+        let whole = [&[22, 3, 1, 0, 6][..], &message].concat();
+        // The same in records of one byte.
+        let parts: Vec<u8> = message.iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+        for input in [whole, parts] {
+            for step in [1, input.len()] {
+                let mut peer = Peer::new(&server);
+                let results: Vec<_> = input.chunks(step).map(|part| peer.receive(part)).collect();
+                let failed = results.iter().find(|(_, result)| result.is_err());
+                let expected = (!is_accepted).then_some((vec![21, 3, 3, 0, 2, 2, 50], Err(Failure::LargeHello)));
+                assert_eq!(failed, expected.as_ref(), "{length:?} in {input:?} by {step}");
+            }
+        }
+    }
 }
 
 #[test]

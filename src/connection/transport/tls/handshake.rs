@@ -85,7 +85,7 @@ impl Tls {
             }
         }
         let Some(session) = &mut self.session else { return Handshake::Closed };
-        if let Err(failure) = session.count_received(received, &mut scratch.records) {
+        if let Err(failure) = session.count_received(&input[length - received..], &mut scratch.records) {
             return self.fail(failure, &mut scratch.records);
         }
         let content = &mut self.content;
@@ -102,7 +102,7 @@ impl Tls {
             buffers.output.clear();
             result = Session::new(self.server).and_then(|next| {
                 *session = next;
-                session.count_received(length, buffers.output)?;
+                session.count_received(buffers.input, buffers.output)?;
                 let (length, result) = session.process(&mut buffers, Write::Nothing);
                 used = length;
                 result
