@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::prctl;
+use zeroize::Zeroizing;
+
 use super::enable::{check_server, serve};
 use super::installation::{Installation, cannot, replace};
 use super::undo::Undo;
@@ -16,7 +19,12 @@ const STAGE: &str = ".import";
 pub fn run(installation: &Installation, chain: &Path, key: &Path) -> Result<(), Failure> {
     check_server()?;
     installation.make_certificates()?;
-    let read = |path: &Path| fs::read(path).map_err(|error| cannot("The file", path, "read", &error));
+    // No core dump, and no ptrace(2): this process reads a private key. On Linux, it does not fail.
+    let _ = prctl::set_dumpable(false);
+    let read = |path: &Path| match fs::read(path) {
+        Ok(content) => Ok(Zeroizing::new(content)),
+        Err(error) => Err(cannot("The file", path, "read", &error)),
+    };
     let (chain, key) = (read(chain)?, read(key)?);
     let names = check(installation, &chain, &key)?;
     let name = folder_of(&names);
@@ -35,13 +43,15 @@ pub fn run(installation: &Installation, chain: &Path, key: &Path) -> Result<(), 
     fs::create_dir_all(&path).map_err(|error| cannot("The directory", &path, "made", &error))?;
     for (file, content, mode) in [(folder::KEY, &key, 0o600), (folder::CHAIN, &chain, 0o644)] {
         let path = path.join(file);
-        let before = fs::read(&path).ok();
+        let before = fs::read(&path).ok().map(Zeroizing::new);
         replace(&path, content, mode).map_err(|error| cannot("The file", &path, "written", &error))?;
         undo.push(move || match before {
             Some(before) => drop(replace(&path, &before, mode)),
             None => drop(fs::remove_file(&path)),
         });
     }
+    // Before other processes are started.
+    drop(key);
     let served: Vec<_> = names.iter().map(|name| name.replacen('*', "otus-httpd-test", 1)).collect();
     serve(installation, &name, &served, false, undo)
 }
