@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::prctl;
 
 use super::folder;
-use crate::os::landlock;
+use crate::os::{landlock, sys};
 
 /// The processes of the machine: a peer is known by its control group.
 const PROCESSES: &str = "/proc";
@@ -18,14 +18,18 @@ const PROCESSES: &str = "/proc";
 pub struct Confinement(Option<BTreeSet<(u64, u64)>>);
 
 /// Confines this process: no other process of its user can read its memory, and it can neither write nor open any file but
-/// those below the directories that the certificates are in now.
-pub fn confine(certificates: &Path, needs_processes: bool) -> Confinement {
+/// those below the directories that the certificates are in now. `is_service` is whether systemd has started it: then it has
+/// no capabilities, and reads what there is about the processes that connect.
+pub fn confine(certificates: &Path, is_service: bool) -> Confinement {
     // Also before Linux 5.13, which has no Landlock: no core dump, no ptrace(2), and /proc/PID is root's.
     if let Err(errno) = prctl::set_dumpable(false) {
         tracing::error!("The memory of the key process is not protected from its own user ({}).", errno.desc());
     }
+    if !is_service && let Err(error) = sys::keep_reading_only() {
+        tracing::error!("The key process keeps the capabilities of its user ({error}).");
+    }
     let directories = directories(certificates);
-    let processes = needs_processes.then(|| PathBuf::from(PROCESSES));
+    let processes = is_service.then(|| PathBuf::from(PROCESSES));
     let paths: Vec<_> = directories.iter().cloned().chain(processes).collect();
     match landlock::allow_reading(&paths) {
         Ok(version) if version > 0 => Confinement(Some(directories.iter().filter_map(identity).collect())),

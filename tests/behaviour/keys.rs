@@ -444,6 +444,33 @@ for name in os.listdir(f'/proc/{pid}/fd'):
     assert!(output.status.success(), "{output:?}");
 }
 
+/// Without systemd, root starts it: it can read all certificates, and nothing else that root can do.
+#[test]
+fn the_key_process_of_root_has_one_capability() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let site = site();
+    let mut certificates = Certificates::new(&site);
+    certificates.add("example.org", P256);
+    let https = Https::start(&site, &certificates, &[]);
+    https.wait_for_certificate(&certificates.client(BOTH), "example.org");
+    let process = wait_for("the key process", || https.key_process());
+    let capabilities = |pid: Pid, set: &str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+        u64::from_str_radix(value.trim(), 16).unwrap()
+    };
+    // CAP_DAC_OVERRIDE is 1, and CAP_DAC_READ_SEARCH is 2; a container may not have the latter.
+    let own = capabilities(Pid::this(), "CapPrm:");
+    let kept = if own & 1 << 2 != 0 { 1 << 2 } else { own & 1 << 1 };
+    let sets = ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"].map(|set| capabilities(process, set));
+    assert_eq!(sets, [kept, kept, 0, 0]);
+    // CAP_SETPCAP is 8.
+    let bounding = if own & 1 << 8 != 0 { 0 } else { capabilities(Pid::this(), "CapBnd:") };
+    assert_eq!(capabilities(process, "CapBnd:"), bounding);
+}
+
 /// A worker that requests what no worker does is replaced, and nobody else notices. Only root can send as a worker.
 #[test]
 fn a_worker_that_wants_something_else_signed_is_replaced() {

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+mod capabilities;
 mod memory;
 
 use std::fs;
@@ -17,6 +18,7 @@ use nix::sys::stat::{FileStat, SFlag};
 use nix::sys::uio::pread;
 use nix::unistd::{ForkResult, Pid};
 
+pub use capabilities::keep_reading_only;
 pub use memory::{ReadableCounters, WritableCounters, counters_memory, sealed_memory};
 
 /// The exit status of a child that panicked.
