@@ -64,10 +64,16 @@ impl TicketKeys {
     /// Creates keys at `now_ms` of the monotonic clock.
     pub fn new(now_ms: u64) -> io::Result<Self> {
         let memory = sys::counters_memory(COUNT)?;
-        let keys = TicketKeys { words: WritableCounters::map(&memory, COUNT)?, memory };
-        keys.words.exclude_from_dumps()?;
+        let keys = TicketKeys::mapped(WritableCounters::map(&memory, COUNT)?, memory)?;
         keys.renew(now_ms)?;
         Ok(keys)
+    }
+
+    fn mapped(words: WritableCounters, memory: OwnedFd) -> io::Result<Self> {
+        words.exclude_from_dumps()?;
+        // Where the limit on locked memory (RLIMIT_MEMLOCK) is 0, they may be written to swap space.
+        let _ = words.lock();
+        Ok(TicketKeys { memory, words })
     }
 
     /// Takes the keys over from the previous image of this process. Fails if they have another layout, or were being changed:
@@ -83,8 +89,7 @@ impl TicketKeys {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         };
-        words.exclude_from_dumps()?;
-        Ok(TicketKeys { memory, words })
+        TicketKeys::mapped(words, memory)
     }
 
     /// Returns a descriptor by which the next image of this process can map them.
@@ -92,9 +97,14 @@ impl TicketKeys {
         self.memory.as_fd()
     }
 
-    /// Returns the keys for reading, which a compromised process cannot make writable.
+    /// Returns the keys for reading, which a compromised process cannot make writable. Fails where /proc is missing, without
+    /// which it could: with keys of its choice, it could read the sessions of all workers.
     pub fn reader(&self) -> io::Result<TicketKeyReader> {
-        let words = ReadableCounters::map(&self.memory, COUNT)?;
+        self.reader_by(sys::OWN_DESCRIPTORS)
+    }
+
+    fn reader_by(&self, descriptors: &str) -> io::Result<TicketKeyReader> {
+        let words = ReadableCounters::map_for_ever(&self.memory, COUNT, descriptors)?;
         words.exclude_from_dumps()?;
         Ok(TicketKeyReader(words))
     }
@@ -210,6 +220,22 @@ mod tests {
         assert!(reader.find(&first.name).is_none());
         let words: Vec<u64> = (0..COUNT).map(|index| reader.0.get(index)).collect();
         assert!(!words.contains(&u64::from_ne_bytes(first.key[..8].try_into().unwrap())), "it is wiped");
+    }
+
+    #[test]
+    fn without_proc_there_is_no_reader() {
+        let keys = TicketKeys::new(0).unwrap();
+        assert!(keys.reader_by("/nowhere").is_err());
+    }
+
+    /// While it is locked, the kernel keeps it in memory (proc(5)).
+    #[test]
+    fn the_keys_are_locked_in_memory() {
+        let keys = TicketKeys::new(0).unwrap();
+        let start = format!("{:x}-", keys.words.as_ptr() as usize);
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let flags = maps.lines().skip_while(|line| !line.starts_with(&start)).find(|line| line.starts_with("VmFlags:"));
+        assert!(flags.unwrap().split(' ').any(|flag| flag == "lo"), "{flags:?}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Supervisor {
             let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
             let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys)).transpose()?;
             let (ticket_keys, reader) = tickets.unzip();
-            let workers = Workers::new(context, clients, access, reader)?;
+            let workers = Workers::new(context, clients, access, reader.flatten())?;
             Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, workers, helper, ticket_keys.unwrap_or_default()))
         };
         let (signals, mut workers, helper, ticket_keys) = prepare().map_err(|error: io::Error| {

@@ -14,11 +14,16 @@ pub struct TicketKeyRotation {
 }
 
 impl TicketKeyRotation {
-    /// Takes over the keys of the previous image, or creates some. Returns as well what the workers get.
-    pub fn new(previous: Option<OwnedFd>) -> io::Result<(Self, TicketKeyReader)> {
+    /// Takes over the keys of the previous image, or creates some. Returns as well what the workers get: without /proc, that is
+    /// nothing, and they make no tickets.
+    pub fn new(previous: Option<OwnedFd>) -> io::Result<(Self, Option<TicketKeyReader>)> {
         let keys = previous.and_then(|memory| TicketKeys::from_memory(memory).ok());
         let keys = keys.map_or_else(|| TicketKeys::new(clock::now_ms()), Ok)?;
-        let reader = keys.reader()?;
+        let reader = keys.reader();
+        if let Err(error) = &reader {
+            tracing::warn!("No TLS session is resumed, since its keys cannot be protected ({error}): mount /proc.");
+        }
+        let reader = reader.ok();
         Ok((TicketKeyRotation { keys: Some(keys) }, reader))
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::unistd::{ftruncate, write};
 
@@ -118,6 +118,14 @@ impl WritableCounters {
     pub fn exclude_from_dumps(&self) -> io::Result<()> {
         self.0.exclude_from_dumps()
     }
+
+    /// mlock(2): keeps the memory out of swap space while this process maps it, also for the others that do.
+    pub fn lock(&self) -> io::Result<()> {
+        let length = self.0.count * size_of::<AtomicU64>();
+        // SAFETY: the range is that of this mapping, whose content stays as it is.
+        unsafe { mlock(self.0.start.cast(), length)? };
+        Ok(())
+    }
 }
 
 impl Deref for WritableCounters {
@@ -128,6 +136,9 @@ impl Deref for WritableCounters {
     }
 }
 
+/// The directory of the descriptors of this process (proc(5)).
+pub const OWN_DESCRIPTORS: &str = "/proc/self/fd";
+
 /// Counters that this process can only read, and cannot make writable.
 #[derive(Debug)]
 pub struct ReadableCounters(Mapping);
@@ -135,13 +146,17 @@ pub struct ReadableCounters(Mapping);
 impl ReadableCounters {
     /// Maps the first `count` counters of `memory`, which comes from [`counters_memory`].
     pub fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
-        // mprotect(2), EACCES: a mapping of a descriptor that is open for reading only stays read-only. Without /proc,
-        // the pages are read-only until mprotect(2) changes that.
-        match fs::File::open(format!("/proc/self/fd/{}", memory.as_raw_fd())) {
-            Ok(read_only) => Mapping::new(read_only, count, ProtFlags::PROT_READ),
-            Err(_) => Mapping::new(memory, count, ProtFlags::PROT_READ),
-        }
-        .map(ReadableCounters)
+        // Without /proc, the pages are read-only until mprotect(2) changes that.
+        Self::map_for_ever(memory, count, OWN_DESCRIPTORS)
+            .or_else(|_| Mapping::new(memory, count, ProtFlags::PROT_READ).map(ReadableCounters))
+    }
+
+    /// The same, but fails if the mapping could be made writable: if there is no `descriptors`, the directory of the
+    /// descriptors of this process in /proc.
+    pub fn map_for_ever(memory: &OwnedFd, count: usize, descriptors: &str) -> io::Result<Self> {
+        // mprotect(2), EACCES: a mapping of a descriptor that is open for reading only stays read-only.
+        let read_only = fs::File::open(format!("{descriptors}/{}", memory.as_raw_fd()))?;
+        Mapping::new(read_only, count, ProtFlags::PROT_READ).map(ReadableCounters)
     }
 
     /// Leaves them out of core dumps.

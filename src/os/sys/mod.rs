@@ -19,7 +19,7 @@ use nix::sys::uio::pread;
 use nix::unistd::{ForkResult, Pid};
 
 pub use capabilities::keep_reading_only;
-pub use memory::{ReadableCounters, WritableCounters, counters_memory, sealed_memory};
+pub use memory::{OWN_DESCRIPTORS, ReadableCounters, WritableCounters, counters_memory, sealed_memory};
 
 /// The exit status of a child that panicked.
 pub const EXIT_PANIC: i32 = 101;
