@@ -282,3 +282,33 @@ fn has_ended(connection: &OwnedFd) -> bool {
     let mut source = [PollFd::new(connection.as_fd(), PollFlags::empty())];
     poll(&mut source, PollTimeout::ZERO) == Ok(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::key_protocol::frame::Request;
+    use nix::sys::socket::{
+        AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, recv, socket,
+    };
+
+    #[test]
+    fn the_connection_for_reports_is_made_before_that_of_a_worker() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&listener, Backlog::new(8).unwrap()).unwrap();
+        let mut keys = KeyProcess { source: Some(Source::Socket(path)), ..KeyProcess::default() };
+        let (own, _theirs) = channel::pair().unwrap();
+        keys.add_worker(Pid::from_raw(77), own, 0);
+        for expected in
+            [Request::Hello { role: Role::Supervisor, tag: 0 }, Request::Hello { role: Role::Worker, tag: 77 }]
+        {
+            let connection = accept(listener.as_raw_fd()).unwrap();
+            let mut frame = [0; 64];
+            let length = recv(connection, &mut frame, MsgFlags::empty()).unwrap();
+            assert_eq!(Request::decode(&frame[..length]), Some((0, expected)));
+            nix::unistd::close(connection).unwrap();
+        }
+    }
+}

@@ -175,6 +175,7 @@ fn a_certificate_covers_its_names_and_one_label_for_a_wildcard() {
         ("x.b.example", true),
         ("X.B.example", true),
         ("b.example", false),
+        (".b.example", false),
         ("x.y.b.example", false),
         ("x.a.example", false),
         ("*.b.example", true),
