@@ -49,15 +49,16 @@ fn the_helper_is_confined_and_ends_when_there_is_no_work() {
     let workers = server.workers();
     assert_eq!(server.helper(), None, "no work, no process");
     let helper = work(&server, None);
-    // The last step of its start.
     wait_until("the low priority", || nice(helper) == Some(10));
     let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
     for field in ["Threads:\t1\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"] {
         assert!(status.contains(field), "{status}");
     }
-    if let Ok(output) = Command::new("ionice").arg("-p").arg(helper.to_string()).output() {
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "idle\n");
-    }
+    // The last step of its start.
+    wait_until("the lowest priority for the disk", || {
+        let output = Command::new("ionice").arg("-p").arg(helper.to_string()).output();
+        output.map_or(true, |output| output.stdout == b"idle\n")
+    });
     let links = fs::read_dir(format!("/proc/{helper}/fd")).unwrap().flatten();
     let links: Vec<_> = links.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
     let sockets = links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count();
