@@ -86,7 +86,7 @@ fn connect(config: &Arc<ClientConfig>, edits: &[Edit]) {
         is_changed |= flight != original;
         let mut output = RecordBuffer::default();
         input.extend_from_slice(&flight);
-        if session.count_received(flight, &mut output).is_err() {
+        if session.count_received(&flight, &mut output).is_err() {
             assert!(is_changed);
             return;
         }
