@@ -74,7 +74,8 @@ fn describe(folders: &[Overview], directory: &Path) -> Certificates {
     if folders.is_empty() {
         let directory = directory.display();
         certificates.warnings.push(format!(
-            "There is no certificate in {directory}: make a subdirectory there with fullchain.pem and privkey.pem, or a link to one."
+            "There is no certificate in {directory}: run otus-httpd https enable, or make a subdirectory there with fullchain.pem \
+             and privkey.pem, or a link to one."
         ));
     }
     certificates

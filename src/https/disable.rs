@@ -12,7 +12,7 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
         Some(value) => (Some(value), "its unit (systemctl edit otus-httpd), run systemctl restart otus-httpd".into()),
         None => (
             installation.setting(HSTS),
-            format!("{}, run systemctl reload otus-httpd", installation.settings.display()),
+            format!("{}, run systemctl try-reload-or-restart otus-httpd", installation.settings.display()),
         ),
     };
     if let Some(value) = value.filter(|value| !force && insists(value)) {

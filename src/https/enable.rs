@@ -93,7 +93,8 @@ fn link(installation: &Installation, name: &str, target: &Path, undo: &mut Undo)
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::canonicalize(&path) {
             Ok(real) if fs::canonicalize(target).is_ok_and(|target| target == real) => Ok(()),
             _ => Err(Failure::new(format!(
-                "{} exists already, and is another certificate: remove it, then repeat the command.",
+                "{0} exists already, and is another certificate: rename it to {0}.old, by which it stays in use, then repeat the \
+                 command and remove it.",
                 path.display()
             ))),
         },

@@ -108,7 +108,7 @@ fn other(name: &str, address: IpAddr, status: &str) -> Failure {
     Failure::new(format!(
         "Port {PORT} of {address}, to which {name} leads, does not serve the challenges of this server (it responds with \
          \"{status}\"): correct the DNS record, or stop the server that listens there, then repeat the command. An otus-httpd from \
-         before an upgrade has to be restarted."
+         before an upgrade has to be restarted. If a router has responded, see otus-httpd(8), HTTPS."
     ))
 }
 

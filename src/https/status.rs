@@ -63,10 +63,9 @@ fn renewal(installation: &Installation, folder: &Overview) -> String {
 fn timer() -> String {
     let property = |name: &str| systemd::property(certbot::TIMER, name).unwrap_or_default();
     match (property("ActiveState").as_str(), property("NextElapseUSecRealtime")) {
-        ("active", next) if !next.is_empty() => format!(
-            "{} renews certificates of certbot when less than a third of their lifetime is left; it runs next on {next}.",
-            certbot::TIMER
-        ),
+        ("active", next) if !next.is_empty() => {
+            format!("{} renews certificates of certbot before they expire; it runs next on {next}.", certbot::TIMER)
+        }
         ("active", _) => format!("{} renews certificates of certbot.", certbot::TIMER),
         _ => format!(
             "{0} is not active, so nothing renews certificates of certbot: run systemctl enable --now {0}.",

@@ -120,8 +120,8 @@ impl CertificateReport {
             tracing::error!(
                 message_id = catalog::CERTIFICATE_UNUSABLE,
                 certificate = "",
-                "There is no usable certificate, and TLS handshakes fail: put one into the directory of --certificates \
-                 (OTUS_CERTIFICATES), as otus-httpd(8) describes. Plain HTTP is served."
+                "There is no usable certificate, and TLS handshakes fail: correct what otus-httpd --check shows, or put \
+                 one into the directory of --certificates (OTUS_CERTIFICATES), as otus-httpd(8) describes. Plain HTTP is served."
             );
         }
         self.is_alerted = !is_usable;
