@@ -31,7 +31,8 @@ pub fn run(installation: &Installation, chain: &Path, key: &Path) -> Result<(), 
     let path = installation.certificates.join(&name);
     if path.is_symlink() {
         return Err(Failure::new(format!(
-            "{} is a link, as otus-httpd https enable makes it: remove it first, if the imported certificate is to replace it.",
+            "{0} is a link, as otus-httpd https enable makes it. If the imported certificate is to replace it, rename it to {0}.old, by \
+             which it stays in use, then repeat the command and remove it.",
             path.display()
         )));
     }
