@@ -245,7 +245,7 @@ impl KeyProcess {
                         message_id = catalog::KEY_PROCESS_MISSING,
                         why,
                         "The key process cannot be reached ({why}), and TLS handshakes fail: start otus-httpd-keys.socket \
-                         (systemctl status otus-httpd-keys.service has its log), or restart the server."
+                         (systemctl status otus-httpd-keys.service has its log) or, without systemd, restart the server."
                     );
                 }
             }
