@@ -2,7 +2,7 @@
 
 use std::io;
 use std::thread::{self, Builder};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::tls::signer::KeyProcess;
@@ -10,6 +10,9 @@ use crate::tls::{Server, Store};
 
 /// The interval of checking for a new catalog. A new certificate is used within 10 seconds after its files were written.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The same at the beginning. After a reload, the key process reads the files at once, but a worker may be earlier.
+const FIRST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The stack size of the thread, in bytes.
 const STACK_BYTES: usize = 128 * 1024;
@@ -26,8 +29,9 @@ pub fn start(keys: Option<KeyProcess>, tickets: Option<&'static TicketKeyReader>
 }
 
 fn keep_current(server: &'static Server) {
+    let begin = Instant::now();
     loop {
-        thread::sleep(INTERVAL);
+        thread::sleep(if begin.elapsed() < INTERVAL { FIRST_INTERVAL } else { INTERVAL });
         server.update();
     }
 }
