@@ -3,7 +3,8 @@
 //! systemd owns the listening sockets and starts one [`supervisor`] on the first connection. The supervisor forks workers,
 //! which inherit the sockets. In a [`worker`], one thread at a time serves a request; a connection that waits for its client
 //! holds no thread. The [`site`] turns a target into an open file, and [`http`] decides the response. The [`helper`] hashes
-//! files. Addresses are set in the `.socket` unit, limits in the [configuration](config): there is no configuration language.
+//! files. Over HTTPS, [`tls`] is a transport below the requests, and the [key process](keys) makes its signatures. Addresses
+//! are set in the `.socket` units, limits in the [configuration](config): there is no configuration language.
 //!
 //! # Layers
 //!
@@ -37,7 +38,8 @@
 //!    makes progress. The only responses that it sends are a 408 and, while draining, a 503.
 //! 4. A connection has one owner at a time: a request thread, or the table of parked connections.
 //! 5. A path is opened only through [`site::root::Root`], which keeps it below the root: by openat2(2), or one component at a
-//!    time if that is missing or rejects an absolute link. Both pass the same tests.
+//!    time if that is missing or rejects an absolute link. Both pass the same tests. The exception is an ACME challenge
+//!    ([`site::challenges`]): one name without a slash, in a directory of its own, and no link is followed.
 //! 6. An [`http::Refusal`] has a status for the client and a separate text for the journal. An error of the client is logged
 //!    at debug level. A refusal is logged only where it is converted to an answer. A failed start logs one sentence
 //!    ([`failure::Failure`]) and has exit status 1, or 2 for a wrong option.
@@ -48,6 +50,13 @@
 //!    Two exceptions, both between two checks: a file that is overwritten with more bytes and truncated again, and one that
 //!    is overwritten, has its mtime set back, and is linked, renamed or given other permissions.
 //! 9. `http` does no I/O and reads neither clock nor environment.
+//! 10. No process that serves clients, and no supervisor, ever reads a private key. In a running server, only the key process
+//!     does, and no process is ever forked from it. `--check`, `https status` and `https import` read keys too: in a process
+//!     of their own, which serves no client and ends.
+//! 11. The key process signs nothing but messages of a TLS server ([`keys::message`]). A worker reaches it only by the
+//!     connection that the supervisor has made for it, which is revoked when the worker ends.
+//! 12. Over plain HTTP, no response has Strict-Transport-Security, and a redirect to HTTPS leads only to a name that a
+//!     certificate covers ([`service::https`]).
 //!
 //! # Design decisions
 //!
