@@ -10,7 +10,7 @@ use crate::ipc::scoreboard::Counter;
 pub enum Failure {
     /// The client has sent no TLS.
     NotTls,
-    /// The ClientHello is longer than [`MAX_HELLO`].
+    /// The ClientHello is longer than [`MAX_HELLO`](super::session::MAX_HELLO).
     LargeHello,
     /// The name of the client belongs to no certificate.
     UnknownName,

@@ -4,8 +4,8 @@
 //! The versions are 1.3 and 1.2 (RFC 8446, RFC 5246 with ECDHE and AEAD ciphers only). There is no early data, which can
 //! be replayed (RFC 8446 §8), no client certificate, and no renegotiation.
 
-mod beginning;
 mod failure;
+mod hello_header;
 mod properties;
 mod provider;
 mod records;
@@ -26,7 +26,7 @@ use rustls::server::{NoServerSessionStorage, ServerConfig};
 use crate::ipc::key_protocol::Catalog;
 use crate::ipc::ticket_keys::TicketKeyReader;
 use selection::Selection;
-use signer::KeyProcess;
+use signer::RemoteKeys;
 use store::StoredCertificate;
 use tickets::Tickets;
 
@@ -52,7 +52,7 @@ pub struct Server {
 /// The key process, and the generation of its certificates that is in use.
 #[derive(Debug)]
 struct Source {
-    keys: KeyProcess,
+    keys: RemoteKeys,
     known: Mutex<u64>,
 }
 
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Adds the key process that [`Server::update`] gets the certificates from.
-    pub fn with_keys(self, keys: KeyProcess) -> Self {
+    pub fn with_keys(self, keys: RemoteKeys) -> Self {
         Server { source: Some(Source { keys, known: Mutex::new(0) }), ..self }
     }
 

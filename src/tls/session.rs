@@ -6,8 +6,8 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{Error, HandshakeKind, ProtocolVersion};
 
-use super::beginning::Beginning;
 use super::failure::Failure;
+use super::hello_header::HelloHeader;
 use super::properties::{Properties, VERSION_12, VERSION_13};
 use super::records::RecordBuffer;
 use super::selection::{Selected, Selection};
@@ -59,7 +59,7 @@ struct Handshake {
     selection: Arc<Selection>,
     /// The bytes that have arrived.
     received: usize,
-    beginning: Beginning,
+    header: HelloHeader,
     /// Whether the server has replied to a complete hello.
     has_replied: bool,
 }
@@ -103,7 +103,7 @@ impl Session {
         let connection = UnbufferedServerConnection::new(server.config(&selection)).map_err(|_| Failure::Internal)?;
         Ok(Session {
             connection,
-            handshake: Some(Handshake { selection, received: 0, beginning: Beginning::default(), has_replied: false }),
+            handshake: Some(Handshake { selection, received: 0, header: HelloHeader::default(), has_replied: false }),
             has_peer_closed: false,
             without_content: 0,
         })
@@ -113,7 +113,7 @@ impl Session {
     pub fn count_received(&mut self, received: &[u8], output: &mut RecordBuffer) -> Result<(), Failure> {
         let Some(handshake) = &mut self.handshake else { return Ok(()) };
         handshake.received += received.len();
-        let is_announced = handshake.beginning.message_length(received).is_some_and(|length| length > MAX_HELLO);
+        let is_announced = handshake.header.message_length(received).is_some_and(|length| length > MAX_HELLO);
         if is_announced || handshake.received > if handshake.has_replied { MAX_HANDSHAKE } else { MAX_HELLO } {
             // After a reply, records are encrypted, and the connection is closed without an alert.
             if !handshake.has_replied {

@@ -14,13 +14,13 @@ use crate::os::clock;
 pub struct RemoteKey {
     id: KeyId,
     kind: KeyKind,
-    keys: KeyProcess,
+    keys: RemoteKeys,
 }
 
-/// The key process.
+/// The keys of the key process, for all connections of a worker.
 #[derive(Debug, Clone, Copy)]
-pub struct KeyProcess {
-    /// The connection to it.
+pub struct RemoteKeys {
+    /// The connection to the key process.
     pub client: &'static Client,
     /// Counts signatures.
     pub counters: WorkerCounters<'static>,
@@ -28,7 +28,7 @@ pub struct KeyProcess {
 
 impl RemoteKey {
     /// Creates the key of `certificate`.
-    pub fn new(certificate: &Certificate, keys: KeyProcess) -> Self {
+    pub fn new(certificate: &Certificate, keys: RemoteKeys) -> Self {
         RemoteKey { id: certificate.id, kind: certificate.key, keys }
     }
 }
@@ -71,12 +71,12 @@ fn schemes(kind: KeyKind) -> &'static [SignatureScheme] {
 struct RemoteSigner {
     id: KeyId,
     scheme: SignatureScheme,
-    keys: KeyProcess,
+    keys: RemoteKeys,
 }
 
 impl Signer for RemoteSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let KeyProcess { client, counters } = self.keys;
+        let RemoteKeys { client, counters } = self.keys;
         let begin_ns = clock::now_ns();
         let signed = client.sign(&self.id, self.scheme.into(), message);
         counters.add(Counter::SignatureWaitNs, clock::now_ns() - begin_ns);

@@ -7,7 +7,7 @@ use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
-use super::signer::{KeyProcess, RemoteKey};
+use super::signer::{RemoteKey, RemoteKeys};
 use crate::ipc::key_protocol::Certificate;
 
 /// A certificate with its chain, and the key that signs for it.
@@ -40,7 +40,7 @@ pub enum NoCertificate {
 
 impl StoredCertificate {
     /// Creates a certificate of the key process `keys`.
-    pub fn remote(certificate: Certificate, keys: KeyProcess) -> Self {
+    pub fn remote(certificate: Certificate, keys: RemoteKeys) -> Self {
         let key = Arc::new(RemoteKey::new(&certificate, keys));
         let chain = certificate.chain.into_iter().map(CertificateDer::from).collect();
         let key = Arc::new(CertifiedKey::new(chain, key));

@@ -5,7 +5,7 @@ use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use crate::ipc::ticket_keys::TicketKeyReader;
-use crate::tls::signer::KeyProcess;
+use crate::tls::signer::RemoteKeys;
 use crate::tls::{Server, Store};
 
 /// The interval of checking for a new catalog. A new certificate is used within 10 seconds after its files were written.
@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// Creates the TLS of a worker with the current certificates, and starts the thread that keeps them current. If the key
 /// process does not respond, there are no certificates until it does.
-pub fn start(keys: Option<KeyProcess>, tickets: Option<&'static TicketKeyReader>) -> io::Result<&'static Server> {
+pub fn start(keys: Option<RemoteKeys>, tickets: Option<&'static TicketKeyReader>) -> io::Result<&'static Server> {
     let server = Server::new(Store::default(), tickets).map_err(io::Error::other)?;
     let Some(keys) = keys else { return Ok(Box::leak(Box::new(server))) };
     let server: &'static Server = Box::leak(Box::new(server.with_keys(keys)));

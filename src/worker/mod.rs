@@ -35,7 +35,7 @@ use crate::os::landlock::Sandbox;
 use crate::os::seccomp;
 use crate::service::Service;
 use crate::site::{HelperAccess, Sites};
-use crate::tls::{self, signer::KeyProcess};
+use crate::tls::{self, signer::RemoteKeys};
 
 use events::EventQueue;
 use gate::AcceptGate;
@@ -145,7 +145,7 @@ impl Worker {
             context.sites.disable_root_log();
         }
         let counters = shared.board.counters(number);
-        let keys = shared.keys.as_ref().map(|client| KeyProcess { client, counters });
+        let keys = shared.keys.as_ref().map(|client| RemoteKeys { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
         let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?;
         let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;

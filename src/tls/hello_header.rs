@@ -1,4 +1,4 @@
-//! The beginning of the client's first flight, before rustls has processed it.
+//! The header of the ClientHello, before rustls has processed it: the length that it announces.
 
 /// The length of the header of a record.
 const RECORD_HEADER: usize = 5;
@@ -6,10 +6,10 @@ const RECORD_HEADER: usize = 5;
 /// The length of the header of a message of a handshake: its type and its length.
 const MESSAGE_HEADER: usize = 4;
 
-/// Reads the header of the first message from the bytes as they arrive, whatever records it is divided into: rustls moves
+/// The header of the first message, from the bytes as they arrive, whatever records it is divided into: rustls moves
 /// messages in its input together.
 #[derive(Debug, Default)]
-pub struct Beginning {
+pub struct HelloHeader {
     record: [u8; RECORD_HEADER],
     /// The bytes of `record` that have arrived.
     record_bytes: u8,
@@ -20,21 +20,21 @@ pub struct Beginning {
     message_bytes: u8,
 }
 
-impl Beginning {
-    /// Takes in bytes that have arrived. Returns the length that the first message announces, once it is known.
+impl HelloHeader {
+    /// Adds bytes that have arrived. Returns the length that the first message announces, once it is known.
     pub fn message_length(&mut self, received: &[u8]) -> Option<usize> {
         for byte in received {
             if usize::from(self.message_bytes) == MESSAGE_HEADER {
                 break;
             }
-            self.take(*byte);
+            self.push(*byte);
         }
         let [_, length @ ..] = self.message;
         let is_known = usize::from(self.message_bytes) == MESSAGE_HEADER;
         is_known.then(|| length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
     }
 
-    fn take(&mut self, byte: u8) {
+    fn push(&mut self, byte: u8) {
         if let Some(place) = self.record.get_mut(usize::from(self.record_bytes)) {
             *place = byte;
             (self.record_bytes, self.content_bytes) = (self.record_bytes + 1, 0);
