@@ -11,11 +11,10 @@ use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, setgid, setgroups, se
 
 use super::certificates;
 use super::properties::{self, Properties};
-use crate::config::KEYS_SOCKET;
 use crate::config::file::SettingsFile;
 use crate::config::unit::{self, ServiceUnit};
+use crate::config::{KEYS_SOCKET, PACKAGED_CERTIFICATES};
 use crate::failure::Failure;
-use crate::keys;
 use crate::listeners::Purpose;
 
 /// A service unit as systemd has loaded it.
@@ -54,7 +53,7 @@ impl LoadedUnit {
         // As root, whom the key process accepts.
         let has_tls = self.service.socket_names.iter().any(|name| Purpose::of(name).is_tls());
         if let (true, Some(socket)) = (has_tls, environment.get(KEYS_SOCKET)) {
-            let directory = environment.get("OTUS_CERTIFICATES").map_or(keys::DIRECTORY, String::as_str);
+            let directory = environment.get("OTUS_CERTIFICATES").map_or(PACKAGED_CERTIFICATES, String::as_str);
             self.service.certificates = certificates::find(Some(Path::new(socket)), Path::new(directory));
         }
         self.apply_limits();

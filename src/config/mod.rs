@@ -135,7 +135,7 @@ pub struct Options {
 
     /// Directory of the challenges of certification authorities: a file NAME in it is served at
     /// /.well-known/acme-challenge/NAME for every host
-    #[arg(long, env = "OTUS_ACME_CHALLENGES", value_name = "DIR", default_value = "/var/lib/otus-httpd/acme",
+    #[arg(long, env = "OTUS_ACME_CHALLENGES", value_name = "DIR", default_value = DEFAULT_CHALLENGES,
           value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub acme_challenges: PathBuf,
 
@@ -346,7 +346,10 @@ pub(crate) const INSTANCE: &str = "OTUS_INSTANCE";
 /// The directory of certificates of the packaged service, unless it is set.
 pub const PACKAGED_CERTIFICATES: &str = "/etc/otus-httpd/certificates";
 
-/// The variable with the path of the socket of the key process, likewise.
+/// The directory of challenges, unless it is set.
+pub const DEFAULT_CHALLENGES: &str = "/var/lib/otus-httpd/acme";
+
+/// The variable with the path of the socket of the key process. The unit sets it, as [`INSTANCE`].
 pub const KEYS_SOCKET: &str = "OTUS_KEYS_SOCKET";
 
 /// The timeout of requests in flight when the server stops and systemd keeps its sockets open: new clients wait until

@@ -8,14 +8,11 @@ use std::path::{Path, PathBuf};
 use super::systemd;
 use super::undo::Undo;
 use crate::config::file::SettingsFile;
+use crate::config::{DEFAULT_CHALLENGES, PACKAGED_CERTIFICATES};
 use crate::failure::{self, Failure};
-use crate::keys;
 
 /// The settings file of the service.
 const SETTINGS: &str = "/etc/default/otus-httpd";
-
-/// The directory of challenges, unless the settings name another.
-const CHALLENGES: &str = "/var/lib/otus-httpd/acme";
 
 /// The variable of `--acme-challenges`.
 const ACME_CHALLENGES: &str = "OTUS_ACME_CHALLENGES";
@@ -55,8 +52,8 @@ impl Installation {
         Ok(Installation {
             settings: SETTINGS.into(),
             // The key process reads this file only.
-            certificates: certificates.unwrap_or_else(|| keys::DIRECTORY.into()).into(),
-            challenges: challenges.unwrap_or_else(|| CHALLENGES.into()).into(),
+            certificates: certificates.unwrap_or_else(|| PACKAGED_CERTIFICATES.into()).into(),
+            challenges: challenges.unwrap_or_else(|| DEFAULT_CHALLENGES.into()).into(),
         })
     }
 

@@ -42,9 +42,6 @@ use peer::Peer;
 
 pub use expiry::{Validity, date};
 
-/// The directory of the packaged service.
-pub const DIRECTORY: &str = PACKAGED_CERTIFICATES;
-
 /// The name of the process.
 const NAME: &std::ffi::CStr = c"otus-keys";
 
@@ -84,7 +81,7 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
         let setting = file.settings.into_iter().rev().find(|setting| setting.name == "OTUS_CERTIFICATES")?;
         Some(PathBuf::from(setting.value))
     };
-    let directory = certificates.or_else(from_file).unwrap_or_else(|| DIRECTORY.into());
+    let directory = certificates.or_else(from_file).unwrap_or_else(|| PACKAGED_CERTIFICATES.into());
     let Some(listener) = listenfd::ListenFd::from_env().take_raw_fd(0).ok().flatten() else {
         return Failure::new(
             "The key process has no socket: systemd starts it, by otus-httpd-keys.socket; without systemd, the server does so itself.",
@@ -104,7 +101,7 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
     }
 }
 
-/// Returns what there is to say about the certificates in `directory`, which this process reads for a check.
+/// Returns the overviews of the folders in `directory`, which this process reads itself, for a check.
 pub fn read_once(directory: &Path) -> Vec<Overview> {
     let mut certificates = Certificates::new(directory, 1).without_reports();
     // The second time, each fault is one.
