@@ -1,4 +1,4 @@
-//! The certificates, as a check sees them: what the key process of systemd says, or else what this process can read itself.
+//! The certificates for a check: from the key process of systemd, or else as this process can read them itself.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -17,10 +17,10 @@ use crate::printable::Printable;
 /// The time that the key process has for a response, in milliseconds.
 const TIMEOUT_MS: u16 = 5_000;
 
-/// Asks the key process at `socket`, or reads `directory` if systemd starts none.
+/// Requests the certificates from the key process at `socket`, or reads `directory` if systemd starts none.
 pub fn find(socket: Option<&Path>, directory: &Path) -> Certificates {
     match socket {
-        Some(socket) => match ask(socket) {
+        Some(socket) => match request_overviews(socket) {
             Ok(folders) => describe(&folders, directory),
             Err(error) => {
                 let remedy = match error.kind() {
@@ -38,8 +38,8 @@ pub fn find(socket: Option<&Path>, directory: &Path) -> Certificates {
     }
 }
 
-/// Requests what there is to say about each folder.
-pub fn ask(socket: &Path) -> io::Result<Vec<Overview>> {
+/// Requests the overview of each folder from the key process at `socket`.
+pub fn request_overviews(socket: &Path) -> io::Result<Vec<Overview>> {
     let connection = channel::connect_to(socket)?;
     channel::introduce(connection.as_fd(), Role::Check, 0)?;
     let mut folders = Vec::new();

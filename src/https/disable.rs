@@ -15,7 +15,7 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
             format!("{}, run systemctl try-reload-or-restart otus-httpd", installation.settings.display()),
         ),
     };
-    if let Some(value) = value.filter(|value| !force && insists(value)) {
+    if let Some(value) = value.filter(|value| !force && requires_https(value)) {
         return Err(Failure::new(format!(
             "Browsers that have received {HSTS}={value} use HTTPS only, and would not open the site any more. First set {HSTS}=0 in \
              {remedy}, and wait until the browsers have received that or those seconds have passed. To disable HTTPS now: otus-httpd \
@@ -36,8 +36,8 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns whether browsers insist on HTTPS after they have received this setting.
-fn insists(value: &str) -> bool {
+/// Returns whether browsers use HTTPS only after they have received this setting.
+fn requires_https(value: &str) -> bool {
     hsts(value).is_ok_and(|value| !value.starts_with("max-age=0"))
 }
 
@@ -46,11 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_insist_unless_the_time_is_zero() {
+    fn browsers_require_https_unless_the_time_is_zero() {
         for (value, expected) in
             [("300", true), ("31536000,includeSubDomains", true), ("0", false), ("0,includeSubDomains", false)]
         {
-            assert_eq!(insists(value), expected, "{value}");
+            assert_eq!(requires_https(value), expected, "{value}");
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn check(names: &[String], challenges: &Path) -> Result<(), Failure> {
         let addresses = resolve(name)?;
         let replies: Vec<_> =
             addresses.iter().map(|address| (address.ip(), get(*address, name, &token.name))).collect();
-        if judge(name, &replies)? {
+        if is_verified(name, &replies)? {
             continue;
         }
         match get(local, name, &token.name) {
@@ -95,7 +95,7 @@ fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// Returns whether the name was verified; false if no address responds.
-fn judge(name: &str, replies: &[(IpAddr, Reply)]) -> Result<bool, Failure> {
+fn is_verified(name: &str, replies: &[(IpAddr, Reply)]) -> Result<bool, Failure> {
     for (address, reply) in replies {
         if let Reply::Other(status) = reply {
             return Err(other(name, *address, status));
@@ -173,9 +173,9 @@ mod tests {
         let (v4, v6) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         let (own, none) = (|| Reply::Own, || Reply::None(io::ErrorKind::TimedOut.into()));
         let other = || Reply::Other("HTTP/1.1 404 Not Found".into());
-        assert!(judge("a.org", &[(v4, own()), (v6, none())]).unwrap());
-        assert!(!judge("a.org", &[(v4, none())]).unwrap());
-        let failure = judge("a.org", &[(v4, own()), (v6, other())]).unwrap_err().to_string();
+        assert!(is_verified("a.org", &[(v4, own()), (v6, none())]).unwrap());
+        assert!(!is_verified("a.org", &[(v4, none())]).unwrap());
+        let failure = is_verified("a.org", &[(v4, own()), (v6, other())]).unwrap_err().to_string();
         assert!(failure.contains("2001:db8::1") && failure.contains("404 Not Found"), "{failure}");
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::installation::Installation;
 use super::{certbot, say, systemd};
-use crate::check::certificates::ask;
+use crate::check::certificates::request_overviews;
 use crate::failure::Failure;
 use crate::ipc::key_protocol::Overview;
 use crate::keys::{self, date};
@@ -49,9 +49,9 @@ pub fn describe(installation: &Installation, folder: &str) {
     }
 }
 
-/// Returns what the key process says about each folder, or else what can be read here.
+/// Returns the overview of each folder, from the key process or else as this process can read it.
 fn folders(installation: &Installation) -> Vec<Overview> {
-    ask(Path::new(KEYS)).unwrap_or_else(|_| keys::read_once(&installation.certificates))
+    request_overviews(Path::new(KEYS)).unwrap_or_else(|_| keys::read_once(&installation.certificates))
 }
 
 fn renewal(installation: &Installation, folder: &Overview) -> String {

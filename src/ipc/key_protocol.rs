@@ -34,7 +34,7 @@ pub enum Role {
     Supervisor,
     /// A worker, which receives certificates and signatures.
     Worker,
-    /// `--check`, which receives what there is to say about each folder.
+    /// `--check`, which receives the overview of each folder.
     Check,
 }
 
@@ -84,7 +84,7 @@ pub struct Catalog {
     pub certificates: Vec<Certificate>,
 }
 
-/// What there is to say about a folder, usable or not. It has no secret.
+/// The state of a folder, usable or not, for logs and reports. It has no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overview {
     /// The name of the folder.

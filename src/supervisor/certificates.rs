@@ -1,4 +1,4 @@
-//! What the key process says about the certificates: for the status line, the metrics, and an alert if there is none.
+//! The report of the key process on the certificates: for the status line, the metrics, and an alert if there is none.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -83,7 +83,7 @@ impl CertificateReport {
         self.request(0);
     }
 
-    /// Requests what there is to say about folder number `index`.
+    /// Requests the overview of folder number `index`.
     fn request(&mut self, index: u32) {
         let frame = Request::Overview { index }.encode(self.number(index));
         if self.connection.as_ref().is_some_and(|connection| channel::send_frame(connection.as_fd(), &frame).is_err()) {

@@ -126,7 +126,7 @@ impl Snapshot<'_> {
         exposition.0
     }
 
-    /// Appends what there is to say about certificates. Without TLS, there is nothing.
+    /// Appends the metrics of certificates. Without TLS, there are none.
     fn certificates(&self, exposition: &mut Exposition) {
         let Some(certificates) = self.certificates else { return };
         let name = "otus_certificate_expiry_timestamp_seconds";

@@ -1,5 +1,5 @@
 //! The [key process](crate::keys), as the supervisor sees it: one connection for each worker, made here and revoked when the
-//! worker ends, and one for what there is to say about the certificates.
+//! worker ends, and one for the report on the certificates.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

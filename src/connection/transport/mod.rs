@@ -47,12 +47,12 @@ macro_rules! each {
 }
 
 impl Transport {
-    /// A socket without encryption, which must not block.
+    /// Creates a transport without encryption over `socket`, which must not block.
     pub fn plain(socket: OwnedFd) -> Self {
         Transport::Plain(Plain::new(socket))
     }
 
-    /// TLS over `wire`.
+    /// Creates TLS over `wire`.
     pub fn tls(wire: Transport, server: &'static Server) -> Self {
         Transport::Tls(Box::new(Tls::new(wire, server)))
     }

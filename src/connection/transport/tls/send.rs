@@ -170,7 +170,8 @@ impl Tls {
     }
 }
 
-/// The error of a write after `accepted` bytes. The next write returns it if some were accepted.
+/// Returns the result of a write that has failed after `accepted` bytes. If some were accepted, the next write returns the
+/// error.
 fn or_error(accepted: usize, errno: Errno) -> Result<usize> {
     if accepted > 0 { Ok(accepted) } else { Err(errno) }
 }
