@@ -1,20 +1,15 @@
 //! The frames of the protocol: each is one message of a SOCK_SEQPACKET socket (unix(7)). Numbers are little-endian.
 
-use super::{
-    Certificate, KeyId, KeyKind, MAX_CHAIN_BYTES, MAX_MESSAGE_BYTES, MAX_NAMES, MAX_TEXT_BYTES, Overview, Role,
-};
+mod fields;
+
+use super::{Certificate, KeyId, MAX_CHAIN_BYTES, MAX_MESSAGE_BYTES, Overview, Role};
+use fields::{Reader, Writer};
 
 /// The largest frame, in bytes. A certificate has its chain, and its names are a part of the chain.
 pub const MAX_FRAME_BYTES: usize = 2 * MAX_CHAIN_BYTES + 8 * 1024;
 
 /// The longest signature, in bytes: that of an RSA key with 8192 bits.
 const MAX_SIGNATURE_BYTES: usize = 1024;
-
-/// The most certificates of a chain.
-const MAX_CHAIN: usize = 16;
-
-/// The most faults of one certificate.
-const MAX_FAULTS: usize = 16;
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +42,7 @@ pub enum Request {
         /// The message, which the key process hashes.
         message: Vec<u8>,
     },
-    /// Requests what there is to say about the folder number `index`.
+    /// Requests the overview of the folder number `index`.
     Overview {
         /// A number from 0.
         index: u32,
@@ -72,7 +67,7 @@ pub enum Response {
     Missing,
     /// A signature.
     Signature(Vec<u8>),
-    /// What there is to say about a folder.
+    /// The overview of a folder.
     Overview(Overview),
     /// Without a request: the certificates have changed. For the supervisor.
     Changed,
@@ -183,155 +178,10 @@ impl Role {
     }
 }
 
-impl KeyKind {
-    const ALL: [KeyKind; 4] = [KeyKind::EcdsaP256, KeyKind::EcdsaP384, KeyKind::Rsa, KeyKind::Ed25519];
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new(kind: u8, number: u32) -> Self {
-        Writer(vec![kind]).u32(number)
-    }
-
-    fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn u8(self, value: u8) -> Self {
-        self.raw(&[value])
-    }
-
-    fn u16(self, value: u16) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn u32(self, value: u32) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn u64(self, value: u64) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn bytes(self, bytes: &[u8]) -> Self {
-        let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
-        self.u16(bytes.len() as u16).raw(bytes)
-    }
-
-    fn list<T: AsRef<[u8]>>(self, items: &[T]) -> Self {
-        items.iter().fold(self.u16(items.len() as u16), |writer, item| writer.bytes(item.as_ref()))
-    }
-
-    fn certificate(self, certificate: &Certificate) -> Self {
-        self.raw(&certificate.id)
-            .u8(KeyKind::ALL.iter().position(|kind| *kind == certificate.key).unwrap_or(0) as u8)
-            .u64(certificate.not_before as u64)
-            .u64(certificate.not_after as u64)
-            .u8(certificate.is_default.into())
-            .bytes(certificate.folder.as_bytes())
-            .list(&certificate.chain)
-            .list(&certificate.names)
-    }
-
-    fn overview(self, overview: &Overview) -> Self {
-        self.bytes(overview.folder.as_bytes())
-            .list(&overview.names)
-            .bytes(overview.issuer.as_bytes())
-            .bytes(overview.key.as_bytes())
-            .u64(overview.not_before as u64)
-            .u64(overview.not_after as u64)
-            .u8(overview.is_usable.into())
-            .list(&overview.faults)
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.raw(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    fn bool(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn bytes(&mut self, max_length: usize) -> Option<&'a [u8]> {
-        let length = usize::from(self.u16()?);
-        (length <= max_length).then(|| self.raw(length)).flatten()
-    }
-
-    /// Parses a text. A control character could end a line of the log or of the messages to systemd.
-    fn text(&mut self) -> Option<String> {
-        let text = str::from_utf8(self.bytes(MAX_TEXT_BYTES)?).ok()?;
-        (!text.contains(char::is_control)).then(|| text.into())
-    }
-
-    fn list<T>(&mut self, max_length: usize, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let length = usize::from(self.u16()?);
-        // Each item has two bytes at least: a list that does not fit allocates nothing.
-        (length <= max_length && 2 * length <= self.0.len()).then_some(())?;
-        (0..length).map(|_| item(self)).collect()
-    }
-
-    fn certificate(&mut self) -> Option<Certificate> {
-        Some(Certificate {
-            id: self.array()?,
-            key: *KeyKind::ALL.get(usize::from(self.u8()?))?,
-            not_before: self.u64()? as i64,
-            not_after: self.u64()? as i64,
-            is_default: self.bool()?,
-            folder: self.text()?,
-            chain: self.list(MAX_CHAIN, |reader| reader.bytes(MAX_CHAIN_BYTES).map(Vec::from))?,
-            names: self.list(MAX_NAMES, Reader::text)?,
-        })
-    }
-
-    fn overview(&mut self) -> Option<Overview> {
-        Some(Overview {
-            folder: self.text()?,
-            names: self.list(MAX_NAMES, Reader::text)?,
-            issuer: self.text()?,
-            key: self.text()?,
-            not_before: self.u64()? as i64,
-            not_after: self.u64()? as i64,
-            is_usable: self.bool()?,
-            faults: self.list(MAX_FAULTS, Reader::text)?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::key_protocol::KeyKind;
 
     fn requests() -> Vec<Request> {
         vec![
