@@ -12,6 +12,9 @@ pub use client::{Client, SignFailure, Unavailable};
 /// The largest chain, in bytes.
 pub const MAX_CHAIN_BYTES: usize = 32 * 1024;
 
+/// The most certificates of a chain.
+pub const MAX_CHAIN: usize = 10;
+
 /// The most folders of certificates.
 pub const MAX_FOLDERS: usize = 1_000;
 

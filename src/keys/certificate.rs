@@ -8,7 +8,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::signatures::is_signed_by;
-use crate::ipc::key_protocol::{KeyId, KeyKind, MAX_CHAIN_BYTES, MAX_NAMES};
+use crate::ipc::key_protocol::{KeyId, KeyKind, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_NAMES};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -91,9 +91,9 @@ pub fn describe(chain: &[Vec<u8>]) -> Result<Description, String> {
 
 /// Returns what is wrong with the chain as a whole.
 fn chain_error(chain: &[Vec<u8>], certificates: &[Certificate]) -> Option<String> {
-    if chain.iter().map(Vec::len).sum::<usize>() > MAX_CHAIN_BYTES || chain.len() > 10 {
+    if chain.iter().map(Vec::len).sum::<usize>() > MAX_CHAIN_BYTES || chain.len() > MAX_CHAIN {
         return Some(format!(
-            "its chain has {} certificates, more than 10 or than {MAX_CHAIN_BYTES} bytes; remove those that do not belong to it",
+            "its chain has {} certificates, more than {MAX_CHAIN} or than {MAX_CHAIN_BYTES} bytes; remove those that do not belong to it",
             chain.len()
         ));
     }

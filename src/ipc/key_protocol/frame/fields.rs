@@ -1,9 +1,6 @@
 //! The fields of frames: numbers, texts and lists, certificates and overviews.
 
-use crate::ipc::key_protocol::{Certificate, KeyKind, MAX_CHAIN_BYTES, MAX_NAMES, MAX_TEXT_BYTES, Overview};
-
-/// The most certificates of a chain.
-const MAX_CHAIN: usize = 16;
+use crate::ipc::key_protocol::{Certificate, KeyKind, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_NAMES, MAX_TEXT_BYTES, Overview};
 
 /// The most faults of one certificate.
 const MAX_FAULTS: usize = 16;
