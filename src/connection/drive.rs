@@ -19,7 +19,7 @@ impl ConnectionDriver {
     /// time `reported_at`.
     pub fn drive(&mut self, service: &Service, connection: &mut Connection, reported_at: u64) -> DriveResult {
         (self.arrival_began, self.arrival_ended) = (reported_at, 0);
-        connection.waits_for_disk = false;
+        connection.waits_for_turn = false;
         self.input.load(&connection.input);
         self.output.clear();
         if !connection.output.is_empty() {
@@ -28,9 +28,9 @@ impl ConnectionDriver {
         let sends_file = connection.phase == Phase::Sending && connection.send_queue.has_file_part();
         let slot = self.scratch.handler.slot;
         let next = if sends_file && service.begin_blocking(slot, connection.blocking_key).is_err() {
-            connection.waits_for_disk = true;
+            connection.waits_for_turn = true;
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
-            DriveResult::Disk
+            DriveResult::Retry
         } else {
             self.advance(service, connection)
         };

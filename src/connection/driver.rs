@@ -43,8 +43,8 @@ pub enum DriveResult {
     Yield,
     /// A listing that is being made.
     Listing,
-    /// A retry by the main loop: too many threads are blocked on the file.
-    Disk,
+    /// A retry by the main loop: too many threads are blocked on the file, or make handshakes.
+    Retry,
     /// The connection ends.
     Close,
 }

@@ -18,8 +18,8 @@ impl ConnectionDriver {
     pub(super) fn shake_hands(&mut self, service: &Service, connection: &mut Connection) -> ControlFlow<DriveResult> {
         let Some(_turn) = service.handshakes.begin(connection.as_raw_fd(), &service.wakeups) else {
             // The main loop retries it as well.
-            connection.waits_for_disk = true;
-            return Break(DriveResult::Disk);
+            connection.waits_for_turn = true;
+            return Break(DriveResult::Retry);
         };
         match connection.transport.handshake() {
             Handshake::Done => connection.end_handshake(service.timeouts.idle(clock::now_ms())),

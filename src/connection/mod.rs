@@ -90,8 +90,8 @@ pub struct Connection {
     pub is_probe: bool,
     /// The file, directory and client for which its last request may block a thread.
     pub blocking_key: BlockingKey,
-    /// Whether sending a file is delayed until fewer threads are blocked on it.
-    pub waits_for_disk: bool,
+    /// Whether sending a file is delayed until fewer threads are blocked on it, or a handshake until fewer threads make one.
+    pub waits_for_turn: bool,
     /// The logical time of the last read.
     pub last_read_at: u64,
     /// While it is parked: bytes that were read and not yet parsed.
@@ -149,7 +149,7 @@ impl Connection {
             may_have_more: false,
             is_probe: false,
             blocking_key: BlockingKey::default(),
-            waits_for_disk: false,
+            waits_for_turn: false,
             last_read_at: 0,
             input: Vec::new(),
             output: Vec::new(),

@@ -199,15 +199,15 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.check_min_rate(worker.service.timeouts.min_bytes_per_window(), worker.service.timeouts.send(now_ms));
     }
-    connection.waits_for_disk || connection.deadline_ms <= now_ms
+    connection.waits_for_turn || connection.deadline_ms <= now_ms
 }
 
 /// Ends a connection that has timed out, or retries it.
 fn expire(worker: &Worker, mut connection: Box<Connection>) {
-    let waited_for_disk = std::mem::take(&mut connection.waits_for_disk);
+    let waited_for_turn = std::mem::take(&mut connection.waits_for_turn);
     match connection.phase {
-        // The file may be readable now.
-        _ if waited_for_disk && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
+        // The file may be readable now, or the handshake possible.
+        _ if waited_for_turn && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
         // Input that arrived in time and is unread is not the client's fault.
         Phase::Preface | Phase::Handshake | Phase::Idle | Phase::Head if connection.has_unread() => {
             park::rearm(worker, connection)
