@@ -41,14 +41,16 @@ impl Request {
         Path::new(DIRECTORY).join("live").join(&self.names[0])
     }
 
-    /// Returns the arguments of certbot. A repetition gets another certificate only if names were added, or it expires soon.
-    fn arguments(&self, webroot: &Path) -> Vec<String> {
+    /// Returns the arguments of certbot. A repetition gets another certificate only if names were added, it expires soon, or
+    /// `is_renewed_otherwise`.
+    fn arguments(&self, webroot: &Path, is_renewed_otherwise: bool) -> Vec<String> {
         let mut arguments: Vec<String> =
             ["certonly", "--non-interactive", "--webroot", "--webroot-path"].map(String::from).into();
         arguments.push(webroot.display().to_string());
         arguments.extend(["--cert-name".into(), self.names[0].clone()]);
         arguments.extend(self.names.iter().flat_map(|name| ["--domain".into(), name.clone()]));
-        arguments.extend(["--keep-until-expiring", "--expand"].map(String::from));
+        let repetition = if is_renewed_otherwise { "--force-renewal" } else { "--keep-until-expiring" };
+        arguments.extend([repetition, "--expand"].map(String::from));
         match &self.email {
             Some(email) => arguments.extend(["--email".into(), email.clone(), "--no-eff-email".into()]),
             None => arguments.push("--register-unsafely-without-email".into()),
@@ -67,7 +69,9 @@ impl Request {
                  Encrypt are at https://letsencrypt.org/repository/), then repeat the command with --agree-tos."
             )));
         }
-        match Command::new("certbot").args(self.arguments(webroot)).output() {
+        let settings = fs::read_to_string(Path::new(DIRECTORY).join(format!("renewal/{}.conf", self.names[0])));
+        let is_renewed_otherwise = settings.is_ok_and(|settings| !renews_by(&settings, webroot));
+        match Command::new("certbot").args(self.arguments(webroot, is_renewed_otherwise)).output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => Err(Failure::new(sentence(&text(&output), server))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
@@ -92,6 +96,15 @@ fn missing() -> Failure {
 
 fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+/// Returns whether the settings of a renewal have its challenges in `webroot`, and not with a web server from before. certbot
+/// writes them only when it gets a certificate.
+fn renews_by(settings: &str, webroot: &Path) -> bool {
+    let options = settings.lines().filter_map(|line| line.split_once('='));
+    let authenticator =
+        options.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == "authenticator");
+    authenticator.is_some_and(|(_, value)| value == "webroot") && settings.contains(&webroot.display().to_string())
 }
 
 /// Returns whether certbot has an account at a certification authority.
@@ -211,16 +224,38 @@ mod tests {
 
     #[test]
     fn certbot_writes_to_the_directory_of_challenges_and_may_be_repeated() {
-        let arguments = request(None, None, true).arguments(Path::new("/var/lib/otus-httpd/acme")).join(" ");
+        let arguments = request(None, None, true).arguments(Path::new("/var/lib/otus-httpd/acme"), false).join(" ");
         assert_eq!(
             arguments,
             "certonly --non-interactive --webroot --webroot-path /var/lib/otus-httpd/acme --cert-name example.org --domain \
              example.org --domain www.example.org --keep-until-expiring --expand --register-unsafely-without-email --agree-tos"
         );
         let arguments =
-            request(Some("a@example.org"), Some("https://ca/dir"), false).arguments(Path::new("/acme")).join(" ");
+            request(Some("a@example.org"), Some("https://ca/dir"), false).arguments(Path::new("/acme"), true).join(" ");
+        assert!(arguments.contains(" --force-renewal --expand "), "{arguments}");
         assert!(arguments.ends_with("--email a@example.org --no-eff-email --server https://ca/dir"), "{arguments}");
         assert_eq!(request(None, None, true).folder(), Path::new("/etc/letsencrypt/live/example.org"));
+    }
+
+    #[test]
+    fn a_certificate_of_another_web_server_is_renewed_at_once() {
+        let settings = |authenticator: &str, webroot: &str| {
+            format!(
+                "version = 2.1.0\n[renewalparams]\nauthenticator = {authenticator}\nwebroot_path = {webroot},\n\
+                 [[webroot_map]]\nexample.org = {webroot}\n"
+            )
+        };
+        let own = "/var/lib/otus-httpd/acme";
+        for (authenticator, webroot, expected) in
+            [("webroot", own, true), ("nginx", own, false), ("webroot", "/var/www/html", false)]
+        {
+            assert_eq!(
+                renews_by(&settings(authenticator, webroot), Path::new(own)),
+                expected,
+                "{authenticator} {webroot}"
+            );
+        }
+        assert!(!renews_by("", Path::new(own)));
     }
 
     #[test]

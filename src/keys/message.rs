@@ -87,6 +87,16 @@ mod tests {
         assert_eq!(lengths, [130, 146, 100, 133, 165]);
     }
 
+    /// Otherwise a healthy worker would be replaced as a compromised one.
+    #[test]
+    fn what_workers_offer_is_signed() {
+        for kind in [EcdsaP256, EcdsaP384, Ed25519, Rsa] {
+            for scheme in crate::tls::signer::schemes(kind) {
+                assert!(is_tls(kind, u16::from(*scheme), &message_1_2(0x1d, &[9; 32])), "{kind:?} {scheme:?}");
+            }
+        }
+    }
+
     #[test]
     fn each_kind_of_key_signs_by_its_own_schemes() {
         let all = [

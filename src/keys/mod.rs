@@ -101,8 +101,10 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
     }
 }
 
-/// Returns the overviews of the folders in `directory`, which this process reads itself, for a check.
+/// Returns the overviews of the folders in `directory`, which this process reads itself, for a check. From then on, its memory
+/// is closed to other processes of its user.
 pub fn read_once(directory: &Path) -> Vec<Overview> {
+    let _ = nix::sys::prctl::set_dumpable(false);
     let mut certificates = Certificates::new(directory, 1).without_reports();
     // The second time, each fault is one.
     certificates.update(0, 0);

@@ -50,7 +50,7 @@ impl SigningKey for RemoteKey {
 }
 
 /// Returns the schemes of the signatures of a key. PKCS#1 is for TLS 1.2 only: rustls does not offer it with 1.3.
-fn schemes(kind: KeyKind) -> &'static [SignatureScheme] {
+pub(crate) fn schemes(kind: KeyKind) -> &'static [SignatureScheme] {
     match kind {
         KeyKind::EcdsaP256 => &[SignatureScheme::ECDSA_NISTP256_SHA256],
         KeyKind::EcdsaP384 => &[SignatureScheme::ECDSA_NISTP384_SHA384],
