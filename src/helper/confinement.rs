@@ -27,8 +27,8 @@ pub fn confine(supervisor: Pid, queue: BorrowedFd) -> io::Result<()> {
     sys::close_others(&kept)?;
     signals::unblock_term()?;
     landlock::deny_all_paths().map_err(io::Error::other)?;
-    if let Err(error) = seccomp::deny_processes_and_sockets() {
-        tracing::warn!("The helper process can start processes and create sockets: {error}.");
+    if let Err(error) = seccomp::deny_processes_and_connections() {
+        tracing::warn!("The helper process can start processes and connect sockets: {error}.");
     }
     // The packaged unit does not permit these calls, which would raise its exposure. The rate limit holds in any case.
     let _ = sys::set_low_priority(NICE);

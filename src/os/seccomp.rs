@@ -15,9 +15,9 @@ use seccompiler::{
 /// New processes: one that outlives its worker would keep the listening sockets and the keys of session tickets.
 const PROCESSES: [c_long; 4] = [libc::SYS_fork, libc::SYS_vfork, libc::SYS_execve, libc::SYS_execveat];
 
-/// New sockets, and connections of those that there are: to the key process, or to a service of the machine. A pair of sockets
-/// is harmless, and the worker's probe needs one.
-const SOCKETS: [c_long; 4] = [libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_io_uring_setup];
+/// Connections: to the key process, or to a service of the machine. New sockets of the network are denied as well, but not those
+/// of the machine: the access log sends datagrams to the journal by one, and the worker's probe needs a pair.
+const SOCKETS: [c_long; 3] = [libc::SYS_connect, libc::SYS_bind, libc::SYS_io_uring_setup];
 
 /// The memory, the descriptors and the signals of other processes.
 const OTHERS: [c_long; 9] = [
@@ -36,7 +36,7 @@ const OTHERS: [c_long; 9] = [
 const X32: c_long = 0x4000_0000;
 
 /// Denies these system calls to this thread and all that it starts, permanently. Threads can still be created.
-pub fn deny_processes_and_sockets() -> Result<(), Error> {
+pub fn deny_processes_and_connections() -> Result<(), Error> {
     let (denied, unknown) = programs()?;
     seccompiler::apply_filter(&denied)?;
     seccompiler::apply_filter(&unknown)
@@ -52,11 +52,13 @@ fn programs() -> Result<(BpfProgram, BpfProgram), BackendError> {
     };
     let thread = libc::CLONE_THREAD as u64;
     let creates_process = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0)?;
-    let clone = [libc::SYS_clone, libc::SYS_clone | X32];
-    let mut denied: BTreeMap<_, _> = clone
-        .into_iter()
-        .map(|call| Ok((call, vec![SeccompRule::new(vec![creates_process.clone()])?])))
-        .collect::<Result<_, BackendError>>()?;
+    let unix = libc::AF_UNIX as u64;
+    let is_for_network = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, unix)?;
+    let mut denied = BTreeMap::new();
+    for (call, condition) in [(libc::SYS_clone, creates_process), (libc::SYS_socket, is_for_network)] {
+        let rule = SeccompRule::new(vec![condition])?;
+        denied.extend([(call, vec![rule.clone()]), (call | X32, vec![rule])]);
+    }
     let always = PROCESSES.into_iter().chain(SOCKETS).chain(OTHERS);
     denied.extend(always.flat_map(|call| [(call, Vec::new()), (call | X32, Vec::new())]));
     let hidden = [libc::SYS_clone3, libc::SYS_clone3 | X32].map(|call| (call, Vec::new()));
@@ -66,7 +68,7 @@ fn programs() -> Result<(BpfProgram, BpfProgram), BackendError> {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::unix::net::{UnixDatagram, UnixStream};
     use std::process::Command;
     use std::thread;
@@ -77,21 +79,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_threads_and_accepted_connections_but_no_processes_and_sockets() {
+    fn there_are_threads_and_accepted_connections_but_no_processes_and_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let datagrams = UnixDatagram::unbound().unwrap();
         thread::spawn(move || {
-            deny_processes_and_sockets().unwrap();
+            deny_processes_and_connections().unwrap();
             let denied =
                 |result: std::io::Result<()>| assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
             denied(Command::new("/bin/true").status().map(drop));
-            denied(UnixDatagram::unbound().map(drop));
             denied(TcpListener::bind("127.0.0.1:0").map(drop));
+            denied(UdpSocket::bind("127.0.0.1:0").map(drop));
             denied(datagrams.connect("/run/nowhere"));
+            denied(UnixStream::connect("/run/nowhere").map(drop));
             assert_eq!(kill(Pid::this(), None::<Signal>), Err(Errno::EPERM));
             assert_eq!(thread::spawn(|| 7).join().unwrap(), 7);
-            assert!(UnixStream::pair().is_ok());
+            assert!(UnixStream::pair().is_ok() && UnixDatagram::unbound().is_ok());
             let (mut connection, _) = listener.accept().unwrap();
             connection.write_all(b"served").unwrap();
         })

@@ -119,10 +119,10 @@ pub fn run(
     // This is before the first request thread starts, and each thread inherits the sandbox.
     if let Some(sandbox) = &context.sandbox {
         sandbox.restrict_self(is_first);
-        if let Err(error) = seccomp::deny_processes_and_sockets()
+        if let Err(error) = seccomp::deny_processes_and_connections()
             && is_first
         {
-            tracing::warn!("Workers can start processes and create sockets: {error}.");
+            tracing::warn!("Workers can start processes and connect sockets: {error}.");
         }
     }
     let shared = &*Box::leak(Box::new(shared));
