@@ -97,7 +97,7 @@ def no_requests(check, scene):
     server = scene.start("--head-timeout=1", "--idle-timeout=1")
     refused = {"HTTP_STATUS": "400", "REQUEST": "1", "CLIENT_ADDRESS": "127.0.0.1", "CAUSE": any}
     clients = {}
-    for line, rest in [(b"\x16\x03\x01\x02\x00\xff", b""), (b'no "request"', b"A: b\r\n"), (b"GET /a b HTTP/1.1", b"Host: a\r\n"),
+    for line, rest in [(b"\x17\x03\x01\x02\x00\xff", b""), (b'no "request"', b"A: b\r\n"), (b"GET /a b HTTP/1.1", b"Host: a\r\n"),
                        (b"GET /page.html HTTP/1.1", b""), (b"HEAD /page.html HTTP/3.0", b"")]:
         client = Client(server.address).send(line + b"\r\n" + rest + b"\r\n")
         status, length = client.answer(is_head=line.startswith(b"HEAD"))
