@@ -94,6 +94,14 @@ every_example() {
     with_rsyslog
     check "manual: a certificate of certbot" run_example CERTIFICATES letsencrypt
     rm /etc/otus-httpd/certificates/example.org
+    check "manual: messages of the key process" run_example CERTIFICATES "-u otus-httpd-keys"
+    local words
+    # Examples that need names in the DNS of the internet, or the ports of another server. https.sh gets and renews certificates.
+    example HTTPS/Renewal "certbot renew --dry-run" > /dev/null
+    example HTTPS/Renewal "otus-httpd https status" > /dev/null
+    for words in --manual --webroot --https-port; do
+        example "HTTPS/Wildcards, and HTTPS without these commands" "$words" > /dev/null
+    done
     # Examples of the server's output.
     example "ACCESS LOG/Record format" '"GET /x HTTP/1.1" 200' > /dev/null
     example STATUS "Serving: workers" > /dev/null
