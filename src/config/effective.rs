@@ -62,7 +62,7 @@ fn origin(argument: &Arg, matches: &ArgMatches, file: &SettingsFile) -> String {
     match matches.value_source(argument.get_id().as_str()) {
         Some(ValueSource::CommandLine) => COMMAND_LINE.into(),
         Some(ValueSource::EnvVariable) => format!("environment ({})", variable.display()),
-        _ => match file.settings.iter().rfind(|setting| *setting.name == *variable) {
+        _ => match file.setting_of(variable) {
             // The values of the settings file were passed to the parser as defaults.
             Some(setting) if argument.get_id() != "settings" => {
                 format!("{}:{} ({})", file.path.display(), setting.line, setting.name)

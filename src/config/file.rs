@@ -36,6 +36,11 @@ pub struct Setting {
 }
 
 impl SettingsFile {
+    /// Returns the setting `name`. If there are several, the last one counts, as in systemd.
+    pub fn setting_of(&self, name: impl AsRef<std::ffi::OsStr>) -> Option<&Setting> {
+        self.settings.iter().rfind(|setting| *setting.name == *name.as_ref())
+    }
+
     /// Reads the file at `path`. With a `-` before the path, as in a unit, the file may be missing.
     pub fn read(path: &Path) -> Self {
         let optional = path.as_os_str().as_bytes().strip_prefix(b"-").map(std::ffi::OsStr::from_bytes);

@@ -43,12 +43,12 @@ impl Installation {
                  --https-port and --certificates.",
             ));
         }
-        let file = SettingsFile::read(Path::new(&format!("-{SETTINGS}")));
-        if let Some(problem) = file.problems.into_iter().next() {
-            return Err(problem.1);
+        let mut file = SettingsFile::read(Path::new(&format!("-{SETTINGS}")));
+        if let Some((_, problem)) = file.problems.drain(..).next() {
+            return Err(problem);
         }
-        let certificates = setting(&file.settings, "OTUS_CERTIFICATES");
-        let challenges = systemd::variable(ACME_CHALLENGES).or_else(|| setting(&file.settings, ACME_CHALLENGES));
+        let certificates = setting(&file, "OTUS_CERTIFICATES");
+        let challenges = systemd::variable(ACME_CHALLENGES).or_else(|| setting(&file, ACME_CHALLENGES));
         Ok(Installation {
             settings: SETTINGS.into(),
             // The key process reads this file only.
@@ -59,7 +59,7 @@ impl Installation {
 
     /// Returns a setting of the settings file.
     pub fn setting(&self, name: &str) -> Option<String> {
-        setting(&SettingsFile::read(&self.settings).settings, name)
+        setting(&SettingsFile::read(&self.settings), name)
     }
 
     /// Makes the directory of challenges, and in it the path that `certbot --webroot` expects, which leads back to it. Returns
@@ -130,8 +130,8 @@ fn mode(path: &Path) -> u32 {
     path.metadata().map_or(0o644, |metadata| metadata.mode() & 0o777)
 }
 
-fn setting(settings: &[crate::config::file::Setting], name: &str) -> Option<String> {
-    settings.iter().rfind(|setting| setting.name == name).map(|setting| setting.value.clone())
+fn setting(file: &SettingsFile, name: &str) -> Option<String> {
+    file.setting_of(name).map(|setting| setting.value.clone())
 }
 
 /// Returns the text of a settings file with `name` set, in the place of the line that sets it or shows its default. Without a

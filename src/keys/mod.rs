@@ -78,8 +78,7 @@ enum Source {
 pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Failure {
     let from_file = || {
         let file = SettingsFile::read(settings?);
-        let setting = file.settings.into_iter().rev().find(|setting| setting.name == "OTUS_CERTIFICATES")?;
-        Some(PathBuf::from(setting.value))
+        file.setting_of("OTUS_CERTIFICATES").map(|setting| PathBuf::from(&setting.value))
     };
     let directory = certificates.or_else(from_file).unwrap_or_else(|| PACKAGED_CERTIFICATES.into());
     let Some(listener) = listenfd::ListenFd::from_env().take_raw_fd(0).ok().flatten() else {
