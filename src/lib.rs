@@ -27,7 +27,7 @@
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
 //! | [`http`] | the protocol: parsers, values and encoders |
-//! | [`failure`], [`printable`], [`digest`] | the error of a failed start; text for a terminal; digests of content |
+//! | [`failure`], [`printable`], [`digest`], [`dns_name`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names |
 //!
 //! # Invariants
 //!
@@ -98,6 +98,7 @@ pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod digest;
+pub mod dns_name;
 pub mod failure;
 pub mod handler;
 pub mod helper;

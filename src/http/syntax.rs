@@ -82,6 +82,12 @@ pub fn is_authority(value: &[u8]) -> bool {
     is_port && !host.is_empty() && is_registered_name(host)
 }
 
+/// Returns the host of a valid authority, without its port: a name, an IPv4 address, or an IPv6 address in brackets.
+pub fn host(authority: &str) -> &str {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    authority.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(authority, |(host, _)| host)
+}
+
 /// Returns whether `name` consists of unreserved characters, subcomponent delimiters and escapes (RFC 3986 §3.2.2).
 fn is_registered_name(mut name: &[u8]) -> bool {
     while let Some(odd) = name.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
@@ -175,6 +181,16 @@ mod tests {
             "a#b",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+        for (authority, expected) in [
+            ("a", "a"),
+            ("A-b.example:8080", "A-b.example"),
+            ("a:", "a"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(host(authority), expected);
         }
     }
 }

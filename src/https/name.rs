@@ -1,12 +1,7 @@
 //! The names for which a certificate is requested.
 
+use crate::dns_name;
 use crate::failure::Failure;
-
-/// The longest DNS name (RFC 1035 §2.3.4).
-const MAX_NAME_BYTES: usize = 253;
-
-/// The longest label.
-const MAX_LABEL_BYTES: usize = 63;
 
 /// Returns the names in lower case, each once, in the order in which they were given.
 pub fn valid(names: &[String]) -> Result<Vec<String>, Failure> {
@@ -26,19 +21,13 @@ pub fn valid(names: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 fn problem(name: &str) -> Option<&'static str> {
-    let is_label = |label: &str| {
-        (1..=MAX_LABEL_BYTES).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
     if name.starts_with("*.") {
         Some(
             "a wildcard is verified by DNS, not by this server; get it with certbot's DNS plugins, then link its folder or use otus-httpd https import",
         )
     } else if name.parse::<std::net::IpAddr>().is_ok() {
         Some("it is an address; give a DNS name")
-    } else if name.len() > MAX_NAME_BYTES || !name.split('.').all(is_label) {
+    } else if !dns_name::is_host_name(name) {
         Some("give a DNS name such as www.example.org, one with other letters in its form that begins with xn--")
     } else if !name.contains('.') {
         Some("a public name has a dot; for a name inside a network, use otus-httpd https import")

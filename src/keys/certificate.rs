@@ -8,6 +8,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::signatures::is_signed_by;
+use crate::dns_name;
 use crate::ipc::key_protocol::{KeyId, KeyKind, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_NAMES};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -138,18 +139,12 @@ fn names(certificate: &Certificate) -> Result<Vec<String>, String> {
         GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
         _ => None,
     });
-    let mut names: Vec<_> = names.filter(|name| is_host_name(name.strip_prefix("*.").unwrap_or(name))).collect();
+    let mut names: Vec<_> = names.filter(|name| dns_name::is_name(name.strip_prefix("*.").unwrap_or(name))).collect();
     names.dedup();
     if names.len() > MAX_NAMES {
         return Err(format!("it has more than {MAX_NAMES} names; divide them among several certificates"));
     }
     Ok(names)
-}
-
-fn is_host_name(name: &str) -> bool {
-    let is_label = |label: &str| !label.is_empty() && label.len() <= 63;
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    name.len() <= 253 && name.bytes().all(is_allowed) && name.split('.').all(is_label)
 }
 
 fn must_staple(certificate: &Certificate) -> bool {

@@ -1,8 +1,8 @@
 //! What requests have to do with HTTPS: redirects to it, and Strict-Transport-Security (RFC 6797).
 
 use crate::config::Options;
-use crate::http::target;
-use crate::http::{Request, Scheme};
+use crate::dns_name;
+use crate::http::{Request, Scheme, syntax, target};
 use crate::listeners::Socket;
 use crate::tls;
 
@@ -46,8 +46,8 @@ impl HttpsPolicy {
     /// redirected to: any other would be an error in the browser, or a site of somebody else.
     pub fn redirect(&self, scheme: Scheme, request: &Request) -> Option<String> {
         let redirect = self.redirect.as_ref().filter(|_| scheme == Scheme::Http)?;
-        let host = host(request.authority?);
-        let is_covered = is_name(host) && redirect.tls.store().covers(host);
+        let host = syntax::host(request.authority?);
+        let is_covered = dns_name::is_name(host) && redirect.tls.store().covers(host);
         let port = (redirect.port != DEFAULT_PORT).then_some(redirect.port);
         is_covered.then(|| target::https_uri(host, port, request.target)).flatten()
     }
@@ -56,19 +56,6 @@ impl HttpsPolicy {
     pub fn hsts(&self, scheme: Scheme) -> Option<&str> {
         self.hsts.as_deref().filter(|_| scheme == Scheme::Https)
     }
-}
-
-/// Returns the host of an authority without its port.
-fn host(authority: &str) -> &str {
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    authority.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(authority, |(host, _)| host)
-}
-
-/// Returns whether `host` has only characters of DNS names, and no empty label. An authority can have others, which a wildcard
-/// would cover.
-fn is_name(host: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_allowed))
 }
 
 #[cfg(test)]

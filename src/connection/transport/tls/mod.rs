@@ -15,6 +15,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::Transport;
+use crate::http::syntax;
 use crate::tls::session::Session;
 use crate::tls::{Properties, RecordBuffer, Server};
 
@@ -98,7 +99,7 @@ impl Tls {
     pub fn is_misdirected(&self, authority: &str) -> bool {
         let certificate = self.properties.as_ref().and_then(|properties| properties.certificate.as_ref());
         let Some(certificate) = certificate else { return false };
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
+        let host = syntax::host(authority);
         !certificate.covers(host) && self.server.store().covers(host)
     }
 
