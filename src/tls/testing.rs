@@ -53,7 +53,7 @@ pub fn certificate(names: &[&str], key_type: &[&str]) -> StoredCertificate {
     let certificate = CertificateDer::from_pem_file(directory.path().join("certificate.pem")).unwrap();
     let certified = CertifiedKey::new(vec![certificate], sign::any_supported_type(&key).unwrap());
     let names = names.iter().map(|&name| name.into()).collect();
-    StoredCertificate { names, is_default: false, key: Arc::new(certified) }
+    StoredCertificate { names, is_default: false, not_before: 0, not_after: i64::MAX, key: Arc::new(certified) }
 }
 
 /// Returns the configuration of a client.

@@ -138,6 +138,61 @@ fn the_signature_schemes_of_the_client_select_the_type_of_key() {
     assert_eq!(failed, alert(Failure::NoCommonParameters, AlertDescription::HandshakeFailure));
 }
 
+/// Whatever the order of their folders.
+#[test]
+fn of_several_certificates_the_one_that_is_valid_and_expires_last_is_used() {
+    let (p256, rsa) = (testing::certificate(&["a.example"], P256), testing::certificate(&["a.example"], RSA));
+    let (ecdsa, pss) = (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256);
+    let with = |certificate: &StoredCertificate, not_before: i64, not_after: i64, name: &str| StoredCertificate {
+        names: vec![name.into()],
+        is_default: name.is_empty(),
+        not_before,
+        not_after,
+        ..certificate.clone()
+    };
+    let now = 1_000;
+    for (what, certificates, schemes, expected) in [
+        ("an expired one", [(&p256, 0, 900, "a.example"), (&p256, 0, 2_000, "a.example")], [ecdsa, pss], 2_000),
+        ("an earlier one", [(&p256, 0, 1_001, "a.example"), (&p256, 0, 2_000, "a.example")], [ecdsa, pss], 2_000),
+        (
+            "one that begins later",
+            [(&p256, 1_001, 3_000, "a.example"), (&p256, 0, 2_000, "a.example")],
+            [ecdsa, pss],
+            2_000,
+        ),
+        ("two that are expired", [(&p256, 0, 900, "a.example"), (&p256, 0, 800, "a.example")], [ecdsa, pss], 900),
+        (
+            "an expired one of the first type",
+            [(&p256, 0, 900, "a.example"), (&rsa, 0, 2_000, "a.example")],
+            [ecdsa, pss],
+            2_000,
+        ),
+        ("another type", [(&p256, 0, 1_500, "a.example"), (&rsa, 0, 2_000, "a.example")], [ecdsa, pss], 1_500),
+        (
+            "another order of types",
+            [(&p256, 0, 1_500, "a.example"), (&rsa, 0, 2_000, "a.example")],
+            [pss, ecdsa],
+            2_000,
+        ),
+        ("a wildcard", [(&p256, 0, 1_500, "a.example"), (&p256, 0, 2_000, "*.example")], [ecdsa, pss], 1_500),
+        (
+            "an expired one beside a wildcard",
+            [(&p256, 0, 900, "a.example"), (&p256, 0, 2_000, "*.example")],
+            [ecdsa, pss],
+            2_000,
+        ),
+        ("a default", [(&p256, 0, 900, "a.example"), (&p256, 0, 2_000, "")], [ecdsa, pss], 900),
+        ("two defaults", [(&p256, 0, 900, ""), (&p256, 0, 2_000, "")], [ecdsa, pss], 2_000),
+    ] {
+        let certificates = certificates.map(|(certificate, begin, end, name)| with(certificate, begin, end, name));
+        let [first, second] = certificates;
+        for certificates in [[first.clone(), second.clone()], [second, first]] {
+            let found = Store::new(certificates).find_at(now, Some("a.example"), &schemes).unwrap();
+            assert_eq!(found.not_after, expected, "{what}");
+        }
+    }
+}
+
 /// RFC 8446 §4.2.3: in TLS 1.3, PKCS#1 is for the signatures of certificates only.
 #[test]
 fn pkcs1_selects_an_rsa_certificate_in_tls_1_2_only() {
