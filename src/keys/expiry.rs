@@ -4,12 +4,15 @@ use std::time::{Duration, SystemTime};
 
 const DAY: i64 = 24 * 60 * 60;
 
+/// The longest time before the expiry at which that is reported.
+const MAX_NOTICE_S: i64 = 21 * DAY;
+
 /// The state of a certificate by its dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     /// Valid for long.
     Fine,
-    /// Less than a third of its lifetime is left: what renews it should have done so.
+    /// It expires soon: what renews it should have done so.
     EndsSoon,
     /// Expired.
     Expired,
@@ -23,7 +26,7 @@ impl Validity {
         match not_after.saturating_sub(now) {
             _ if now < not_before => Validity::NotYet,
             left if left < 0 => Validity::Expired,
-            left if left < not_after.saturating_sub(not_before) / 3 => Validity::EndsSoon,
+            left if left < notice_s(not_after.saturating_sub(not_before)) => Validity::EndsSoon,
             _ => Validity::Fine,
         }
     }
@@ -49,6 +52,14 @@ impl Validity {
     }
 }
 
+/// Returns the time before the expiry at which that is reported, for a certificate with this lifetime: a fifth of it, at most
+/// three weeks. certbot before version 4 (Debian 11 and 12) renews 30 days before the expiry; since then (Debian 13), when a
+/// third of the lifetime is left, or half of one below ten days. Its timer may be a day late. So each certificate that certbot
+/// renews in time is renewed before it is reported, also one of a year by the older certbot.
+fn notice_s(lifetime_s: i64) -> i64 {
+    (lifetime_s / 5).min(MAX_NOTICE_S)
+}
+
 /// Returns a date for people, in UTC.
 pub fn date(seconds: i64) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.clamp(0, 253_402_300_799).unsigned_abs());
@@ -68,21 +79,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_third_of_the_lifetime_is_soon() {
+    fn an_expiry_is_reported_in_the_last_fifth_and_at_most_three_weeks_before() {
         let (begin, end) = (1000 * DAY, 1090 * DAY);
         for (day, expected) in [
             (999, Validity::NotYet),
             (1000, Validity::Fine),
-            (1060, Validity::Fine),
-            (1061, Validity::EndsSoon),
+            (1072, Validity::Fine),
+            (1073, Validity::EndsSoon),
             (1090, Validity::EndsSoon),
             (1091, Validity::Expired),
         ] {
             assert_eq!(Validity::at(begin, end, day * DAY), expected, "day {day}");
         }
-        // The 47 days of 2029.
-        assert_eq!(Validity::at(0, 47 * DAY, 31 * DAY), Validity::Fine);
-        assert_eq!(Validity::at(0, 47 * DAY, 32 * DAY), Validity::EndsSoon);
+        // The 47 days of 2029: 9.4 days before.
+        assert_eq!(Validity::at(0, 47 * DAY, 37 * DAY), Validity::Fine);
+        assert_eq!(Validity::at(0, 47 * DAY, 38 * DAY), Validity::EndsSoon);
+        assert_eq!(Validity::at(0, 365 * DAY, 344 * DAY), Validity::Fine);
+        assert_eq!(Validity::at(0, 365 * DAY, 345 * DAY), Validity::EndsSoon);
+    }
+
+    /// certbot runs twice a day, each time up to twelve hours late.
+    #[test]
+    fn nothing_is_reported_of_certificates_that_certbot_renews() {
+        let until_30_days = |_lifetime: i64| 30 * DAY;
+        let until_a_third = |lifetime: i64| if lifetime < 10 * DAY { lifetime / 2 } else { lifetime / 3 };
+        for lifetime in [6, 10, 47, 64, 90, 180, 365, 398].map(|days| days * DAY) {
+            for renewal in [until_30_days(lifetime), until_a_third(lifetime)] {
+                // Above its lifetime, it is renewed at each run.
+                let renewed = (lifetime - renewal).max(0) + DAY;
+                assert_eq!(Validity::at(0, lifetime, renewed), Validity::Fine, "{} days", lifetime / DAY);
+            }
+        }
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn what_is_served_with_a_fault_says_so() {
     assert!(faults(0, 0).contains("must-staple"), "{}", faults(0, 0));
     assert!(faults(1, 0).contains("has no DNS name"), "{}", faults(1, 0));
     assert_eq!(faults(2, 1), "");
-    for (day, words) in [(-1, "It is valid from"), (70, "It expires on"), (91, "It expired on")] {
+    for (day, words) in [(-1, "It is valid from"), (73, "It expires on"), (91, "It expired on")] {
         assert!(faults(2, day).contains(words), "day {day}: {}", faults(2, day));
     }
 }
@@ -216,10 +216,10 @@ fn dates_are_reported_once_a_day() {
     certificates.update(0, 0);
     let begin = certificates.snapshot().certificates[0].not_before;
     let next_report_ms = |certificates: &Certificates| certificates.folders["example.org"].next_report_ms;
-    // 30 of 90 days are left, and one second less.
-    certificates.report_dates(500, begin + 60 * DAY);
+    // 18 of 90 days are left, and one second less.
+    certificates.report_dates(500, begin + 72 * DAY);
     assert_eq!(next_report_ms(&certificates), 0, "nothing was reported");
-    certificates.report_dates(500, begin + 60 * DAY + 1);
+    certificates.report_dates(500, begin + 72 * DAY + 1);
     assert_eq!(next_report_ms(&certificates), 500 + DAY_MS);
     certificates.report_dates(499 + DAY_MS, begin + 91 * DAY);
     assert_eq!(next_report_ms(&certificates), 500 + DAY_MS, "it is not due");
