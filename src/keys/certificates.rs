@@ -49,8 +49,8 @@ pub struct Certificates {
     folders: BTreeMap<String, Folder>,
     retired: Vec<Retired>,
     generation: u64,
-    /// Why the directory cannot be listed, as it was logged.
-    unlisted: Option<String>,
+    /// What is wrong with the directory as a whole, as it was logged.
+    directory_fault: Option<String>,
     /// Whether changes and faults are logged.
     is_reported: bool,
 }
@@ -120,7 +120,7 @@ impl Certificates {
             folders: BTreeMap::new(),
             retired: Vec::new(),
             generation: generation.max(1),
-            unlisted: None,
+            directory_fault: None,
             is_reported: true,
         }
     }
@@ -201,7 +201,7 @@ impl Certificates {
             }
             snapshot.folders.push(overview(name, folder));
         }
-        if let Some(why) = &self.unlisted {
+        if let Some(why) = &self.directory_fault {
             snapshot.folders.push(Overview { faults: vec![limited(why)], ..Overview::default() });
         }
         snapshot
@@ -209,33 +209,38 @@ impl Certificates {
 
     /// Returns the names of the folders; none if they are not known.
     fn list(&mut self) -> Option<Vec<String>> {
-        let name = |entry: io::Result<fs::DirEntry>| {
-            let entry = entry.ok()?;
-            let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
-            // A link whose target is missing is a fault of that certificate. A file, such as certbot's README, is none.
-            let metadata = fs::metadata(entry.path());
-            metadata.map_or(true, |metadata| metadata.is_dir()).then_some(name)
+        let directory = Printable(&self.directory.display().to_string()).to_string();
+        let (names, fault) = match folder_names(&self.directory) {
+            Ok((names, 0)) => (Some(names), None),
+            Ok((names, omitted)) => {
+                let fault = format!(
+                    "The directory of the certificates, {directory}, has {} folders, and {omitted} of them, the last by name, are not \
+                     used: remove those that are not needed, down to {MAX_FOLDERS}.",
+                    names.len() + omitted
+                );
+                (Some(names), Some(fault))
+            }
+            Err(error) => {
+                let fault = format!(
+                    "The directory of the certificates, {directory}, cannot be read ({}): make root, or the user of the key process, \
+                     its owner.",
+                    failure::reason(&error)
+                );
+                (None, Some(fault))
+            }
         };
-        let listed = match fs::read_dir(&self.directory) {
-            Ok(entries) => Ok(entries.filter_map(name).take(MAX_FOLDERS).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        let why = listed.as_ref().err().map(|error| {
-            let (directory, why) = (Printable(&self.directory.display().to_string()).to_string(), failure::reason(error));
-            format!(
-                "The directory of the certificates, {directory}, cannot be read ({why}): make root, or the user of the key \
-                 process, its owner."
-            )
-        });
-        if why != self.unlisted {
-            why.iter()
-                .filter(|_| self.is_reported)
-                .for_each(|why| tracing::error!(message_id = catalog::CERTIFICATE_UNUSABLE, certificate = "", "{why}"));
-            self.unlisted = why;
+        if fault != self.directory_fault {
+            match &fault {
+                Some(fault) if self.is_reported && names.is_none() => {
+                    tracing::error!(message_id = catalog::CERTIFICATE_UNUSABLE, certificate = "", "{fault}");
+                }
+                Some(fault) if self.is_reported => tracing::warn!("{fault}"),
+                _ => {}
+            }
+            self.directory_fault = fault;
             self.generation += 1;
         }
-        listed.ok()
+        names
     }
 
     fn update_folder(&mut self, name: &str, now_ms: u64) -> bool {
@@ -290,6 +295,30 @@ impl Certificates {
         let Some(Pair { description, kind, key, .. }) = pair else { return };
         self.retired.push(Retired { id: description.id, kind, key, since_ms: now_ms, generation: self.generation });
     }
+}
+
+/// Returns the names of the folders in `directory`, which need not exist, in order: the first [`MAX_FOLDERS`], and the number of
+/// the others. The folder of the default certificate is the first.
+fn folder_names(directory: &Path) -> io::Result<(Vec<String>, usize)> {
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
+        // A link whose target is missing is a fault of that certificate. A file, such as certbot's README, is none.
+        let is_folder = match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).map_or(true, |metadata| metadata.is_dir()),
+            kind => kind.map_or(true, |kind| kind.is_dir()),
+        };
+        is_folder.then_some(name)
+    };
+    let mut names: Vec<_> = match fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(name).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    names.sort_unstable_by(|a, b| (a != DEFAULT, a).cmp(&(b != DEFAULT, b)));
+    let omitted = names.len().saturating_sub(MAX_FOLDERS);
+    names.truncate(MAX_FOLDERS);
+    Ok((names, omitted))
 }
 
 #[cfg(test)]

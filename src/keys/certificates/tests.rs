@@ -340,3 +340,29 @@ fn a_key_that_is_used_again_is_not_removed() {
     certificates.update(100_000, u64::MAX);
     assert!(certificates.snapshot().key(&id).is_some());
 }
+
+#[test]
+fn folders_beyond_the_most_are_counted_and_said() {
+    let authority = Authority::new();
+    let (directory, mut certificates) = directory();
+    for number in 0..MAX_FOLDERS {
+        fs::create_dir(directory.path().join(format!("b{number:04}"))).unwrap();
+    }
+    authority.issue(&["a.example"]).write(&directory.path().join("a"));
+    authority.issue(&["c.example"]).write(&directory.path().join("c"));
+    authority.issue(&["d.example"]).write(&directory.path().join(DEFAULT));
+    fs::write(directory.path().join("file"), "").unwrap();
+    certificates.update(0, 0);
+    let snapshot = certificates.snapshot();
+    let used: Vec<_> = snapshot.certificates.iter().map(|certificate| certificate.folder.as_str()).collect();
+    assert_eq!((used, snapshot.folders()), (vec!["a", DEFAULT], MAX_FOLDERS + 1));
+    let fault = |snapshot: &Snapshot| snapshot.overview(snapshot.folders() - 1, 0).unwrap().faults.join(" ");
+    assert!(fault(&snapshot).contains("has 1003 folders, and 3 of them, the last by name, are not used"));
+    for number in 0..3 {
+        fs::remove_dir(directory.path().join(format!("b{number:04}"))).unwrap();
+    }
+    assert!(certificates.update(1_000, 0));
+    let snapshot = certificates.snapshot();
+    assert_eq!((snapshot.certificates.len(), snapshot.folders()), (3, MAX_FOLDERS));
+    assert!(!fault(&snapshot).contains("folders"), "{}", fault(&snapshot));
+}
