@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use nix::unistd::{AccessFlags, eaccess};
 
-use crate::config::Options;
 use crate::config::unit::ServiceUnit;
+use crate::config::{Options, requires_https};
 use crate::failure::{self, Failure};
 use crate::listeners::{self, Purpose};
 
@@ -21,7 +21,8 @@ pub fn has_socket(options: &Options, service: Option<&ServiceUnit>) -> bool {
 pub fn unused_settings(options: &Options) -> Vec<String> {
     let settings = [
         (options.redirect_to_https, "--redirect-to-https (OTUS_REDIRECT_TO_HTTPS)"),
-        (options.hsts.is_some(), "--hsts (OTUS_HSTS)"),
+        // With 0 seconds, it may stay after HTTPS was disabled.
+        (options.hsts.as_deref().is_some_and(requires_https), "--hsts (OTUS_HSTS)"),
     ];
     let unused = settings.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| {
         format!(
@@ -55,6 +56,20 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn settings_without_effect_are_those_that_would_have_one() {
+        use crate::config::CommandLine;
+        use clap::Parser;
+        let unused = |arguments: &[&str]| {
+            let arguments = [&["otus-httpd"], arguments].concat();
+            unused_settings(&CommandLine::try_parse_from(arguments).unwrap().options).join(" ")
+        };
+        assert!(unused(&["--hsts=300"]).starts_with("--hsts (OTUS_HSTS) has no effect"));
+        assert!(unused(&["--redirect-to-https"]).starts_with("--redirect-to-https"));
+        assert_eq!(unused(&["--hsts=0"]), "");
+        assert_eq!(unused(&["--hsts=0,includeSubDomains"]), "");
+    }
 
     #[test]
     fn challenges_are_in_a_directory_that_can_be_searched() {

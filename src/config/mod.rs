@@ -23,7 +23,7 @@ use crate::log::{self, Destination};
 pub use effective::Effective;
 pub use https::HttpsCommand;
 pub use load::read;
-pub use parsers::hsts;
+pub use parsers::{hsts, requires_https};
 pub use unused::is_address;
 
 /// The command line: a subcommand, or the server.

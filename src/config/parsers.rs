@@ -115,9 +115,28 @@ pub fn hsts(text: &str) -> Result<String, String> {
     Ok(format!("max-age={seconds}{}", directives.collect::<String>()))
 }
 
+/// Returns whether browsers that have received this value of Strict-Transport-Security use HTTPS only. With 0 seconds, they forget
+/// the site.
+pub fn requires_https(value: &str) -> bool {
+    !value.starts_with("max-age=0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn browsers_require_https_unless_the_time_is_zero() {
+        for (setting, expected) in [
+            ("300", true),
+            ("31536000,includeSubDomains", true),
+            ("0", false),
+            ("00", false),
+            ("0,includeSubDomains", false),
+        ] {
+            assert_eq!(requires_https(&hsts(setting).unwrap()), expected, "{setting}");
+        }
+    }
 
     #[test]
     fn preload_requires_a_year_and_all_subdomains() {
