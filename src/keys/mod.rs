@@ -9,7 +9,7 @@
 //! ([`connections`]). No process is ever forked from this one.
 
 #[cfg(test)]
-mod authority;
+pub(crate) mod authority;
 mod certificate;
 pub mod certificates;
 mod confinement;
@@ -19,6 +19,7 @@ pub mod folder;
 pub mod message;
 pub mod monitor;
 mod peer;
+mod settings;
 mod signatures;
 
 use std::io;
@@ -30,7 +31,6 @@ use std::thread::{Builder, available_parallelism};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::PACKAGED_CERTIFICATES;
-use crate::config::file::SettingsFile;
 use crate::failure::{self, Failure};
 use crate::ipc::key_protocol::{Overview, channel};
 use crate::log::{self, OncePerMinute};
@@ -39,7 +39,9 @@ use crate::os::{clock, rlimit, sys};
 use certificates::Certificates;
 use connections::Connections;
 use peer::Peer;
+use settings::SettingsVersion;
 
+pub use certificate::{Description, describe};
 pub use expiry::{Validity, date};
 
 /// The name of the process.
@@ -76,11 +78,9 @@ enum Source {
 /// Runs the key process of the packaged service with the socket from systemd. The directory is `certificates`, or else that of
 /// the settings file: only this setting is used, so that no other one stops the process.
 pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Failure {
-    let from_file = || {
-        let file = SettingsFile::read(settings?);
-        file.setting_of("OTUS_CERTIFICATES").map(|setting| PathBuf::from(&setting.value))
-    };
-    let directory = certificates.or_else(from_file).unwrap_or_else(|| PACKAGED_CERTIFICATES.into());
+    let settings = settings.filter(|_| certificates.is_none()).map(SettingsVersion::read);
+    let (settings, from_file) = settings.unzip();
+    let directory = certificates.or(from_file.flatten()).unwrap_or_else(|| PACKAGED_CERTIFICATES.into());
     let Some(listener) = listenfd::ListenFd::from_env().take_raw_fd(0).ok().flatten() else {
         return Failure::new(
             "The key process has no socket: systemd starts it, by otus-httpd-keys.socket; without systemd, the server does so itself.",
@@ -92,7 +92,7 @@ pub fn run_service(certificates: Option<PathBuf>, settings: Option<&Path>) -> Fa
         let listener = UnixListener::from(listener);
         // systemd passes it without O_NONBLOCK: accept(2) would wait, and no certificate would be read meanwhile.
         listener.set_nonblocking(true)?;
-        run(&directory, Source::Listener(listener.into()))
+        run(&directory, settings.as_ref(), Source::Listener(listener.into()))
     });
     match result {
         Ok(status) => sys::exit_now(status),
@@ -117,8 +117,8 @@ fn cannot_run(error: &io::Error) -> Failure {
     Failure::new(format!("The key process cannot run ({why}): raise the limits on memory, threads and descriptors."))
 }
 
-/// Runs until the server has ended, or another process has to go on. Returns the exit status.
-fn run(directory: &Path, source: Source) -> io::Result<i32> {
+/// Runs until the server has ended, or another process has to go on. Returns the exit status. `settings` has the directory.
+fn run(directory: &Path, settings: Option<&SettingsVersion>, source: Source) -> io::Result<i32> {
     nix::sys::prctl::set_name(NAME)?;
     rlimit::raise_limit();
     let started_ms = clock::now_ms();
@@ -134,7 +134,14 @@ fn run(directory: &Path, source: Source) -> io::Result<i32> {
     let refusals = OncePerMinute::default();
     loop {
         let now_ms = clock::now_ms();
-        if now_ms >= due_ms || connections.take_reread() {
+        let is_reread = connections.take_reread();
+        if is_reread && settings.is_some_and(SettingsVersion::is_outdated) {
+            tracing::info!(
+                "The key process is replaced: the settings file has changed, which may name another directory of certificates."
+            );
+            return Ok(EXIT_AGAIN);
+        }
+        if now_ms >= due_ms || is_reread {
             if certificates.update(now_ms, connections.known()) {
                 connections.publish(certificates.snapshot());
             }

@@ -82,7 +82,7 @@ fn fork_one(directory: &Path, connections: &OwnedFd) -> io::Result<WaitStatus> {
             return EXIT_DONE;
         }
         let connections = connections.as_fd().try_clone_to_owned();
-        match connections.and_then(|connections| run(directory, Source::Server(connections))) {
+        match connections.and_then(|connections| run(directory, None, Source::Server(connections))) {
             Ok(status) => status,
             Err(error) => {
                 log::failure(&cannot_run(&error));
