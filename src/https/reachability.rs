@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
@@ -56,32 +57,72 @@ enum Reply {
     None(io::Error),
 }
 
-/// Checks each name. A name that leads here by none of its addresses is a failure. If no connection is possible, as behind a
-/// router that does not lead back, the local address is checked instead.
+/// Checks each name by each of its addresses. An address at which something else responds is a failure. One that does not respond
+/// is named; if none does, as behind a router that does not lead back, the local address is checked instead.
 pub fn check(names: &[String], challenges: &Path) -> Result<(), Failure> {
     let token = Token::new(challenges)?;
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
     for name in names {
         let addresses = resolve(name)?;
-        let replies: Vec<_> =
-            addresses.iter().map(|address| (address.ip(), get(*address, name, &token.name))).collect();
-        if is_verified(name, &replies)? {
-            continue;
-        }
-        match get(local, name, &token.name) {
-            Reply::Own => say(format!(
-                "{name} could not be checked: its addresses do not respond from here. The certification authority will try."
-            )),
-            Reply::Other(status) => return Err(other(name, local.ip(), &status)),
-            Reply::None(error) => {
-                return Err(Failure::new(format!(
-                    "Port {PORT} of this machine does not respond ({}): start the server, systemctl start otus-httpd.socket.",
-                    failure::reason(&error)
-                )));
-            }
-        }
+        // At the same time, since each may take as long as the timeouts.
+        let replies = thread::scope(|scope| {
+            let request = |address: &SocketAddr| {
+                let (address, token) = (*address, token.name.as_str());
+                (address.ip(), scope.spawn(move || get(address, name, token)))
+            };
+            let requests: Vec<_> = addresses.iter().map(request).collect();
+            let reply = |(address, request): (IpAddr, ScopedJoinHandle<Reply>)| {
+                (address, request.join().unwrap_or(Reply::None(io::ErrorKind::Other.into())))
+            };
+            requests.into_iter().map(reply).collect::<Vec<_>>()
+        });
+        judge(name, &replies, || get((Ipv4Addr::LOCALHOST, PORT).into(), name, &token.name))?.into_iter().for_each(say);
     }
     Ok(())
+}
+
+/// Returns what is to be said of a name that leads here. `local` requests the challenge at the local address.
+fn judge(name: &str, replies: &[(IpAddr, Reply)], local: impl Fn() -> Reply) -> Result<Vec<String>, Failure> {
+    for (address, reply) in replies {
+        if let Reply::Other(status) = reply {
+            let is_in_between = !address.is_loopback() && matches!(local(), Reply::Own);
+            return Err(if is_in_between { in_between(name, *address, status) } else { other(name, *address, status) });
+        }
+    }
+    if replies.iter().any(|(_, reply)| matches!(reply, Reply::Own)) {
+        return Ok(silent(name, replies));
+    }
+    match local() {
+        Reply::Own => {
+            let mut lines = silent(name, replies);
+            lines.push(format!("{name} could not be checked from here. The certification authority will try."));
+            Ok(lines)
+        }
+        Reply::Other(status) => Err(other(name, Ipv4Addr::LOCALHOST.into(), &status)),
+        Reply::None(error) => Err(Failure::new(format!(
+            "Port {PORT} of this machine does not respond ({}): start the server, systemctl start otus-httpd.socket.",
+            failure::reason(&error)
+        ))),
+    }
+}
+
+/// Returns a sentence for each kind of record with addresses that do not respond.
+fn silent(name: &str, replies: &[(IpAddr, Reply)]) -> Vec<String> {
+    let sentence = |(kind, is_v6): (&str, bool)| {
+        let silent = replies.iter().filter(|(address, _)| address.is_ipv6() == is_v6);
+        let silent = silent.filter_map(|(address, reply)| match reply {
+            Reply::None(error) => Some(format!("{address} ({})", failure::reason(error))),
+            _ => None,
+        });
+        let silent: Vec<_> = silent.collect();
+        (!silent.is_empty()).then(|| {
+            format!(
+                "{name} leads to {} by {kind}, and port {PORT} there does not respond to this machine. If it does not respond to \
+                 others either, open the firewall or remove that record: a certification authority, and browsers, may try it first.",
+                silent.join(" and ")
+            )
+        })
+    };
+    [("IPv4 (an A record)", false), ("IPv6 (an AAAA record)", true)].into_iter().filter_map(sentence).collect()
 }
 
 fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
@@ -94,21 +135,23 @@ fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     Ok(addresses)
 }
 
-/// Returns whether the name was verified; false if no address responds.
-fn is_verified(name: &str, replies: &[(IpAddr, Reply)]) -> Result<bool, Failure> {
-    for (address, reply) in replies {
-        if let Reply::Other(status) = reply {
-            return Err(other(name, *address, status));
-        }
-    }
-    Ok(replies.iter().any(|(_, reply)| matches!(reply, Reply::Own)))
-}
-
+/// The failure if another server has the address.
 fn other(name: &str, address: IpAddr, status: &str) -> Failure {
     Failure::new(format!(
         "Port {PORT} of {address}, to which {name} leads, does not serve the challenges of this server (it responds with \
          \"{status}\"): correct the DNS record, or stop the server that listens there, then repeat the command. An otus-httpd from \
-         before an upgrade has to be restarted. If a router has responded, see otus-httpd(8), HTTPS."
+         before an upgrade has to be restarted."
+    ))
+}
+
+/// The failure if this server has port 80 of this machine, and something else responds at the address: another machine, or a router
+/// that has a page of its own there for requests from inside.
+fn in_between(name: &str, address: IpAddr, status: &str) -> Failure {
+    Failure::new(format!(
+        "Port {PORT} of {address}, to which {name} leads, does not serve the challenges of this server (it responds with \
+         \"{status}\"), although this machine does. If {address} is another machine, correct the DNS record. If it is the router in \
+         front of this machine, which responds itself to requests from inside, make {name} lead here for this machine alone, by echo \
+         '127.0.0.1 {name}' >> /etc/hosts, and repeat the command: then only the certification authority checks the router."
     ))
 }
 
@@ -168,15 +211,61 @@ mod tests {
         }
     }
 
+    fn own() -> Reply {
+        Reply::Own
+    }
+
+    fn none() -> Reply {
+        Reply::None(io::ErrorKind::TimedOut.into())
+    }
+
+    fn other_server() -> Reply {
+        Reply::Other("HTTP/1.1 404 Not Found".into())
+    }
+
+    fn judged(replies: [(&str, Reply); 2], local: fn() -> Reply) -> Result<String, String> {
+        let replies = replies.map(|(address, reply)| (address.parse().unwrap(), reply));
+        judge("a.org", &replies, local).map(|lines| lines.join(" ")).map_err(|failure| failure.to_string())
+    }
+
+    const V4: &str = "192.0.2.1";
+    const V6: &str = "2001:db8::1";
+
     #[test]
     fn one_address_with_another_server_is_a_failure() {
-        let (v4, v6) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
-        let (own, none) = (|| Reply::Own, || Reply::None(io::ErrorKind::TimedOut.into()));
-        let other = || Reply::Other("HTTP/1.1 404 Not Found".into());
-        assert!(is_verified("a.org", &[(v4, own()), (v6, none())]).unwrap());
-        assert!(!is_verified("a.org", &[(v4, none())]).unwrap());
-        let failure = is_verified("a.org", &[(v4, own()), (v6, other())]).unwrap_err().to_string();
+        assert_eq!(judged([(V4, own()), (V6, own())], none).as_deref(), Ok(""));
+        let failure = judged([(V4, own()), (V6, other_server())], none).unwrap_err();
         assert!(failure.contains("2001:db8::1") && failure.contains("404 Not Found"), "{failure}");
+        assert!(failure.contains("stop the server that listens there"), "{failure}");
+        let failure = judged([("127.0.0.1", other_server()), (V6, own())], own).unwrap_err();
+        assert!(failure.contains("stop the server that listens there"), "{failure}");
+    }
+
+    /// Such as an AAAA record of a machine that was replaced.
+    #[test]
+    fn an_address_that_does_not_respond_is_named_with_its_family() {
+        let text = judged([(V4, own()), (V6, none())], none).unwrap();
+        assert!(
+            text.starts_with("a.org leads to 2001:db8::1 (timed out) by IPv6 (an AAAA record), and port 80"),
+            "{text}"
+        );
+        assert_eq!(text.matches("a.org leads to").count(), 1);
+        let text = judged([(V4, none()), ("192.0.2.2", none())], own).unwrap();
+        assert!(text.starts_with("a.org leads to 192.0.2.1 (timed out) and 192.0.2.2 (timed out) by IPv4 ("), "{text}");
+        assert!(text.ends_with("could not be checked from here. The certification authority will try."), "{text}");
+        let text = judged([(V4, none()), (V6, none())], own).unwrap();
+        assert!(text.contains("IPv4 (") && text.contains("IPv6 ("), "{text}");
+        let failure = judged([(V4, none()), (V6, none())], none).unwrap_err();
+        assert!(failure.contains("systemctl start otus-httpd.socket"), "{failure}");
+        let failure = judged([(V4, none()), (V6, none())], other_server).unwrap_err();
+        assert!(failure.contains("Port 80 of 127.0.0.1, "), "{failure}");
+    }
+
+    #[test]
+    fn a_router_that_responds_itself_is_named_with_a_way_on() {
+        let failure = judged([(V4, other_server()), (V6, none())], own).unwrap_err();
+        assert!(failure.contains("If it is the router in front of this machine"), "{failure}");
+        assert!(failure.contains("echo '127.0.0.1 a.org' >> /etc/hosts"), "{failure}");
     }
 
     #[test]
