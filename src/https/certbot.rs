@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::installation::{cannot, replace};
+use super::installation::{cannot, change, make_directory};
 use super::undo::Undo;
 use crate::failure::Failure;
 
@@ -19,8 +19,8 @@ const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// What certbot runs after each renewal.
 const HOOK: &str = "renewal-hooks/deploy/otus-httpd";
 
-/// The timer by which Debian's certbot renews.
-pub const TIMER: &str = "certbot.timer";
+/// The timers by which certbot renews: that of Debian, and that of snap.
+pub const TIMERS: [&str; 2] = ["certbot.timer", "snap.certbot.renew.timer"];
 
 /// The certificate to get.
 #[derive(Debug)]
@@ -101,10 +101,7 @@ fn text(output: &Output) -> String {
 /// Returns whether the settings of a renewal have its challenges in `webroot`, and not with a web server from before. certbot
 /// writes them only when it gets a certificate.
 fn renews_by(settings: &str, webroot: &Path) -> bool {
-    let options = settings.lines().filter_map(|line| line.split_once('='));
-    let authenticator =
-        options.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == "authenticator");
-    authenticator.is_some_and(|(_, value)| value == "webroot") && settings.contains(&webroot.display().to_string())
+    setting(settings, "authenticator") == Some("webroot") && settings.contains(&webroot.display().to_string())
 }
 
 /// Returns whether certbot has an account at a certification authority.
@@ -193,29 +190,55 @@ fn quoted(text: &str) -> String {
 pub fn place_hook(certificates: &Path, undo: &mut Undo) -> Result<(), Failure> {
     let path = Path::new(DIRECTORY).join(HOOK);
     let content = hook(certificates);
-    let before = fs::read(&path).ok();
-    if before.as_deref() == Some(content.as_bytes()) {
+    if fs::read(&path).is_ok_and(|before| before == content.as_bytes()) {
         return Ok(());
     }
-    let placed =
-        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace(&path, content.as_bytes(), 0o755));
-    placed.map_err(|error| cannot("The hook", &path, "placed", &error))?;
-    undo.push(move || match before {
-        Some(before) => drop(replace(&path, &before, 0o755)),
-        None => drop(fs::remove_file(&path)),
-    });
-    Ok(())
+    let directory = path.parent().map_or(Ok(()), |directory| make_directory(directory, undo));
+    let placed = directory.and_then(|()| change(&path, content.as_bytes(), Some(0o755), undo));
+    placed.map_err(|error| cannot("The hook", &path, "placed", &error))
 }
 
-/// Returns whether a folder of certificates is one of certbot.
-pub fn renews(folder: &Path) -> bool {
-    let live = Path::new(DIRECTORY).join("live");
-    folder.canonicalize().is_ok_and(|folder| folder.starts_with(live))
+/// What is known of the renewal of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// certbot has a configuration for it.
+    Certbot,
+    /// certbot has one that says autorenew = False.
+    Off,
+    /// Nothing is known: another program, or somebody, may renew it.
+    Unknown,
+}
+
+/// Returns what certbot has for the renewal of the certificate in `folder`, a link to a folder of its own.
+pub fn renewal(folder: &Path) -> Renewal {
+    renewal_in(Path::new(DIRECTORY), folder)
+}
+
+fn renewal_in(directory: &Path, folder: &Path) -> Renewal {
+    let (Ok(folder), Ok(live)) = (folder.canonicalize(), directory.join("live").canonicalize()) else {
+        return Renewal::Unknown;
+    };
+    let Ok(lineage) = folder.strip_prefix(live) else { return Renewal::Unknown };
+    // Without it, as after its removal by hand, certbot does not know the certificate.
+    match fs::read_to_string(directory.join("renewal").join(format!("{}.conf", lineage.display()))) {
+        Ok(settings) if setting(&settings, "autorenew").is_some_and(|value| value.eq_ignore_ascii_case("false")) => {
+            Renewal::Off
+        }
+        Ok(_) => Renewal::Certbot,
+        Err(_) => Renewal::Unknown,
+    }
+}
+
+/// Returns a setting of a configuration of certbot.
+fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
+    let options = settings.lines().filter_map(|line| line.split_once('='));
+    options.map(|(name, value)| (name.trim(), value.trim())).find(|(other, _)| *other == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::https::installation::replace;
 
     fn request(email: Option<&str>, server: Option<&str>, agrees: bool) -> Request {
         let names = ["example.org", "www.example.org"].map(String::from).into();
@@ -256,6 +279,35 @@ mod tests {
             );
         }
         assert!(!renews_by("", Path::new(own)));
+    }
+
+    #[test]
+    fn what_renews_a_certificate_is_known_by_its_configuration_only() {
+        let top = tempfile::tempdir().unwrap();
+        let (certbot, certificates) = (top.path().join("certbot"), top.path().join("certificates"));
+        for name in ["renewed", "off", "forgotten"] {
+            fs::create_dir_all(certbot.join("live").join(name)).unwrap();
+        }
+        for name in ["own", "renewed.conf"] {
+            fs::create_dir_all(certificates.join(name)).unwrap();
+        }
+        fs::create_dir(certbot.join("renewal")).unwrap();
+        fs::write(certbot.join("renewal/renewed.conf"), "version = 2.1.0\n[renewalparams]\nautorenew = True\n")
+            .unwrap();
+        fs::write(certbot.join("renewal/off.conf"), "[renewalparams]\nautorenew = False\n").unwrap();
+        for name in ["renewed", "off", "forgotten", "missing"] {
+            std::os::unix::fs::symlink(certbot.join("live").join(name), certificates.join(name)).unwrap();
+        }
+        for (name, expected) in [
+            ("renewed", Renewal::Certbot),
+            ("off", Renewal::Off),
+            ("forgotten", Renewal::Unknown),
+            ("missing", Renewal::Unknown),
+            ("own", Renewal::Unknown),
+            ("renewed.conf", Renewal::Unknown),
+        ] {
+            assert_eq!(renewal_in(&certbot, &certificates.join(name)), expected, "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::installation::{HSTS, Installation, REDIRECT};
 use super::undo::Undo;
 use super::{say, systemd};
-use crate::config::hsts;
+use crate::config;
 use crate::failure::Failure;
 
 /// Closes the socket for HTTPS. Certificates and their renewal stay.
@@ -22,9 +22,12 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
              https disable --force."
         )));
     }
+    if systemd::is_active(systemd::SERVICE) {
+        systemd::check_settings()?;
+    }
     let mut undo = Undo::default();
     installation.set(REDIRECT, None, &mut undo)?;
-    if !systemd::remove_socket()? && !undo.is_empty() && systemd::is_active(systemd::SERVICE) {
+    if !systemd::remove_socket(&mut undo)? && !undo.is_empty() && systemd::is_active(systemd::SERVICE) {
         systemd::systemctl(&["reload", systemd::SERVICE])?;
     }
     undo.keep();
@@ -37,20 +40,6 @@ pub fn run(installation: &Installation, force: bool) -> Result<(), Failure> {
 }
 
 /// Returns whether browsers use HTTPS only after they have received this setting.
-fn requires_https(value: &str) -> bool {
-    hsts(value).is_ok_and(|value| !value.starts_with("max-age=0"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn browsers_require_https_unless_the_time_is_zero() {
-        for (value, expected) in
-            [("300", true), ("31536000,includeSubDomains", true), ("0", false), ("0,includeSubDomains", false)]
-        {
-            assert_eq!(requires_https(value), expected, "{value}");
-        }
-    }
+fn requires_https(setting: &str) -> bool {
+    config::hsts(setting).is_ok_and(|value| config::requires_https(&value))
 }

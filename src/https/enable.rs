@@ -16,13 +16,16 @@ use crate::failure::{self, Failure};
 pub fn run(installation: &Installation, request: &Request, redirect: bool) -> Result<(), Failure> {
     certbot::check()?;
     check_server()?;
-    if installation.make_challenges()? && systemd::is_active(systemd::SERVICE) {
+    let mut challenges = Undo::default();
+    if installation.make_challenges(&mut challenges)? && systemd::is_active(systemd::SERVICE) {
         // The sandbox of the workers contains the directory only if it existed at the start.
         systemd::systemctl(&["reload", systemd::SERVICE])?;
     }
     reachability::check(&request.names, &installation.challenges)?;
     say(format!("Getting a certificate for {} by certbot ...", request.names.join(" ")));
     request.get(&installation.challenges)?;
+    // certbot renews by this directory from now on, whatever happens.
+    challenges.keep();
     let mut undo = Undo::default();
     certbot::place_hook(&installation.certificates, &mut undo)?;
     let name = &request.names[0];
@@ -44,10 +47,7 @@ pub fn serve(
     systemd::add_socket(&mut undo)?;
     let path = installation.certificates.join(folder);
     for name in names {
-        let address = handshake::verify(name, &path)?;
-        say(format!(
-            "https://{name}/ is served with the certificate {folder} (a handshake with {address} has succeeded)."
-        ));
+        say(handshake::verify(name, &path)?);
     }
     undo.keep();
     status::describe(installation, folder);
@@ -83,11 +83,11 @@ fn check_port() -> Result<(), Failure> {
 
 /// Links the folder of certbot into the directory of certificates.
 fn link(installation: &Installation, name: &str, target: &Path, undo: &mut Undo) -> Result<(), Failure> {
-    installation.make_certificates()?;
+    installation.make_certificates(undo)?;
     let path = installation.certificates.join(name);
     match symlink(target, &path) {
         Ok(()) => {
-            undo.push(move || drop(fs::remove_file(path)));
+            undo.file(move || fs::remove_file(&path).map_err(|error| cannot("The link", &path, "removed", &error)));
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::canonicalize(&path) {

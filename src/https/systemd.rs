@@ -25,6 +25,67 @@ pub const ADD_SOCKET: [&[&str]; 2] = [&["enable", HTTPS_SOCKET], &["restart", SE
 /// The commands that remove it. The service holds the socket until its restart.
 const REMOVE_SOCKET: [&[&str]; 3] = [&["disable", HTTPS_SOCKET], &["stop", HTTPS_SOCKET], &["try-restart", SERVICE]];
 
+/// The command that ends the key process.
+const STOP_KEYS: &[&str] = &["stop", KEYS_SOCKET, KEYS_SERVICE];
+
+/// The state of the units before a command, to which a failed one returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Before {
+    /// Whether the socket for HTTPS is enabled.
+    is_enabled: bool,
+    /// Whether it is open.
+    is_open: bool,
+    /// Whether the service runs.
+    is_running: bool,
+    /// Whether the socket of the key process is open.
+    has_keys: bool,
+}
+
+impl Before {
+    /// Returns the present state.
+    fn now() -> Self {
+        Before {
+            is_enabled: is_enabled(HTTPS_SOCKET),
+            is_open: is_active(HTTPS_SOCKET),
+            is_running: is_running(SERVICE),
+            has_keys: is_active(KEYS_SOCKET),
+        }
+    }
+
+    /// Returns the commands that lead back to this state from any other one. The last one starts the service with the present
+    /// settings, or keeps it stopped.
+    fn commands(self) -> Vec<&'static [&'static str]> {
+        let mut commands: Vec<&[&str]> = vec![if self.is_enabled { ADD_SOCKET[0] } else { REMOVE_SOCKET[0] }];
+        commands.extend(match (self.is_open, self.is_running) {
+            // By its WantedBy=, the restart opens the socket as well.
+            (true, true) if self.is_enabled => vec![ADD_SOCKET[1]],
+            (true, true) => vec![STOP, OPEN, START],
+            (true, false) => vec![STOP, OPEN],
+            (false, true) => vec![REMOVE_SOCKET[1], ADD_SOCKET[1]],
+            (false, false) => vec![REMOVE_SOCKET[1], STOP],
+        });
+        commands.extend((!self.has_keys).then_some(STOP_KEYS));
+        commands
+    }
+
+    /// Returns to this state when a command fails.
+    fn restore_by(self, undo: &mut Undo) {
+        undo.units(move || {
+            // After a failure, those that follow are run all the same.
+            let results: Vec<_> = self.commands().into_iter().map(systemctl).collect();
+            results.into_iter().try_for_each(|result| result.map(drop))
+        });
+    }
+}
+
+/// The commands for a socket that is open and not enabled: systemd opens none beside its running service.
+const STOP: &[&str] = &["stop", SERVICE];
+const OPEN: &[&str] = &["start", HTTPS_SOCKET];
+const START: &[&str] = &["start", SERVICE];
+
+/// The command by which the running service reads its settings.
+const RELOAD: &[&str] = &["reload", SERVICE];
+
 /// Runs systemctl with `arguments`. Returns its output.
 pub fn systemctl(arguments: &[&str]) -> Result<String, Failure> {
     let command = || format!("systemctl {}", arguments.join(" "));
@@ -60,6 +121,12 @@ fn value(environment: &str, name: &str) -> Option<String> {
 /// Returns whether a unit is active.
 pub fn is_active(unit: &str) -> bool {
     property(unit, "ActiveState").is_ok_and(|state| state == "active")
+}
+
+/// Returns whether a service runs, or is about to.
+fn is_running(unit: &str) -> bool {
+    let is_one = |state: String| matches!(state.as_str(), "active" | "activating" | "reloading" | "refreshing");
+    property(unit, "ActiveState").is_ok_and(is_one)
 }
 
 /// Returns whether a unit is enabled.
@@ -103,18 +170,15 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Opens the socket for HTTPS for the service. If it is open already, the service is reloaded and nothing else changes.
 pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
-    if is_active(HTTPS_SOCKET) && is_active(SERVICE) {
-        systemctl(&["enable", HTTPS_SOCKET])?;
-        undo.push(|| drop(systemctl(&["reload", SERVICE])));
-        return systemctl(&["reload", SERVICE]).map(drop);
+    let before = Before::now();
+    if before.is_open && before.is_running {
+        undo.units(move || {
+            let enablement = before.commands().into_iter().take(1);
+            enablement.chain([RELOAD]).try_for_each(|command| systemctl(command).map(drop))
+        });
+        return [ADD_SOCKET[0], RELOAD].iter().try_for_each(|command| systemctl(command).map(drop));
     }
-    let was_enabled = is_enabled(HTTPS_SOCKET);
-    undo.push(move || {
-        // Not the restart of a service that runs only: it may have failed.
-        let restart = ["restart", SERVICE];
-        let commands = REMOVE_SOCKET[usize::from(was_enabled)..2].iter().copied().chain([&restart[..]]);
-        commands.for_each(|command| drop(systemctl(command)));
-    });
+    before.restore_by(undo);
     ADD_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
     if is_active(HTTPS_SOCKET) {
         return Ok(());
@@ -126,14 +190,16 @@ pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
 }
 
 /// Closes the socket for HTTPS. Returns whether it was open or enabled. The key process ends, unless another socket needs it.
-pub fn remove_socket() -> Result<bool, Failure> {
-    if !is_active(HTTPS_SOCKET) && !is_enabled(HTTPS_SOCKET) {
+pub fn remove_socket(undo: &mut Undo) -> Result<bool, Failure> {
+    let before = Before::now();
+    if !before.is_open && !before.is_enabled {
         return Ok(false);
     }
+    before.restore_by(undo);
     REMOVE_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
     let users = property(KEYS_SOCKET, "RequiredBy")?;
     if !users.split_whitespace().any(|unit| unit != KEYS_SERVICE && is_active(unit)) {
-        systemctl(&["stop", KEYS_SOCKET, KEYS_SERVICE])?;
+        systemctl(STOP_KEYS)?;
     }
     Ok(true)
 }
@@ -150,6 +216,33 @@ mod tests {
         );
         let remove = REMOVE_SOCKET.map(|command| command.join(" "));
         assert!(remove.iter().all(|command| !command.contains("otus-httpd.socket")), "{remove:?}");
+    }
+
+    #[test]
+    fn each_state_is_returned_to() {
+        let commands = |is_enabled, is_open, is_running, has_keys| {
+            let before = Before { is_enabled, is_open, is_running, has_keys };
+            before
+                .commands()
+                .iter()
+                .map(|command| command.join(" "))
+                .collect::<Vec<_>>()
+                .join("; ")
+                .replace("otus-httpd", "")
+        };
+        assert_eq!(commands(true, true, true, true), "enable -https.socket; restart .service");
+        assert_eq!(
+            commands(false, true, true, true),
+            "disable -https.socket; stop .service; start -https.socket; start .service"
+        );
+        assert_eq!(commands(true, true, false, true), "enable -https.socket; stop .service; start -https.socket");
+        assert_eq!(
+            commands(false, false, true, false),
+            "disable -https.socket; stop -https.socket; restart .service; stop -keys.socket -keys.service"
+        );
+        assert_eq!(commands(true, false, false, true), "enable -https.socket; stop -https.socket; stop .service");
+        // A stop of the socket for HTTP would refuse connections.
+        assert!(!commands(false, false, false, false).contains(" .socket"));
     }
 
     #[test]

@@ -131,7 +131,11 @@ https_enabled() {
     equal "https: a redirect, for the names only" \
         "$(curl --silent --output /dev/null --write-out '%{http_code} %{redirect_url}' 'http://example.test/a?b') $(status_of $url/test.html)" \
         "301 https://example.test/a?b 200"
+    cp /etc/hosts /tmp/hosts-without
+    echo "2001:db8::1 example.test" >> /etc/hosts
     check "https: a repetition" enable_https --redirect
+    equal "https: an address that does not respond is named" "$(grep --count '^example.test leads to 2001:db8::1 .* by IPv6 (an AAAA record)' /tmp/output)" 1
+    cp /tmp/hosts-without /etc/hosts
     systemctl stop otus-httpd.socket otus-httpd.service
     equal "https: off the network is off" "$(secure_status example.test /test.html) $(systemctl is-active otus-httpd-https.socket)" "000 inactive"
     systemctl start otus-httpd.socket
@@ -182,10 +186,38 @@ serial_changed() {
     [ -n "$now" ] && [ "$now" != "$1" ]
 }
 
+# Makes the next start of the service fail, and only that one.
+fail_once() {
+    local drop_in=/run/systemd/system/otus-httpd.service.d/fail-once.conf
+    mkdir -p ${drop_in%/*}
+    printf "[Service]\nExecStartPre=+/bin/sh -c '! rm /run/fail-once 2> /dev/null'\n" > $drop_in
+    systemctl daemon-reload
+    touch /run/fail-once
+}
+
+never_fail() {
+    rm -f /run/systemd/system/otus-httpd.service.d/fail-once.conf
+    systemctl daemon-reload
+}
+
 https_disabled() {
     fails "disable with HSTS" "First set OTUS_HSTS=0" disable_https
     sed -i 's/^OTUS_HSTS=300/OTUS_HSTS=0/' /etc/default/otus-httpd
+    cp /etc/default/otus-httpd /tmp/default
+    echo OTUS_WORKERS=none >> /etc/default/otus-httpd
+    fails "disable with an invalid setting" 'OTUS_WORKERS cannot be "none"' disable_https
+    cp /tmp/default /etc/default/otus-httpd
+    fail_once
+    fails "disable while a restart fails" "has failed" disable_https
+    never_fail
+    equal "https: disable while a restart fails: HTTPS is served" "$(secure_status example.test /test.html)" 200
+    mv /etc/default/otus-httpd /etc/otus-httpd-settings
+    ln -s /etc/otus-httpd-settings /etc/default/otus-httpd
     check "https: disable" disable_https
+    check "https: disable: a link to the settings stays one" test -L /etc/default/otus-httpd
+    mv /etc/otus-httpd-settings /etc/default/otus-httpd
+    otus-httpd --check > /tmp/output 2>&1
+    equal "https: disable: --check has no warning about OTUS_HSTS=0" "$? $(grep -ci warn /tmp/output)" "0 0"
     sed -i '/^OTUS_HSTS=/d' /etc/default/otus-httpd
     local before
     before="$(property MainPID) $(https_state)"
@@ -199,10 +231,20 @@ https_disabled() {
     fails "import beside a link" "is a link" import_https $live/fullchain.pem $live/privkey.pem
 }
 
-# Makes a certificate for own.test that is its own issuer.
+# make_certificate [OPTION OF OPENSSL REQ...]: makes a certificate for own.test that is its own issuer.
 make_certificate() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /tmp/own.key -out /tmp/own.pem -days 30 \
+    [ $# -gt 0 ] || set -- -newkey ec -pkeyopt ec_paramgen_curve:P-256
+    openssl req -x509 "$@" -nodes -keyout /tmp/own.key -out /tmp/own.pem -days 30 \
         -subj /CN=own.test -addext "subjectAltName=DNS:own.test,DNS:*.own.test" 2> /dev/null
+}
+
+# served_for ALGORITHM: the number of the certificate that a client with these signatures gets.
+served_for() {
+    openssl s_client -connect 127.0.0.1:443 -servername own.test -sigalgs "$1" < /dev/null 2> /dev/null | openssl x509 -noout -serial
+}
+
+is_served() {
+    [ "$(secure_status own.test /test.html "$1")" = 200 ]
 }
 
 https_imported() {
@@ -217,9 +259,39 @@ https_imported() {
     make_certificate
     check "https: import of its successor" import_https /tmp/own.pem /tmp/own.key
     equal "https: the successor is served" "$(secure_status own.test /test.html /tmp/own.pem) $(secure_status own.test /test.html /tmp/first.pem)" "200 000"
+    cp /tmp/own.pem /tmp/ecdsa.pem
+    cp /tmp/own.key /tmp/ecdsa.key
+    make_certificate -newkey rsa:2048
+    check "https: import of one with an RSA key" import_https /tmp/own.pem /tmp/own.key
+    equal "https: both types are served" "$(served_for ECDSA+SHA256) $(served_for RSA-PSS+SHA256)" \
+        "$(openssl x509 -noout -serial -in /tmp/ecdsa.pem) $(openssl x509 -noout -serial -in /tmp/own.pem)"
+    equal "https: each has a folder" "$(cd /etc/otus-httpd/certificates && echo own.test*)" "own.test own.test-rsa"
+    rm -r /etc/otus-httpd/certificates/own.test-rsa
     check "https: disable the imported one" disable_https
-    equal "https: port 443 is closed again" "$(secure_status own.test /test.html /tmp/own.pem)" 000
-    check "https: import again" import_https /tmp/own.pem /tmp/own.key
+    equal "https: port 443 is closed again" "$(secure_status own.test /test.html /tmp/ecdsa.pem)" 000
+    make_certificate
+    fail_once
+    fails "import while a restart fails" "has failed" import_https /tmp/own.pem /tmp/own.key
+    never_fail
+    cp /tmp/ecdsa.pem /tmp/own.pem
+    check "https: import again" import_https /tmp/own.pem /tmp/ecdsa.key
+    https_moved
+}
+
+# A changed directory of certificates.
+https_moved() {
+    make_certificate
+    mkdir -p /etc/otus-httpd/elsewhere/own.test
+    cp /tmp/own.pem /etc/otus-httpd/elsewhere/own.test/fullchain.pem
+    cp /tmp/own.key /etc/otus-httpd/elsewhere/own.test/privkey.pem
+    echo OTUS_CERTIFICATES=/etc/otus-httpd/elsewhere >> /etc/default/otus-httpd
+    check "https: reload with another directory of certificates" systemctl reload otus-httpd
+    check "https: its certificate is served" wait_for 10 is_served /tmp/own.pem
+    cp /tmp/ecdsa.pem /tmp/own.pem
+    sed -i '/^OTUS_CERTIFICATES=/d' /etc/default/otus-httpd
+    check "https: reload with the directory of before" systemctl reload otus-httpd
+    check "https: the certificate of before is served" wait_for 10 is_served /tmp/own.pem
+    rm -r /etc/otus-httpd/elsewhere
 }
 
 # What must be true as long as HTTPS is enabled.
