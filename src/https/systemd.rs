@@ -17,16 +17,24 @@ const KEYS_SERVICE: &str = "otus-httpd-keys.service";
 /// Its socket for HTTPS.
 pub const HTTPS_SOCKET: &str = "otus-httpd-https.socket";
 
+const ENABLE: &[&str] = &["enable", HTTPS_SOCKET];
+const DISABLE: &[&str] = &["disable", HTTPS_SOCKET];
+const OPEN: &[&str] = &["start", HTTPS_SOCKET];
+const CLOSE: &[&str] = &["stop", HTTPS_SOCKET];
+const START: &[&str] = &["start", SERVICE];
+const STOP: &[&str] = &["stop", SERVICE];
+const RESTART: &[&str] = &["restart", SERVICE];
+const RELOAD: &[&str] = &["reload", SERVICE];
+const START_KEYS: &[&str] = &["start", KEYS_SOCKET];
+const STOP_KEYS: &[&str] = &["stop", KEYS_SOCKET, KEYS_SERVICE];
+
 /// The commands that add the socket for HTTPS to the service. systemd opens no further socket for a running service, and a
 /// restart of the socket for HTTP would close it. By its WantedBy=, a restart of the service alone opens it as well, and
 /// clients of port 80 wait meanwhile.
-pub const ADD_SOCKET: [&[&str]; 2] = [&["enable", HTTPS_SOCKET], &["restart", SERVICE]];
+const ADD_SOCKET: [&[&str]; 2] = [ENABLE, RESTART];
 
 /// The commands that remove it. The service holds the socket until its restart.
-const REMOVE_SOCKET: [&[&str]; 3] = [&["disable", HTTPS_SOCKET], &["stop", HTTPS_SOCKET], &["try-restart", SERVICE]];
-
-/// The command that ends the key process.
-const STOP_KEYS: &[&str] = &["stop", KEYS_SOCKET, KEYS_SERVICE];
+const REMOVE_SOCKET: [&[&str]; 3] = [DISABLE, CLOSE, &["try-restart", SERVICE]];
 
 /// The state of the units before a command, to which a failed one returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +60,34 @@ impl Before {
         }
     }
 
-    /// Returns the commands that lead back to this state from any other one. The last one starts the service with the present
-    /// settings, or keeps it stopped.
-    fn commands(self) -> Vec<&'static [&'static str]> {
-        let mut commands: Vec<&[&str]> = vec![if self.is_enabled { ADD_SOCKET[0] } else { REMOVE_SOCKET[0] }];
-        commands.extend(match (self.is_open, self.is_running) {
-            // By its WantedBy=, the restart opens the socket as well.
-            (true, true) if self.is_enabled => vec![ADD_SOCKET[1]],
-            (true, true) => vec![STOP, OPEN, START],
-            (true, false) => vec![STOP, OPEN],
-            (false, true) => vec![REMOVE_SOCKET[1], ADD_SOCKET[1]],
-            (false, false) => vec![REMOVE_SOCKET[1], STOP],
+    /// Returns the commands that lead back to this state from `now`. The service has the present settings then. A service that
+    /// runs as before is not restarted.
+    fn commands(self, now: Before) -> Vec<&'static [&'static str]> {
+        let is_restarted = self.is_running && (self.is_open, self.is_running) != (now.is_open, now.is_running);
+        let is_opened_by_restart = is_restarted && self.is_open && self.is_enabled;
+        // A restart opens a socket that is enabled.
+        let is_enabled_late = is_restarted && !self.is_open && self.is_enabled;
+        let mut commands: Vec<&[&str]> = Vec::new();
+        match (self.is_enabled && !is_enabled_late, now.is_enabled) {
+            (true, false) => commands.push(ENABLE),
+            (false, true) => commands.push(DISABLE),
+            _ => {}
+        }
+        commands.extend_from_slice(match (self.is_open, self.is_running) {
+            (_, true) if !is_restarted => &[RELOAD],
+            (true, true) if is_opened_by_restart => &[RESTART],
+            // systemd opens no socket beside its running service.
+            (true, true) => &[STOP, OPEN, START],
+            (true, false) => &[STOP, OPEN],
+            (false, true) => &[CLOSE, RESTART],
+            (false, false) => &[CLOSE, STOP],
         });
-        commands.extend((!self.has_keys).then_some(STOP_KEYS));
+        commands.extend(is_enabled_late.then_some(ENABLE));
+        match (self.has_keys, now.has_keys) {
+            (true, false) => commands.push(START_KEYS),
+            (false, true) => commands.push(STOP_KEYS),
+            _ => {}
+        }
         commands
     }
 
@@ -72,19 +95,11 @@ impl Before {
     fn restore_by(self, undo: &mut Undo) {
         undo.units(move || {
             // After a failure, those that follow are run all the same.
-            let results: Vec<_> = self.commands().into_iter().map(systemctl).collect();
+            let results: Vec<_> = self.commands(Before::now()).into_iter().map(systemctl).collect();
             results.into_iter().try_for_each(|result| result.map(drop))
         });
     }
 }
-
-/// The commands for a socket that is open and not enabled: systemd opens none beside its running service.
-const STOP: &[&str] = &["stop", SERVICE];
-const OPEN: &[&str] = &["start", HTTPS_SOCKET];
-const START: &[&str] = &["start", SERVICE];
-
-/// The command by which the running service reads its settings.
-const RELOAD: &[&str] = &["reload", SERVICE];
 
 /// Runs systemctl with `arguments`. Returns its output.
 pub fn systemctl(arguments: &[&str]) -> Result<String, Failure> {
@@ -171,14 +186,10 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
 /// Opens the socket for HTTPS for the service. If it is open already, the service is reloaded and nothing else changes.
 pub fn add_socket(undo: &mut Undo) -> Result<(), Failure> {
     let before = Before::now();
-    if before.is_open && before.is_running {
-        undo.units(move || {
-            let enablement = before.commands().into_iter().take(1);
-            enablement.chain([RELOAD]).try_for_each(|command| systemctl(command).map(drop))
-        });
-        return [ADD_SOCKET[0], RELOAD].iter().try_for_each(|command| systemctl(command).map(drop));
-    }
     before.restore_by(undo);
+    if before.is_open && before.is_running {
+        return [ENABLE, RELOAD].iter().try_for_each(|command| systemctl(command).map(drop));
+    }
     ADD_SOCKET.iter().try_for_each(|command| systemctl(command).map(drop))?;
     if is_active(HTTPS_SOCKET) {
         return Ok(());
@@ -218,31 +229,40 @@ mod tests {
         assert!(remove.iter().all(|command| !command.contains("otus-httpd.socket")), "{remove:?}");
     }
 
+    /// From each state to each other one, by systemd's rules: a restart of the service opens an enabled socket, and beside the
+    /// running service none is opened.
     #[test]
     fn each_state_is_returned_to() {
-        let commands = |is_enabled, is_open, is_running, has_keys| {
-            let before = Before { is_enabled, is_open, is_running, has_keys };
-            before
-                .commands()
-                .iter()
-                .map(|command| command.join(" "))
-                .collect::<Vec<_>>()
-                .join("; ")
-                .replace("otus-httpd", "")
-        };
-        assert_eq!(commands(true, true, true, true), "enable -https.socket; restart .service");
-        assert_eq!(
-            commands(false, true, true, true),
-            "disable -https.socket; stop .service; start -https.socket; start .service"
-        );
-        assert_eq!(commands(true, true, false, true), "enable -https.socket; stop .service; start -https.socket");
-        assert_eq!(
-            commands(false, false, true, false),
-            "disable -https.socket; stop -https.socket; restart .service; stop -keys.socket -keys.service"
-        );
-        assert_eq!(commands(true, false, false, true), "enable -https.socket; stop -https.socket; stop .service");
-        // A stop of the socket for HTTP would refuse connections.
-        assert!(!commands(false, false, false, false).contains(" .socket"));
+        let all = (0..16).map(|bits| Before {
+            is_enabled: bits & 1 > 0,
+            is_open: bits & 2 > 0,
+            is_running: bits & 4 > 0,
+            has_keys: bits & 8 > 0,
+        });
+        // A socket that is open has the process of the keys.
+        let all: Vec<_> = all.filter(|state| state.has_keys || !state.is_open).collect();
+        for (before, now) in all.iter().flat_map(|before| all.iter().map(move |now| (*before, *now))) {
+            let (commands, mut state) = (before.commands(now), now);
+            for &command in &commands {
+                assert!(command != OPEN || !state.is_running, "{before:?} {now:?}");
+                let starts = command == START && !state.is_running || command == RESTART;
+                state = match command {
+                    ENABLE => Before { is_enabled: true, ..state },
+                    DISABLE => Before { is_enabled: false, ..state },
+                    OPEN => Before { is_open: true, has_keys: true, ..state },
+                    CLOSE => Before { is_open: false, ..state },
+                    STOP => Before { is_running: false, ..state },
+                    STOP_KEYS => Before { has_keys: false, ..state },
+                    START_KEYS => Before { has_keys: true, ..state },
+                    START | RESTART => Before { is_running: true, ..state },
+                    _ => state,
+                };
+                if starts && state.is_enabled {
+                    state = Before { is_open: true, has_keys: true, ..state };
+                }
+            }
+            assert_eq!(state, before, "from {now:?} by {commands:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod hanging_disk;
 mod helper;
 mod https;
 mod https_command;
+mod https_undo;
 mod hung;
 mod identity;
 mod idle_exit;
