@@ -11,7 +11,7 @@ from pathlib import Path
 TIMEOUT = 30.0
 
 
-def connect(port, count, receive_buffer=None):
+def connect(port, count, receive_buffer=None, addresses=4):
     """So many connections, from several addresses, lest ports run short. With a small buffer a client that reads little
     is slow at once."""
     connections = []
@@ -20,7 +20,7 @@ def connect(port, count, receive_buffer=None):
         connection.settimeout(TIMEOUT)
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.bind((f"127.0.0.{2 + n % 4}", 0))
+        connection.bind((f"127.0.0.{2 + n % addresses}", 0))
         connection.connect(("127.0.0.1", port))
         connections.append(connection)
     return connections

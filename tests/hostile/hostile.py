@@ -169,10 +169,10 @@ def half_handshakes(server, check):
 
 
 def handshakes(server, check):
-    """One client makes the server sign all the time, and resets each connection after the server's first flight."""
+    """One client, at one address, makes the server sign all the time, and resets each connection after the server's first flight."""
     hello, begun, flights = tls.hello(), 0, 0
     for _ in rounds_until(CROWD_SECONDS, HANDSHAKES / 10):
-        connections = crowd.connect(server.port, 10)
+        connections = crowd.connect(server.port, 10, addresses=1)
         begun += len(connections)
         for connection in connections:
             connection.sendall(hello)
@@ -236,6 +236,11 @@ def rounds_until(seconds, a_second):
 # --head-timeout for half handshakes.
 TLS_TIMEOUT_SECONDS = 4
 
+# Others' p99 over TLS that always passes, in milliseconds: without an attack it is 2.9 to 4.1 on two processors that are idle
+# otherwise, and with each of these attacks 2.3 to 4.2, so that twice of calm is 6 to 8. A server at which a handshake waits for thirty
+# of the attackers', of half a millisecond each, exceeds it.
+TLS_P99_MS = 15
+
 TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
 # The longest first.
 SIEGES = [
@@ -257,15 +262,15 @@ SIEGES = [
     Siege("10,000 idle connections", idle, descriptors=IDLE, memory=IDLE * WAITING),
     Siege("half-closed connections", half_closed, memory=100 * WAITING),
     Siege("resets in the middle", resets, memory=500 * WAITING),
-    Siege("half TLS handshakes", half_handshakes, slower=2, has_tls=True, descriptors=900,
+    Siege("half TLS handshakes", half_handshakes, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, descriptors=900,
           memory=HALF_HANDSHAKES * (WAITING + TLS + HELLO), options=(f"--head-timeout={TLS_TIMEOUT_SECONDS}",)),
-    Siege("1,000 TLS handshakes a second", handshakes, slower=2, has_tls=True, processor=1.2, threads=SIGNING,
+    Siege("1,000 TLS handshakes a second", handshakes, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2, threads=SIGNING,
           memory=100 * (WAITING + TLS)),
-    Siege("TLS handshakes in fragments of one byte", fragmented_handshakes, slower=2, has_tls=True, processor=1,
+    Siege("TLS handshakes in fragments of one byte", fragmented_handshakes, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1,
           memory=FRAGMENTED * (WAITING + TLS + HELLO)),
-    Siege("TLS records without content", records_without_content, slower=2, has_tls=True,
+    Siege("TLS records without content", records_without_content, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True,
           memory=FLOODS * (WAITING + TLS)),
-    Siege("hellos of SSL 2.0", old_hellos, slower=2, has_tls=True, memory=100 * (WAITING + TLS)),
+    Siege("hellos of SSL 2.0", old_hellos, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=100 * (WAITING + TLS)),
 ]
 
 
