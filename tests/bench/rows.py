@@ -6,6 +6,7 @@ from typing import Callable
 
 import clients
 import first_use
+import slow_link
 import states
 
 NGINX = ["nginx-tuned", "nginx-sendfile"]
@@ -205,6 +206,16 @@ def everything(fetch, handshakes):
             "tls-idle-connections", "TLS: 10,000 idle connections", "Pss and threads of all processes, before and during", TLS, "test.html",
             states.idle_connections, [("each", "Bytes each", 0), ("before", "Threads before", 0), ("during", "Threads during", 0)],
             [against("memory each, to that of nginx", ["nginx-tuned"], 0.6, "each"), grown("threads", "before", "during")], fresh=True, tls=True,
+        ),
+        Row(
+            "tls-slow-link", "TLS: 100 KiB over a slow link", f"ms after the request; {slow_link.CONNECTIONS} connections at each rate (tc-tbf)", TLS,
+            "100k.bin", lambda server: slow_link.page(server, "100k.bin"),
+            [("first_1m", "1 Mbit/s: first content", 0), ("some_1m", f"{slow_link.SOME:,} bytes", 0), ("all_1m", "all", 0),
+             ("first_256k", "256 kbit/s: first content", 0), ("some_256k", f"{slow_link.SOME:,} bytes", 0), ("all_256k", "all", 0)],
+            [against("first content over 1 Mbit/s, to that of nginx", ["nginx-tuned"], 0.25, "first_1m"),
+             against("first content over 256 kbit/s, to that of nginx", ["nginx-tuned"], 0.25, "first_256k"),
+             against("all of it over 256 kbit/s, to that of nginx", ["nginx-tuned"], 1.02, "all_256k")],
+            tls=True, compared=(("first_256k", 1.04), ("all_256k", 1.04)),
         ),
     ]
 
