@@ -135,8 +135,8 @@ impl Machine {
         state
     }
 
-    /// Has each of the first `commands` of systemctl fail, one after the other. Returns the output of the last run, without that.
-    fn fail_each(&self, commands: usize, arguments: &[&str]) -> Output {
+    /// Has each of the first `commands` of systemctl fail, one after the other.
+    fn fail_each(&self, commands: usize, arguments: &[&str]) {
         for fail in 1..=commands {
             let before = self.state();
             let output = self.run(fail, arguments);
@@ -147,7 +147,6 @@ impl Machine {
             assert!(!error.contains("could not be taken back"), "{log}{error}");
             assert!(self.state() == before, "command {fail} of {log}{error}{:?}", self.differences(&before));
         }
-        self.run(0, arguments)
     }
 
     /// Returns the commands of systemctl that change something.
@@ -187,7 +186,8 @@ fn disable_that_fails_leaves_everything_as_it_was() {
         for (units, commands) in [(OPEN, 4), (NOT_ENABLED, 4), (WAITING, 4), (FAILED, 4), (CLOSED, 1), (OFF, 0)] {
             scope.spawn(move || {
                 let machine = Machine::new(units, "OTUS_REDIRECT_TO_HTTPS=1\n");
-                let output = machine.fail_each(commands, &["disable"]);
+                machine.fail_each(commands, &["disable"]);
+                let output = machine.run(0, &["disable"]);
                 assert!(output.status.success(), "{units}{output:?}");
                 assert_eq!(machine.log().lines().count(), commands, "{units}{}", machine.log());
                 let after =
@@ -227,7 +227,13 @@ fn import_that_fails_leaves_everything_as_it_was() {
                 }
                 let files = ["fullchain.pem", "privkey.pem"].map(|name| first.join(name).display().to_string());
                 let before = machine.state();
-                let output = machine.fail_each(2, &["import", &files[0], &files[1]]);
+                let arguments = ["import", &files[0], &files[1]];
+                machine.fail_each(2, &arguments);
+                if ![OPEN, CLOSED].contains(&units) {
+                    // The handshake is attempted for 20 seconds.
+                    return;
+                }
+                let output = machine.run(0, &arguments);
                 let error = String::from_utf8_lossy(&output.stderr);
                 assert!(
                     error.contains("A TLS handshake with this server") && error.lines().count() == 1,
