@@ -26,7 +26,8 @@ pub fn server(tickets: Option<&'static TicketKeyReader>) -> &'static Server {
     // A server does not parse its own certificate.
     let certificate = CertifiedKey::new(vec![vec![0x30, 0].into()], key);
     let names = vec!["localhost".into(), "*.example".into()];
-    let certificate = StoredCertificate { names, is_default: true, not_before: 0, not_after: i64::MAX, key: Arc::new(certificate) };
+    let certificate =
+        StoredCertificate { names, is_default: true, not_before: 0, not_after: i64::MAX, key: Arc::new(certificate) };
     Box::leak(Box::new(Server::new(Store::new([certificate]), tickets).unwrap()))
 }
 
