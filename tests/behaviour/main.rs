@@ -38,6 +38,7 @@ mod leaving_clients;
 mod links;
 mod listening;
 mod listings;
+mod manual;
 mod metrics;
 mod names;
 mod notify;

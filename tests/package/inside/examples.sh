@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# To be sourced by life-cycle.sh: every example of the two manual pages, unchanged, and ten times if it restarts a unit.
+# To be sourced by life-cycle.sh: every example of otus-httpd(8) and otus-httpd(5), unchanged, and ten times if it restarts a unit.
 # An example that no test runs is a failure, and so is a test whose example does not exist.
+# Those of otus-httpd-site(5) are run by tests/behaviour/manual.rs.
 
 examples=/tmp/examples
 

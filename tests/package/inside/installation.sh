@@ -39,6 +39,9 @@ installation() {
 OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;ACCESS LOG;METRICS;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
     equal "man page of the settings: its sections" "$(grep -E '^[A-Z]' /tmp/man5 | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
+    equal "man page of sites renders without a complaint" "$(man --warnings otus-httpd-site 2>&1 > /tmp/man-site)" ""
+    equal "man page of sites: its sections" "$(grep -E '^[A-Z]' /tmp/man-site | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
+        "NAME;DESCRIPTION;NAMES OF PAGES;CACHING;COMPRESSION;ERROR PAGES;SEE ALSO"
 }
 
 # Compares the exposure with that of Debian's units of other web servers: 0 is the lowest, 10 the highest.

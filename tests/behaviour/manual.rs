@@ -1,0 +1,108 @@
+//! The examples of otus-httpd-site(5): each block between .nf and .fi is run by a test here.
+//!
+//! For a new example, add a line to [`EXAMPLES`] and a function that is given its text. An example that no line has is a
+//! failure, and so is a line whose example is not in the page. (Those of the other pages are in
+//! `tests/package/inside/examples.sh`, since they need systemd.)
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{BINARY, Server, Site, wait_until};
+
+/// A test of an example, which is given its text.
+type Test = fn(&str);
+
+/// The section, and its subsection after a slash; words of the example; its test.
+const EXAMPLES: &[(&str, &str, Test)] = &[
+    ("DESCRIPTION", "mv -T", a_release_is_published_by_a_link),
+    ("NAMES OF PAGES", "about/index.html", names_of_pages),
+    ("COMPRESSION", "otus-httpd precompress", variants_of_a_whole_site),
+];
+
+#[test]
+fn every_example_of_the_manual_of_sites_is_run() {
+    let examples = examples();
+    let mut runs = vec![0; examples.len()];
+    for (section, words, test) in EXAMPLES {
+        let found: Vec<_> =
+            (0..examples.len()).filter(|i| examples[*i].0 == *section && examples[*i].1.contains(words)).collect();
+        assert_eq!(found.len(), 1, "one example under {section} with {words:?}");
+        runs[found[0]] += 1;
+        test(&examples[found[0]].1);
+    }
+    let of_none: Vec<_> =
+        examples.iter().zip(runs).filter(|(_, runs)| *runs == 0).map(|(example, _)| example).collect();
+    assert!(of_none.is_empty(), "no test runs {of_none:#?}");
+}
+
+/// Returns the heading and the text of each example, as a reader types it.
+fn examples() -> Vec<(String, String)> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/otus-httpd-site.5");
+    let page = fs::read_to_string(page).unwrap();
+    let (mut section, mut subsection, mut example) = (String::new(), String::new(), None);
+    let mut found = Vec::new();
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix(".SH ") {
+            (section, subsection) = (plain(heading.trim_matches('"')), String::new());
+        } else if let Some(heading) = line.strip_prefix(".SS ") {
+            subsection = format!("/{}", plain(heading.trim_matches('"')));
+        } else if line == ".nf" {
+            example = Some(String::new());
+        } else if line == ".fi" {
+            found.push((format!("{section}{subsection}"), example.take().expect("an .nf before .fi")));
+        } else if let Some(example) = &mut example {
+            *example += &format!("{}\n", plain(line));
+        }
+    }
+    assert!(example.is_none(), "an .nf without .fi in {section}");
+    found
+}
+
+/// Returns a line of roff without fonts and escapes.
+fn plain(line: &str) -> String {
+    let fonts = ["\\fB", "\\fI", "\\fR", "\\fP", "\\&"];
+    let line = fonts.iter().fold(line.to_string(), |line, font| line.replace(font, ""));
+    line.replace("\\-", "-").replace("\\(ti", "~").replace("\\(ha", "^").replace("\\(aq", "'").replace("\\e", "\\")
+}
+
+/// Runs commands as a shell would, with other paths in place of those of the example.
+fn run(commands: &str, paths: &[(&str, &str)]) {
+    let commands = paths.iter().fold(commands.to_string(), |text, (from, to)| text.replace(from, to));
+    let output = Command::new("sh").args(["-e", "-c", &commands]).env_remove("JOURNAL_STREAM").output().unwrap();
+    assert!(output.status.success(), "{commands}: {output:?}");
+}
+
+fn a_release_is_published_by_a_link(commands: &str) {
+    let site = Site::with(&[("releases/1/index.html", b"one"), ("releases/2/index.html", b"two")]);
+    std::os::unix::fs::symlink("releases/1", site.path("site")).unwrap();
+    let server = Server::with(&site, &[&format!("--root={}", site.path("site").display())]);
+    assert_eq!(server.get("/").text(), "one");
+    run(commands, &[("/srv", site.root().to_str().unwrap())]);
+    wait_until("the new release", || server.get("/").text() == "two");
+}
+
+fn names_of_pages(table: &str) {
+    let site = Site::new();
+    let rows: Vec<_> = table.lines().map(|row| row.split_once(' ').unwrap()).collect();
+    rows.iter().for_each(|(name, _)| site.write(name, name.as_bytes()));
+    let server = Server::of(&site);
+    for (name, target) in &rows {
+        assert_eq!(server.get(target.trim()).text(), *name);
+    }
+    let redirect = server.get("/about");
+    assert_eq!((redirect.status, redirect.field("Location")), (301, Some("about/")));
+    assert_eq!(server.get("/images/").status, 404);
+}
+
+fn variants_of_a_whole_site(command: &str) {
+    let site =
+        Site::with(&[("index.html", &b"<p>Otus</p>\n".repeat(100)), ("a/b.css", &b"p { margin: 0 }\n".repeat(100))]);
+    run(command, &[("otus-httpd", BINARY), ("/var/www/html", site.root().to_str().unwrap())]);
+    let server = Server::of(&site);
+    for (target, media_type) in [("/", "text/html"), ("/a/b.css", "text/css")] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: test\r\nAccept-Encoding: br\r\n\r\n");
+        let response = server.connect().send(request).response();
+        assert_eq!(response.field("Content-Encoding"), Some("br"), "{target}");
+        assert_eq!(response.field("Content-Type"), Some(media_type));
+    }
+}
