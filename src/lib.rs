@@ -25,6 +25,7 @@
 //! | [`tls`] | TLS without sockets and keys: versions, certificates by name, the state of a connection |
 //! | [`listeners`], [`client_limit`], [`ipc`], [`config`], [`log`] | listening sockets; connections per client; communication between processes; options and settings; the journal |
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
+//! | [`tree`] | a directory tree that a subcommand processes: by descriptors, on all processors, with a progress bar |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
 //! | [`http`] | the protocol: parsers, values and encoders |
 //! | [`failure`], [`printable`], [`digest`], [`dns_name`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names |
@@ -115,6 +116,7 @@ pub mod service;
 pub mod site;
 pub mod supervisor;
 pub mod tls;
+pub mod tree;
 pub mod worker;
 
 /// The version: the package's, where `packaging/build-deb` was given one of its own.

@@ -4,7 +4,7 @@
 //! - It has the permissions and the modification time of the original. A later run keeps it if it has that time and decodes
 //!   to the original ([`compare()`]).
 //! - Symbolic links are not followed below DIR, and only regular files are opened: users who can write to the tree cannot
-//!   cause files elsewhere to be written, replaced or removed, even if root runs this ([`directory`]).
+//!   cause files elsewhere to be written, replaced or removed, even if root runs this ([`tree`](crate::tree)).
 //! - Files are streamed, never read into memory: each thread takes at most about 130 MB, whatever the size of a file, for
 //!   the encoders' windows and tables.
 //! - A file that fails is logged in one sentence, and the others are processed.
@@ -12,10 +12,8 @@
 //! With `--verify`, it only compares the variants with their files ([`verify()`]).
 
 mod compare;
-mod directory;
 mod variant;
 mod verify;
-mod walk;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -23,25 +21,21 @@ use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar};
 use nix::sys::stat::{FileStat, SFlag};
 
 use self::compare::compare;
-use self::directory::Directory;
 use self::variant::{TEMPORARY_PREFIX, changed, has_time_of, remove_leftover, with_suffix, write};
 pub use self::verify::{Verification, verify};
-use self::walk::{Choice, Job, find, on_all_processors};
 use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::http::media_type;
 use crate::log;
 use crate::os::sys::file_type;
+use crate::tree::{Choice, Directory, Job, bar, find, on_all_processors};
 
 /// The codings of the variants, the slowest first.
 const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
-
-/// The progress bar. It shows a percentage rather than bytes, since files may be read several times.
-const BAR: &str = "{bar:40} {percent:>3}%, {eta} left";
 
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -209,13 +203,6 @@ fn report_error(action: Action, bar: &ProgressBar, path: &Path, error: &io::Erro
     let sentence = format!("Cannot {} {}: {}. {remedy}.", action.verb(), path.display(), reason(error));
     bar.suspend(|| log::failure(&Failure::new(sentence)));
     1
-}
-
-/// Creates the progress bar over all bytes to be read. It is shown on a terminal only.
-fn bar(bytes: u64) -> ProgressBar {
-    // A test checks that the template is valid; the default style is sufficient as well.
-    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr()).with_style(style)
 }
 
 /// Brings the variants of one file up to date.

@@ -71,11 +71,6 @@ fn types_that_shrink() {
 }
 
 #[test]
-fn the_bars_template_is_valid() {
-    assert!(ProgressStyle::with_template(BAR).is_ok());
-}
-
-#[test]
 fn a_report_is_one_sentence_for_what_was_done_and_one_for_what_it_saves() {
     let report =
         Summary { files: 2, bytes: 4096, written: 3, bytes_by_coding: [1000, 1024, 2048], ..Summary::default() };

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use indicatif::ProgressBar;
 
-use super::directory::Directory;
 use crate::codec::encode;
 use crate::http::coding::Coding;
+use crate::tree::Directory;
 
 /// The smallest file that is compressed, in bytes: the response to a smaller one fits into one packet in any case.
 const MIN_BYTES: u64 = 256;

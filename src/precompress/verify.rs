@@ -11,14 +11,13 @@ use std::path::Path;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::compare::{changed, compare};
-use super::directory::Directory;
-use super::walk::{Choice, Job, find, on_all_processors};
-use super::{Action, CODINGS, bar, report_error};
+use super::{Action, CODINGS, report_error};
 use crate::codec::Rejected;
 use crate::failure::{Failure, reason};
 use crate::http::coding::Coding;
 use crate::os::sys::file_type;
 use crate::printable::Printable;
+use crate::tree::{Choice, Directory, Job, bar, find, on_all_processors};
 
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,10 +13,13 @@ use super::directory::Directory;
 use crate::os::sys::file_type;
 
 /// A file to process.
+#[derive(Debug)]
 pub struct Job {
     /// Its directory, relative to the top.
     pub directory: PathBuf,
+    /// Its name in it.
     pub name: CString,
+    /// Its size in bytes.
     pub size: u64,
 }
 
