@@ -3,19 +3,22 @@
 //!
 //! Writes through a memory mapping are seen once the kernel has updated the file's times (mmap(2)).
 
-use std::ffi::{CStr, CString};
+mod limits;
+
+use std::ffi::CStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use rustc_hash::FxHashMap;
-
 use super::file::File;
-use super::lock::{read, write};
+use super::lock::read;
 use super::resource::Resource;
 use super::root::Root;
 use super::version::{FileVersion, since_epoch_ns};
 use crate::os::clock;
+
+pub use limits::CacheLimits;
+use limits::Contents;
 
 /// The largest file that is kept open, in bytes. For larger ones opening costs little compared to sending, and the kernel's
 /// readahead works better if each response has its own open file.
@@ -42,28 +45,16 @@ impl Freshness {
     pub const NOW: Freshness = Freshness { began: u64::MAX, now: 0 };
 }
 
-/// The file cache of one worker.
-///
-/// Two generations approximate an LRU list: an entry that is used moves to the young generation. When that reaches half of
-/// the size, it becomes the old one, and the entries of the old one are dropped.
+/// The file cache of one release. What it may take is in the [limits](CacheLimits) of all caches.
 ///
 /// The maps' hash function is fast and not keyed: the keys are paths of existing files, which clients cannot choose.
 #[derive(Debug)]
 pub struct Cache {
-    half: usize,
-    generations: RwLock<Generations>,
-    max_open: usize,
-    /// Closing a file can take as long as its disk does: no entry is dropped while this is locked.
-    open: RwLock<FxHashMap<CString, Arc<CacheEntry>>>,
+    limits: Arc<CacheLimits>,
+    contents: Arc<Contents>,
 }
 
-#[derive(Debug, Default)]
-struct Generations {
-    young: FxHashMap<CString, Arc<CacheEntry>>,
-    old: FxHashMap<CString, Arc<CacheEntry>>,
-    young_bytes: usize,
-}
-
+/// A file of a cache.
 #[derive(Debug)]
 struct CacheEntry {
     resource: Arc<Resource>,
@@ -73,9 +64,9 @@ struct CacheEntry {
 }
 
 impl Cache {
-    /// Creates a cache of at most `size` bytes and `max_open` open files.
-    pub fn new(size: usize, max_open: usize) -> Self {
-        Cache { half: size / 2, generations: RwLock::default(), max_open, open: RwLock::default() }
+    /// Creates a cache that shares `limits` with others.
+    pub fn new(limits: &Arc<CacheLimits>) -> Self {
+        Cache { limits: limits.clone(), contents: limits.register() }
     }
 
     /// Returns the file at `path`, if it is cached and unchanged on the disk.
@@ -86,14 +77,15 @@ impl Cache {
             return None;
         }
         if is_old {
-            self.insert(path, entry.clone());
+            self.limits.insert(&self.contents, path, entry.clone());
         }
         Some(entry.resource.clone())
     }
 
     /// Returns whether a file whose content was read can be cached.
     pub fn fits_in_memory(&self, version: &FileVersion, now: SystemTime) -> bool {
-        version.identity.is_settled(since_epoch_ns(now)) && ENTRY_OVERHEAD + version.size() as usize <= self.half / 8
+        version.identity.is_settled(since_epoch_ns(now))
+            && ENTRY_OVERHEAD + version.size() as usize <= self.limits.half() / 8
     }
 
     /// Caches a file that was just opened, unless it is too large.
@@ -101,48 +93,30 @@ impl Cache {
         let opened_ms = AtomicU64::new(clock::now_ms());
         let entry = Arc::new(CacheEntry { resource: resource.clone(), opened_ms, checked_at: AtomicU64::new(0) });
         if resource.is_in_memory() {
-            self.insert(path, entry);
-        } else if resource.version.size() <= MAX_OPEN_BYTES && self.max_open > 0 {
-            let mut open = write(&self.open);
-            let closed = if open.len() >= self.max_open { std::mem::take(&mut *open) } else { FxHashMap::default() };
-            let replaced = open.insert(path.into(), entry);
-            drop(open);
-            drop((closed, replaced));
+            self.limits.insert(&self.contents, path, entry);
+        } else if resource.version.size() <= MAX_OPEN_BYTES && self.limits.may_keep_open() {
+            self.limits.insert_open(&self.contents, path, entry);
         }
     }
 
     /// Closes the files that have been open for longer than [`TTL_MS`].
     pub fn close_stale(&self) {
         let now_ms = clock::now_ms();
-        if !read(&self.open).is_empty() {
-            let stale: Vec<_> = write(&self.open).extract_if(|_, entry| !entry.is_fresh(now_ms)).collect();
-            drop(stale);
+        if !read(&self.contents.open).is_empty() {
+            self.limits.close(&self.contents, |entry| !entry.is_fresh(now_ms));
         }
     }
 
     /// Removes the file at `path`.
     pub fn remove(&self, path: &CStr) {
-        write(&self.generations).remove(path);
-        let closed = write(&self.open).remove(path);
-        drop(closed);
-    }
-
-    fn insert(&self, path: &CStr, entry: Arc<CacheEntry>) {
-        let mut generations = write(&self.generations);
-        generations.remove(path);
-        if generations.young_bytes + cost(path, &entry) > self.half {
-            generations.old = std::mem::take(&mut generations.young);
-            generations.young_bytes = 0;
-        }
-        generations.young_bytes += cost(path, &entry);
-        generations.young.insert(path.into(), entry);
+        self.limits.remove(&self.contents, path);
     }
 
     fn lookup(&self, path: &CStr) -> Option<(Arc<CacheEntry>, bool)> {
-        let generations = read(&self.generations);
+        let generations = read(&self.contents.generations);
         let young = generations.young.get(path).map(|entry| (entry.clone(), false));
         let in_memory = young.or_else(|| generations.old.get(path).map(|entry| (entry.clone(), true)));
-        in_memory.or_else(|| read(&self.open).get(path).map(|entry| (entry.clone(), false)))
+        in_memory.or_else(|| read(&self.contents.open).get(path).map(|entry| (entry.clone(), false)))
     }
 }
 
@@ -175,12 +149,9 @@ impl CacheEntry {
     }
 }
 
-impl Generations {
-    fn remove(&mut self, path: &CStr) {
-        if let Some(entry) = self.young.remove(path) {
-            self.young_bytes -= cost(path, &entry);
-        }
-        self.old.remove(path);
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.limits.clear(&self.contents);
     }
 }
 

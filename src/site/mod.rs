@@ -22,6 +22,7 @@ pub mod version;
 mod walk;
 
 use std::ffi::CStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Options;
@@ -29,6 +30,7 @@ use crate::failure::Failure;
 use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Status, Target};
 
+use cache::CacheLimits;
 pub use cache::Freshness;
 pub use digests::{Digests, HelperAccess};
 pub use directory::Directory;
@@ -52,14 +54,36 @@ const MAX_ERROR_PAGE_BYTES: u64 = 64 * 1024;
 /// The limit of files that a worker keeps open for later requests.
 const MAX_OPEN_FILES: usize = 128;
 
-/// The files of a document root, and the options that apply to them.
+/// The files of a document root, and the settings that apply to them.
 #[derive(Debug)]
 pub struct Site {
     root: DocumentRoot,
+    settings: Arc<Settings>,
+}
+
+/// What all sites of a server have in common.
+#[derive(Debug)]
+struct Settings {
     media_types: MediaTypes,
     dotfiles: bool,
     listing: bool,
     has_variants: bool,
+    cache_limits: Arc<CacheLimits>,
+}
+
+impl Settings {
+    /// Reads the settings of processes with a limit of `descriptors` file descriptors each.
+    fn load(options: &Options, descriptors: usize) -> Result<Arc<Self>, Failure> {
+        // Enough for the files that are requested at one time; most descriptors are for connections.
+        let max_open_files = (descriptors / 8).min(MAX_OPEN_FILES);
+        Ok(Arc::new(Settings {
+            media_types: MediaTypes::load(options)?,
+            dotfiles: options.dotfiles,
+            listing: options.listing,
+            has_variants: options.precompressed,
+            cache_limits: CacheLimits::new(options.cache_size, max_open_files),
+        }))
+    }
 }
 
 /// The result of a lookup.
@@ -74,18 +98,9 @@ pub enum Found {
 }
 
 impl Site {
-    /// Opens the document root for processes with a limit of `descriptors` file descriptors each. A document root that cannot
-    /// be opened is retried while the server runs.
-    pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
-        // Enough for the files that are requested at one time; most descriptors are for connections.
-        let max_open_files = (descriptors / 8).min(MAX_OPEN_FILES);
-        Ok(Site {
-            root: DocumentRoot::open(&options.root, options.cache_size, max_open_files),
-            media_types: MediaTypes::load(options)?,
-            dotfiles: options.dotfiles,
-            listing: options.listing,
-            has_variants: options.precompressed,
-        })
+    /// Opens the document root at `path`. If it cannot be opened, that is retried while the server runs.
+    fn open(path: &Path, settings: Arc<Settings>) -> Self {
+        Site { root: DocumentRoot::open(path, &settings.cache_limits), settings }
     }
 
     /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
@@ -117,7 +132,7 @@ impl Site {
         path: &mut Vec<u8>,
         lookup: Lookup,
     ) -> Result<Found, Refusal> {
-        if target.is_hidden() && !self.dotfiles {
+        if target.is_hidden() && !self.settings.dotfiles {
             return Err(Refusal::NotFound);
         }
         path.clear();
@@ -152,8 +167,8 @@ impl Site {
         lookup: Lookup,
     ) -> Result<Found, Refusal> {
         let original = match self.open_file(release, path, None, lookup) {
-            Err(Refusal::NotFound) if self.listing && target.is_directory() => {
-                return Directory::open(&release.root, target.path, self.dotfiles).map(Found::Listing);
+            Err(Refusal::NotFound) if self.settings.listing && target.is_directory() => {
+                return Directory::open(&release.root, target.path, self.settings.dotfiles).map(Found::Listing);
             }
             result => result?,
         };
@@ -162,7 +177,7 @@ impl Site {
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(Found::Directory) };
         };
         // Variants of a file that is coded by itself would be coded twice.
-        if original.representation.coding != Coding::Identity || !self.has_variants {
+        if original.representation.coding != Coding::Identity || !self.settings.has_variants {
             return Ok(Found::File(original));
         }
         let available = release.variants.of(path, &release.root);
@@ -197,7 +212,7 @@ impl Site {
         lookup: Lookup,
     ) -> Result<Option<Arc<Resource>>, Refusal> {
         let describe = |version: &FileVersion, content, now| {
-            let original = self.media_types.describe(path, version, content, now);
+            let original = self.settings.media_types.describe(path, version, content, now);
             match coding {
                 None => original,
                 Some(coding) => original.coded(coding),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Orde
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::cache::{Cache, Freshness};
+use super::cache::{Cache, CacheLimits, Freshness};
 use super::file::File;
 use super::lookup::Lookup;
 use super::resource::Resource;
@@ -51,8 +51,7 @@ pub enum RootState {
 #[derive(Debug)]
 pub struct DocumentRoot {
     path: PathBuf,
-    cache_size: usize,
-    max_open_files: usize,
+    cache_limits: Arc<CacheLimits>,
     /// None until the path has led to a directory.
     release: RwLock<Option<Arc<Release>>>,
     checked_ms: AtomicU64,
@@ -66,8 +65,8 @@ pub struct DocumentRoot {
 }
 
 impl Release {
-    fn new(root: Root, cache: Cache) -> Self {
-        Release { root, cache, variants: Variants::default() }
+    fn new(root: Root, cache_limits: &Arc<CacheLimits>) -> Self {
+        Release { root, cache: Cache::new(cache_limits), variants: Variants::new(cache_limits) }
     }
 
     /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible; `describe` gets the
@@ -114,17 +113,16 @@ impl Release {
 impl DocumentRoot {
     /// Opens the directory at `path`. If that fails, it is logged and retried while the server runs: a client that
     /// connects before the directory exists must not end the server.
-    pub fn open(path: &Path, cache_size: usize, max_open_files: usize) -> Self {
+    pub fn open(path: &Path, cache_limits: &Arc<CacheLimits>) -> Self {
         let root = Root::open(path).inspect_err(|failure| {
             tracing::error!("{failure} Until then, every request gets 503.");
         });
         let state = AtomicU8::new(if root.is_ok() { RootState::Served } else { RootState::Missing } as u8);
-        let release = root.ok().map(|root| Arc::new(Release::new(root, Cache::new(cache_size, max_open_files))));
+        let release = root.ok().map(|root| Arc::new(Release::new(root, cache_limits)));
         DocumentRoot {
             // A relative path is relative to the directory in which the server was started.
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
-            cache_size,
-            max_open_files,
+            cache_limits: cache_limits.clone(),
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
             checked_at: AtomicU64::new(0),
@@ -199,7 +197,7 @@ impl DocumentRoot {
             }
             Ok(root) => {
                 let is_first = last.is_none();
-                let release = Arc::new(Release::new(root, Cache::new(self.cache_size, self.max_open_files)));
+                let release = Arc::new(Release::new(root, &self.cache_limits));
                 *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.path.display());
@@ -269,7 +267,7 @@ mod tests {
             fs::rename(directory.path().join("next"), &path).unwrap();
         };
         deploy("1");
-        let root = DocumentRoot::open(&path, 1 << 20, 8);
+        let root = DocumentRoot::open(&path, &CacheLimits::new(1 << 20, 8));
         let first = root.last_release().unwrap();
         deploy("2");
         let second = root.release_for(Freshness { began: 1, now: 2 }).unwrap();

@@ -1,7 +1,7 @@
 //! The sites of a server, and which of them a request is for.
 
 use super::challenges::Challenges;
-use super::{RootState, Site};
+use super::{RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
 
@@ -16,7 +16,8 @@ pub struct Sites {
 impl Sites {
     /// Opens the sites for processes with a limit of `descriptors` file descriptors each.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
-        Ok(Sites { only: Site::open(options, descriptors)?, challenges: Challenges::new(&options.acme_challenges) })
+        let settings = Settings::load(options, descriptors)?;
+        Ok(Sites { only: Site::open(&options.root, settings), challenges: Challenges::new(&options.acme_challenges) })
     }
 
     /// Returns the site for the authority of a request (RFC 9110 §7.2). None is that of a request without one, and of bytes

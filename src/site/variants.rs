@@ -1,10 +1,11 @@
 //! The precompressed variants of files: `name.br`, `name.zst` and `name.gz` beside `name`.
 
 use std::ffi::{CStr, CString};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
+use super::cache::CacheLimits;
 use super::root::Root;
 use crate::http::Coding;
 use crate::os::clock;
@@ -13,12 +14,16 @@ use crate::os::clock;
 /// open; a new one is used up to this much later.
 const TTL_MS: u64 = 1_000;
 
-/// The limit of files whose variants are stored. When it is reached, all are discarded and checked again.
+/// The limit of files whose variants are stored, for all releases that are served. When one has reached its share, its own are
+/// discarded and checked again.
 const MAX_ENTRIES: usize = 8 * 1024;
 
 /// The known variants, by the path of the original.
-#[derive(Debug, Default)]
-pub struct Variants(RwLock<FxHashMap<CString, AvailableCodings>>);
+#[derive(Debug)]
+pub struct Variants {
+    known: RwLock<FxHashMap<CString, AvailableCodings>>,
+    cache_limits: Arc<CacheLimits>,
+}
 
 /// The codings in which a file has variants.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,10 +33,15 @@ pub struct AvailableCodings {
 }
 
 impl Variants {
+    /// Creates the variants of a release whose cache has these limits.
+    pub fn new(cache_limits: &Arc<CacheLimits>) -> Self {
+        Variants { known: RwLock::default(), cache_limits: cache_limits.clone() }
+    }
+
     /// Returns the variants of the file at `path`. Checks the disk if the last check is older than [`TTL_MS`].
     pub fn of(&self, path: &CStr, root: &Root) -> AvailableCodings {
         let now_ms = clock::now_ms();
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(path).copied();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(path).copied();
         if let Some(available) = known.filter(|known| now_ms < known.checked_ms + TTL_MS) {
             return available;
         }
@@ -39,8 +49,9 @@ impl Variants {
         let codings = Coding::BY_SIZE.into_iter().filter(|coding| *coding != Coding::Identity).filter(exists);
         let available =
             AvailableCodings { codings: codings.fold(0, |codings, coding| codings | bit(coding)), checked_ms: now_ms };
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_ENTRIES {
+        let max_entries = self.cache_limits.share_of(MAX_ENTRIES);
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= max_entries {
             all.clear();
         }
         all.insert(path.into(), available);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::Representation;
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +32,7 @@ fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
     for name in 0..100 {
         fs::write(directory.path().join(name.to_string()), vec![b'x'; 4096]).unwrap();
     }
-    test(&Cache::new(2 * HALF, 8), &Root::open(directory.path()).unwrap(), directory.path());
+    test(&Cache::new(&CacheLimits::new(2 * HALF, 8)), &Root::open(directory.path()).unwrap(), directory.path());
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_path_that_now_leads_outside_is_detected() {
     fs::create_dir(directory.path().join("d")).unwrap();
     fs::write(directory.path().join("d/f"), "f").unwrap();
     let root = Root::open(directory.path()).unwrap();
-    let cache = Cache::new(2 * HALF, 8);
+    let cache = Cache::new(&CacheLimits::new(2 * HALF, 8));
     keep(&cache, &root, c"d/f");
     assert!(cache.get(c"d/f", &root, Freshness::NOW).is_some());
     fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
@@ -73,7 +74,7 @@ fn the_cache_is_bounded_and_evicts_unused_entries() {
             let name = CString::new(name.to_string()).unwrap();
             keep(cache, root, &name);
             assert!(cache.get(c"0", root, Freshness::NOW).is_some(), "used all the time, forgotten at {name:?}");
-            let generations = read(&cache.generations);
+            let generations = read(&cache.contents.generations);
             let entries = generations.young.values().chain(generations.old.values());
             assert!(entries.map(|entry| entry.resource.bytes()).sum::<usize>() <= 2 * HALF);
         }
@@ -90,7 +91,7 @@ fn few_files_stay_open_and_none_for_long() {
             let resource = open(&path);
             cache.put(&path, &resource);
             assert!(Arc::ptr_eq(&cache.get(&path, root, Freshness::NOW).unwrap(), &resource));
-            assert!(read(&cache.open).len() <= 8);
+            assert!(read(&cache.contents.open).len() <= 8);
         }
         cache.close_stale();
         let (entry, _) = cache.lookup(c"99").unwrap();
@@ -113,7 +114,7 @@ fn only_files_without_recent_writes_are_cached() {
         let version = File::open(root, c"1").unwrap().version();
         assert!(!cache.fits_in_memory(&version, SystemTime::now()), "written just now");
         assert!(cache.fits_in_memory(&version, later));
-        assert!(!Cache::new(0, 8).fits_in_memory(&version, later), "no room");
+        assert!(!Cache::new(&CacheLimits::new(0, 8)).fits_in_memory(&version, later), "no room");
     });
 }
 
@@ -125,5 +126,36 @@ fn a_file_whose_time_was_set_to_the_future_is_kept_in_memory() {
         let version = File::open(root, c"1").unwrap().version();
         assert!(!cache.fits_in_memory(&version, SystemTime::now()), "changed just now");
         assert!(cache.fits_in_memory(&version, SystemTime::now() + Duration::from_secs(2 + 1)));
+    });
+}
+
+#[test]
+fn all_caches_are_bounded_together() {
+    with_files(|_, root, _| {
+        let limits = CacheLimits::new(2 * HALF, 8);
+        let caches: Vec<_> = (0..50).map(|_| Cache::new(&limits)).collect();
+        let in_memory = |cache: &Cache| {
+            let generations = read(&cache.contents.generations);
+            let entries = generations.young.values().chain(generations.old.values());
+            entries.map(|entry| entry.resource.bytes()).sum::<usize>()
+        };
+        for number in 0..100 {
+            let name = CString::new(number.to_string()).unwrap();
+            for cache in &caches {
+                keep(cache, root, &name);
+                keep(&caches[0], root, c"0");
+                let file = Resource::open(File::open(root, &name).unwrap(), representation()).unwrap();
+                let open = CString::new(format!("./{number}")).unwrap();
+                cache.put(&open, &Arc::new(file));
+                assert!(cache.get(&open, root, Freshness::NOW).is_some());
+            }
+            assert!(caches.iter().map(in_memory).sum::<usize>() <= 2 * HALF);
+            assert!(caches.iter().map(|cache| read(&cache.contents.open).len()).sum::<usize>() <= 8);
+            assert!(caches[0].get(c"0", root, Freshness::NOW).is_some(), "used all the time");
+        }
+        drop(caches);
+        assert!(!limits.has_entries());
+        (0..1_000).for_each(|_| drop(Cache::new(&limits)));
+        assert!(limits.share_of(50_000) >= 1_000, "the list has the caches that exist, and a few more");
     });
 }
