@@ -22,6 +22,8 @@ pub enum Field<'a> {
     ContentLength(u64),
     /// The range of the representation in the content (RFC 9110 §14.4).
     ContentRange(ContentRange),
+    /// What a browser may run and load for a page of the server's own (CSP 3).
+    ContentSecurityPolicy(&'static str),
     /// The media type of the content (RFC 9110 §8.3).
     ContentType(Cow<'a, str>),
     /// The entity tag of the representation, with its quotes (RFC 9110 §8.8.3).
@@ -46,6 +48,7 @@ impl Field<'_> {
         match self {
             Field::AcceptRanges => Some("bytes"),
             Field::Allow(text) | Field::CacheControl(text) | Field::ETag(text) | Field::Vary(text) => Some(text),
+            Field::ContentSecurityPolicy(text) => Some(text),
             Field::ContentEncoding(coding) => Some(coding.token()),
             Field::ContentType(text) => Some(text),
             Field::ListingIncomplete => Some("?1"),
@@ -64,6 +67,7 @@ impl Field<'_> {
             Field::ContentEncoding(_) => "Content-Encoding",
             Field::ContentLength(_) => "Content-Length",
             Field::ContentRange(_) => "Content-Range",
+            Field::ContentSecurityPolicy(_) => "Content-Security-Policy",
             Field::ContentType(_) => "Content-Type",
             Field::ETag(_) => "ETag",
             Field::LastModified(_) => "Last-Modified",

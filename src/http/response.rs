@@ -28,7 +28,8 @@ pub struct Response {
 impl Response {
     /// A 301 to `location`.
     pub fn redirect(location: String) -> Self {
-        Response::page(Status::MovedPermanently, vec![Field::Location(location)])
+        let (status, fields) = (Status::MovedPermanently, vec![Field::Location(location)]);
+        Response::new(status, fields, page::MEDIA_TYPE.into(), page::redirect(status).into_bytes(), [])
     }
 
     /// An error with a page of the server. A 405 lists the methods that are allowed (RFC 9110 §15.5.6).
@@ -71,14 +72,18 @@ impl Response {
 
     /// An error on a connection without TLS to a socket for HTTPS. It quotes nothing: the request may be secret.
     pub fn needs_tls() -> Self {
-        let text = "<p>This port is for HTTPS. Use an address that begins with https://.</p>\n";
-        let content = page::with_text(Status::BadRequest, text).into_bytes();
-        Response::new(Status::BadRequest, Vec::new(), page::MEDIA_TYPE.into(), content, [])
+        let sentence = "This port is for HTTPS: use an address that begins with https://.";
+        Response::of_page(Status::BadRequest, Vec::new(), page::with_sentence(Status::BadRequest, sentence))
     }
 
-    /// A short HTML page that repeats the status, after further `fields`.
+    /// An error with a page of the server and `fields`.
     pub fn page(status: Status, fields: Vec<Field<'static>>) -> Self {
-        Response::new(status, fields, page::MEDIA_TYPE.into(), page::of(status).into_bytes(), [])
+        Response::of_page(status, fields, page::error(status))
+    }
+
+    fn of_page(status: Status, fields: Vec<Field<'static>>, page: String) -> Self {
+        let policy = [Field::ContentSecurityPolicy(page::POLICY)];
+        Response::new(status, fields, page::MEDIA_TYPE.into(), page.into_bytes(), policy)
     }
 
     /// A response with `content`. Its field lines are between `fields` and `further`.
