@@ -21,6 +21,7 @@
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
 //! | [`site`] | the document root: maps a target to an open file or to one in memory |
+//! | [`rules`] | the rules that a site carries: `_headers` and `_redirects` |
 //! | [`access_log`] | the access log: records, sums, and the thread that writes them |
 //! | [`tls`] | TLS without sockets and keys: versions, certificates by name, the state of a connection |
 //! | [`listeners`], [`client_limit`], [`ipc`], [`config`], [`log`] | listening sockets; connections per client; communication between processes; options and settings; the journal |
@@ -112,6 +113,7 @@ pub mod log;
 pub mod os;
 pub mod precompress;
 pub mod printable;
+pub mod rules;
 pub mod service;
 pub mod site;
 pub mod supervisor;

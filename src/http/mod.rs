@@ -28,6 +28,7 @@ pub mod representation;
 // A response: status, field lines, content.
 pub mod content_range;
 pub mod field;
+pub mod field_changes;
 pub mod listing;
 pub mod multipart;
 pub mod page;
@@ -44,6 +45,7 @@ mod random_tests;
 
 pub use coding::Coding;
 pub use field::Field;
+pub use field_changes::FieldChanges;
 pub use fields::Fields;
 pub use limits::Limits;
 pub use refusal::Refusal;

@@ -190,18 +190,24 @@ fn percent_decode(mut name: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn hex_digit(digit: u8) -> Option<u8> {
+/// Returns the value of a hexadecimal digit.
+pub fn hex_digit(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
 /// Percent-encodes all bytes that a path may not contain (RFC 3986 §3.3).
-pub(super) fn encode(path: &[u8], out: &mut String) {
+pub fn encode(path: &[u8], out: &mut String) {
     encode_except(b"/-._~!$&'()*+,;=:@", path, out);
 }
 
 /// Percent-encodes all bytes that a URI may not contain (RFC 3986 §2). Escapes remain as they were sent.
-fn encode_query(query: &str, out: &mut String) {
+pub fn encode_query(query: &str, out: &mut String) {
     encode_except(b"/-._~!$&'()*+,;=:@?%[]", query.as_bytes(), out);
+}
+
+/// Percent-encodes all bytes that have a meaning in a query or a fragment.
+pub fn encode_component(value: &[u8], out: &mut String) {
+    encode_except(b"/-._~", value, out);
 }
 
 fn encode_except(plain: &[u8], bytes: &[u8], out: &mut String) {

@@ -1,0 +1,270 @@
+//! Where a rule leads to: a URI or a file, with placeholders to fill in.
+
+use super::captures::{Captures, Names, placeholder};
+use super::is_reserved;
+use super::lines::quote;
+use super::pattern::decode;
+use crate::http::{syntax, target};
+
+/// A part of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part<T> {
+    Text(T),
+    /// What the placeholder with this index matched.
+    Capture(usize),
+}
+
+/// The target of a redirect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Scheme and authority, for a URI.
+    origin: Option<Box<str>>,
+    path: Vec<Part<Box<str>>>,
+    query: Option<Vec<Part<Box<str>>>>,
+    fragment: Option<Vec<Part<Box<str>>>>,
+}
+
+/// The file that is the content of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    path: Vec<Part<Box<[u8]>>>,
+}
+
+impl Location {
+    /// Parses a path or a URI of http or https.
+    pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        let (origin, rest) = split_origin(text)?;
+        let (rest, fragment) = split(rest, '#');
+        let (path, query) = split(rest, '?');
+        let path = if path.is_empty() { "/" } else { path };
+        if path.contains('*') && !path.contains(":splat") && names.find("splat").is_some() {
+            return Err(format!("{}: what \"*\" matched is written \":splat\" in the target", quote(text)));
+        }
+        Ok(Location {
+            origin: origin.map(Into::into),
+            path: parts(path, names, |text| encode_path(text).into()),
+            query: query.map(|query| parts(query, names, |text| encode_query(text).into())),
+            fragment: fragment.map(|fragment| parts(fragment, names, |text| encode_query(text).into())),
+        })
+    }
+
+    /// Returns the value of Location. The query of the request is passed on unless the target has one.
+    pub fn fill(&self, captures: &Captures, query: Option<&str>) -> String {
+        let mut path = String::new();
+        fill(&self.path, captures, target::encode, &mut path);
+        let mut location = self.origin.as_deref().unwrap_or_default().to_string();
+        remove_dots(&path, self.origin.is_none(), &mut location);
+        match (&self.query, query) {
+            (Some(parts), _) => {
+                location.push('?');
+                fill(parts, captures, target::encode_component, &mut location);
+            }
+            (None, Some(query)) => {
+                location.push('?');
+                target::encode_query(query, &mut location);
+            }
+            (None, None) => {}
+        }
+        if let Some(parts) = &self.fragment {
+            location.push('#');
+            fill(parts, captures, target::encode_component, &mut location);
+        }
+        location
+    }
+}
+
+impl File {
+    /// Parses a path below the document root.
+    pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        if !text.starts_with('/') || text.starts_with("//") {
+            let text = quote(text);
+            return Err(format!(
+                "{text} is not a file of this site, and this server does not proxy: write a path or a redirect"
+            ));
+        }
+        let (path, _) = split(split(text, '#').0, '?');
+        if path.contains('*') && names.find("splat").is_some() {
+            return Err(format!("{}: what \"*\" matched is written \":splat\" in the target", quote(text)));
+        }
+        // Escapes are decoded here, once.
+        let mut mistake = None;
+        let path = parts(path, names, |text| {
+            decode(text)
+                .unwrap_or_else(|reason| {
+                    mistake.get_or_insert(reason);
+                    Vec::new()
+                })
+                .into()
+        });
+        if let Some(reason) = mistake {
+            return Err(format!("{}: {reason}", quote(text)));
+        }
+        let file = File { path };
+        let has_captures = file.path.iter().any(|part| matches!(part, Part::Capture(_)));
+        if !has_captures && file.fill(&Captures::new()).is_none() {
+            return Err(format!(
+                "{} is never served: it is above the document root, begins with a dot, or has rules or settings",
+                quote(text)
+            ));
+        }
+        Ok(file)
+    }
+
+    /// Returns the path with a leading slash, without dot segments; none if it is never served.
+    pub fn fill(&self, captures: &Captures) -> Option<Vec<u8>> {
+        let mut filled = Vec::new();
+        for part in &self.path {
+            filled.extend_from_slice(match part {
+                Part::Text(text) => text,
+                Part::Capture(index) => captures.get(*index)?,
+            });
+        }
+        resolve(&filled).filter(|path| !is_hidden(path) && !is_reserved(path))
+    }
+}
+
+/// Resolves dot segments and removes empty ones. Returns none if the path leads above the root or contains a NUL.
+fn resolve(path: &[u8]) -> Option<Vec<u8>> {
+    let mut resolved = Vec::with_capacity(path.len() + 1);
+    let mut is_directory = true;
+    for segment in path.split(|&byte| byte == b'/') {
+        is_directory = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                let slash = resolved.iter().rposition(|&byte| byte == b'/')?;
+                resolved.truncate(slash);
+            }
+            _ => {
+                resolved.push(b'/');
+                resolved.extend_from_slice(segment);
+            }
+        }
+    }
+    if is_directory {
+        resolved.push(b'/');
+    }
+    (!resolved.contains(&0)).then_some(resolved)
+}
+
+/// Returns whether a name in the path begins with a dot, except `.well-known` as the first name (RFC 8615).
+fn is_hidden(path: &[u8]) -> bool {
+    let names = path.split(|&byte| byte == b'/').enumerate();
+    names.into_iter().any(|(depth, name)| name.starts_with(b".") && !(depth == 1 && name == b".well-known"))
+}
+
+/// Splits a URI before its path. Of a path, all is the rest.
+fn split_origin(text: &str) -> Result<(Option<&str>, &str), String> {
+    if text.starts_with("//") || text.starts_with("/\\") {
+        return Err(format!("{} leads to another host without a scheme: write \"https://\" before it", quote(text)));
+    }
+    if text.starts_with('/') {
+        return Ok((None, text));
+    }
+    let authority = target::authority(text).ok_or_else(|| {
+        format!("{} is neither a path that begins with \"/\" nor a URI of http or https", quote(text))
+    })?;
+    if !syntax::is_authority(authority.as_bytes()) {
+        return Err(format!(
+            "{} has no valid host: a host in a target has no placeholder and no user, and \"xn--...\" for other letters \
+             than those of ASCII",
+            quote(text)
+        ));
+    }
+    let scheme = text.find("//").map_or(0, |slashes| slashes + 2);
+    let (origin, rest) = text.split_at(scheme + authority.len());
+    Ok((Some(origin), rest))
+}
+
+fn split(text: &str, mark: char) -> (&str, Option<&str>) {
+    text.split_once(mark).map_or((text, None), |(text, rest)| (text, Some(rest)))
+}
+
+/// Splits a text at the placeholders that have a value. Others are text.
+fn parts<T>(text: &str, names: &Names, mut literal: impl FnMut(&str) -> T) -> Vec<Part<T>> {
+    let (mut parts, mut start, mut at) = (Vec::new(), 0, 0);
+    while let Some(colon) = text[at..].find(':') {
+        at += colon;
+        match placeholder(&text[at..]).and_then(|(name, rest)| Some((names.find(name)?, rest))) {
+            Some((index, rest)) => {
+                if start < at {
+                    parts.push(Part::Text(literal(&text[start..at])));
+                }
+                parts.push(Part::Capture(index));
+                at = text.len() - rest.len();
+                start = at;
+            }
+            None => at += 1,
+        }
+    }
+    if start < text.len() {
+        parts.push(Part::Text(literal(&text[start..])));
+    }
+    parts
+}
+
+fn fill(parts: &[Part<Box<str>>], captures: &Captures, encode: impl Fn(&[u8], &mut String), out: &mut String) {
+    for part in parts {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::Capture(index) => encode(captures.get(*index).map_or(b"", |value| value), out),
+        }
+    }
+}
+
+/// Encodes what a path may not contain; escapes stay.
+fn encode_path(text: &str) -> String {
+    keep_escapes(text, |text, out| target::encode(text.as_bytes(), out))
+}
+
+/// Encodes what a query or fragment may not contain; escapes stay.
+fn encode_query(text: &str) -> String {
+    keep_escapes(text, target::encode_query)
+}
+
+fn keep_escapes(text: &str, encode: impl Fn(&str, &mut String)) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (index, part) in text.split('%').enumerate() {
+        if index > 0 {
+            let is_escape = part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+            out.push_str(if is_escape { "%" } else { "%25" });
+        }
+        encode(part, &mut out);
+    }
+    out
+}
+
+/// Appends an encoded path that begins with a slash, without its dot segments (RFC 3986 §5.2.4), and, if `is_local`, without
+/// empty segments: it then begins with one slash.
+fn remove_dots(path: &str, is_local: bool, out: &mut String) {
+    let start = out.len();
+    let mut ends_with_slash = true;
+    for segment in path.split('/').skip(1) {
+        let dots = dots(segment);
+        ends_with_slash = dots > 0 || segment.is_empty();
+        match dots {
+            0 if segment.is_empty() && is_local => {}
+            0 => {
+                out.push('/');
+                out.push_str(segment);
+            }
+            1 => {}
+            _ => {
+                let slash = out[start..].rfind('/').unwrap_or(0);
+                out.truncate(start + slash);
+            }
+        }
+    }
+    if ends_with_slash && !out[start..].ends_with('/') {
+        out.push('/');
+    }
+}
+
+/// Returns 1 or 2 for a dot segment, which may be encoded, else 0.
+fn dots(segment: &str) -> usize {
+    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+        "." => 1,
+        ".." => 2,
+        _ => 0,
+    }
+}
