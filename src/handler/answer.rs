@@ -81,6 +81,7 @@ impl Answer {
                     Field::CacheControl("no-cache"),
                     Field::Vary("Accept"),
                 ];
+                fields.extend(form.policy().map(Field::ContentSecurityPolicy));
                 fields.extend(listed.is_cut.then_some(Field::ListingIncomplete));
                 fields.into()
             }

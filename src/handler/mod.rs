@@ -112,7 +112,7 @@ fn find(
     match service.sites.select(request.authority).find(&target, acceptable, &mut scratch.path, lookup)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
-            let form = Form::of(request.fields);
+            let form = Form::of(request.fields, target.query);
             let listed = listing::get(service, &directory, form, context.waiter)?;
             Ok(listed.map(|listed| Answer::Listing { listed, form }))
         }

@@ -77,4 +77,7 @@ fn sentence(status: Status) -> &'static str {
 }
 
 #[cfg(test)]
+pub use tests::source;
+
+#[cfg(test)]
 mod tests;

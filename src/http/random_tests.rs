@@ -88,7 +88,7 @@ fn requests() {
         condition::evaluate(request.fields, &selected);
         condition::range_applies(request.fields, &selected);
         range::select(request.fields.only("range"), 1_000);
-        listing::Form::of(request.fields);
+        listing::Form::of(request.fields, Some(request.target));
         let codings: Vec<_> = coding::acceptable(request.fields).order().collect();
         assert!(codings.len() <= 4);
     }

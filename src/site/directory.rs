@@ -14,6 +14,7 @@ use super::file::refuse;
 use super::root::Root;
 use super::version::FileVersion;
 use crate::http::Refusal;
+use crate::http::listing::natural::NaturalKey;
 use crate::http::listing::{DirEntry, Form, Listing};
 use crate::os::sys::file_type;
 
@@ -86,10 +87,14 @@ impl Directory {
     }
 
     /// Returns the entries that would be served if they were requested: no link that leaves the root, and no socket. Opens
-    /// none of them, and resolves only links by their path. Beyond the limits, the last entries in the order are left out,
-    /// among the names that are read.
-    pub fn read(&self) -> Result<Listing, Refusal> {
-        let Names { names, mut is_cut } = self.names().map_err(refuse)?;
+    /// none of them, and resolves only links by their path. Beyond the limits, the last entries in the order of names in
+    /// `form` are left out, among the names that are read.
+    pub fn read(&self, form: Form) -> Result<Listing, Refusal> {
+        let Names { mut names, mut is_cut } = self.names().map_err(refuse)?;
+        if form.is_natural() && names.len() > MAX_ENTRIES {
+            // The sort is stable: names with equal keys remain sorted by their bytes.
+            names.sort_by_cached_key(|(name, _)| NaturalKey::of(name.to_bytes()));
+        }
         // A link is sorted by the type of its target.
         let (mut candidates, mut checks) = (Vec::with_capacity(names.len()), 0);
         for (name, kind) in names {

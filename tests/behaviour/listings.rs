@@ -174,3 +174,75 @@ fn the_number_of_checked_names_is_bounded() {
     assert!(page.contains("This list is not complete"));
     assert!(page.contains("href=\"z\"") && !page.contains("href=\"y\""), "{page}");
 }
+
+/// The links of a page to its entries, in their order.
+fn links(page: &str) -> Vec<&str> {
+    let rows = page.split("<tbody").skip(1).filter(|part| !part.starts_with(" class=\"u\""));
+    rows.flat_map(|part| part.split("href=\"").skip(1)).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn names_are_in_natural_order_and_columns_sort_by_links() {
+    let site =
+        Site::with(&[("d/file10", b"1"), ("d/File2", b"333"), ("d/file1", b"22"), ("d/z/f", b""), ("d/dir9/f", b"")]);
+    let server = Server::with(&site, &["--listing", "--workers=1"]);
+    let mut client = server.connect();
+    let mut check = |target: &str, expected: [&str; 5]| {
+        let page = ask(&mut client, target, "text/html").text();
+        assert_eq!(links(&page), expected, "{target}");
+        page
+    };
+    check("/d/?sort=name&order=desc", ["z/", "dir9/", "file10", "File2", "file1"]);
+    check("/d/?sort=size&order=asc", ["dir9/", "z/", "file10", "file1", "File2"]);
+    check("/d/?other=1", ["dir9/", "z/", "file1", "File2", "file10"]);
+    let mut page = check("/d/", ["dir9/", "z/", "file1", "File2", "file10"]);
+    // Each heading leads to an order, and the page of that order says so.
+    for (heading, sorted) in
+        [("Size", "descending"), ("Size", "ascending"), ("Modified (UTC)", "descending"), ("Name", "ascending")]
+    {
+        let link = page
+            .split(&format!("\" rel=\"nofollow\">{heading}</a>"))
+            .next()
+            .and_then(|before| before.rsplit('"').next());
+        let target = format!("/d/{}", link.unwrap().replace("&amp;", "&"));
+        page = ask(&mut client, &target, "text/html").text();
+        assert!(page.contains(&format!("<th aria-sort=\"{sorted}\"><a")), "{target}: {page}");
+        assert_eq!(page.matches("aria-sort=\"").count(), 1, "{page}");
+    }
+    let array = ask(&mut client, "/d/?sort=size&order=desc", "application/json").text();
+    let names: Vec<_> = array.split("\"name\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(names, ["dir9", "z", "File2", "file1", "file10"], "programs get what they know");
+}
+
+#[test]
+fn pages_of_the_server_allow_their_own_script_and_style_only() {
+    let server = Server::with(&site(), &["--listing"]);
+    let mut client = server.connect();
+    let listing = ask(&mut client, "/dir/", "text/html");
+    let policy = listing.field("Content-Security-Policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.contains("; script-src 'sha256-"));
+    assert!(!policy.contains("unsafe") && !policy.contains("data:") && !policy.contains("http"), "{policy}");
+    let error = client.get("/none");
+    let policy = error.field("Content-Security-Policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("script-src"), "{policy}");
+    assert!(error.body.len() <= 2048 && error.text().contains("<h1>404 Not Found</h1>"));
+    for other in [ask(&mut client, "/dir/", "application/json"), client.get("/indexed/"), client.get("/dir")] {
+        assert_eq!(other.field("Content-Security-Policy"), None, "{other:?}");
+    }
+}
+
+/// Which entries a page lacks, people and programs see by their own orders.
+#[test]
+fn a_truncated_page_has_the_first_names_in_natural_order() {
+    let site = Site::new();
+    for number in 1..=10_001 {
+        site.write(format!("many/f{number}"), b"");
+    }
+    let server = Server::with(&site, &["--listing"]);
+    let mut client = server.connect();
+    let page = ask(&mut client, "/many/?sort=name&order=desc", "text/html").text();
+    let links = links(&page);
+    assert_eq!((links.len(), links[0], links[9_999]), (10_000, "f10000", "f1"));
+    let array = ask(&mut client, "/many/", "application/json").text();
+    assert!(array.contains("\"f10001\"") && !array.contains("\"f9999\""));
+}

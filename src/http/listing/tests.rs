@@ -1,6 +1,22 @@
+use super::html::{POLICY, SCRIPT, STYLE, rounded};
 use super::*;
+use crate::http::page::source;
 use crate::http::target;
 use std::time::Duration;
+
+fn html(path: &[u8], listing: Listing) -> String {
+    Form::Html(Order::default()).write(path, listing)
+}
+
+fn json(listing: Listing) -> String {
+    Form::Json.write(b"", listing)
+}
+
+/// The links of a page to its entries.
+fn links(page: &str) -> Vec<&str> {
+    let list = page.split("<tbody>").nth(1).expect("a list");
+    list.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
 
 fn entry(name: &[u8], is_directory: bool) -> DirEntry {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -14,7 +30,7 @@ fn of(entries: Vec<DirEntry>) -> Listing {
 /// A row of the page: link and text of a file with this name.
 fn check(name: &[u8], link: &str, text: &str) {
     let page = html(b"", of(vec![entry(name, false)]));
-    let expected = format!("<tr><td><a href=\"{link}\"><bdi>{text}</bdi></a><td>");
+    let expected = format!("><td><a href=\"{link}\"><bdi>{text}</bdi></a><td title=");
     assert!(page.contains(&expected), "{expected}\n{page}");
 }
 
@@ -65,25 +81,100 @@ fn every_byte_is_linked_exactly() {
 }
 
 #[test]
-fn directories_come_first_and_names_in_the_order_of_their_bytes() {
-    let names = [(b"b", false), (b"a", false), (b"B", false), (b"z", true), (b"\xff", false), (b"c", true)];
-    let page = html(b"", of(names.map(|(name, is_directory)| entry(name, is_directory)).to_vec()));
-    let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert_eq!(links, ["c/", "z/", "B", "a", "b", "%FF"]);
+fn directories_come_first_and_names_in_natural_order() {
+    let names =
+        [("b10", false), ("a", false), ("B9", false), ("z10", true), ("\u{fffd}", false), ("z9", true), ("c", false)];
+    let page = html(b"", of(names.map(|(name, is_directory)| entry(name.as_bytes(), is_directory)).to_vec()));
+    assert_eq!(links(&page), ["z9/", "z10/", "a", "B9", "b10", "c", "%EF%BF%BD"]);
 }
 
 #[test]
-fn a_page_names_its_path_and_leads_to_the_parent_except_at_the_root() {
+fn a_page_in_another_order_has_the_rank_of_each_name_for_the_script() {
+    let sized = |name: &[u8], size| DirEntry { size, ..entry(name, false) };
+    let entries = || vec![sized(b"a", 1), sized(b"b", 3), sized(b"c", 2), entry(b"d", true)];
+    let page = Form::Html(Order::of(Some("sort=size"))).write(b"", of(entries()));
+    assert_eq!(links(&page), ["d/", "b", "c", "a"]);
+    let ranks: Vec<_> = page.split("data-n=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ranks, ["0", "2", "3", "1"]);
+    let heading = "<th><a href=\"?sort=name&amp;order=asc\" rel=\"nofollow\">Name</a>\
+                   <th aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\" rel=\"nofollow\">Size</a>\
+                   <th><a href=\"?sort=time&amp;order=desc\" rel=\"nofollow\">Modified (UTC)</a>\n";
+    assert!(page.contains(heading), "{page}");
+    let page = html(b"", of(entries()));
+    assert!(!page.contains("data-n=\""), "in the order of names, the script counts the rows: {page}");
+    assert!(page.contains("<th aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\""), "{page}");
+}
+
+#[test]
+fn a_page_names_its_path_and_leads_to_each_directory_above() {
     let page =
         html(b"a/<b>\xff/", of(vec![entry(b".", true), entry(b"..", true), entry(b"", true), entry(b"d", true)]));
     assert!(page.contains("<title>Index of /a/&lt;b&gt;\u{fffd}/</title>"), "{page}");
-    assert!(page.contains("<a href=\"../\">"));
-    assert_eq!(page.matches("<tr><td>").count(), 2);
-    let row = "<tr><td><a href=\"d/\"><bdi>d</bdi>/</a><td>\
-               <td><time datetime=\"1994-11-06T08:49Z\">1994-11-06 08:49</time>\n";
+    let steps = "<h1>Index of <a href=\"../../\" aria-label=\"Top directory\">/</a><a href=\"../\"><bdi>a</bdi></a>/\
+                 <b aria-current=\"page\"><bdi>&lt;b&gt;\u{fffd}</bdi></b>/</h1>";
+    assert!(page.contains(steps), "{page}");
+    assert!(page.contains("<a href=\"../\">Parent directory</a>"));
+    assert_eq!(links(&page), ["d/"]);
+    let row = "<tr class=\"d\"><td><a href=\"d/\"><bdi>d</bdi>/</a><td>\
+               <td><time datetime=\"1994-11-06T08:49:37Z\">1994-11-06 08:49</time>\n";
     assert!(page.contains(row), "{page}");
     let root = html(b"", of(vec![]));
-    assert!(root.contains("<title>Index of /</title>") && !root.contains("href"), "{root}");
+    assert!(root.contains("<title>Index of /</title>") && !root.contains("href=\"../"), "{root}");
+    assert!(root.contains("This directory is empty."), "{root}");
+}
+
+/// All links of a path of 2,000 names would be six megabytes.
+#[test]
+fn the_page_of_a_deep_path_is_small() {
+    let page = html(&b"a/".repeat(2_000), of(vec![]));
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+    assert_eq!(page.matches("<bdi>a</bdi>").count(), 2_000);
+    assert!(page.contains(&format!("<a href=\"{}\" aria-label", "../".repeat(2_000))));
+}
+
+/// A part that is not full has no fixed height.
+#[test]
+fn rows_are_in_parts() {
+    for (count, full, rest) in [(0, 0, 0), (1, 0, 1), (99, 0, 1), (100, 1, 0), (101, 1, 1), (250, 2, 1)] {
+        let page = html(b"", of((0..count).map(|number| entry(format!("f{number}").as_bytes(), false)).collect()));
+        let parts = (page.matches("<tbody class=\"c\">").count(), page.matches("<tbody>").count());
+        assert_eq!(parts, (full, rest), "{count}");
+    }
+}
+
+#[test]
+fn a_page_counts_its_entries() {
+    let check = |directories: usize, files: usize, expected: &str| {
+        let directories = (0..directories).map(|number| entry(format!("d{number}").as_bytes(), true));
+        let files = (0..files).map(|number| entry(format!("f{number}").as_bytes(), false));
+        let page = html(b"", of(directories.chain(files).collect()));
+        assert!(page.contains(&format!("<p>{expected}</p>")), "{page}");
+    };
+    check(1, 0, "1 directory");
+    check(2, 1, "2 directories, 1 file, <span title=\"1536 B\">1.5 KiB</span> in total");
+    check(0, 10, "10 files, <span title=\"15360 B\">15 KiB</span> in total");
+    let huge = DirEntry { size: u64::MAX, ..entry(b"f", false) };
+    let page = html(b"", of(vec![huge.clone(), DirEntry { name: b"g".into(), ..huge }]));
+    assert!(page.contains("15 EiB</span> in total"), "{page}");
+}
+
+#[test]
+fn a_long_page_has_a_box_that_filters() {
+    let page = |count: usize| html(b"", of((0..count).map(|number| entry(&[b'a' + number as u8], false)).collect()));
+    assert!(!page(19).contains("type=\"search\"") && page(20).contains("type=\"search\""));
+}
+
+#[test]
+fn the_policy_allows_the_style_sheet_and_the_script_and_nothing_else_in_the_page() {
+    for (directive, content) in [("style-src", STYLE), ("script-src", SCRIPT)] {
+        assert!(POLICY.contains(&format!("{directive} {};", source(content))), "{directive} {}", source(content));
+    }
+    assert!(POLICY.starts_with("default-src 'none';"));
+    let page = html(b"a/", of(vec![entry(b"b.png", false)]));
+    assert!(page.contains(&format!("<style>{STYLE}</style>")) && page.contains(&format!("<script>{SCRIPT}</script>")));
+    for loads in ["url(", "@import", "src=", "<link", "style=", "onload=", "onclick="] {
+        assert!(!page.contains(loads), "{loads} in {page}");
+    }
 }
 
 #[test]
@@ -104,7 +195,7 @@ fn sizes() {
     assert_eq!(rounded((1 << 20) - 1), "1023 KiB");
     assert_eq!(rounded(1 << 20), "1.0 MiB");
     assert_eq!(rounded(u64::MAX), "15 EiB");
-    assert!(html(b"", of(vec![entry(b"a", false)])).contains("<td><span title=\"1536 B\">1.5 KiB</span><td>"));
+    assert!(html(b"", of(vec![entry(b"a", false)])).contains("<td title=\"1536 B\">1.5 KiB<td>"));
 }
 
 #[test]
@@ -124,7 +215,7 @@ fn json_only_where_it_is_ranked_above_html() {
     let check = |accept: &[&str], expected: bool| {
         let fields: Vec<_> =
             accept.iter().map(|value| httparse::Header { name: "ACCEPT", value: value.as_bytes() }).collect();
-        assert_eq!(Form::of(Fields(&fields)) == Form::Json, expected, "{accept:?}");
+        assert_eq!(Form::of(Fields(&fields), None) == Form::Json, expected, "{accept:?}");
     };
     check(&[], false);
     check(&[""], false);

@@ -1,9 +1,9 @@
 use super::super::root::Root;
 use super::*;
-use crate::http::listing::Form;
+use crate::http::listing::{Form, Order};
 
 fn key(name: &str) -> ListingKey {
-    ListingKey { root: (1, 1), directory: (1, 2), path: name.into(), form: Form::Html }
+    ListingKey { root: (1, 1), directory: (1, 2), path: name.into(), form: Form::Html(Order::default()) }
 }
 
 fn is_made(action: ListingAction) -> bool {
