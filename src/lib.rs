@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `main` | configuration, log, sockets, site, supervisor: the start, in reading order |
 //! | [`https`] | the subcommand of that name: certificates, their renewal, and the socket for HTTPS |
+//! | [`check_site`] | the subcommand `check-site`: what is wrong with a site, before it is served |
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
 //! | [`worker`], [`helper`], [`keys`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys |
@@ -95,6 +96,7 @@
 
 pub mod access_log;
 pub mod check;
+pub mod check_site;
 pub mod client_limit;
 pub mod codec;
 pub mod config;

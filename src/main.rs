@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 use otus_httpd::client_limit::ClientLimiter;
-use otus_httpd::config::{self, CommandLine, HttpsCommand, Options, Task};
+use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task};
 use otus_httpd::failure::Failure;
 use otus_httpd::ipc::handover::{Handover, KeyHandover};
 use otus_httpd::log::Destination;
@@ -16,7 +16,7 @@ use otus_httpd::os::run_as::RunAs;
 use otus_httpd::site::Sites;
 use otus_httpd::supervisor::{self, KeyProcess, Supervisor};
 use otus_httpd::worker::WorkerContext;
-use otus_httpd::{check, https, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
+use otus_httpd::{check, check_site, https, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
 
 /// The server cannot start, or a subcommand has failed for some files.
 const EXIT_FAILURE: u8 = 1;
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     match task {
         Some(Task::Precompress { directory, verify: true }) => return verify_variants(&directory),
         Some(Task::Precompress { directory, verify: false }) => return precompress(&directory),
+        Some(Task::CheckSite(options)) => return check_site(&options),
         Some(Task::Keys { certificates, settings }) => {
             return fail(&keys::run_service(certificates, settings.as_deref()), EXIT_FAILURE);
         }
@@ -96,6 +97,19 @@ fn verify_variants(directory: &Path) -> ExitCode {
             // The reader of the list may close the pipe.
             let _ = writeln!(std::io::stdout(), "{result}");
             ExitCode::from(if result.is_clean() { 0 } else { EXIT_FAILURE })
+        }
+        Err(failure) => fail(&failure, EXIT_FAILURE),
+    }
+}
+
+/// The report goes to standard output, the reason of a failure to the log.
+fn check_site(options: &CheckSite) -> ExitCode {
+    match check_site::run(options) {
+        Ok(report) => {
+            let text = if options.json { report.to_json().to_string() } else { report.to_string() };
+            // The reader of the report may close the pipe.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            ExitCode::from(if report.is_clean() { 0 } else { EXIT_FAILURE })
         }
         Err(failure) => fail(&failure, EXIT_FAILURE),
     }

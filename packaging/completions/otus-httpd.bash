@@ -16,6 +16,9 @@ _otus__httpd() {
             ",$1")
                 cmd="otus__httpd"
                 ;;
+            otus__httpd,check-site)
+                cmd="otus__httpd__subcmd__check__subcmd__site"
+                ;;
             otus__httpd,https)
                 cmd="otus__httpd__subcmd__https"
                 ;;
@@ -44,7 +47,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --acme-challenges --redirect-to-https --hsts --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress https keys"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --acme-challenges --redirect-to-https --hsts --root --user --mime --mime-types --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress check-site https keys"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -212,6 +215,24 @@ _otus__httpd() {
                     ;;
                 --log-address)
                     COMPREPLY=($(compgen -W "full net none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otus__subcmd__httpd__subcmd__check__subcmd__site)
+            opts="-h --json --ignore --listing --dotfiles --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ignore)
+                    COMPREPLY=($(compgen -W "unread link relative variant" -- "${cur}"))
                     return 0
                     ;;
                 *)

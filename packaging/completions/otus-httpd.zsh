@@ -85,6 +85,20 @@ _arguments "${_arguments_options[@]}" : \
 ':directory -- The directory, such as the document root:_files -/' \
 && ret=0
 ;;
+(check-site)
+_arguments "${_arguments_options[@]}" : \
+'*--ignore=[Kind of finding to leave out; repeatable, or separated by commas]:KIND:((unread\:"A file or directory that could not be checked"
+link\:"A link that leads nowhere"
+relative\:"A relative link in an error page, which is sent for paths in every directory"
+variant\:"A precompressed variant that is not the file beside it"))' \
+'--json[Print one JSON object instead of lines]' \
+'--listing[The server runs with --listing\: a directory without an index is a page]' \
+'--dotfiles[The server runs with --dotfiles\: names that begin with a dot are served]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':directory -- The document root:_files -/' \
+&& ret=0
+;;
 (https)
 _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
@@ -152,10 +166,16 @@ esac
 _otus-httpd_commands() {
     local commands; commands=(
 'precompress:Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller' \
+'check-site:List what is wrong with a site\: links that lead nowhere, stale variants; nothing is written' \
 'https:Set up HTTPS for the packaged service\: certificates, their renewal and the socket' \
 'keys:The process that has the private keys; systemd starts it' \
     )
     _describe -t commands 'otus-httpd commands' commands "$@"
+}
+(( $+functions[_otus-httpd__subcmd__check-site_commands] )) ||
+_otus-httpd__subcmd__check-site_commands() {
+    local commands; commands=()
+    _describe -t commands 'otus-httpd check-site commands' commands "$@"
 }
 (( $+functions[_otus-httpd__subcmd__https_commands] )) ||
 _otus-httpd__subcmd__https_commands() {

@@ -1,5 +1,6 @@
 //! Command line, environment and settings file: every setting, with its unit and its default.
 
+mod check_site;
 mod effective;
 pub mod file;
 mod https;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::http::Limits;
 use crate::log::{self, Destination};
 
+pub use check_site::{CheckSite, FindingKind};
 pub use effective::Effective;
 pub use https::HttpsCommand;
 pub use load::read;
@@ -88,6 +90,9 @@ pub enum Task {
         #[arg(long)]
         verify: bool,
     },
+
+    /// List what is wrong with a site: links that lead nowhere, stale variants; nothing is written
+    CheckSite(CheckSite),
 
     /// Set up HTTPS for the packaged service: certificates, their renewal and the socket
     Https {

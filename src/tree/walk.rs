@@ -26,7 +26,12 @@ pub struct Job {
 impl Job {
     /// Returns its path, for messages.
     pub fn path(&self, top: &Path) -> PathBuf {
-        top.join(&self.directory).join(OsStr::from_bytes(self.name.to_bytes()))
+        top.join(self.relative())
+    }
+
+    /// Returns its path, relative to the top.
+    pub fn relative(&self) -> PathBuf {
+        self.directory.join(OsStr::from_bytes(self.name.to_bytes()))
     }
 }
 
@@ -75,7 +80,7 @@ pub fn find(top: &Directory, choice: &mut impl Choice) -> Vec<Job> {
 }
 
 /// Calls `work` for each job, on all processors. Returns the results of all threads.
-pub fn on_all_processors<R: Default + Send>(jobs: &[Job], work: impl Fn(&Job, &mut R) + Sync) -> Vec<R> {
+pub fn on_all_processors<J: Sync, R: Default + Send>(jobs: &[J], work: impl Fn(&J, &mut R) + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut result = R::default();

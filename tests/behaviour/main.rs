@@ -12,6 +12,7 @@ mod capacity;
 mod challenges;
 mod changing;
 mod check;
+mod check_site;
 mod check_unit;
 mod codings;
 mod conditional;

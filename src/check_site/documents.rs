@@ -1,0 +1,182 @@
+//! The documents of a site, HTML and CSS: found, read, and their links collected.
+
+use std::ffi::{CStr, OsStr};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::HumanBytes;
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::findings::{Finding, Findings};
+use super::link::{Link, Reference, path_of_file};
+use super::targets::Targets;
+use super::{css, html};
+use crate::config::FindingKind;
+use crate::failure::reason;
+use crate::http::media_type;
+use crate::os::sys::file_type;
+use crate::tree::{Choice, Directory, Job, bar, find, on_all_processors};
+
+/// The size of a document in bytes from which on it is not read. Its links would take several times its size in memory.
+const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
+
+/// The limit of documents and directories that are read.
+const MAX_ENTRIES: u64 = 1_000_000;
+
+/// The pages that are sent for other paths than their own.
+const ERROR_PAGES: [&[u8]; 4] = [b"401.html", b"403.html", b"404.html", b"50x.html"];
+
+/// The links of all documents, by target.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// The paths of the documents, relative to the document root, in order. Places in `targets` are their numbers.
+    pub documents: Vec<String>,
+    /// Where the links lead.
+    pub targets: Targets,
+    /// The number of links within the site.
+    pub count: u64,
+}
+
+/// Reads all documents below `top`. What is wrong with one is added to `findings`.
+pub fn read(top: &Directory, dotfiles: bool, findings: &mut Findings) -> Links {
+    let mut search = Search { top: top.path_of(c""), dotfiles, entries: 0, findings };
+    let mut jobs = find(top, &mut search);
+    if search.entries > MAX_ENTRIES {
+        let text =
+            format!("the site has more than {MAX_ENTRIES} documents and directories; the others are not checked");
+        findings.add(Finding::new(FindingKind::Unread, ".", None, text));
+    }
+    // The numbers of documents are in the order of their paths, whatever the order in which they are read.
+    jobs.sort_by_cached_key(Job::relative);
+    let bar = bar(jobs.iter().map(|job| job.size).sum());
+    let documents: Vec<_> = jobs.iter().map(|job| job.relative().to_string_lossy().into_owned()).collect();
+    let shared = Mutex::new((Links { documents, ..Links::default() }, findings));
+    let jobs: Vec<_> = (0..).zip(jobs).collect();
+    on_all_processors(&jobs, |(number, job), _: &mut ()| {
+        let content = read_document(top, job);
+        match content {
+            Ok(content) => collect(&content, job, *number, &shared),
+            Err(text) => {
+                let finding = Finding::new(FindingKind::Unread, job.relative().to_string_lossy(), None, text);
+                lock(&shared).1.add(finding);
+            }
+        }
+        bar.inc(job.size);
+    });
+    bar.finish_and_clear();
+    shared.into_inner().unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Reads the links of a document, and adds those within the site.
+fn collect(content: &[u8], job: &Job, number: u32, shared: &Mutex<(Links, &mut Findings)>) {
+    let is_page = media_type::of(job.name.to_bytes()) != CSS;
+    let path = path_of_file(job.relative().as_os_str().as_bytes());
+    let document = if is_page {
+        html::read(content)
+    } else {
+        let mut links = Vec::new();
+        css::links(&String::from_utf8_lossy(content), 1, &mut links);
+        html::Document { links, base: None }
+    };
+    let base = match document.base.as_deref().map(|base| (base.trim(), Reference::resolve(base, Some(&path)))) {
+        None | Some(("", _)) => Some(path.clone()),
+        Some((_, Reference::Target(base))) => Some(base),
+        // A base such as "#a" is the document itself.
+        Some((base, Reference::Elsewhere)) => base.starts_with('#').then(|| path.clone()),
+    };
+    let is_error_page = is_page && document.base.is_none() && ERROR_PAGES.contains(&job.name.to_bytes());
+    if is_error_page && let Some(finding) = relative_link(&document.links, job) {
+        lock(shared).1.add(finding);
+    }
+    let resolve = |link: &Link| Reference::resolve(&link.reference, base.as_deref());
+    let resolved: Vec<_> = document.links.iter().map(|link| (resolve(link), link.line)).collect();
+    let links = &mut lock(shared).0;
+    for (reference, line) in resolved {
+        let Reference::Target(target) = reference else { continue };
+        links.count += 1;
+        // No file depends on the query.
+        let path = target.split('?').next().unwrap_or_default();
+        links.targets.add(path.into(), (number, line));
+    }
+}
+
+/// Returns a finding about the first link of an error page that leads to another place from each directory.
+fn relative_link(links: &[Link], job: &Job) -> Option<Finding> {
+    let is_relative = |link: &&Link| {
+        let is_within = |base| matches!(Reference::resolve(&link.reference, Some(base)), Reference::Target(_));
+        is_within("/") && !link.reference.trim_start().starts_with(['/', '\\'])
+    };
+    let mut relative = links.iter().filter(is_relative);
+    let first = relative.next()?;
+    let file = job.relative().to_string_lossy().into_owned();
+    let text = format!(
+        "{} is relative, but this page is sent for paths in every directory: begin the link with a slash",
+        first.reference.trim()
+    );
+    let others: Vec<_> = relative.map(|link| (file.clone(), link.line)).collect();
+    let mut finding = Finding::new(FindingKind::Relative, file, Some(first.line), text);
+    finding.more = others.len() as u64;
+    finding.others = others.into_iter().take(2).collect();
+    Some(finding)
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a document as a whole. Returns what is wrong if it cannot be read.
+fn read_document(top: &Directory, job: &Job) -> Result<Vec<u8>, String> {
+    let cannot = |error: io::Error| format!("it cannot be read ({})", reason(&error));
+    let file = top.beneath(&job.directory).and_then(|directory| directory.open(&job.name)).map_err(cannot)?;
+    if !file.metadata().map_err(cannot)?.is_file() {
+        return Err("it is no file any more".into());
+    }
+    let mut content = Vec::new();
+    file.take(MAX_DOCUMENT_BYTES + 1).read_to_end(&mut content).map_err(cannot)?;
+    if content.len() as u64 > MAX_DOCUMENT_BYTES {
+        return Err(format!("it is larger than {}, and its links are not checked", HumanBytes(MAX_DOCUMENT_BYTES)));
+    }
+    Ok(content)
+}
+
+const CSS: &str = "text/css";
+
+/// The search for documents.
+struct Search<'f> {
+    top: PathBuf,
+    dotfiles: bool,
+    entries: u64,
+    findings: &'f mut Findings,
+}
+
+impl Search<'_> {
+    fn relative<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.top).unwrap_or(path)
+    }
+}
+
+impl Choice for Search<'_> {
+    fn chooses(&mut self, directory: &Directory, name: &CStr, stat: &FileStat) -> io::Result<bool> {
+        let bytes = name.to_bytes();
+        let is_served = self.dotfiles
+            || !bytes.starts_with(b".")
+            || self.relative(&directory.path_of(name)) == Path::new(".well-known");
+        let is_document = match file_type(stat) {
+            SFlag::S_IFDIR => true,
+            SFlag::S_IFREG => matches!(media_type::of(bytes), "text/html" | "application/xhtml+xml" | CSS),
+            _ => false,
+        };
+        let is_chosen = is_served && is_document && self.entries <= MAX_ENTRIES;
+        self.entries += u64::from(is_chosen);
+        Ok(is_chosen)
+    }
+
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        let relative = self.relative(path);
+        let file = if relative == OsStr::new("") { ".".into() } else { relative.to_string_lossy() };
+        let text = format!("it cannot be read ({})", reason(error));
+        self.findings.add(Finding::new(FindingKind::Unread, file, None, text));
+    }
+}

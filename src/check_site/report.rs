@@ -1,0 +1,50 @@
+//! The report of a check: lines for people and compilers' readers, or one JSON object.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::findings::{Finding, Findings};
+
+/// The result of a check.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The number of HTML documents and style sheets.
+    pub documents: u64,
+    /// The number of their links within the site.
+    pub links: u64,
+    /// The number of precompressed variants.
+    pub variants: u64,
+    /// What is wrong.
+    pub findings: Findings,
+}
+
+impl Report {
+    /// Returns whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.findings.count() == 0
+    }
+
+    /// Returns the report as a JSON object.
+    pub fn to_json(&self) -> Value {
+        let findings: Vec<_> = self.findings.kept().iter().map(Finding::to_json).collect();
+        json!({
+            "findings": findings, "findings_left_out": self.findings.left_out(),
+            "documents": self.documents, "links": self.links, "variants": self.variants,
+        })
+    }
+}
+
+/// A line for each finding, and a summary.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in self.findings.kept() {
+            writeln!(f, "{finding}")?;
+        }
+        if self.findings.left_out() > 0 {
+            writeln!(f, "{} more findings are not listed.", self.findings.left_out())?;
+        }
+        let Report { documents, links, variants, findings } = self;
+        write!(f, "{} findings in {documents} documents with {links} links, and {variants} variants.", findings.count())
+    }
+}

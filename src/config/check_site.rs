@@ -1,0 +1,66 @@
+//! The command line of `otus-httpd check-site`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+/// What to check, and how to report it.
+#[derive(Debug, Clone, Args)]
+pub struct CheckSite {
+    /// The document root
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// Kind of finding to leave out; repeatable, or separated by commas
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub ignore: Vec<FindingKind>,
+
+    /// The server runs with --listing: a directory without an index is a page
+    #[arg(long)]
+    pub listing: bool,
+
+    /// The server runs with --dotfiles: names that begin with a dot are served
+    #[arg(long)]
+    pub dotfiles: bool,
+}
+
+/// Kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum FindingKind {
+    /// A file or directory that could not be checked
+    Unread,
+    /// A link that leads nowhere
+    Link,
+    /// A relative link in an error page, which is sent for paths in every directory
+    Relative,
+    /// A precompressed variant that is not the file beside it
+    Variant,
+}
+
+impl FindingKind {
+    /// Returns the word for it on the command line and in a report.
+    pub fn word(self) -> &'static str {
+        match self {
+            FindingKind::Unread => "unread",
+            FindingKind::Link => "link",
+            FindingKind::Relative => "relative",
+            FindingKind::Variant => "variant",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_command_line() {
+        for kind in FindingKind::value_variants() {
+            assert_eq!(kind.to_possible_value().unwrap().get_name(), kind.word());
+        }
+    }
+}
