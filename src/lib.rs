@@ -29,6 +29,7 @@
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
 //! | [`tree`] | a directory tree that a subcommand processes: by descriptors, on all processors, with a progress bar |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
+//! | [`access`] | the parts of a site that only some clients get: prefixes, networks, and the rule that decides |
 //! | [`http`] | the protocol: parsers, values and encoders |
 //! | [`failure`], [`printable`], [`digest`], [`dns_name`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names |
 //!
@@ -94,6 +95,7 @@
 //! it was made ([`site::listings`]), a replaced document root, which is detected within half a second, and a new
 //! precompressed variant, which is used within a second.
 
+pub mod access;
 pub mod access_log;
 pub mod check;
 pub mod check_site;

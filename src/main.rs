@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
+use otus_httpd::access::AccessPolicy;
 use otus_httpd::client_limit::ClientLimiter;
 use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task};
 use otus_httpd::failure::Failure;
@@ -136,6 +137,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         tracing::warn!("{warning}");
     }
     log::check(options.access_destination())?;
+    AccessPolicy::check_hosts(&options.allow)?;
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     let descriptors = rlimit::raise_limit();
     let identity = RunAs::new(options.user.as_deref())?;

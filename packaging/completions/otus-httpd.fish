@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= user= mime= mime-types= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= user= mime= mime-types= allow= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -36,6 +36,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Doc
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the current user]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime-types -d 'File of media types and their extensions, such as /etc/mime.types [default: none]' -r -F
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l allow -d 'Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001:db8::/32; others get 403. Repeatable, or separated by semicolons' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l precompressed -d 'Send name.br, name.zst or name.gz instead of name to clients that accept it: on or off' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l charset -d 'Character encoding in the Content-Type of text, such as utf-8 [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s w -l workers -d 'Number of worker processes [default: number of available processors]' -r

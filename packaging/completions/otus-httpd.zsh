@@ -30,6 +30,7 @@ _otus-httpd() {
 '--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \
 '*--mime=[Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas]:EXT=TYPE:_default' \
 '--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
+'*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
 '--precompressed=[Send name.br, name.zst or name.gz instead of name to clients that accept it\: on or off]:ON:_default' \
 '--charset=[Character encoding in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
 '-w+[Number of worker processes \[default\: number of available processors\]]:N:_default' \

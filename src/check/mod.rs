@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{User, geteuid};
 
+use crate::access::AccessPolicy;
 use crate::client_limit::ClientLimiter;
 use crate::config::file::SettingsFile;
 use crate::config::unit::{self, Certificates, ServiceUnit};
@@ -125,6 +126,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
         Ok(options) => findings.problems.extend(site::problems(&options)),
         Err(failure) => findings.problems.push(failure),
     }
+    findings.problems.extend(AccessPolicy::check_hosts(&options.allow).err());
     findings.problems.extend(ClientLimiter::of(options).err());
     findings.problems.extend(too_few_descriptors(options));
     findings.problems.extend(log::check(options.access_destination()).err());

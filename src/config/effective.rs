@@ -46,7 +46,8 @@ fn value(argument: &Arg, matches: &ArgMatches) -> String {
         return if matches.get_flag(id) { "yes" } else { "no" }.into();
     }
     let Some(values) = matches.get_raw(id) else { return "none".into() };
-    let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
+    let delimiter = argument.get_value_delimiter().unwrap_or(',').to_string();
+    let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(&delimiter);
     match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
         Some("SECONDS") if value.ends_with(|end: char| end.is_ascii_digit()) => value + " seconds",
         Some("BYTES") => match matches.get_one::<usize>(id).map(usize::to_string) {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::access::AllowRule;
 use crate::config::unit::ServiceUnit;
 use crate::failure::Failure;
 use crate::http::Limits;
@@ -170,6 +171,12 @@ pub struct Options {
     /// File of media types and their extensions, such as /etc/mime.types [default: none]
     #[arg(long, env = "OTUS_MIME_TYPES", value_name = "FILE", help_heading = "Site")]
     pub mime_types: Option<PathBuf>,
+
+    /// Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001:db8::/32; others get 403.
+    /// Repeatable, or separated by semicolons
+    #[arg(long, env = "OTUS_ALLOW", value_name = "PREFIX=CIDR,...", value_delimiter = ';', value_parser = AllowRule::parse,
+          help_heading = "Access")]
+    pub allow: Vec<AllowRule>,
 
     /// List directories without an index.html, as an HTML page or, by Accept, as JSON
     #[arg(long, env = "OTUS_LISTING", value_parser = parsers::yes_or_no, help_heading = "Site")]

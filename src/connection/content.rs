@@ -12,8 +12,8 @@ use crate::site::File;
 /// Appends the head. For a whole file and for a 304, its fields are encoded once for all requests.
 pub fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {
-        Answer::File { resource, outcome: Outcome::Whole } => resource.head(),
-        Answer::File { resource, outcome: Outcome::NotModified(None) } => resource.validators(),
+        Answer::File { resource, outcome: Outcome::Whole } if !context.is_private => resource.head(),
+        Answer::File { resource, outcome: Outcome::NotModified(None) } if !context.is_private => resource.validators(),
         _ => return encode::head(output, answer.status(), context, answer.fields().iter()),
     };
     encode::begin_head(output, answer.status(), context);

@@ -162,7 +162,8 @@ pub fn respond(
     };
     let hsts = service.https.hsts(connection.scheme());
     let begin = output.len();
-    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts });
+    let is_private = scratch.handler.is_restricted;
+    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts, is_private });
     let summary = ResponseSummary::new(&answer, begin, output.len());
     connection.count_response(ReceivedMessage::Request(request), client, &summary);
     if request.method != Method::Head {
@@ -191,7 +192,7 @@ pub fn reject(
     connection.after_response = AfterResponse::LingeringClose;
     let answer = handler::reject(service, refusal);
     let hsts = service.https.hsts(connection.scheme());
-    let context = Context { date: scratch.date.now(), keep_alive: false, hsts };
+    let context = Context { date: scratch.date.now(), keep_alive: false, hsts, is_private: false };
     let summary = encode_rejection(output, &answer, bytes, context);
     connection.count_response(ReceivedMessage::Malformed(bytes), connection.peer().address, &summary);
 }
@@ -217,7 +218,7 @@ pub fn reject_connection(
     let started_ns = clock::now_ns();
     let cause = Some(Cause::Text(CLIENT_AT_LIMIT));
     let answer = Answer::Response { response: Response::error(Status::ServiceUnavailable), cause };
-    let context = Context { date: scratch.date.now(), keep_alive: false, hsts: None };
+    let context = Context { date: scratch.date.now(), keep_alive: false, hsts: None, is_private: false };
     let summary = encode_rejection(output, &answer, bytes, context);
     records.add(ReceivedMessage::Malformed(bytes), peer.address, 1, started_ns, &summary);
     let sent = send(output);

@@ -134,7 +134,7 @@ impl Connection {
             return self.report_aborted(why);
         };
         // The path begins with a slash, as in a request.
-        let (path, offset) = (format!("/{}", slice.file.path()), slice.offset);
+        let (path, offset) = (format!("/{}", slice.file.path().to_string_lossy()), slice.offset);
         let path = path.escape_debug();
         tracing::warn!(
             message_id = catalog::FILE_FAILED,

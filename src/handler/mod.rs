@@ -1,8 +1,10 @@
 //! The handler: it computes the answer to a request. Both are values, independent of wire format and socket.
 
+mod access;
 mod answer;
 mod listing;
 
+use access::Guard;
 pub use answer::{Answer, Cause};
 pub use listing::Waiter;
 
@@ -21,6 +23,8 @@ use crate::site::{Content, Found, Freshness, Lookup, Resource, challenges};
 pub struct Scratch {
     target: Vec<u8>,
     path: Vec<u8>,
+    /// Whether access to the last request was restricted: caches must not give the response to others.
+    pub is_restricted: bool,
     /// The thread's slot in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
     pub slot: Option<usize>,
 }
@@ -51,11 +55,13 @@ pub struct RequestContext<'o> {
 
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
-    let answer = match find(service, request, context, scratch) {
+    scratch.is_restricted = false;
+    let guard = Guard::new(service, context.client);
+    let answer = match find(service, request, context, guard, scratch) {
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
-            let response = error(service, request.authority, &refusal);
+            let response = error(service, request.authority, guard, &refusal);
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
@@ -78,6 +84,7 @@ fn find(
     service: &Service,
     request: &Request,
     context: RequestContext,
+    guard: Guard,
     scratch: &mut Scratch,
 ) -> Result<Option<Answer>, Refusal> {
     if context.is_misdirected {
@@ -107,9 +114,12 @@ fn find(
     } else if let Some(location) = service.https.redirect(context.scheme, request) {
         return Ok(Some(Answer::response(Response::redirect(location))));
     }
+    guard.check(target.path, &mut scratch.is_restricted)?;
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
-    match service.sites.select(request.authority).find(&target, acceptable, &mut scratch.path, lookup)? {
+    let site = service.sites.select(request.authority);
+    let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
+    match guard.find(site, target.path, &mut scratch.is_restricted, find)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields, target.query);
@@ -158,11 +168,12 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 }
 
 /// The response to a request that was rejected, with the site's page if it has one.
-fn error(service: &Service, authority: Option<&str>, refusal: &Refusal) -> Response {
+fn error(service: &Service, authority: Option<&str>, guard: Guard, refusal: &Refusal) -> Response {
     let status = refusal.status();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
     let page = has_page.then(|| service.sites.select(authority).error_page(status, &service.digests)).flatten();
+    let page = page.filter(|page| guard.may_have_page(page, status));
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {
             Response::error_with_page(status, content_type.clone(), content)

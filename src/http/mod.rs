@@ -32,6 +32,7 @@ pub mod field_changes;
 pub mod listing;
 pub mod multipart;
 pub mod page;
+pub mod private;
 pub mod refusal;
 pub mod response;
 pub mod status;

@@ -40,6 +40,10 @@ pub enum Refusal {
     Unreadable,
     /// 403: the path leaves the document root by a symbolic link.
     OutsideRoot,
+    /// 403: a rule of `--allow` is for the path, and for networks that the client's address is not in.
+    OtherNetwork,
+    /// 403: a rule of `--allow` is for the path, and the client has no address.
+    NoAddress,
     /// 403: the path leads to something other than a regular file or a directory.
     NotAFile,
     /// 503: the document root does not exist at the moment.
@@ -72,6 +76,7 @@ impl Refusal {
             Refusal::NotFound => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
+            Refusal::OtherNetwork | Refusal::NoAddress => Status::Forbidden,
             Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull => {
                 Status::ServiceUnavailable
             }
@@ -107,6 +112,8 @@ impl std::fmt::Display for Refusal {
             Refusal::NotAcceptable => "the file exists in no content coding that the client accepts",
             Refusal::Unreadable => "the server's user has no permission to read it",
             Refusal::OutsideRoot => "the path leaves the document root",
+            Refusal::OtherNetwork => "--allow gives the path to other networks",
+            Refusal::NoAddress => "--allow gives the path to networks, and a client of a unix socket has no address",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",
             Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",

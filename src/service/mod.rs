@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 
+use crate::access::AccessPolicy;
 use crate::access_log::AccessLog;
 use crate::config::{LogAddress, Options};
 use crate::http::Limits;
@@ -39,6 +40,8 @@ pub struct Service {
     pub limits: Limits,
     /// The maximum number of requests of a connection.
     pub max_requests: u64,
+    /// Who gets what, if that is restricted.
+    pub access: Option<AccessPolicy>,
     /// Redirects to HTTPS, and Strict-Transport-Security.
     pub https: HttpsPolicy,
     /// The time limits of a connection.
@@ -81,6 +84,7 @@ impl Service {
             digests: Digests::new(helper, counters),
             limits: options.limits(),
             max_requests: options.max_requests as u64,
+            access: AccessPolicy::new(&options.allow),
             https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),
             clock: LogicalClock::default(),

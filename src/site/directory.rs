@@ -86,6 +86,13 @@ impl Directory {
         &self.path
     }
 
+    /// Returns the path below the root, without links, of the directory that is at its path now; None if that is another one.
+    pub fn real_path(&self) -> Result<Option<Vec<u8>>, Refusal> {
+        let path = CString::new(self.path.as_slice()).map_err(|_| Refusal::NotFound)?;
+        let path = if path.is_empty() { c"." } else { &path };
+        self.root.real_path(path, |identity| identity == self.identity)
+    }
+
     /// Returns the entries that would be served if they were requested: no link that leaves the root, and no socket. Opens
     /// none of them, and resolves only links by their path. Beyond the limits, the last entries in the order of names in
     /// `form` are left out, among the names that are read.

@@ -75,9 +75,14 @@ impl File {
             })
     }
 
-    /// Returns its path below the root, for the log.
-    pub fn path(&self) -> String {
-        self.path.to_string_lossy().into_owned()
+    /// Returns the path below the root at which it was opened.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Returns the root.
+    pub fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Returns whether it still has the bytes that it had when it was opened, as far as metadata show.

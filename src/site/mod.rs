@@ -21,7 +21,7 @@ mod verification;
 pub mod version;
 mod walk;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -200,6 +200,13 @@ impl Site {
             }
         }
         Err(Refusal::NotAcceptable)
+    }
+
+    /// Returns the path below the root, without links, of what is at a path as in [`Target`]; None if there is nothing.
+    pub fn real_path(&self, path: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let path = CString::new(path).map_err(|_| Refusal::NotFound)?;
+        let release = self.root.last_release().ok_or(Refusal::NoRoot)?;
+        release.root.real_path(if path.is_empty() { c"." } else { &path }, |_| true)
     }
 
     /// Opens the file at `path`, or its variant with this coding. `Identity` stands for the original beside variants. Returns

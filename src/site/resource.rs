@@ -1,10 +1,12 @@
 //! A file that is ready to be sent, with its metadata.
 
+use std::ffi::CStr;
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, OnceLock};
 
 use super::digests::Digests;
 use super::file::File;
+use super::root::Root;
 use super::version::FileVersion;
 use crate::codec::{Rejected, decode};
 use crate::digest::Hasher;
@@ -35,6 +37,9 @@ pub struct Resource {
     content_length: usize,
     validators: usize,
     file: Option<Arc<File>>,
+    /// Where it was opened: the root, and the path below it, which may lead through links.
+    root: Root,
+    path: Box<CStr>,
     /// Whether it can be used for other requests.
     is_cacheable: bool,
     /// What its content in memory decodes to, once that was determined; none if that takes too long.
@@ -60,6 +65,8 @@ impl Resource {
         let validators = encode_fields(&mut bytes, &representation);
         Ok(Resource {
             version: file.version(),
+            root: file.root().clone(),
+            path: file.path().into(),
             representation,
             bytes: bytes.into(),
             content_length: 0,
@@ -81,6 +88,8 @@ impl Resource {
         let validators = encode_fields(&mut bytes, &representation);
         Ok(Resource {
             version,
+            root: file.root().clone(),
+            path: file.path().into(),
             representation,
             bytes: bytes.into(),
             content_length,
@@ -125,6 +134,12 @@ impl Resource {
     /// Returns whether it can be used for other requests: the file's version did not change while it was read.
     pub fn is_cacheable(&self) -> bool {
         self.is_cacheable
+    }
+
+    /// Returns the path below the root, without links, of the file that is at its path now; None if that is another file.
+    pub fn real_path(&self) -> Result<Option<Vec<u8>>, Refusal> {
+        let own = (self.version.identity.device, self.version.identity.inode);
+        self.root.real_path(&self.path, |identity| identity == own)
     }
 
     /// Returns the bytes of memory that it takes besides the structure itself.
@@ -190,7 +205,6 @@ mod tests {
     use std::fs;
     use std::time::{Duration, SystemTime};
 
-    use super::super::root::Root;
     use super::*;
     use crate::digest::Digest;
     use crate::http::Outcome;

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +11,10 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::unistd::{AccessFlags, eaccess, faccessat};
 
+use super::file::refuse;
 use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
+use crate::http::Refusal;
 use crate::os::sys::file_type;
 
 /// The limit of attempts: a concurrent rename of a directory above makes openat2 fail (openat2(2), EAGAIN).
@@ -128,6 +131,31 @@ impl Root {
         walk::locate(self.directory.as_fd(), &self.names, path)
     }
 
+    /// Returns the path below the root, without links, of what is at `path` now, if its device and inode are the expected ones.
+    /// None otherwise, and if there is nothing.
+    pub fn real_path(&self, path: &CStr, is_expected: impl Fn((u64, u64)) -> bool) -> Result<Option<Vec<u8>>, Refusal> {
+        match self.resolve(path) {
+            Ok((path, identity)) => Ok(is_expected(identity).then_some(path)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(refuse(errno)),
+        }
+    }
+
+    fn resolve(&self, path: &CStr) -> Result<(Vec<u8>, (u64, u64)), Errno> {
+        let without_links = self.openat2.then(|| self.openat2_with(path, PLACE, ResolveFlag::RESOLVE_NO_SYMLINKS).ok());
+        let (located, resolved) = match without_links.flatten() {
+            Some(located) if path == c"." => (located, Vec::new()),
+            Some(located) => (located, path.to_bytes().to_vec()),
+            // There is a link on the way. The kernel does not tell where it leads without proc(5).
+            None => {
+                let (located, resolved) = walk::resolve(self.directory.as_fd(), &self.names, path)?;
+                (located, resolved.into_os_string().into_vec())
+            }
+        };
+        let stat = fstat(&located)?;
+        Ok((resolved, (stat.st_dev, stat.st_ino)))
+    }
+
     /// Returns its device and inode.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
@@ -164,7 +192,11 @@ impl Root {
     }
 
     fn openat2(&self, path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        self.openat2_with(path, flags, ResolveFlag::empty())
+    }
+
+    fn openat2_with(&self, path: &CStr, flags: OFlag, further: ResolveFlag) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS | further;
         openat2(&self.directory, path, OpenHow::new().flags(flags).resolve(resolve))
     }
 

@@ -26,7 +26,13 @@ const MAX_LINKS: usize = 40;
 
 /// Locates `path` below `root`, whose absolute names are `names`.
 pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedFd, Errno> {
+    resolve(root, names, path).map(|(located, _)| located)
+}
+
+/// Locates `path` in the same way. Returns as well its path below the root without links.
+pub fn resolve(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<(OwnedFd, PathBuf), Errno> {
     let mut directories: Vec<OwnedFd> = Vec::new();
+    let mut resolved = PathBuf::new();
     let mut links = 0;
     let mut ahead: Vec<OsString> = Vec::new();
     push_components(&mut ahead, Path::new(OsStr::from_bytes(path.to_bytes())))?;
@@ -34,6 +40,7 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
     while let Some(name) = ahead.pop() {
         if name == ".." {
             directories.pop().ok_or(Errno::EXDEV)?;
+            resolved.pop();
             continue;
         }
         let here = directories.last().map_or(root, AsFd::as_fd);
@@ -48,17 +55,25 @@ pub fn locate(root: BorrowedFd, names: &[PathBuf], path: &CStr) -> Result<OwnedF
                 if target.is_absolute() {
                     let inside = names.iter().find_map(|name| target.strip_prefix(name).ok()).ok_or(Errno::EXDEV)?;
                     directories.clear();
+                    resolved.clear();
                     push_components(&mut ahead, inside)?;
                 } else {
                     push_components(&mut ahead, &target)?;
                 }
             }
-            SFlag::S_IFDIR => directories.push(there),
+            SFlag::S_IFDIR => {
+                directories.push(there);
+                resolved.push(name);
+            }
             _ if !ahead.is_empty() => return Err(Errno::ENOTDIR),
-            _ => return Ok(there),
+            _ => {
+                resolved.push(name);
+                return Ok((there, resolved));
+            }
         }
     }
-    directories.pop().map_or_else(|| openat(root, c".", PLACE, Mode::empty()), Ok)
+    let located = directories.pop().map_or_else(|| openat(root, c".", PLACE, Mode::empty()), Ok)?;
+    Ok((located, resolved))
 }
 
 /// Opens a located file for reading (proc(5), /proc/pid/fd). If another program has a lease on it (fcntl(2)), this thread

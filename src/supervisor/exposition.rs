@@ -56,7 +56,12 @@ pub fn refuse(refusal: &Refusal, input: &[u8], date: &str, out: &mut Vec<u8>) {
 }
 
 fn encode(response: &Response, method: Method, date: &str, out: &mut Vec<u8>) {
-    encode::head(out, response.status, Context { date, keep_alive: false, hsts: None }, &response.fields);
+    encode::head(
+        out,
+        response.status,
+        Context { date, keep_alive: false, hsts: None, is_private: false },
+        &response.fields,
+    );
     if method != Method::Head {
         out.extend_from_slice(&response.content);
     }

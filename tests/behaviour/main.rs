@@ -4,6 +4,7 @@
 //! systemd would, so a client may connect before the server is ready. There are no sleeps: tests wait for conditions,
 //! up to a deadline.
 
+mod access;
 mod activation;
 #[path = "../fuzz/src/answer.rs"]
 mod answer;

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use crate::http::Status;
 use crate::http::field::Field;
+use crate::http::{Status, private};
 
 /// The parts of every head besides status and field lines.
 #[derive(Debug, Clone, Copy)]
@@ -14,12 +14,31 @@ pub struct Context<'c> {
     pub keep_alive: bool,
     /// The value of Strict-Transport-Security, if there is one (RFC 6797).
     pub hsts: Option<&'c str>,
+    /// Whether only caches of single clients may store the response (RFC 9111 §5.2.2.7), whatever its Cache-Control says.
+    pub is_private: bool,
 }
 
 /// Appends a complete head.
 pub fn head<'f>(out: &mut Vec<u8>, status: Status, context: Context, fields: impl IntoIterator<Item = &'f Field<'f>>) {
     begin_head(out, status, context);
-    fields.into_iter().for_each(|line| field(out, line));
+    match context.is_private {
+        true => private_fields(out, fields),
+        false => fields.into_iter().for_each(|line| field(out, line)),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends field lines, with `private` in Cache-Control.
+fn private_fields<'f>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'f Field<'f>>) {
+    let mut cache_control = None;
+    for line in fields {
+        match line {
+            Field::CacheControl(text) => cache_control = Some(*text),
+            _ => field(out, line),
+        }
+    }
+    out.extend_from_slice(b"Cache-Control: ");
+    out.extend_from_slice(private::cache_control(cache_control.unwrap_or_default()).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -60,7 +79,7 @@ mod tests {
 
     fn text(status: Status, keep_alive: bool, fields: &[Field]) -> String {
         let mut out = Vec::new();
-        head(&mut out, status, Context { date: DATE, keep_alive, hsts: None }, fields);
+        head(&mut out, status, Context { date: DATE, keep_alive, hsts: None, is_private: false }, fields);
         String::from_utf8(out).unwrap()
     }
 
@@ -71,6 +90,22 @@ mod tests {
             text(Status::Ok, true, &[Field::ContentLength(7), Field::NoSniff]),
             format!("HTTP/1.1 200 OK\r\n{common}Content-Length: 7\r\nX-Content-Type-Options: nosniff\r\n\r\n")
         );
+    }
+
+    #[test]
+    fn a_private_response_has_one_cache_control() {
+        for (fields, expected) in [
+            (&[Field::NoSniff][..], "X-Content-Type-Options: nosniff\r\nCache-Control: private\r\n\r\n"),
+            (
+                &[Field::CacheControl("public, max-age=5"), Field::NoSniff],
+                "nosniff\r\nCache-Control: private, max-age=5\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            head(&mut out, Status::Ok, Context { date: DATE, keep_alive: true, hsts: None, is_private: true }, fields);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with(expected) && text.matches("Cache-Control").count() == 1, "{text}");
+        }
     }
 
     #[test]

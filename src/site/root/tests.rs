@@ -94,3 +94,33 @@ fn links_that_lead_nowhere() {
 fn a_fifo_is_not_opened() {
     check("fifo", Err(Errno::ENXIO));
 }
+
+/// Each name of a file leads to one path without links, by either way of resolving.
+#[test]
+fn the_real_path_has_no_links() {
+    let tree = Tree::new();
+    let root = tree.0.join("root");
+    for root in [Root::open(&root).unwrap(), Root::without_openat2(&root)] {
+        for (path, expected) in [
+            (".", Ok(Some(""))),
+            ("file", Ok(Some("file"))),
+            ("link", Ok(Some("file"))),
+            ("dir/up", Ok(Some("file"))),
+            ("dir/parent/dir/inner/file", Ok(Some("dir/deep/file"))),
+            ("absolute/file", Ok(Some("dir/deep/file"))),
+            ("dir/inner", Ok(Some("dir/deep"))),
+            ("dir/parent", Ok(Some(""))),
+            ("out", Err(Refusal::OutsideRoot)),
+            ("dangling", Ok(None)),
+            ("missing", Ok(None)),
+        ] {
+            let path = CString::new(path).unwrap();
+            let real = root.real_path(&path, |_| true).map(|path| path.map(|path| String::from_utf8(path).unwrap()));
+            assert_eq!(real, expected.map(|path| path.map(String::from)), "{path:?}");
+        }
+        let identity = |path: &CStr| root.stat(path).map(|stat| (stat.st_dev, stat.st_ino)).unwrap();
+        let file = identity(c"file");
+        assert!(root.real_path(c"link", |identity| identity == file).unwrap().is_some());
+        assert!(root.real_path(c"dir/deep/file", |identity| identity == file).unwrap().is_none());
+    }
+}

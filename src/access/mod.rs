@@ -1,0 +1,49 @@
+//! Access: the parts of a site that only some clients get. Rules are values, and nothing here does I/O.
+//!
+//! A rule is for a [prefix](Prefix) of paths. Of the rules of one kind, the one with the longest prefix that covers a path
+//! decides. The caller asks about the path of the request and about the path of the file that is sent: a link, an index or a
+//! name without its extension must not lead around a rule.
+
+mod network;
+mod policy;
+mod prefix;
+mod rules;
+
+pub use network::Network;
+pub use policy::{AccessPolicy, Denied};
+pub use prefix::Prefix;
+pub use rules::Rules;
+
+/// A value of `--allow`: the clients that get the paths with a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowRule {
+    /// The paths.
+    pub prefix: Prefix,
+    /// The clients.
+    pub networks: Vec<Network>,
+}
+
+impl AllowRule {
+    /// Parses `[HOST]/PREFIX=CIDR,...`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (prefix, networks) = text
+            .split_once('=')
+            .ok_or("give a prefix and the networks of its clients, such as /intern=192.0.2.0/24,2001:db8::/32")?;
+        let networks = networks.split(',').map(|network| Network::parse(network.trim())).collect::<Result<_, _>>()?;
+        Ok(AllowRule { prefix: Prefix::parse(prefix.trim())?, networks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_has_a_prefix_and_networks() {
+        let rule = AllowRule::parse("/a%3Db/=192.0.2.0/24, ::1").unwrap();
+        assert_eq!((rule.prefix, rule.networks.len()), (Prefix::parse("/a%3db").unwrap(), 2));
+        for wrong in ["", "/a", "/a=", "/a=,", "/a=192.0.2.0/24,", "a=::1=", "/a=example.org"] {
+            assert!(AllowRule::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
