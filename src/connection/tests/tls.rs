@@ -187,7 +187,7 @@ fn http_without_tls_gets_a_page_that_says_so() {
         let page = super::without_dates(&output);
         assert!(page.starts_with("HTTP/1.1 400 Bad Request\r\n") && !page.contains("secret"), "{page}");
         assert_eq!(
-            page.contains("<p>This port is for HTTPS. Use an address that begins with https://.</p>"),
+            page.contains("<p>This port is for HTTPS: use an address that begins with https://.</p>"),
             has_content
         );
         assert_eq!(server.records().len(), 1);
