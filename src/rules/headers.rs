@@ -1,41 +1,37 @@
 //! `_headers`: each rule is a line with a source, and lines with fields below it.
 
-use std::borrow::Cow;
+mod line;
+mod rule;
 
-use super::captures::{Captures, Names, placeholder};
+use self::line::{Line, is_password, is_source, parse_line};
+pub use self::rule::HeaderRule;
+use super::captures::Captures;
 use super::index::Index;
 use super::lines::{lines, quote, text};
-use super::source::{Source, normal_host};
-use super::{MAX_BYTES, MAX_FIELDS, MAX_RULES, Mistake, Parsed, TooMany};
-use crate::http::field_changes::FieldLine;
-use crate::http::{FieldChanges, Scheme, syntax, target};
+use super::source::normal_host;
+use super::{MAX_BYTES, MAX_FIELDS, MAX_RULES, Mistake, Parsed, TooMany, is_challenge};
+use crate::http::{FieldChanges, Scheme};
+
+/// The bytes that rules may add to one response. Clients refuse longer heads, so the rest is left out.
+const MAX_CHANGES_BYTES: usize = 32 << 10;
 
 /// The rules of a `_headers` file.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderRules {
     rules: Vec<HeaderRule>,
     index: Index,
+    /// Those with a password.
+    passwords: Index,
     has_hosts: bool,
+    has_passwords: bool,
 }
 
-/// A rule of `_headers`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderRule {
-    /// The line of its source in the file, from 1.
-    pub line: usize,
-    /// Where it applies.
-    pub source: Source,
-    names: Names,
-    removed: Vec<Box<str>>,
-    set: Vec<(Box<str>, Box<str>)>,
-    has_password: bool,
-}
-
-/// A line below a source.
-enum Line<'t> {
-    Set(&'t str, &'t str),
-    Remove(&'t str),
-    Password,
+/// The rule to which the next lines belong.
+enum Block {
+    None,
+    Rule(HeaderRule),
+    /// Its source has a mistake. The text is that source.
+    Refused(usize, String),
 }
 
 impl HeaderRules {
@@ -44,54 +40,99 @@ impl HeaderRules {
         if file.len() as u64 > MAX_BYTES {
             return Err(TooMany::Bytes);
         }
-        let (mut found, mut mistakes) = (HeaderRules::default(), Vec::new());
-        let (mut rule, mut sources, mut fields): (Option<Result<HeaderRule, usize>>, usize, usize) = (None, 0, 0);
+        let (mut found, mut mistakes, mut block) = (HeaderRules::default(), Vec::new(), Block::None);
+        let (mut sources, mut fields) = (0, 0);
         for (line, content) in lines(file) {
-            let mut refuse = |reason| mistakes.push(Mistake { line, reason });
-            let content = match text(content) {
-                Ok(content) => content,
-                Err(reason) => {
-                    refuse(reason);
-                    continue;
-                }
-            };
             if is_source(content) {
                 sources += 1;
-                found.finish(rule.take(), &mut mistakes);
-                rule = Some(HeaderRule::parse(line, content).map_err(|reason| {
-                    mistakes.push(Mistake { line, reason });
-                    line
-                }));
+                found.end(std::mem::replace(&mut block, Block::None), &mut mistakes);
+                block = text(content).and_then(|content| HeaderRule::parse(line, content)).map_or_else(
+                    |reason| {
+                        mistakes.push(Mistake { line, reason });
+                        Block::Refused(line, String::from_utf8_lossy(content).into_owned())
+                    },
+                    Block::Rule,
+                );
             } else {
                 fields += 1;
-                match (&mut rule, parse_line(content)) {
-                    (None, _) => refuse("the field has no rule: write a line with a path above it".into()),
-                    // One mistake for the source is enough.
-                    (Some(Err(_)), _) => {}
-                    (Some(Ok(rule)), Ok(line)) => rule.add(line),
-                    (Some(Ok(_)), Err(reason)) => refuse(reason),
+                if let Err(reason) = found.add_line(&mut block, content) {
+                    mistakes.push(Mistake { line, reason });
                 }
             }
             if sources > MAX_RULES || fields > MAX_FIELDS || mistakes.len() > MAX_RULES {
                 return Err(TooMany::Rules);
             }
         }
-        found.finish(rule, &mut mistakes);
+        found.end(block, &mut mistakes);
+        mistakes.sort_by_key(|mistake| mistake.line);
         Ok(Parsed { rules: found, mistakes })
     }
 
-    fn finish(&mut self, rule: Option<Result<HeaderRule, usize>>, mistakes: &mut Vec<Mistake>) {
-        let Some(Ok(rule)) = rule else { return };
-        if rule.set.is_empty() && rule.removed.is_empty() && !rule.has_password {
-            let has_reason = mistakes.last().is_some_and(|mistake| mistake.line > rule.line);
-            if !has_reason {
-                let reason = "the rule has no fields: write lines such as \"Name: value\" below it".into();
-                mistakes.push(Mistake { line: rule.line, reason });
-            }
-            return;
+    /// Adds a line below a source. Returns what is wrong with it.
+    fn add_line(&mut self, block: &mut Block, content: &[u8]) -> Result<(), String> {
+        if is_password(content) {
+            return Err(self.add_password(block));
         }
+        let line = text(content).and_then(parse_line);
+        match block {
+            Block::None => Err("the field has no rule: write a line with a path above it".into()),
+            // The mistake of the source is enough.
+            Block::Refused(..) => Ok(()),
+            Block::Rule(rule) => {
+                rule.has_lines = true;
+                match line? {
+                    Line::Set(name, value) => rule.set.push((name.into(), value.into())),
+                    Line::Remove(name) => rule.removed.push(name.into()),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody gets the content of the paths of this rule. If its source has a mistake, nobody gets that of paths which it may
+    /// have meant.
+    fn add_password(&mut self, block: &mut Block) -> String {
+        let paths = match block {
+            Block::None => {
+                return "Basic-Auth has no rule: write a line with a path above it, or better, use --auth".into();
+            }
+            Block::Rule(rule) => {
+                (rule.has_password, rule.has_lines) = (true, true);
+                quote(rule.source.text())
+            }
+            Block::Refused(line, source) => {
+                let prefix = line::known_prefix(source);
+                let text = quote(&format!("{prefix}*"));
+                if let Some(mut rule) = HeaderRule::protecting(*line, prefix) {
+                    rule.has_password = true;
+                    self.push(rule);
+                }
+                text
+            }
+        };
+        format!(
+            "Basic-Auth is not supported, as passwords of this file are clear text: requests for {paths} get 403; use --auth"
+        )
+    }
+
+    /// Ends a rule.
+    fn end(&mut self, block: Block, mistakes: &mut Vec<Mistake>) {
+        let Block::Rule(rule) = block else { return };
+        if !rule.has_lines {
+            let reason = "the rule has no fields: write lines such as \"Name: value\" below it".into();
+            mistakes.push(Mistake { line: rule.line, reason });
+        } else if rule.has_password || !rule.set.is_empty() || !rule.removed.is_empty() {
+            self.push(rule);
+        }
+    }
+
+    fn push(&mut self, rule: HeaderRule) {
         self.index.add(self.rules.len(), &rule.source);
+        if rule.has_password {
+            self.passwords.add(self.rules.len(), &rule.source);
+        }
         self.has_hosts |= rule.source.has_host();
+        self.has_passwords |= rule.has_password;
         self.rules.push(rule);
     }
 
@@ -110,169 +151,34 @@ impl HeaderRules {
         self.has_hosts
     }
 
+    /// Returns whether `path` has a password in the file: nobody gets its content. This is to be asked for the path of a file
+    /// as well that another path leads to. The parameters are those of [`changes`](HeaderRules::changes).
+    pub fn has_password(&self, host: Option<&str>, path: &[u8]) -> bool {
+        if !self.has_passwords || is_challenge(path) {
+            return false;
+        }
+        let host = host.filter(|_| self.has_hosts).map(normal_host);
+        let mut captures = Captures::new();
+        let mut rules = self.passwords.candidates(host.as_deref(), path).map(|rule| &self.rules[rule]);
+        rules.any(|rule| rule.source.matches(Scheme::Https, host.as_deref(), path, &mut captures))
+    }
+
     /// Returns what the rules do to a response for `path`, which is decoded and normalized, with a leading slash, at `host`,
     /// which may have a port.
     pub fn changes(&self, host: Option<&str>, path: &[u8]) -> FieldChanges {
-        let mut changes = FieldChanges::default();
+        let mut changes = FieldChanges { has_password: self.has_password(host, path), ..FieldChanges::default() };
         if self.rules.is_empty() {
             return changes;
         }
         let host = host.filter(|_| self.has_hosts).map(normal_host);
-        let mut captures = Captures::new();
+        let (mut captures, mut room) = (Captures::new(), MAX_CHANGES_BYTES);
         for index in self.index.candidates(host.as_deref(), path) {
             let rule = &self.rules[index];
             if rule.source.matches(Scheme::Https, host.as_deref(), path, &mut captures) {
-                rule.apply(&captures, &mut changes);
+                rule.apply(&captures, &mut changes, &mut room);
             }
         }
         changes
-    }
-}
-
-impl HeaderRule {
-    fn parse(line: usize, content: &str) -> Result<Self, String> {
-        if content.contains([' ', '\t']) {
-            return Err(format!(
-                "{} contains a space: write it as \"%20\", and fields on lines of their own",
-                quote(content)
-            ));
-        }
-        let mut names = Names::default();
-        let mut source = Source::parse(content, &mut names)?;
-        // As Cloudflare does: a rule for a host must not be avoided by the other scheme.
-        source.ignore_scheme();
-        Ok(HeaderRule { line, source, names, removed: Vec::new(), set: Vec::new(), has_password: false })
-    }
-
-    fn add(&mut self, line: Line) {
-        match line {
-            Line::Set(name, value) => self.set.push((name.into(), value.into())),
-            Line::Remove(name) => self.removed.push(name.into()),
-            Line::Password => self.has_password = true,
-        }
-    }
-
-    /// Adds what this rule does to what the rules before it do. Of one rule, fields are removed before others are set.
-    fn apply(&self, captures: &Captures, changes: &mut FieldChanges) {
-        changes.has_password |= self.has_password;
-        for name in &self.removed {
-            changes.set.retain(|line| !line.name.eq_ignore_ascii_case(name));
-            if !changes.removed.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
-                changes.removed.push(name.to_string());
-            }
-        }
-        for (name, value) in &self.set {
-            let value = self.fill(value, captures);
-            if name.eq_ignore_ascii_case("Vary") {
-                add_members(&value, &mut changes.vary);
-                continue;
-            }
-            let is_single = name.eq_ignore_ascii_case("Set-Cookie");
-            match changes.set.iter_mut().find(|line| line.name.eq_ignore_ascii_case(name) && !is_single) {
-                Some(line) => {
-                    line.value.push_str(", ");
-                    line.value.push_str(&value);
-                }
-                None => changes.set.push(FieldLine { name: name.to_string(), value: value.into_owned() }),
-            }
-        }
-    }
-
-    /// Fills in placeholders, percent-encoded: what a client sends cannot begin another field.
-    fn fill<'v>(&self, value: &'v str, captures: &Captures) -> Cow<'v, str> {
-        if captures.is_empty() || !value.contains(':') {
-            return value.into();
-        }
-        let (mut filled, mut rest) = (String::with_capacity(value.len()), value);
-        while let Some(colon) = rest.find(':') {
-            filled.push_str(&rest[..colon]);
-            rest = &rest[colon..];
-            let known = placeholder(rest).and_then(|(name, rest)| Some((captures.get(self.names.find(name)?)?, rest)));
-            match known {
-                Some((capture, after)) => {
-                    target::encode(capture, &mut filled);
-                    rest = after;
-                }
-                None => {
-                    filled.push(':');
-                    rest = &rest[1..];
-                }
-            }
-        }
-        filled.push_str(rest);
-        filled.into()
-    }
-}
-
-/// Whether a line begins a rule.
-fn is_source(line: &str) -> bool {
-    line.starts_with('/')
-        || line.split([' ', '\t', '"']).next().is_some_and(|word| word.contains("://") && !word.contains(": "))
-}
-
-fn parse_line(line: &str) -> Result<Line<'_>, String> {
-    if let Some(name) = line.strip_prefix('!') {
-        let name = name.trim();
-        check_name(name)?;
-        if name.eq_ignore_ascii_case("Vary") {
-            return Err("Vary cannot be removed: caches would mix up responses".into());
-        }
-        return Ok(Line::Remove(name));
-    }
-    let Some((name, value)) = line.split_once(':') else {
-        return Err(format!("{} is neither a path nor a field: write \"Name: value\" or \"! Name\"", quote(line)));
-    };
-    let (name, value) = (name.trim(), value.trim());
-    if name.eq_ignore_ascii_case("Basic-Auth") {
-        return Ok(Line::Password);
-    }
-    check_name(name)?;
-    if value.is_empty() {
-        return Err(format!("the field {} has no value: write one, or \"! Name\" to remove it", quote(name)));
-    }
-    Ok(Line::Set(name, value))
-}
-
-/// Returns what is wrong with setting or removing a field.
-fn check_name(name: &str) -> Result<(), String> {
-    /// These belong to the message, or to what this server promises.
-    const FORBIDDEN: [&str; 19] = [
-        "Accept-Ranges",
-        "Age",
-        "Allow",
-        "Alt-Svc",
-        "Connection",
-        "Content-Encoding",
-        "Content-Length",
-        "Content-Range",
-        "Date",
-        "ETag",
-        "Keep-Alive",
-        "Last-Modified",
-        "Location",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
-        "WWW-Authenticate",
-        "Proxy",
-        "TE",
-    ];
-    if name.is_empty() || !name.bytes().all(syntax::is_token_byte) {
-        return Err(format!("{} is not a name of a field: it has letters, digits and hyphens", quote(name)));
-    }
-    let is_proxy = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("Proxy-"));
-    if is_proxy || FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name)) {
-        return Err(format!("the server itself decides about the field {}: remove the line", quote(name)));
-    }
-    Ok(())
-}
-
-/// Adds members of a list that are not in it.
-fn add_members(value: &str, members: &mut Vec<String>) {
-    for member in value.split(',').map(str::trim).filter(|member| !member.is_empty()) {
-        if !members.iter().any(|known| known.eq_ignore_ascii_case(member)) {
-            members.push(member.to_string());
-        }
     }
 }
 

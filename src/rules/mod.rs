@@ -31,6 +31,9 @@ pub const MAX_RULES: usize = 100_000;
 /// The number of field lines that all rules of a file may have.
 const MAX_FIELDS: usize = 4 * MAX_RULES;
 
+/// The longest target of a redirect in bytes.
+const MAX_TARGET_BYTES: usize = 4096;
+
 /// The names at the top of the document root that are never served: the rules, and settings of static hosts.
 const RESERVED: [&[u8]; 5] = [b"_headers", b"_redirects", b"_worker.js", b"_routes.json", b"netlify.toml"];
 
@@ -76,6 +79,12 @@ pub fn is_reserved(path: &[u8]) -> bool {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     name.first().is_some_and(|&first| first == b'_' || first == b'n')
         && RESERVED.contains(&name.strip_suffix(b"/").unwrap_or(name))
+}
+
+/// Returns whether `path`, with a leading slash, is an ACME challenge (RFC 8555 §8.3): no rule may answer it, or certificates
+/// are not renewed.
+pub fn is_challenge(path: &[u8]) -> bool {
+    path.starts_with(b"/.well-known/acme-challenge/")
 }
 
 #[cfg(test)]

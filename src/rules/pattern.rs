@@ -38,6 +38,15 @@ impl PathPattern {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(format!("the path is longer than {MAX_PATTERN_BYTES} bytes, so no request has it"));
         }
+        if text.contains(['?', '#']) {
+            return Err(
+                "a path has no query and no fragment: write a query parameter as \"name=value\" after it".into()
+            );
+        }
+        if text.split('/').any(|segment| dots(segment) > 0) {
+            return Err("no request has a path with \"/./\" or \"/../\"".into());
+        }
+        let text: &str = &without_empty_segments(text);
         let (head, tail) = match text.split_once('*') {
             Some((_, tail)) if tail.contains('*') => {
                 return Err("the path has more than one \"*\": write placeholders such as \":name\" instead".into());
@@ -46,7 +55,7 @@ impl PathPattern {
             None => (text, None),
         };
         // A slash at the end does not matter.
-        let trim = |text: &'_ str| text.trim_end_matches('/').len();
+        let trim = |text: &str| text.trim_end_matches('/').len();
         let head = if tail.is_none() { &head[..trim(head).max(1)] } else { head };
         let head = pieces(head, names)?;
         let tail = match tail {
@@ -115,6 +124,27 @@ impl PathPattern {
     fn ends_with_slash(&self) -> bool {
         matches!(self.head.last(), Some(Piece::Literal(last)) if last.ends_with(b"/"))
     }
+}
+
+/// Returns 1 or 2 for a dot segment, which may be encoded, else 0.
+pub fn dots(segment: &str) -> usize {
+    if segment.len() > "%2e%2e".len() {
+        return 0;
+    }
+    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+        "." => 1,
+        ".." => 2,
+        _ => 0,
+    }
+}
+
+/// Requests have no empty segments.
+fn without_empty_segments(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let mut previous = ' ';
+    path.chars().filter(|&next| std::mem::replace(&mut previous, next) != '/' || next != '/').collect()
 }
 
 /// Removes one slash at the end, but not the only one.
@@ -283,6 +313,8 @@ mod tests {
             ("/a%3Ab", "/a:b", true),
             ("/a:", "/a:", true),
             ("/12:30", "/12:30", true),
+            ("/a//b//", "/a/b", true),
+            ("/...", "/...", true),
         ] {
             check(pattern, path, is_match.then_some(&[]));
         }
@@ -340,6 +372,18 @@ mod tests {
         }
         assert!(PathPattern::parse(&"/a".repeat(3000), &mut Names::default()).is_err());
         assert!(PathPattern::parse(&"/:a_".repeat(100), &mut Names::default()).is_err());
+    }
+
+    #[test]
+    fn a_match_takes_no_longer_than_the_path_and_the_pattern_are_long() {
+        let letters: String = ('a'..='z').map(|letter| format!(":{letter}-")).collect();
+        let pattern = format!("/{letters}*-{}/x", "a".repeat(2000));
+        let path = format!("/{}/x", "a-".repeat(4000));
+        let mut names = Names::default();
+        let pattern = PathPattern::parse(&pattern, &mut names).unwrap();
+        for _ in 0..1000 {
+            assert!(!pattern.matches(path.as_bytes(), &mut Vec::new()));
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! `_redirects`: each line has a source, query parameters, a target and a status.
 
+mod line;
+mod parameters;
+
 use std::borrow::Cow;
 
-use super::captures::{Captures, Names, placeholder};
+use self::parameters::Parameters;
+use super::captures::{Captures, Names};
 use super::index::Index;
-use super::lines::{lines, quote, text};
+use super::lines::lines;
+use super::pattern::trim_slash;
 use super::source::{Source, normal_host};
-use super::template::{File, Location};
-use super::{MAX_BYTES, MAX_RULES, Mistake, Parsed, TooMany};
-use crate::http::target::hex_digit;
-use crate::http::{Scheme, Status};
+use super::template::{File, Filled, Location};
+use super::{MAX_BYTES, MAX_RULES, Mistake, Parsed, TooMany, is_challenge};
+use crate::http::{Scheme, Status, target};
 
 /// The rules of a `_redirects` file.
 #[derive(Debug, Clone, Default)]
@@ -33,16 +37,9 @@ pub struct RedirectRule {
     pub status: Status,
     /// Whether it applies although a file exists.
     pub is_forced: bool,
-    parameters: Vec<Parameter>,
+    pub(super) names: Names,
+    pub(super) parameters: Parameters,
     destination: Destination,
-}
-
-/// A query parameter that a request must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Parameter {
-    name: Box<[u8]>,
-    /// The value, or none if it is a placeholder.
-    value: Option<Box<[u8]>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,170 +117,77 @@ impl RedirectRules {
     }
 
     /// Returns the first rule that matches: of those that are `forced`, which are asked before a file is looked for, or of the
-    /// others, which are asked when there is none. A rule that leads to the request itself does not match.
+    /// others, which are asked when there is none. A rule does not match if it leads to the request itself, or to a path that
+    /// is never served. No rule matches an ACME challenge: certificates would not be renewed.
     pub fn find(&self, request: &RuleRequest, forced: bool) -> Option<Match<'_>> {
-        if self.rules.is_empty() || forced && !self.has_forced {
+        self.find_within(request, forced, &mut usize::MAX.clone())
+    }
+
+    /// Does the same with a limit: each rule that is tried lowers `budget` by one, and none matches once it is 0.
+    pub(super) fn find_within(&self, request: &RuleRequest, forced: bool, budget: &mut usize) -> Option<Match<'_>> {
+        if self.rules.is_empty() || forced && !self.has_forced || is_challenge(request.path) {
             return None;
         }
         let host = request.host.filter(|_| self.has_hosts).map(normal_host);
         let mut captures = Captures::new();
-        for index in self.index.candidates(host.as_deref(), request.path) {
-            let rule = &self.rules[index];
-            if rule.is_forced != forced
-                || !rule.source.matches(request.scheme, host.as_deref(), request.path, &mut captures)
-                || !rule.has_parameters(request.query, &mut captures)
+        for rule in self.candidates(host.as_deref(), request.path).filter(|rule| rule.is_forced == forced) {
+            *budget = budget.checked_sub(1)?;
+            if rule.source.matches(request.scheme, host.as_deref(), request.path, &mut captures)
+                && let Some(query) = rule.parameters.matches(request.query, &mut captures)
+                && let Some(target) = rule.destination.fill(request, &captures, query)
             {
-                continue;
-            }
-            if let Some(target) = rule.destination.fill(request, &captures) {
                 return Some(Match { rule, target });
             }
         }
         None
     }
+
+    /// Returns the rules whose sources may match, in the order of the file. `host` is normalized.
+    pub(super) fn candidates(&self, host: Option<&str>, path: &[u8]) -> impl Iterator<Item = &RedirectRule> {
+        self.index.candidates(host, path).map(|index| &self.rules[index])
+    }
 }
 
 impl RedirectRule {
-    fn parse(line: usize, content: &[u8]) -> Result<Self, String> {
-        let content = text(content)?;
-        let mut words =
-            content.split([' ', '\t']).filter(|word| !word.is_empty()).take_while(|word| !word.starts_with('#'));
-        let mut names = Names::default();
-        let source = Source::parse(words.next().unwrap_or_default(), &mut names)?;
-        let mut parameters = Vec::new();
-        let target = loop {
-            match words.next() {
-                None => return Err("the target is missing: write a path or a URI after the source".into()),
-                Some(word) if is_target(word) => break word,
-                Some(word) => parameters.push(Parameter::parse(word, &mut names)?),
-            }
-        };
-        let (status, is_forced) = words.next().map_or(Ok((Status::MovedPermanently, false)), parse_status)?;
-        if let Some(condition) = words.next() {
-            return Err(refuse_condition(condition));
-        }
-        let destination = match status {
-            Status::Ok | Status::NotFound | Status::Gone | Status::ServiceUnavailable => {
-                Destination::File(File::parse(target, &names)?)
-            }
-            _ => Destination::Location(Location::parse(target, &names)?),
-        };
-        let is_loop = matches!(destination, Destination::Location(_))
-            && parameters.is_empty()
-            && source.text().replace('*', ":splat").trim_end_matches('/') == target.trim_end_matches('/');
-        if is_loop {
-            return Err(format!(
-                "the rule redirects {} to itself, as a slash at the end does not matter: remove it",
-                quote(source.text())
-            ));
-        }
-        Ok(RedirectRule { line, source, target: target.into(), status, is_forced, parameters, destination })
-    }
-
-    /// Returns whether the query has all parameters, in any order, and adds what their placeholders matched.
-    fn has_parameters(&self, query: Option<&str>, captures: &mut Captures) -> bool {
-        self.parameters.iter().all(|parameter| {
-            let mut pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-            let found = pairs.find_map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (*decode_form(name) == *parameter.name).then(|| decode_form(value))
-            });
-            match (found, &parameter.value) {
-                (None, _) => false,
-                (Some(found), Some(value)) => *found == **value,
-                (Some(found), None) => {
-                    captures.push(Cow::Owned(found));
-                    true
-                }
-            }
-        })
-    }
-}
-
-impl Parameter {
-    fn parse(word: &str, names: &mut Names) -> Result<Self, String> {
-        let Some((name, value)) = word.split_once('=') else {
-            return Err(format!(
-                "{} is neither a query parameter, name=value, nor a target: write a path or a URI",
-                quote(word)
-            ));
-        };
-        let value = match placeholder(value) {
-            Some((placeholder, "")) => {
-                names.add(placeholder)?;
-                None
-            }
-            _ => Some(decode_form(value).into()),
-        };
-        Ok(Parameter { name: decode_form(name).into(), value })
+    /// Returns whether the response is a redirect: one of 301, 302, 303, 307 and 308.
+    pub fn is_redirect(&self) -> bool {
+        matches!(self.destination, Destination::Location(_))
     }
 }
 
 impl Destination {
-    fn fill(&self, request: &RuleRequest, captures: &Captures) -> Option<Target> {
+    fn fill(&self, request: &RuleRequest, captures: &Captures, query: Option<Cow<str>>) -> Option<Target> {
         match self {
-            Destination::Location(location) => Some(Target::Location(location.fill(captures, request.query))),
+            Destination::Location(location) => {
+                let filled = location.fill(captures, query.as_deref());
+                (!is_same(&filled, request)).then(|| Target::Location(filled.uri()))
+            }
             Destination::File(file) => file.fill(captures).map(Target::Path),
         }
     }
 }
 
-/// Whether a word is a target, not a query parameter.
-fn is_target(word: &str) -> bool {
-    word.starts_with('/') || word.contains("://") && !word[..word.find("://").unwrap_or(0)].contains('=')
+/// Returns whether a location leads to the request itself.
+fn is_same(location: &Filled, request: &RuleRequest) -> bool {
+    let is_same_origin = location.origin.is_none_or(|origin| {
+        let own = request.host.map(|host| origin_of(request.scheme.as_str(), host));
+        own.is_some_and(|own| origin.split_once("://").is_some_and(|(scheme, host)| origin_of(scheme, host) == own))
+    });
+    let mut query = String::new();
+    target::encode_query(request.query.unwrap_or_default(), &mut query);
+    is_same_origin
+        && location.query.as_deref().unwrap_or_default() == query
+        && *trim_slash(&parameters::decode(&location.path, false)) == *trim_slash(request.path)
 }
 
-fn parse_status(word: &str) -> Result<(Status, bool), String> {
-    const KNOWN: [Status; 9] = [
-        Status::Ok,
-        Status::MovedPermanently,
-        Status::Found,
-        Status::SeeOther,
-        Status::TemporaryRedirect,
-        Status::PermanentRedirect,
-        Status::NotFound,
-        Status::Gone,
-        Status::ServiceUnavailable,
-    ];
-    let (digits, is_forced) = word.strip_suffix('!').map_or((word, false), |digits| (digits, true));
-    let status = digits.parse().ok().and_then(|code: u16| KNOWN.into_iter().find(|status| status.code() == code));
-    match status {
-        Some(status) => Ok((status, is_forced)),
-        None if word.contains('=') => Err(refuse_condition(word)),
-        None => Err(format!(
-            "{} is not a status of a rule: write 200, 301, 302, 303, 307, 308, 404, 410 or 503, with \"!\" to apply it \
-             although a file exists",
-            quote(word)
-        )),
-    }
-}
-
-fn refuse_condition(word: &str) -> String {
-    let text = quote(word);
-    match word.split_once('=').map(|(name, _)| name.to_ascii_lowercase()).as_deref() {
-        Some("country" | "language" | "role" | "cookie" | "sign" | "signed") => {
-            format!("this server does not have the condition {text}, and the rule does not hold without it")
-        }
-        _ => format!("nothing follows the status: remove {text}, or write \"#\" before a comment"),
-    }
-}
-
-/// Decodes a name or value of a query as forms encode it. What is no escape stays.
-fn decode_form(text: &str) -> Vec<u8> {
-    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let escaped = match after {
-            [high, low, ..] if *first == b'%' => hex_digit(*high).zip(hex_digit(*low)),
-            _ => None,
-        };
-        decoded.push(match escaped {
-            Some((high, low)) => high << 4 | low,
-            None if *first == b'+' => b' ',
-            None => *first,
-        });
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    decoded
+/// Returns scheme, host and port in one form: in lower case, without the default port.
+fn origin_of(scheme: &str, authority: &str) -> (String, String, String) {
+    let scheme = scheme.to_ascii_lowercase();
+    let host = normal_host(authority);
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']')).unwrap_or_default();
+    let is_default = matches!((scheme.as_str(), port), ("http", "80") | ("https", "443"));
+    let port = if is_default { "" } else { port };
+    (scheme, host, port.to_string())
 }
 
 #[cfg(test)]

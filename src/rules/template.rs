@@ -1,9 +1,9 @@
 //! Where a rule leads to: a URI or a file, with placeholders to fill in.
 
-use super::captures::{Captures, Names, placeholder};
-use super::is_reserved;
+use super::captures::{Captures, Names, SPLAT, placeholder};
 use super::lines::quote;
-use super::pattern::decode;
+use super::pattern::{decode, dots};
+use super::{MAX_TARGET_BYTES, is_reserved};
 use crate::http::{syntax, target};
 
 /// A part of a target.
@@ -24,6 +24,19 @@ pub struct Location {
     fragment: Option<Vec<Part<Box<str>>>>,
 }
 
+/// A location whose placeholders are filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled<'l> {
+    /// Scheme and authority, for a URI.
+    pub origin: Option<&'l str>,
+    /// The path, encoded, with a leading slash, and without dot segments.
+    pub path: String,
+    /// The query, encoded, without its question mark.
+    pub query: Option<String>,
+    /// The fragment, encoded, without its hash sign.
+    pub fragment: Option<String>,
+}
+
 /// The file that is the content of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
@@ -33,13 +46,11 @@ pub struct File {
 impl Location {
     /// Parses a path or a URI of http or https.
     pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        check(text, names)?;
         let (origin, rest) = split_origin(text)?;
         let (rest, fragment) = split(rest, '#');
         let (path, query) = split(rest, '?');
         let path = if path.is_empty() { "/" } else { path };
-        if path.contains('*') && !path.contains(":splat") && names.find("splat").is_some() {
-            return Err(format!("{}: what \"*\" matched is written \":splat\" in the target", quote(text)));
-        }
         Ok(Location {
             origin: origin.map(Into::into),
             path: parts(path, names, |text| encode_path(text).into()),
@@ -48,53 +59,51 @@ impl Location {
         })
     }
 
-    /// Returns the value of Location. The query of the request is passed on unless the target has one.
-    pub fn fill(&self, captures: &Captures, query: Option<&str>) -> String {
-        let mut path = String::new();
-        fill(&self.path, captures, target::encode, &mut path);
-        let mut location = self.origin.as_deref().unwrap_or_default().to_string();
-        remove_dots(&path, self.origin.is_none(), &mut location);
-        match (&self.query, query) {
-            (Some(parts), _) => {
-                location.push('?');
-                fill(parts, captures, target::encode_component, &mut location);
-            }
-            (None, Some(query)) => {
-                location.push('?');
-                target::encode_query(query, &mut location);
-            }
-            (None, None) => {}
+    /// Fills in the placeholders. The query of the request is passed on unless the target has one.
+    pub fn fill(&self, captures: &Captures, query: Option<&str>) -> Filled<'_> {
+        let path = fill(&self.path, captures, target::encode);
+        let query = match &self.query {
+            Some(parts) => Some(fill(parts, captures, target::encode_component)),
+            None => query.map(|query| encoded(query, target::encode_query)),
+        };
+        Filled {
+            origin: self.origin.as_deref(),
+            path: without_dots(&path, self.origin.is_none()),
+            query,
+            fragment: self.fragment.as_ref().map(|parts| fill(parts, captures, target::encode_component)),
         }
-        if let Some(parts) = &self.fragment {
-            location.push('#');
-            fill(parts, captures, target::encode_component, &mut location);
+    }
+}
+
+impl Filled<'_> {
+    /// Returns the value of Location.
+    pub fn uri(&self) -> String {
+        let mut uri = [self.origin.unwrap_or_default(), &self.path].concat();
+        for (mark, part) in [('?', &self.query), ('#', &self.fragment)] {
+            if let Some(part) = part {
+                uri.push(mark);
+                uri.push_str(part);
+            }
         }
-        location
+        uri
     }
 }
 
 impl File {
-    /// Parses a path below the document root.
+    /// Parses a path below the document root. What is not part of a path has no meaning for a file.
     pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        check(text, names)?;
         if !text.starts_with('/') || text.starts_with("//") {
-            let text = quote(text);
             return Err(format!(
-                "{text} is not a file of this site, and this server does not proxy: write a path or a redirect"
+                "{} is not a file of this site, and this server does not proxy: write a path, or the status of a redirect",
+                quote(text)
             ));
         }
         let (path, _) = split(split(text, '#').0, '?');
-        if path.contains('*') && names.find("splat").is_some() {
-            return Err(format!("{}: what \"*\" matched is written \":splat\" in the target", quote(text)));
-        }
-        // Escapes are decoded here, once.
         let mut mistake = None;
         let path = parts(path, names, |text| {
-            decode(text)
-                .unwrap_or_else(|reason| {
-                    mistake.get_or_insert(reason);
-                    Vec::new()
-                })
-                .into()
+            let decoded = decode(text).map_err(|reason| mistake = Some(reason)).unwrap_or_default();
+            decoded.into()
         });
         if let Some(reason) = mistake {
             return Err(format!("{}: {reason}", quote(text)));
@@ -121,6 +130,21 @@ impl File {
         }
         resolve(&filled).filter(|path| !is_hidden(path) && !is_reserved(path))
     }
+}
+
+/// Returns what is wrong with any target.
+fn check(text: &str, names: &Names) -> Result<(), String> {
+    if text.len() > MAX_TARGET_BYTES {
+        return Err(format!("the target is longer than {MAX_TARGET_BYTES} bytes: {}", quote(text)));
+    }
+    if text.contains('*') && names.find(SPLAT).is_some_and(|splat| !uses(text, names, splat)) {
+        return Err(format!("{}: what \"*\" matched is written \":splat\" in the target", quote(text)));
+    }
+    Ok(())
+}
+
+fn uses(text: &str, names: &Names, index: usize) -> bool {
+    parts(text, names, |_| ()).contains(&Part::Capture(index))
 }
 
 /// Resolves dot segments and removes empty ones. Returns none if the path leads above the root or contains a NUL.
@@ -166,8 +190,8 @@ fn split_origin(text: &str) -> Result<(Option<&str>, &str), String> {
     })?;
     if !syntax::is_authority(authority.as_bytes()) {
         return Err(format!(
-            "{} has no valid host: a host in a target has no placeholder and no user, and \"xn--...\" for other letters \
-             than those of ASCII",
+            "{} has no valid host: the host of a target is written out, without placeholders and users, and with \
+             \"xn--...\" for other letters than those of ASCII",
             quote(text)
         ));
     }
@@ -203,13 +227,21 @@ fn parts<T>(text: &str, names: &Names, mut literal: impl FnMut(&str) -> T) -> Ve
     parts
 }
 
-fn fill(parts: &[Part<Box<str>>], captures: &Captures, encode: impl Fn(&[u8], &mut String), out: &mut String) {
+fn fill(parts: &[Part<Box<str>>], captures: &Captures, encode: impl Fn(&[u8], &mut String)) -> String {
+    let mut filled = String::new();
     for part in parts {
         match part {
-            Part::Text(text) => out.push_str(text),
-            Part::Capture(index) => encode(captures.get(*index).map_or(b"", |value| value), out),
+            Part::Text(text) => filled.push_str(text),
+            Part::Capture(index) => encode(captures.get(*index).map_or(b"", |value| value), &mut filled),
         }
     }
+    filled
+}
+
+fn encoded(text: &str, encode: impl Fn(&str, &mut String)) -> String {
+    let mut out = String::with_capacity(text.len());
+    encode(text, &mut out);
+    out
 }
 
 /// Encodes what a path may not contain; escapes stay.
@@ -234,10 +266,10 @@ fn keep_escapes(text: &str, encode: impl Fn(&str, &mut String)) -> String {
     out
 }
 
-/// Appends an encoded path that begins with a slash, without its dot segments (RFC 3986 §5.2.4), and, if `is_local`, without
+/// Returns an encoded path that begins with a slash, without its dot segments (RFC 3986 §5.2.4), and, if `is_local`, without
 /// empty segments: it then begins with one slash.
-fn remove_dots(path: &str, is_local: bool, out: &mut String) {
-    let start = out.len();
+fn without_dots(path: &str, is_local: bool) -> String {
+    let mut out = String::with_capacity(path.len() + 1);
     let mut ends_with_slash = true;
     for segment in path.split('/').skip(1) {
         let dots = dots(segment);
@@ -249,22 +281,14 @@ fn remove_dots(path: &str, is_local: bool, out: &mut String) {
                 out.push_str(segment);
             }
             1 => {}
-            _ => {
-                let slash = out[start..].rfind('/').unwrap_or(0);
-                out.truncate(start + slash);
-            }
+            _ => out.truncate(out.rfind('/').unwrap_or(0)),
         }
     }
-    if ends_with_slash && !out[start..].ends_with('/') {
+    if ends_with_slash && !out.ends_with('/') {
         out.push('/');
     }
+    out
 }
 
-/// Returns 1 or 2 for a dot segment, which may be encoded, else 0.
-fn dots(segment: &str) -> usize {
-    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-        "." => 1,
-        ".." => 2,
-        _ => 0,
-    }
-}
+#[cfg(test)]
+mod tests;
