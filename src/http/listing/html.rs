@@ -18,8 +18,8 @@ pub const SCRIPT: &str = include_str!("listing.js");
 
 /// The Content-Security-Policy: this style sheet and script, the site's icon, and nothing else.
 pub const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-mQR5dcWhe3+7PMJxf0hNG3++quFY14MvTZ1UMu5np8g='; \
-    script-src 'sha256-povraqwxq4BrxRG/fHVJg2UcRYbPbR7QIiR2kDkASbw='; \
+    style-src 'sha256-QqvOo7EqLrAWJ+kKjgDmNHBo5kL3LiIH0V76PT4QB4s='; \
+    script-src 'sha256-6nIQz+2XCoG++sBfCCj7gjqTEo79Fai1HDnzZ+CZUlg='; \
     img-src 'self'; base-uri 'none'; form-action 'none'";
 
 /// The number of entries from which a page has a box that filters: they do not fit on a screen.

@@ -29,10 +29,10 @@ for (const head of heads) head.firstChild.addEventListener("click", event => {
     for (const other of heads) {
         const column = new URLSearchParams(other.firstChild.search).get("sort");
         other.removeAttribute("aria-sort");
-        other.firstChild.search = `?sort=${column}&order=${column === "name" ? "asc" : "desc"}`;
+        other.firstChild.setAttribute("href", `?sort=${column}&order=${column === "name" ? "asc" : "desc"}`);
     }
     head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
-    head.firstChild.search = `?sort=${by}&order=${isDown ? "asc" : "desc"}`;
+    head.firstChild.setAttribute("href", `?sort=${by}&order=${isDown ? "asc" : "desc"}`);
 });
 
 if (filter) {
