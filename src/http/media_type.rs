@@ -68,6 +68,35 @@ pub fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(of, sub)| is_token(of) && is_token(sub))
 }
 
+/// Returns whether files of `media_type` become smaller by compression: text, and binary formats without compression of their
+/// own. Archives and disk images are not among them: they are downloaded in ranges.
+pub fn is_compressible(media_type: &str) -> bool {
+    const OTHERS: [&str; 18] = [
+        "application/javascript",
+        "application/json",
+        "application/msword",
+        "application/postscript",
+        "application/rtf",
+        "application/sql",
+        "application/toml",
+        "application/vnd.ms-fontobject",
+        "application/wasm",
+        "application/x-sh",
+        "application/x-tex",
+        "application/xml",
+        "application/yaml",
+        "font/collection",
+        "font/otf",
+        "font/ttf",
+        "image/bmp",
+        "image/x-icon",
+    ];
+    media_type.starts_with("text/")
+        || media_type.ends_with("+json")
+        || media_type.ends_with("+xml")
+        || OTHERS.contains(&media_type)
+}
+
 /// Returns whether `--charset` applies to `media_type`: it is text, and specifies no character encoding itself.
 pub fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/")

@@ -141,37 +141,10 @@ impl Choice for Summary {
     }
 }
 
-/// Returns whether files with this name are compressible: text, and binary formats without compression of their own. The
-/// variants' own types are excluded, and so are archives and disk images, which are downloaded in ranges.
+/// Returns whether files with this name are compressible. The variants' own types are excluded.
 fn is_compressible(name: &[u8]) -> bool {
     let media_type = media_type::of(name);
-    if media_type::coding(name, media_type) != Coding::Identity {
-        return false;
-    }
-    const OTHERS: [&str; 18] = [
-        "application/javascript",
-        "application/json",
-        "application/msword",
-        "application/postscript",
-        "application/rtf",
-        "application/sql",
-        "application/toml",
-        "application/vnd.ms-fontobject",
-        "application/wasm",
-        "application/x-sh",
-        "application/x-tex",
-        "application/xml",
-        "application/yaml",
-        "font/collection",
-        "font/otf",
-        "font/ttf",
-        "image/bmp",
-        "image/x-icon",
-    ];
-    media_type.starts_with("text/")
-        || media_type.ends_with("+json")
-        || media_type.ends_with("+xml")
-        || OTHERS.contains(&media_type)
+    media_type::coding(name, media_type) == Coding::Identity && media_type::is_compressible(media_type)
 }
 
 /// What a run does.
