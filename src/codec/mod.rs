@@ -1,4 +1,4 @@
-//! Content codings of whole files: encoders at their highest levels, and decoders that accept only content that every
+//! Content codings of whole files: encoders, and decoders that accept only content that every
 //! browser decodes.
 
 mod decode;
@@ -6,5 +6,5 @@ mod encode;
 mod rejected;
 
 pub use decode::decode;
-pub use encode::encode;
+pub use encode::{MEMORY_CODINGS, encode, encode_in_memory};
 pub use rejected::Rejected;

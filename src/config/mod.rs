@@ -219,6 +219,11 @@ pub struct Options {
           help_heading = "Capacity")]
     pub cache_size: usize,
 
+    /// Memory for compressed content, of all workers together, in bytes or with k, m or g; 0 compresses nothing
+    #[arg(long, env = "OTUS_COMPRESS_CACHE", value_name = "BYTES", default_value = "64m", value_parser = parsers::bytes,
+          help_heading = "Capacity")]
+    pub compress_cache: usize,
+
     /// Maximum length of a request line, in bytes or with k; longer ones get 414
     #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = parsers::head_bytes,
           help_heading = "Requests")]

@@ -1,13 +1,14 @@
 //! The helper: a process that reads files in the background, for work that no client waits for.
 //!
 //! Workers send it open files by the [work queue](crate::ipc::work_queue), and read its results in the
-//! [digest table](crate::ipc::digests). The supervisor starts it when there is work. It ends when there has been none
+//! [digest table](crate::ipc::digests) and the [store of compressed content](crate::ipc::compressed_store). The supervisor starts it when there is work. It ends when there has been none
 //! for some time, so an idle server has no such process. It reads content that others wrote, with decoders; therefore it
 //! has no access to anything else ([`confinement`]).
 //!
 //! A file system with fs-verity has digests of its own, which would save the reading. They are not used: they are digests
 //! of another kind than those of the same file elsewhere.
 
+mod compression;
 mod confinement;
 mod rate_limit;
 mod reader;
@@ -22,6 +23,7 @@ use nix::unistd::Pid;
 use crate::codec::{self, Rejected};
 use crate::digest::{Digest, Hasher};
 use crate::http::coding::Coding;
+use crate::ipc::compressed_store::CompressedStore;
 use crate::ipc::decoded::Decoded;
 use crate::ipc::digests::{DigestTable, Entry};
 use crate::ipc::file_identity::{FileIdentity, MAX_HASHED_BYTES};
@@ -50,26 +52,37 @@ const EXIT_FAILURE: i32 = 1;
 /// The exit status if the queue was shut down.
 pub const EXIT_SHUT_DOWN: i32 = 3;
 
+/// Where the helper stores its results.
+#[derive(Debug, Clone, Copy)]
+pub struct Results<'s> {
+    /// The digests of content.
+    pub digests: &'s DigestTable,
+    /// Compressed content; none if nothing is compressed.
+    pub store: Option<&'s CompressedStore>,
+}
+
 /// The helper.
 #[derive(Debug)]
 struct Helper<'s> {
     digests: &'s DigestTable,
+    store: Option<&'s CompressedStore>,
     counters: WorkerCounters<'s>,
     limit: RateLimit,
 }
 
 /// Runs the helper in the process that was forked for it by the process `supervisor`. Returns its exit status.
-pub fn run(supervisor: Pid, queue: &WorkReceiver, digests: &DigestTable, counters: WorkerCounters) -> i32 {
+pub fn run(supervisor: Pid, queue: &WorkReceiver, results: Results, counters: WorkerCounters) -> i32 {
     if let Err(error) = confinement::confine(supervisor, queue.as_fd()) {
         tracing::error!("The helper process cannot be confined: {error}.");
         return EXIT_FAILURE;
     }
-    serve(queue, digests, counters, IDLE_TIMEOUT)
+    serve(queue, results, counters, IDLE_TIMEOUT)
 }
 
 /// Does the work of the queue until there has been none for `idle_timeout`. Returns the exit status.
-fn serve(queue: &WorkReceiver, digests: &DigestTable, counters: WorkerCounters, idle_timeout: Duration) -> i32 {
-    let mut helper = Helper { digests, counters, limit: RateLimit::new(BYTES_PER_SECOND) };
+fn serve(queue: &WorkReceiver, results: Results, counters: WorkerCounters, idle_timeout: Duration) -> i32 {
+    let Results { digests, store } = results;
+    let mut helper = Helper { digests, store, counters, limit: RateLimit::new(BYTES_PER_SECOND) };
     loop {
         match queue.receive(idle_timeout) {
             // A worker that is not compromised sends regular files only.
@@ -101,6 +114,9 @@ fn is_regular(file: BorrowedFd) -> bool {
 impl Helper<'_> {
     /// Performs a job, and stores the result if the file has not changed meanwhile.
     fn perform(&mut self, job: Job, file: BorrowedFd) -> io::Result<()> {
+        if let Job::Compress { coding } = job {
+            return self.store.map_or(Ok(()), |store| self.compress(store, file, coding));
+        }
         let before = fstat(file)?;
         let identity = FileIdentity::from(&before);
         if identity.size > MAX_HASHED_BYTES || !identity.is_settled(i128::from(clock::unix_us()) * 1_000) {
@@ -123,6 +139,8 @@ impl Helper<'_> {
                 }
                 self.decode(file, &identity, coding, max_bytes)?
             }
+            // It is not about the version of a file, only about content.
+            Job::Compress { .. } => return Ok(()),
         };
         if FileIdentity::from(&fstat(file)?) == identity {
             self.store(&identity, finding);

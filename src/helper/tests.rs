@@ -7,6 +7,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::digest::Digest;
+use crate::ipc::compressed_store::Stored;
 use crate::ipc::scoreboard::Scoreboard;
 use crate::ipc::work_queue;
 
@@ -19,7 +20,7 @@ fn serve_all(digests: &DigestTable, jobs: &[(Job, &File)]) -> (i32, Scoreboard) 
     for (job, file) in jobs {
         assert!(sender.send(*job, file.as_fd()));
     }
-    (serve(&receiver, digests, board.helper(), SOON), board)
+    (serve(&receiver, Results { digests, store: None }, board.helper(), SOON), board)
 }
 
 fn identity(file: &File) -> FileIdentity {
@@ -66,7 +67,12 @@ fn files_are_hashed_once_each_and_the_process_ends_when_idle() {
 /// Calls `check` with a helper without a queue.
 fn with_helper(check: impl FnOnce(&mut Helper)) {
     let (board, digests) = (Scoreboard::new(1).unwrap(), DigestTable::new().unwrap());
-    check(&mut Helper { digests: &digests, counters: board.helper(), limit: RateLimit::new(BYTES_PER_SECOND) });
+    check(&mut Helper {
+        digests: &digests,
+        store: None,
+        counters: board.helper(),
+        limit: RateLimit::new(BYTES_PER_SECOND),
+    });
 }
 
 #[test]
@@ -182,7 +188,10 @@ fn the_queue_that_was_shut_down_ends_the_process() {
     let (sender, receiver) = work_queue::pair().unwrap();
     drop(sender);
     let (board, digests) = (Scoreboard::new(1).unwrap(), DigestTable::new().unwrap());
-    assert_eq!(serve(&receiver, &digests, board.helper(), Duration::from_secs(60)), EXIT_SHUT_DOWN);
+    assert_eq!(
+        serve(&receiver, Results { digests: &digests, store: None }, board.helper(), Duration::from_secs(60)),
+        EXIT_SHUT_DOWN
+    );
 }
 
 /// Only a compromised worker sends one. Whatever it is, closing it must not delay this process or the supervisor.
@@ -193,7 +202,61 @@ fn a_descriptor_that_is_no_file_ends_the_queue() {
     let (_directory, files) = settled(&[b"one"]);
     assert!(sender.send(Job::Hash, socket.as_fd()) && sender.send(Job::Hash, files[0].as_fd()));
     let (board, digests) = (Scoreboard::new(1).unwrap(), DigestTable::new().unwrap());
-    assert_eq!(serve(&receiver, &digests, board.helper(), Duration::from_secs(60)), EXIT_SHUT_DOWN);
+    assert_eq!(
+        serve(&receiver, Results { digests: &digests, store: None }, board.helper(), Duration::from_secs(60)),
+        EXIT_SHUT_DOWN
+    );
     assert!(!sender.send(Job::Hash, files[0].as_fd()));
     assert_eq!(board.total(Counter::HashedFiles), 0);
+}
+
+#[test]
+fn content_is_compressed_once_for_each_coding_and_stored_under_its_digest() {
+    let text = "a line of text that repeats itself\n".repeat(100);
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str, content: &[u8]| {
+        fs::write(directory.path().join(name), content).unwrap();
+        File::open(directory.path().join(name)).unwrap()
+    };
+    // The same content under another name is the same work; when it was written does not matter.
+    let files = [open("a", text.as_bytes()), open("b", text.as_bytes()), open("c", &text.as_bytes()[..1000])];
+    let (digests, store) = (DigestTable::new().unwrap(), CompressedStore::new(None, 1 << 20).unwrap());
+    let board = Scoreboard::new(1).unwrap();
+    let (sender, receiver) = work_queue::pair().unwrap();
+    for coding in codec::MEMORY_CODINGS {
+        files.iter().for_each(|file| assert!(sender.send(Job::Compress { coding }, file.as_fd())));
+    }
+    let results = Results { digests: &digests, store: Some(&store) };
+    assert_eq!(serve(&receiver, results, board.helper(), SOON), EXIT_IDLE);
+    let (reader, digests) = (store.reader().unwrap(), digests.reader().unwrap());
+    for coding in codec::MEMORY_CODINGS {
+        let Stored::Compressed { bytes, .. } = reader.get(&digests, Digest::of(text.as_bytes()), coding) else {
+            panic!("{coding:?}");
+        };
+        let mut decoded = Vec::new();
+        codec::decode(coding, &mut &bytes[..], 1 << 20, &mut |part| {
+            decoded.extend_from_slice(part);
+            Ok(())
+        })
+        .unwrap();
+        assert!(decoded == text.as_bytes() && bytes.len() < 100, "{coding:?}");
+        assert_eq!(reader.get(&digests, Digest::of(&text.as_bytes()[..1000]), coding), Stored::Unknown, "too short");
+    }
+    assert_eq!(board.total(Counter::CompressedFiles), 2);
+    assert_eq!(board.total(Counter::CompressedBytes), 2 * text.len() as u64);
+}
+
+#[test]
+fn content_that_does_not_shrink_is_known_as_such() {
+    let noise: Vec<u8> =
+        (0..200u64).flat_map(|number| Digest::of(&number.to_ne_bytes()).to_words()[0].to_ne_bytes()).collect();
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &noise).unwrap();
+    let store = CompressedStore::new(None, 1 << 20).unwrap();
+    with_helper(|helper| {
+        helper.compress(&store, file.as_fd(), Coding::Brotli).unwrap();
+        let stored = store.reader().unwrap().get(&helper.digests.reader().unwrap(), Digest::of(&noise), Coding::Brotli);
+        assert_eq!(stored, Stored::Useless);
+        assert_eq!(helper.counters.get(Counter::CompressedFiles), 0);
+    });
 }

@@ -28,6 +28,8 @@ pub struct Representation {
     pub coding: Coding,
     /// Whether other requests may get another coding of the same resource (RFC 9110 §12.5.5).
     pub varies: bool,
+    /// Whether the server compresses it in memory.
+    pub is_compressible: bool,
 }
 
 /// The result of a GET or HEAD request for a file.
@@ -92,7 +94,16 @@ impl Representation {
             None => media_type.to_string(),
         };
         let (etag, coding) = (validator.map(|validator| EntityTag::new(validator, "")), Coding::Identity);
-        Representation { size, validator, etag, modified_s, content_type, coding, varies: false }
+        Representation {
+            size,
+            validator,
+            etag,
+            modified_s,
+            content_type,
+            coding,
+            varies: false,
+            is_compressible: false,
+        }
     }
 
     /// Returns the digest of the file's bytes, if it is known.
@@ -112,6 +123,19 @@ impl Representation {
         self.coding = coding;
         self.varies = true;
         self
+    }
+
+    /// Returns the same file as one that the server compresses in memory, whether the compressed content is there or not.
+    pub fn compressible(mut self) -> Self {
+        self.is_compressible = true;
+        self.coded(Coding::Identity)
+    }
+
+    /// Returns what the server has compressed this file to: `size` bytes with the digest `content`. Its entity tag is that of a
+    /// file with these bytes.
+    pub fn compressed(&self, coding: Coding, size: u64, content: Digest) -> Self {
+        let validator = Some(Validator::Content(content));
+        Representation { size, validator, is_compressible: false, ..self.clone() }.coded(coding)
     }
 
     /// Returns the same file if its bytes are stored in a coding. It remains the only representation of its resource: a

@@ -90,6 +90,8 @@ pub struct KeyLink {
 pub struct HelperHandover {
     /// The digest table.
     pub digests: Option<OwnedFd>,
+    /// The store of compressed content.
+    pub compressed: Option<OwnedFd>,
     /// The sending end of the work queue.
     pub queue_sender: Option<OwnedFd>,
     /// The receiving end. It is not closed: closing a socket that a compromised worker has left in it can block.
@@ -122,6 +124,11 @@ impl<'a> HandoverBuilder<'a> {
     /// Adds the digest table.
     pub fn digests(&mut self, descriptor: BorrowedFd<'a>) {
         self.line("digests", descriptor, &[]);
+    }
+
+    /// Adds the store of compressed content.
+    pub fn compressed(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("compressed", descriptor, &[]);
     }
 
     /// Adds the keys of session tickets.
@@ -241,6 +248,7 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
             "socket-https" => handover.sockets.push(Listener { descriptor, name: None, is_https: true }),
             "board" => handover.memories.push(descriptor),
             "digests" => handover.helper.digests = Some(descriptor),
+            "compressed" => handover.helper.compressed = Some(descriptor),
             "ticket-keys" => handover.ticket_keys = Some(descriptor),
             "queue-sender" => handover.helper.queue_sender = Some(descriptor),
             "queue-receiver" => handover.helper.queue_receiver = Some(descriptor),

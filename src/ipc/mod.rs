@@ -1,6 +1,7 @@
 //! Communication between the processes of the server: counters, the lifeline, and the handover to the next image of the
 //! program.
 
+pub mod compressed_store;
 pub mod decoded;
 pub mod digests;
 pub mod file_identity;

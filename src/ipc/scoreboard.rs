@@ -69,6 +69,12 @@ pub enum Counter {
     HashedBytes,
     /// Requests for which a precompressed variant was not used because it is not the file.
     RejectedVariants,
+    /// Files that were compressed for the memory of the server.
+    CompressedFiles,
+    /// Bytes of these files.
+    CompressedBytes,
+    /// Requests that were answered with such a result.
+    CompressedHits,
     /// Full TLS handshakes, of version 1.2.
     Tls12Full,
     /// TLS handshakes that resumed a session, of version 1.2.
@@ -273,7 +279,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 6;
+const LAYOUT: u64 = 7;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;

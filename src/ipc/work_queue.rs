@@ -29,9 +29,17 @@ pub enum Job {
         /// The most bytes that the result may have.
         max_bytes: u64,
     },
+    /// Compress its content.
+    Compress {
+        /// The content coding of the result.
+        coding: Coding,
+    },
 }
 
-/// The length of a message: the coding, or 0 for [`Job::Hash`], and the limit.
+/// What the first number of a message has besides the coding for [`Job::Compress`].
+const COMPRESS: u8 = 0x40;
+
+/// The length of a message: the coding, or 0 for [`Job::Hash`], and the limit of [`Job::Decode`].
 const MESSAGE_BYTES: usize = 9;
 
 /// More messages than the queue can hold.
@@ -39,12 +47,13 @@ const MAX_MESSAGES: usize = 100_000;
 
 impl Job {
     fn encode(self) -> [u8; MESSAGE_BYTES] {
-        let (coding, max_bytes) = match self {
-            Job::Hash => (Coding::Identity, 0),
-            Job::Decode { coding, max_bytes } => (coding, max_bytes),
+        let (first, max_bytes) = match self {
+            Job::Hash => (Coding::Identity as u8, 0),
+            Job::Decode { coding, max_bytes } => (coding as u8, max_bytes),
+            Job::Compress { coding } => (COMPRESS | coding as u8, 0),
         };
         let mut message = [0; MESSAGE_BYTES];
-        message[0] = coding as u8;
+        message[0] = first;
         message[1..].copy_from_slice(&max_bytes.to_le_bytes());
         message
     }
@@ -52,9 +61,12 @@ impl Job {
     fn decode(message: &[u8]) -> Option<Job> {
         let (&first, limit) = message.split_first()?;
         let max_bytes = u64::from_le_bytes(limit.try_into().ok()?);
-        match Coding::BY_SIZE.into_iter().find(|coding| *coding as u8 == first)? {
-            Coding::Identity => (max_bytes == 0).then_some(Job::Hash),
-            coding => Some(Job::Decode { coding, max_bytes }),
+        let coding = Coding::BY_SIZE.into_iter().find(|coding| *coding as u8 == first & !COMPRESS)?;
+        match (coding, first & COMPRESS != 0) {
+            (Coding::Identity, false) => (max_bytes == 0).then_some(Job::Hash),
+            (coding, false) => Some(Job::Decode { coding, max_bytes }),
+            (Coding::Identity, true) => None,
+            (coding, true) => (max_bytes == 0).then_some(Job::Compress { coding }),
         }
     }
 }
@@ -207,6 +219,8 @@ mod tests {
             Job::Decode { coding: Coding::Brotli, max_bytes: 0 },
             Job::Decode { coding: Coding::Zstd, max_bytes: u64::MAX },
             Job::Decode { coding: Coding::Gzip, max_bytes: 1 << 40 },
+            Job::Compress { coding: Coding::Brotli },
+            Job::Compress { coding: Coding::Gzip },
         ];
         for (index, job) in jobs.into_iter().enumerate() {
             assert!(sender.send(job, file(&index.to_string()).as_fd()));

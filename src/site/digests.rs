@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use rustc_hash::FxHashMap;
 
+use super::compressed::{Compressed, CompressedAccess};
 use super::file::File;
 use super::lock::{read, write};
 use super::version::FileVersion;
@@ -31,8 +32,10 @@ const MAX_DECODED: usize = 7 * 1024;
 pub struct HelperAccess {
     /// The queue of work.
     pub queue: WorkSender,
-    /// The results.
+    /// The digests that it computes.
     pub digests: DigestReader,
+    /// What it compresses; none if nothing is compressed.
+    pub compressed: Option<CompressedAccess>,
 }
 
 /// The digest table, and the queue of the process that fills it.
@@ -47,6 +50,8 @@ pub struct Digests {
     decoded: RwLock<FxHashMap<(Digest, Coding), Option<Decoded>>>,
     /// A variant is not the file.
     pub variant_rejected: OncePerMinute,
+    /// Compressed content; none if nothing is compressed.
+    pub compressed: Option<Compressed>,
     counters: WorkerCounters<'static>,
 }
 
@@ -54,7 +59,11 @@ impl Digests {
     /// Creates the view of a worker.
     pub fn new(helper: Option<&'static HelperAccess>, counters: WorkerCounters<'static>) -> Self {
         let (small, decoded) = (RwLock::default(), RwLock::default());
-        Digests { helper, small, decoded, variant_rejected: OncePerMinute::default(), counters }
+        let compressed = helper.and_then(|helper| {
+            let access = helper.compressed.as_ref()?;
+            Some(Compressed::new(access, &helper.digests, &helper.queue, counters))
+        });
+        Digests { helper, small, decoded, variant_rejected: OncePerMinute::default(), compressed, counters }
     }
 
     /// Returns the digest of `content`, which was just read from a file. `settled` is the version of the file if no write can
@@ -80,7 +89,7 @@ impl Digests {
 
     /// Returns the digest of the content of `file`. If it is not known, it is requested, unless the file is too large.
     pub fn of(&self, file: &File) -> Option<Digest> {
-        let HelperAccess { queue, digests } = self.helper.filter(|_| file.version().size() <= MAX_HASHED_BYTES)?;
+        let HelperAccess { queue, digests, .. } = self.helper.filter(|_| file.version().size() <= MAX_HASHED_BYTES)?;
         let known = digests.get(file.version().identity.content_key());
         if known.is_none() {
             queue.send(Job::Hash, file.as_fd());
@@ -118,7 +127,7 @@ impl Digests {
         max_bytes: u64,
         open: impl FnOnce() -> Option<Arc<File>>,
     ) -> Option<Decoded> {
-        let HelperAccess { queue, digests } = self.helper?;
+        let HelperAccess { queue, digests, .. } = self.helper?;
         let known = digests.get(version.identity.decoded_key(coding)).map(Decoded::from_entry);
         let known = known.filter(|decoded| decoded.is_valid_for(max_bytes));
         if known.is_none()
@@ -201,7 +210,7 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         let (queue, receiver) = work_queue::pair().unwrap();
         let digests = DigestTable::new().unwrap().reader().unwrap();
-        let helper = &*Box::leak(Box::new(HelperAccess { queue, digests }));
+        let helper = &*Box::leak(Box::new(HelperAccess { queue, digests, compressed: None }));
         let board = &*Box::leak(Box::new(Scoreboard::new(1).unwrap()));
         let digests = Digests::new(Some(helper), board.helper());
         for (name, is_sent) in [(c"d", false), (c"f", true)] {

@@ -4,6 +4,7 @@
 
 mod cache;
 pub mod challenges;
+mod compressed;
 pub mod digests;
 pub mod directory;
 pub mod file;
@@ -32,6 +33,7 @@ use crate::http::{Refusal, Status, Target};
 
 use cache::CacheLimits;
 pub use cache::Freshness;
+pub use compressed::CompressedAccess;
 pub use digests::{Digests, HelperAccess};
 pub use directory::Directory;
 pub use file::File;
@@ -42,6 +44,7 @@ use release::{DocumentRoot, Release};
 pub use resource::{Content, Resource};
 use root::Root;
 pub use sites::Sites;
+use variants::AvailableCodings;
 use verification::Candidate;
 use version::FileVersion;
 
@@ -177,16 +180,35 @@ impl Site {
             return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(Found::Directory) };
         };
         // Variants of a file that is coded by itself would be coded twice.
-        if original.representation.coding != Coding::Identity || !self.settings.has_variants {
+        if original.representation.coding != Coding::Identity {
             return Ok(Found::File(original));
         }
-        let available = release.variants.of(path, &release.root);
-        if available.is_empty() {
-            return Ok(Found::File(original));
+        if self.settings.has_variants {
+            let available = release.variants.of(path, &release.root);
+            if !available.is_empty() {
+                return self.find_variant(release, acceptable(), available, path, lookup, original);
+            }
         }
-        for coding in acceptable().order() {
+        Ok(Found::File(find_compressed(&acceptable, lookup, &original).unwrap_or(original)))
+    }
+
+    /// Finds the form of the file at `path` that the client prefers: a variant, or if there is none, what the server has compressed
+    /// it to, or itself.
+    fn find_variant(
+        &self,
+        release: &Release,
+        acceptable: Acceptable,
+        available: AvailableCodings,
+        path: &CStr,
+        lookup: Lookup,
+        original: Arc<Resource>,
+    ) -> Result<Found, Refusal> {
+        let mut is_original_acceptable = false;
+        let mut is_undecided = false;
+        for coding in acceptable.order() {
             if coding == Coding::Identity {
-                return self.with_vary(release, path, lookup, original);
+                is_original_acceptable = true;
+                break;
             }
             // A variant that cannot be read, or is no regular file, is ignored.
             if available.has(coding)
@@ -194,10 +216,19 @@ impl Site {
             {
                 let root = &release.root;
                 let candidate = Candidate { root, path, original: &original, coding, variant: &variant };
-                if candidate.is_variant(lookup) {
-                    return Ok(Found::File(variant));
+                match candidate.is_variant(lookup) {
+                    Some(true) => return Ok(Found::File(variant)),
+                    Some(false) => {}
+                    None => is_undecided = true,
                 }
             }
+        }
+        // What is compressed while a variant is being verified would soon be useless.
+        if !is_undecided && let Some(form) = find_compressed(|| acceptable, lookup, &original) {
+            return Ok(Found::File(form));
+        }
+        if is_original_acceptable {
+            return self.with_vary(release, path, lookup, original);
         }
         Err(Refusal::NotAcceptable)
     }
@@ -266,6 +297,12 @@ impl Site {
             Content::Disk(file) => Resource::in_memory(file, |_, _| page.representation.clone()).ok().map(Arc::new),
         }
     }
+}
+
+/// Returns what the server has compressed a file to, if that is there and the client prefers it.
+fn find_compressed(acceptable: impl Fn() -> Acceptable, lookup: Lookup, original: &Resource) -> Option<Arc<Resource>> {
+    original.forms()?;
+    lookup.digests.compressed.as_ref()?.preferred(original, acceptable())
 }
 
 /// Returns the errors that keep a server with these options from serving files.

@@ -2,10 +2,13 @@
 
 use std::ffi::CStr;
 use std::io::{self, BufRead, Read};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
+use super::compressed::Forms;
 use super::digests::Digests;
 use super::file::File;
+use super::memory::Reservation;
 use super::root::Root;
 use super::version::FileVersion;
 use crate::codec::{Rejected, decode};
@@ -44,6 +47,10 @@ pub struct Resource {
     is_cacheable: bool,
     /// What its content in memory decodes to, once that was determined; none if that takes too long.
     decoded: OnceLock<Option<Decoded>>,
+    /// Its compressed forms, if the server compresses it in memory.
+    forms: Option<Box<Forms>>,
+    /// The memory of such a form.
+    _reservation: Option<Reservation>,
 }
 
 /// The content of a file.
@@ -61,20 +68,9 @@ impl Resource {
         if file.version().size() > 0 {
             file.check_readable(0)?;
         }
-        let mut bytes = Vec::with_capacity(HEAD_BYTES);
-        let validators = encode_fields(&mut bytes, &representation);
-        Ok(Resource {
-            version: file.version(),
-            root: file.root().clone(),
-            path: file.path().into(),
-            representation,
-            bytes: bytes.into(),
-            content_length: 0,
-            validators,
-            file: Some(Arc::new(file)),
-            is_cacheable: true,
-            decoded: OnceLock::new(),
-        })
+        let (version, root, path) = (file.version(), file.root().clone(), file.path().into());
+        let resource = Resource::new(version, root, path, representation, Vec::with_capacity(HEAD_BYTES));
+        Ok(Resource { file: Some(Arc::new(file)), ..resource })
     }
 
     /// Creates a resource with the file's content in memory; `describe` gets the content, and whether the file's version is
@@ -83,21 +79,63 @@ impl Resource {
         let version = file.version();
         let mut bytes = Vec::with_capacity(version.size() as usize + HEAD_BYTES);
         let is_cacheable = file.read(&mut bytes)?;
-        let content_length = bytes.len();
         let representation = describe(&bytes, is_cacheable);
+        let resource = Resource::new(version, file.root().clone(), file.path().into(), representation, bytes);
+        Ok(Resource { is_cacheable, ..resource })
+    }
+
+    /// Creates a form of this file with other content in memory: it stands for the same version at the same path.
+    pub fn form(&self, representation: Representation, bytes: Vec<u8>, reservation: Option<Reservation>) -> Resource {
+        let resource = Resource::new(self.version, self.root.clone(), self.path.clone(), representation, bytes);
+        Resource { _reservation: reservation, ..resource }
+    }
+
+    /// The same, with the content in a file in memory, which has the reservation.
+    pub fn form_in_file(
+        &self,
+        representation: Representation,
+        memory: OwnedFd,
+        reservation: Reservation,
+    ) -> Option<Resource> {
+        let file = File::in_memory(memory, &self.root, self.path.to_bytes(), reservation).ok()?;
+        Some(Resource { file: Some(Arc::new(file)), ..self.form(representation, Vec::new(), None) })
+    }
+
+    /// Creates a resource with `bytes` as its content in memory.
+    fn new(
+        version: FileVersion,
+        root: Root,
+        path: Box<CStr>,
+        representation: Representation,
+        mut bytes: Vec<u8>,
+    ) -> Resource {
+        let content_length = bytes.len();
+        bytes.reserve(HEAD_BYTES);
         let validators = encode_fields(&mut bytes, &representation);
-        Ok(Resource {
+        Resource {
             version,
-            root: file.root().clone(),
-            path: file.path().into(),
+            root,
+            path,
+            forms: representation.is_compressible.then(Box::default),
             representation,
             bytes: bytes.into(),
             content_length,
             validators,
             file: None,
-            is_cacheable,
+            is_cacheable: true,
             decoded: OnceLock::new(),
-        })
+            _reservation: None,
+        }
+    }
+
+    /// Opens its file again.
+    pub fn reopen(&self) -> Result<File, Refusal> {
+        File::open(&self.root, &self.path)
+    }
+
+    /// Returns its compressed forms; none if the server does not compress it in memory.
+    pub fn forms(&self) -> Option<&Forms> {
+        self.forms.as_deref()
     }
 
     /// Returns the end of the head of a 200.

@@ -35,16 +35,19 @@ pub struct Candidate<'c> {
 }
 
 impl Candidate<'_> {
-    /// Returns whether it is known to be a variant of the original. If that is not known yet, it is requested. A file that is
-    /// none is logged and counted.
-    pub fn is_variant(&self, lookup: Lookup) -> bool {
-        self.verify(lookup).unwrap_or_else(|rejected| {
-            lookup.digests.count_rejected();
-            if lookup.digests.variant_rejected.is_due() {
-                self.report(rejected);
+    /// Returns whether it is a variant of the original. If that is not known yet, it is requested. A file that is none is
+    /// logged and counted.
+    pub fn is_variant(&self, lookup: Lookup) -> Option<bool> {
+        match self.verify(lookup) {
+            Ok(is_known) => is_known.then_some(true),
+            Err(rejected) => {
+                lookup.digests.count_rejected();
+                if lookup.digests.variant_rejected.is_due() {
+                    self.report(rejected);
+                }
+                Some(false)
             }
-            false
-        })
+        }
     }
 
     /// Returns whether it is known to be a variant; an error says why it is known not to be one.

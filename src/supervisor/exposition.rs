@@ -221,7 +221,7 @@ impl Snapshot<'_> {
     }
 
     /// Metrics without labels and buckets: name, kind, help, value.
-    fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 14] {
+    fn unlabelled(&self) -> [(&'static str, &'static str, &'static str, u64); 17] {
         let total = |counter| self.board.total(counter);
         [
             (
@@ -279,6 +279,24 @@ impl Snapshot<'_> {
                 "counter",
                 "Requests for which a precompressed variant was not used because it is not the file.",
                 total(Counter::RejectedVariants),
+            ),
+            (
+                "otus_compressed_files_total",
+                "counter",
+                "Files that were compressed for --compress-cache, once for each coding.",
+                total(Counter::CompressedFiles),
+            ),
+            (
+                "otus_compressed_bytes_total",
+                "counter",
+                "Bytes of the files that were compressed for --compress-cache.",
+                total(Counter::CompressedBytes),
+            ),
+            (
+                "otus_compressed_hits_total",
+                "counter",
+                "Requests that were answered with content of --compress-cache.",
+                total(Counter::CompressedHits),
             ),
             ("otus_request_threads", "gauge", "Request threads of all workers.", total(Counter::Threads)),
             ("otus_workers", "gauge", "Configured number of workers.", self.workers as u64),

@@ -11,13 +11,35 @@ use nix::unistd::{Pid, getpid};
 
 use super::Supervisor;
 use super::backoff::Backoff;
-use crate::helper;
+use crate::helper::{self, Results};
+use crate::ipc::compressed_store::CompressedStore;
 use crate::ipc::digests::DigestTable;
 use crate::ipc::handover::HelperHandover;
 use crate::ipc::work_queue::{self, WorkReceiver};
 use crate::log::catalog;
 use crate::os::sys;
-use crate::site::HelperAccess;
+use crate::site::{CompressedAccess, HelperAccess};
+
+/// The memory for compressed content, of all processes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CompressCache {
+    /// The limit of `--compress-cache`; 0 for none.
+    pub bytes: usize,
+    /// The number of workers.
+    pub workers: usize,
+}
+
+impl CompressCache {
+    /// Half of it is the store, which all workers share.
+    fn store_bytes(self) -> usize {
+        self.bytes / 2
+    }
+
+    /// The other half is for what workers copy from there.
+    fn copy_bytes_per_worker(self) -> usize {
+        self.bytes / 2 / self.workers.max(1)
+    }
+}
 
 /// The helper, or when it may be started.
 #[derive(Debug)]
@@ -33,6 +55,8 @@ struct Resources {
     /// None after a worker has shut it down: it would keep the files open that are still in it.
     queue: Option<WorkReceiver>,
     digests: DigestTable,
+    /// None if nothing is compressed.
+    store: Option<CompressedStore>,
 }
 
 #[derive(Debug)]
@@ -44,18 +68,22 @@ struct Child {
 }
 
 impl HelperProcess {
-    /// Takes over the queue of the previous image, and its digest table if it has the same layout. Returns as well what the
-    /// workers get.
-    pub fn new(previous: HelperHandover) -> io::Result<(Self, HelperAccess)> {
-        let HelperHandover { digests, queue_sender, queue_receiver } = previous;
+    /// Takes over the queue of the previous image, and its memory if it has the same layout. `cache` is the memory for compressed
+    /// content. Returns as well what the workers get.
+    pub fn new(previous: HelperHandover, cache: CompressCache) -> io::Result<(Self, HelperAccess)> {
+        let HelperHandover { digests, compressed, queue_sender, queue_receiver } = previous;
         let (sender, queue) = match (queue_sender, queue_receiver) {
             (Some(sender), Some(receiver)) => work_queue::from_ends(sender, receiver),
             _ => work_queue::pair()?,
         };
         let digests = digests.and_then(|memory| DigestTable::from_memory(memory).ok());
         let digests = digests.map_or_else(DigestTable::new, Ok)?;
-        let access = HelperAccess { queue: sender, digests: digests.reader()? };
-        let resources = Some(Resources { queue: Some(queue), digests });
+        let store = (cache.bytes > 0).then(|| CompressedStore::new(compressed, cache.store_bytes())).transpose()?;
+        let compressed = store.as_ref().map(|store| {
+            store.reader().map(|reader| CompressedAccess { reader, copy_bytes: cache.copy_bytes_per_worker() as u64 })
+        });
+        let access = HelperAccess { queue: sender, digests: digests.reader()?, compressed: compressed.transpose()? };
+        let resources = Some(Resources { queue: Some(queue), digests, store });
         Ok((HelperProcess { resources, child: None, backoff: Backoff::new() }, access))
     }
 
@@ -67,6 +95,11 @@ impl HelperProcess {
     /// Returns the memory of the digest table, to hand it over.
     pub fn digests(&self) -> Option<BorrowedFd<'_>> {
         self.resources.as_ref().map(|resources| resources.digests.memory())
+    }
+
+    /// Returns the memory of the store of compressed content, to hand it over.
+    pub fn compressed(&self) -> Option<BorrowedFd<'_>> {
+        self.resources.as_ref()?.store.as_ref().map(CompressedStore::memory)
     }
 
     /// Returns the receiving end of the queue, to hand it over. None after a worker has shut it down: the next image creates
@@ -150,10 +183,10 @@ impl Supervisor {
             (shared.keys, shared.ticket_keys) = (None, None);
             self.ticket_keys.close_inherited();
             shared.board.keep_only_helper();
-            let Some(Resources { queue: Some(queue), digests }) = &self.helper.resources else {
+            let Some(Resources { queue: Some(queue), digests, store }) = &self.helper.resources else {
                 return helper::EXIT_IDLE;
             };
-            helper::run(supervisor, queue, digests, shared.board.helper())
+            helper::run(supervisor, queue, Results { digests, store: store.as_ref() }, shared.board.helper())
         });
         match forked {
             Ok(pid) => self.helper.child = Some(Child { pid, started_ms: now_ms, is_ending: false }),
@@ -171,7 +204,7 @@ mod tests {
     use crate::ipc::work_queue::Job;
 
     fn running(pid: i32) -> HelperProcess {
-        let (mut helper, _) = HelperProcess::new(HelperHandover::default()).unwrap();
+        let (mut helper, _) = HelperProcess::new(HelperHandover::default(), CompressCache::default()).unwrap();
         helper.child = Some(Child { pid: Pid::from_raw(pid), started_ms: 1_000, is_ending: false });
         helper
     }
@@ -209,7 +242,7 @@ mod tests {
     /// A queue that nobody reads would keep the files in it open, those that were removed included.
     #[test]
     fn after_a_shutdown_of_the_queue_no_file_is_sent_or_kept_open() {
-        let (mut helper, access) = HelperProcess::new(HelperHandover::default()).unwrap();
+        let (mut helper, access) = HelperProcess::new(HelperHandover::default(), CompressCache::default()).unwrap();
         let (mut reader, file) = io::pipe().unwrap();
         assert!(access.queue.send(Job::Hash, file.as_fd()));
         drop(file);
@@ -226,25 +259,25 @@ mod tests {
     #[test]
     fn a_table_of_another_layout_is_replaced() {
         let of = |memory| HelperHandover { digests: Some(memory), ..HelperHandover::default() };
-        let (first, _) = HelperProcess::new(HelperHandover::default()).unwrap();
+        let (first, _) = HelperProcess::new(HelperHandover::default(), CompressCache::default()).unwrap();
         let same = first.digests().unwrap().try_clone_to_owned().unwrap();
         let inode = |helper: &HelperProcess| nix::sys::stat::fstat(helper.digests().unwrap()).unwrap().st_ino;
-        assert_eq!(inode(&HelperProcess::new(of(same)).unwrap().0), inode(&first));
+        assert_eq!(inode(&HelperProcess::new(of(same), CompressCache::default()).unwrap().0), inode(&first));
         let other = sys::counters_memory(8).unwrap();
-        assert_ne!(inode(&HelperProcess::new(of(other)).unwrap().0), inode(&first));
+        assert_ne!(inode(&HelperProcess::new(of(other), CompressCache::default()).unwrap().0), inode(&first));
     }
 
     /// Old workers still send to it, and nothing that is in it is closed.
     #[test]
     fn the_next_image_has_the_same_queue() {
-        let (first, access) = HelperProcess::new(HelperHandover::default()).unwrap();
+        let (first, access) = HelperProcess::new(HelperHandover::default(), CompressCache::default()).unwrap();
         let same = HelperHandover {
             queue_sender: access.queue.as_fd().try_clone_to_owned().ok(),
             queue_receiver: first.work_receiver().unwrap().try_clone_to_owned().ok(),
             ..HelperHandover::default()
         };
         drop(first);
-        let (next, _) = HelperProcess::new(same).unwrap();
+        let (next, _) = HelperProcess::new(same, CompressCache::default()).unwrap();
         let has_work = |next: &HelperProcess| {
             poll(&mut [PollFd::new(next.poll_source(0).unwrap(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
         };

@@ -52,7 +52,7 @@ use crate::{listeners, log};
 use configuration_check::ConfigurationCheck;
 pub use configuration_check::program;
 use exposition::Snapshot;
-use helper_process::HelperProcess;
+use helper_process::{CompressCache, HelperProcess};
 use idle::IdleTimer;
 pub use key_process::KeyProcess;
 use lifecycle::{DrainAction, Lifecycle};
@@ -112,9 +112,10 @@ impl Supervisor {
         keys: KeyProcess,
     ) -> Result<Self, Failure> {
         let context: &'static WorkerContext = Box::leak(Box::new(context));
+        let cache = CompressCache { bytes: context.options.compress_cache, workers: context.options.workers };
         let prepare = || {
             signals::block()?;
-            let (helper, access) = HelperProcess::new(helper)?;
+            let (helper, access) = HelperProcess::new(helper, cache)?;
             let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
             let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys)).transpose()?;
             let (ticket_keys, reader) = tickets.unzip();

@@ -48,6 +48,7 @@ impl Supervisor {
         let program = &self.check.program;
         let mut handover = self.workers.handover();
         self.helper.digests().into_iter().for_each(|memory| handover.digests(memory));
+        self.helper.compressed().into_iter().for_each(|memory| handover.compressed(memory));
         if let (Some(sender), Some(receiver)) = (self.workers.work_sender(), self.helper.work_receiver()) {
             handover.work_queue(sender, receiver);
         }

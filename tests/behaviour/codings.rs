@@ -196,7 +196,7 @@ fn a_file_that_is_no_variant_is_logged_with_the_reason() {
 #[test]
 fn an_empty_variant_is_never_sent() {
     let site = Site::with(&[("a.css", &original()), ("a.css.gz", b""), ("a.css.br", b"")]);
-    let server = Server::of(&site);
+    let server = Server::with(&site, &["--compress-cache=0"]);
     let mut client = server.connect();
     for codings in ["gzip, br", "identity;q=0, gzip", "identity;q=0"] {
         let response = accept(&mut client, codings);
@@ -208,7 +208,7 @@ fn an_empty_variant_is_never_sent() {
 #[test]
 fn variants_can_be_switched_off() {
     let site = site();
-    let server = Server::with(&site, &["--precompressed=off"]);
+    let server = Server::with(&site, &["--precompressed=off", "--compress-cache=0"]);
     let mut client = server.connect();
     let response = accept(&mut client, "br, zstd, gzip");
     assert!(response.body == original() && response.field("Vary").is_none());
@@ -219,7 +219,7 @@ fn variants_can_be_switched_off() {
 #[test]
 fn variants_that_come_and_go_are_noticed() {
     let site = Site::with(&[("a.css", &original())]);
-    let server = Server::with(&site, &["--workers=1"]);
+    let server = Server::with(&site, &["--workers=1", "--compress-cache=0"]);
     let mut client = server.connect();
     assert_eq!(accept(&mut client, "gzip").field("Vary"), None);
     site.write("a.css.gz", &encode("gzip", &original()));

@@ -97,7 +97,7 @@ fn the_helper_writes_no_memory_of_a_worker() {
     let helper = work(&server, None);
     wait_until("the low priority", || nice(helper) == Some(10));
     let written = written_memory(helper);
-    assert_eq!(written.len(), 2, "its counters and the digests: {written:?}");
+    assert_eq!(written.len(), 3, "its counters, the digests and compressed content: {written:?}");
     for worker in server.workers() {
         assert!(written.is_disjoint(&written_memory(worker)), "{written:?}");
     }

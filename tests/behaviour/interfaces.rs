@@ -16,7 +16,7 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
-    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --debug OTUS_DEBUG
+    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
     --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
     --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
@@ -30,6 +30,9 @@ const OPTIONS: &str = "
 /// Every metric: type, name, and labels with their values.
 const METRICS: &str = "
     gauge otus_build_info version
+    counter otus_compressed_bytes_total
+    counter otus_compressed_files_total
+    counter otus_compressed_hits_total
     counter otus_content_hashed_bytes_total
     counter otus_content_hashed_files_total
     gauge otus_http_connections

@@ -180,7 +180,11 @@ fn the_size_of_the_shared_memory_cannot_be_changed() {
     };
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(is_memory);
     let memories: Vec<File> = paths.map(|path| OpenOptions::new().read(true).write(true).open(path).unwrap()).collect();
-    assert_eq!(memories.len(), 5, "each worker's, the supervisor's, the helper's, and the digest table");
+    assert_eq!(
+        memories.len(),
+        6,
+        "each worker's, the supervisor's, the helper's, the digest table and compressed content"
+    );
     for memory in memories {
         let length = memory.metadata().unwrap().len();
         for other in [0, length - 1, length + 1, 1 << 32] {

@@ -16,6 +16,7 @@ mod check;
 mod check_site;
 mod check_unit;
 mod codings;
+mod compress;
 mod conditional;
 mod confined;
 mod exposition;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
+use crate::compress;
 use crate::exposition::{self, Samples};
 use crate::support::{Client, Server, Setup, Site, get, wait_for, wait_until};
 
@@ -368,4 +369,18 @@ fn counters_and_socket_roles_survive_a_reload() {
     assert_eq!(watched.ask("/a").status, 404);
     assert_eq!(watched.server.get("/metrics").status, 404);
     assert_eq!(watched.settled().get(&requests("GET", "2xx")), 5.0);
+}
+
+#[test]
+fn what_is_compressed_in_memory_and_sent_is_counted() {
+    let content = compress::text(1, 10_000);
+    let site = Site::with(&[("a.css", &content)]);
+    let watched = start(&site, &["--workers=1"]);
+    compress::warm(&watched.server, "/a.css", "br");
+    let before = watched.settled();
+    assert_eq!(before.get("otus_compressed_files_total"), 1.0);
+    assert_eq!(before.get("otus_compressed_bytes_total"), content.len() as f64);
+    assert_eq!(before.get("otus_compressed_hits_total"), 1.0);
+    compress::warm(&watched.server, "/a.css", "br");
+    assert_eq!(watched.settled().get("otus_compressed_hits_total"), 2.0);
 }
