@@ -1,7 +1,7 @@
 //! DNS names, as far as certificates and requests have them (RFC 1035 §2.3.4, RFC 1123 §2.1).
 
 /// The longest name, in bytes.
-const MAX_NAME_BYTES: usize = 253;
+pub const MAX_NAME_BYTES: usize = 253;
 
 /// The longest label, in bytes.
 const MAX_LABEL_BYTES: usize = 63;

@@ -139,6 +139,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     log::check(options.access_destination())?;
     AccessPolicy::check_hosts(&options.allow)?;
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
+    options.sites = options.sites.map(|sites| std::path::absolute(&sites).unwrap_or(sites));
     let descriptors = rlimit::raise_limit();
     let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
@@ -155,7 +156,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     }
     // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
     let sites = Sites::open(&options, descriptors)?;
-    let confinement = Some(Sandbox::for_root(&options.root)?.with(&options.acme_challenges));
+    let confinement = Some(Sandbox::for_root(options.directory().0)?.with(&options.acme_challenges));
     // The monitor of the key process keeps the user.
     let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());
     let keys = match &options.certificates {
@@ -203,10 +204,10 @@ fn start_keys(directory: &Path, previous: KeyHandover, drops_privileges: bool) -
 
 /// Warns about files that the user of the server cannot access.
 fn report_inaccessible(options: &Options) {
-    let (program, root) = (supervisor::program(), &options.root);
+    let (program, (root, what)) = (supervisor::program(), options.directory());
     let consequences = [
-        (root, AccessFlags::F_OK, "a replaced document root is not detected"),
-        (&program, AccessFlags::X_OK, "a reload fails"),
+        (root, AccessFlags::F_OK, format!("a replaced {what} is not detected")),
+        (&program, AccessFlags::X_OK, "a reload fails".into()),
     ];
     let inaccessible =
         consequences.into_iter().filter(|(path, wanted, _)| eaccess(*path, *wanted) == Err(Errno::EACCES));

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= user= mime= mime-types= allow= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -33,6 +33,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l certificates -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l acme-challenges -d 'Directory of the challenges of certification authorities: a file NAME in it is served at /.well-known/acme-challenge/NAME for every host' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l hsts -d 'Strict-Transport-Security: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Document root: the directory whose files are served' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l sites -d 'Directory with a document root for each host, such as example.org; instead of --root [default: none]' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l user -d 'User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the current user]' -r -f -a "(__fish_complete_users)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime -d 'Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime-types -d 'File of media types and their extensions, such as /etc/mime.types [default: none]' -r -F

@@ -27,6 +27,7 @@ _otus-httpd() {
 '--hsts=[Strict-Transport-Security\: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload \[default\: none\]]:SECONDS:_default' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \
 '--root=[Document root\: the directory whose files are served]:DIR:_files -/' \
+'--sites=[Directory with a document root for each host, such as example.org; instead of --root \[default\: none\]]:DIR:_files -/' \
 '--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \
 '*--mime=[Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas]:EXT=TYPE:_default' \
 '--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \

@@ -123,7 +123,11 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     });
     findings.warnings.extend(https::unreadable_challenges(challenges));
     match service.map_or(Ok(options.clone()), |service| resolve_paths(options, service)) {
-        Ok(options) => findings.problems.extend(site::problems(&options)),
+        Ok(options) => {
+            let (problems, warnings) = site::check(&options);
+            findings.problems.extend(problems);
+            findings.warnings.extend(warnings);
+        }
         Err(failure) => findings.problems.push(failure),
     }
     findings.problems.extend(AccessPolicy::check_hosts(&options.allow).err());
@@ -172,9 +176,12 @@ fn locate(service: &ServiceUnit, what: &str, path: &Path) -> Result<PathBuf, Fai
 /// Returns the settings with their paths as they are outside the service's sandbox.
 fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Failure> {
     let locate = |what: &str, path: &Path| locate(service, what, path);
-    let root = locate("The document root", &options.root)?;
+    let (root, sites) = match &options.sites {
+        None => (locate("The document root", &options.root)?, None),
+        Some(sites) => (options.root.clone(), Some(locate("The directory of sites", sites)?)),
+    };
     let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
-    Ok(Options { root, mime_types, ..options.clone() })
+    Ok(Options { root, sites, mime_types, ..options.clone() })
 }
 
 /// Returns a failure if the descriptor limit is too low for the supervisor with all workers, twice as many during a reload.

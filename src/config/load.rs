@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use strsim::osa_distance;
 
-use super::{CommandLine, INSTANCE, KEYS_SOCKET, effective};
+use super::{CommandLine, Effective, INSTANCE, KEYS_SOCKET, effective};
 use crate::config::file::{Setting, SettingsFile};
 use crate::failure::Failure;
 
@@ -39,6 +39,7 @@ pub fn read() -> Result<CommandLine, Failure> {
     let effective = effective::settings(&command, &matches, &file);
     file.problems.sort_by_key(|(line, _)| *line);
     let mut problems: Vec<_> = file.problems.into_iter().map(|(_, problem)| problem).collect();
+    problems.extend(root_and_sites(&effective));
     if !command_line.check && !problems.is_empty() {
         return Err(problems.remove(0));
     }
@@ -73,6 +74,16 @@ fn read_with(file: &mut SettingsFile, command: &Command) -> Result<ArgMatches, F
         let rule = rule(&error).unwrap_or("give a value".into());
         file.add_problem(line, format_args!("{name} cannot be \"{value}\": {rule}"));
     }
+}
+
+/// Returns that both --root and --sites are set, if they are.
+fn root_and_sites(effective: &[Effective]) -> Option<Failure> {
+    let set = |name| effective.iter().find(|row| row.option == name && row.is_set());
+    let (root, sites) = set("--root").zip(set("--sites"))?;
+    Some(Failure::new(format!(
+        "--root ({}) and --sites ({}) exclude each other: remove one of them.",
+        root.origin, sites.origin
+    )))
 }
 
 /// Returns the argument that the variable `name` sets. The path of the settings file cannot be set in that file.

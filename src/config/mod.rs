@@ -159,6 +159,10 @@ pub struct Options {
           value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub root: PathBuf,
 
+    /// Directory with a document root for each host, such as example.org; instead of --root [default: none]
+    #[arg(long, env = "OTUS_SITES", value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Site")]
+    pub sites: Option<PathBuf>,
+
     /// User to run as after binding the socket, if started as root [default: www-data or nobody as root, otherwise the
     /// current user]
     #[arg(long, env = "OTUS_USER", value_name = "NAME", value_hint = ValueHint::Username, help_heading = "Site")]
@@ -330,6 +334,11 @@ pub enum LogAddress {
 }
 
 impl Options {
+    /// Returns the directory that is served, and what it is: the document root, or the directory of sites.
+    pub fn directory(&self) -> (&Path, &'static str) {
+        self.sites.as_ref().map_or((&self.root, "document root"), |sites| (sites, "directory of sites"))
+    }
+
     /// Returns the destination of the access log, if there is one.
     pub fn access_destination(&self) -> Option<Destination> {
         match self.access_log {

@@ -193,7 +193,7 @@ fn a_thread_that_is_blocked_counts_for_the_client_of_the_preface() {
     while connection.requests == 0 {
         server.drive(&mut connection);
     }
-    assert_eq!(connection.blocking_key, server.service.blocking.key(b"a.txt", CLIENT));
+    assert_eq!(connection.blocking_key, server.service.blocking.key(b"", b"a.txt", CLIENT));
 }
 
 #[test]

@@ -105,7 +105,8 @@ fn find(
         Method::Get | Method::Head => {}
     }
     let target = target::decode(request.target, &mut scratch.target)?;
-    *context.blocking_key = service.blocking.key(target.path, context.client);
+    let host = service.sites.host(request.authority);
+    *context.blocking_key = service.blocking.key(host.name(), target.path, context.client);
     service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
     if challenges::is_challenge(target.path) {
         if let Some(content) = service.sites.challenges.find(target.path)? {
@@ -117,9 +118,9 @@ fn find(
     guard.check(target.path, &mut scratch.is_restricted)?;
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
-    let site = service.sites.select(request.authority);
+    let site = service.sites.select(&host)?;
     let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
-    match guard.find(site, target.path, &mut scratch.is_restricted, find)? {
+    match guard.find(&site, target.path, &mut scratch.is_restricted, find)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields, target.query);
@@ -172,8 +173,8 @@ fn error(service: &Service, authority: Option<&str>, guard: Guard, refusal: &Ref
     let status = refusal.status();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
-    let page = has_page.then(|| service.sites.select(authority).error_page(status, &service.digests)).flatten();
-    let page = page.filter(|page| guard.may_have_page(page, status));
+    let find = || service.sites.select(&service.sites.host(authority)).ok()?.error_page(status, &service.digests);
+    let page = has_page.then(find).flatten().filter(|page| guard.may_have_page(page, status));
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {
             Response::error_with_page(status, content_type.clone(), content)

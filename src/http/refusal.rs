@@ -28,6 +28,10 @@ pub enum Refusal {
     LongMethod,
     /// 421: the certificate of the connection does not have the host, and another one does (RFC 9110 §15.5.20).
     Misdirected,
+    /// 421: there is no site of the host (RFC 9110 §15.5.20).
+    NoSite,
+    /// 404: the request names no host, which HTTP/1.0 allows, and there is no site for that.
+    NoHost,
     /// 431: the head is longer or has more fields than the [`Limits`](super::Limits) allow.
     LargeHead,
     /// 408: the head did not arrive in time (RFC 9110 §15.5.9).
@@ -70,10 +74,10 @@ impl Refusal {
             Refusal::UnknownVersion => Status::HttpVersionNotSupported,
             Refusal::LargeBody => Status::ContentTooLarge,
             Refusal::LongRequestLine => Status::UriTooLong,
-            Refusal::Misdirected => Status::MisdirectedRequest,
+            Refusal::Misdirected | Refusal::NoSite => Status::MisdirectedRequest,
             Refusal::LargeHead => Status::RequestHeaderFieldsTooLarge,
             Refusal::SlowHead => Status::RequestTimeout,
-            Refusal::NotFound => Status::NotFound,
+            Refusal::NotFound | Refusal::NoHost => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
             Refusal::OtherNetwork | Refusal::NoAddress => Status::Forbidden,
@@ -106,6 +110,8 @@ impl std::fmt::Display for Refusal {
             Refusal::LongRequestLine => "the request line is too long",
             Refusal::LongMethod => "the method is too long",
             Refusal::Misdirected => "the certificate of the connection does not have the host, and another one does",
+            Refusal::NoSite => "there is no site of the host",
+            Refusal::NoHost => "the request names no host, and there is no site for that",
             Refusal::LargeHead => "the head is too large or has too many fields",
             Refusal::SlowHead => "the head did not arrive in time",
             Refusal::NotFound => "nothing exists at the path",

@@ -35,7 +35,7 @@ impl Sandbox {
         Sandbox::open(root).map_err(|error| {
             let (root, why) = (root.display(), failure::reason(&error));
             Failure::new(format!(
-                "Cannot open a parent directory of the document root {root} ({why}): choose another root with --root."
+                "Cannot open a parent directory of {root} ({why}): choose another directory with --root or --sites."
             ))
         })
     }

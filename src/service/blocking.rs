@@ -78,9 +78,13 @@ impl BlockingLimits {
         self.slot(slot).into_iter().for_each(|slot| slot.is_taken.store(false, SeqCst));
     }
 
-    /// Returns the key of a request of `client` for `path`, without its leading slash.
-    pub fn key(&self, path: &[u8], client: Client) -> BlockingKey {
-        let (first, rest) = path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len()));
+    /// Returns the key of a request of `client` for `path`, without its leading slash. `site` is the name of one of many
+    /// sites, which stands for their top-level directories: each may be on a disk of its own.
+    pub fn key(&self, site: &[u8], path: &[u8], client: Client) -> BlockingKey {
+        let (first, rest) = match site {
+            [] => path.split_at(path.iter().position(|&byte| byte == b'/').unwrap_or(path.len())),
+            site => (site, path),
+        };
         let mut hasher = self.hash_builder.build_hasher();
         hasher.write(first);
         let directory = hasher.finish();
@@ -176,13 +180,13 @@ mod tests {
     /// Blocks `count` further threads, on the paths that `path` returns.
     fn block(blocked: &BlockingLimits, count: usize, path: impl Fn(usize) -> String, of: Client) {
         for number in 0..count {
-            let blocking_key = blocked.key(path(number).as_bytes(), of);
+            let blocking_key = blocked.key(b"", path(number).as_bytes(), of);
             blocked.begin(blocked.add_thread(), blocking_key, NOW_MS - BLOCKED_MS);
         }
     }
 
     fn is_rejected(blocked: &BlockingLimits, path: &str, of: Client) -> bool {
-        let blocking_key = blocked.key(path.as_bytes(), of);
+        let blocking_key = blocked.key(b"", path.as_bytes(), of);
         let slot = blocked.add_thread();
         blocked.begin(slot, blocking_key, NOW_MS);
         let is_rejected = blocked.exceeded(blocking_key, NOW_MS).is_some();
@@ -221,7 +225,7 @@ mod tests {
     #[test]
     fn threads_that_are_blocked_for_a_short_time_do_not_count() {
         let blocked = BlockingLimits::new(4);
-        let blocking_key = blocked.key(b"f", None);
+        let blocking_key = blocked.key(b"", b"f", None);
         let slot = blocked.add_thread();
         blocked.begin(blocked.add_thread(), blocking_key, NOW_MS);
         blocked.begin(slot, blocking_key, NOW_MS - BLOCKED_MS + 1);

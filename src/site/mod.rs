@@ -42,8 +42,8 @@ use media_types::MediaTypes;
 pub use release::RootState;
 use release::{DocumentRoot, Release};
 pub use resource::{Content, Resource};
-use root::Root;
-pub use sites::Sites;
+use root::{Role, Root};
+pub use sites::{Host, Selected, Sites};
 use variants::AvailableCodings;
 use verification::Candidate;
 use version::FileVersion;
@@ -114,6 +114,11 @@ impl Site {
     /// Returns the state of the document root's path at the last check.
     pub fn root_state(&self) -> RootState {
         self.root.state()
+    }
+
+    /// Returns whether its document root was opened.
+    fn has_root(&self) -> bool {
+        self.root.last_release().is_some()
     }
 
     /// Returns whether [`close_stale`](Site::close_stale) is due. It can take as long as a disk does, so no client should
@@ -305,7 +310,12 @@ fn find_compressed(acceptable: impl Fn() -> Acceptable, lookup: Lookup, original
     lookup.digests.compressed.as_ref()?.preferred(original, acceptable())
 }
 
-/// Returns the errors that keep a server with these options from serving files.
-pub fn problems(options: &Options) -> Vec<Failure> {
-    [Root::check(&options.root, options.listing).err(), MediaTypes::load(options).err()].into_iter().flatten().collect()
+/// Returns the errors that keep a server with these options from serving files, and warnings.
+pub fn check(options: &Options) -> (Vec<Failure>, Vec<String>) {
+    let checked = match &options.sites {
+        None => Root::check(Role::DOCUMENT_ROOT, &options.root, options.listing).map(|()| Vec::new()),
+        Some(directory) => sites::check(directory),
+    };
+    let (failure, warnings) = checked.map_or_else(|failure| (Some(failure), Vec::new()), |warnings| (None, warnings));
+    (failure.into_iter().chain(MediaTypes::load(options).err()).collect(), warnings)
 }

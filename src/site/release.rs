@@ -1,10 +1,13 @@
 //! The directory that the document root's path leads to: its replacement by another release, and its absence.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
+
+use nix::errno::Errno;
 
 use super::cache::{Cache, CacheLimits, Freshness};
 use super::file::File;
@@ -47,10 +50,26 @@ pub enum RootState {
     Outside,
 }
 
-/// The document root: its path, the release that is served, and the state of the path.
+/// Where a document root is.
+#[derive(Debug)]
+pub enum Location {
+    /// At a path, whatever links are in it.
+    Path(PathBuf),
+    /// The entry `name` of a directory of sites. A link is not followed out of that directory.
+    Entry {
+        /// The directory of sites.
+        sites: Root,
+        /// The name in it.
+        name: CString,
+        /// The path of both.
+        path: PathBuf,
+    },
+}
+
+/// The document root: its location, the release that is served, and the state of the location.
 #[derive(Debug)]
 pub struct DocumentRoot {
-    path: PathBuf,
+    location: Location,
     cache_limits: Arc<CacheLimits>,
     /// None until the path has led to a directory.
     release: RwLock<Option<Arc<Release>>>,
@@ -62,6 +81,17 @@ pub struct DocumentRoot {
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
     is_log_disabled: AtomicBool,
+}
+
+impl RootState {
+    /// Returns the state that was stored as a number.
+    pub fn from_number(state: u8) -> Self {
+        match state {
+            state if state == RootState::Missing as u8 => RootState::Missing,
+            state if state == RootState::Outside as u8 => RootState::Outside,
+            _ => RootState::Served,
+        }
+    }
 }
 
 impl Release {
@@ -110,6 +140,30 @@ impl Release {
     }
 }
 
+impl Location {
+    /// Opens the directory.
+    fn open(&self) -> Result<Root, Errno> {
+        match self {
+            Location::Path(path) => Root::open_path(path),
+            Location::Entry { sites, name, path } => sites.open_root(name, path),
+        }
+    }
+
+    /// Returns whether it leads to the directory of `root`.
+    fn leads_to(&self, root: &Root) -> Result<bool, Errno> {
+        match self {
+            Location::Path(path) => root.is_at(path),
+            Location::Entry { sites, name, .. } => root.is(sites.stat(name)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Location::Path(path) | Location::Entry { path, .. } => path,
+        }
+    }
+}
+
 impl DocumentRoot {
     /// Opens the directory at `path`. If that fails, it is logged and retried while the server runs: a client that
     /// connects before the directory exists must not end the server.
@@ -117,11 +171,31 @@ impl DocumentRoot {
         let root = Root::open(path).inspect_err(|failure| {
             tracing::error!("{failure} Until then, every request gets 503.");
         });
-        let state = AtomicU8::new(if root.is_ok() { RootState::Served } else { RootState::Missing } as u8);
-        let release = root.ok().map(|root| Arc::new(Release::new(root, cache_limits)));
+        // A relative path is relative to the directory in which the server was started.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        DocumentRoot::new(Location::Path(path), root.ok(), cache_limits)
+    }
+
+    /// Opens the directory that is the entry `name` of the directory `sites` with the path `path`. If that is not permitted at
+    /// the moment, it is retried while the server runs. Fails if there is no such directory, with EXDEV if it is outside. Its
+    /// changes are not logged.
+    pub fn open_entry(sites: &Root, name: &CStr, path: &Path, cache_limits: &Arc<CacheLimits>) -> Result<Self, Errno> {
+        let path = path.join(OsStr::from_bytes(name.to_bytes()));
+        let root = match sites.open_root(name, &path) {
+            Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV)) => return Err(errno),
+            result => result.ok(),
+        };
+        let location = Location::Entry { sites: sites.clone(), name: name.into(), path };
+        let document_root = DocumentRoot::new(location, root, cache_limits);
+        document_root.disable_log();
+        Ok(document_root)
+    }
+
+    fn new(location: Location, root: Option<Root>, cache_limits: &Arc<CacheLimits>) -> Self {
+        let state = AtomicU8::new(if root.is_some() { RootState::Served } else { RootState::Missing } as u8);
+        let release = root.map(|root| Arc::new(Release::new(root, cache_limits)));
         DocumentRoot {
-            // A relative path is relative to the directory in which the server was started.
-            path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+            location,
             cache_limits: cache_limits.clone(),
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
@@ -139,11 +213,7 @@ impl DocumentRoot {
 
     /// Returns the state of the path at the last check.
     pub fn state(&self) -> RootState {
-        match self.state.load(Relaxed) {
-            state if state == RootState::Missing as u8 => RootState::Missing,
-            state if state == RootState::Outside as u8 => RootState::Outside,
-            _ => RootState::Served,
-        }
+        RootState::from_number(self.state.load(Relaxed))
     }
 
     /// Returns the release to serve. Checks the path first if the last check is older than the interval.
@@ -179,7 +249,7 @@ impl DocumentRoot {
     /// Checks where the path leads now, and returns the release to serve.
     pub fn check(&self) -> Option<Arc<Release>> {
         let last = self.last_release();
-        match last.as_ref().map(|release| release.root.is_at(&self.path)) {
+        match last.as_ref().map(|release| self.location.leads_to(&release.root)) {
             Some(Ok(true)) => {
                 self.set_state(RootState::Served);
                 return last;
@@ -190,7 +260,7 @@ impl DocumentRoot {
             }
             Some(Ok(false)) | None => {}
         }
-        match Root::open(&self.path) {
+        match self.location.open() {
             Ok(root) if root.is_out_of_bounds() => {
                 self.set_state(RootState::Outside);
                 last
@@ -200,9 +270,15 @@ impl DocumentRoot {
                 let release = Arc::new(Release::new(root, &self.cache_limits));
                 *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
-                    tracing::info!("The document root {} is another directory now.", self.path.display());
+                    tracing::info!("The document root {} is another directory now.", self.location.path().display());
                 }
                 Some(release)
+            }
+            // A link was switched to a directory that must not be served.
+            Err(Errno::EXDEV) => {
+                self.set_state(RootState::Missing);
+                *self.release.write().unwrap_or_else(PoisonError::into_inner) = None;
+                None
             }
             // Between the two steps of a replacement, or removed: the last release is served until there is another.
             Err(_) => {
@@ -221,7 +297,7 @@ impl DocumentRoot {
         if self.is_log_disabled.load(Relaxed) {
             return true;
         }
-        let path = self.path.display();
+        let path = self.location.path().display();
         match state {
             RootState::Served => tracing::info!("The document root {path} exists again."),
             RootState::Missing => tracing::warn!(

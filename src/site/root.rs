@@ -32,47 +32,90 @@ pub struct Root {
     openat2: bool,
 }
 
+/// What a directory is to the server, for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Role {
+    /// Its name.
+    pub name: &'static str,
+    /// The setting of its path.
+    pub setting: &'static str,
+}
+
+impl Role {
+    /// The document root of the only site.
+    pub const DOCUMENT_ROOT: Role = Role { name: "document root", setting: "--root or OTUS_ROOT" };
+
+    /// The directory of sites.
+    pub const SITES: Role = Role { name: "directory of sites", setting: "--sites or OTUS_SITES" };
+
+    /// Returns that this process has no permission for the directory `path`.
+    pub fn denied(self, path: &Path, verb: &str, errno: Errno) -> Failure {
+        let (path, why, Role { name, setting }) = (path.display(), errno.desc(), self);
+        Failure::new(format!(
+            "The {name} {path} cannot be {verb} ({why}): let this server's user read it and pass through it (chmod a+rx), or \
+             name another with {setting}."
+        ))
+    }
+}
+
 impl Root {
-    /// Opens the directory `path`.
+    /// Opens the document root `path`.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(path, flags, Mode::empty()).map_err(|errno| {
+        Root::open_as(Role::DOCUMENT_ROOT, path)
+    }
+
+    /// Opens the directory `path`.
+    pub fn open_as(role: Role, path: &Path) -> Result<Self, Failure> {
+        Root::open_path(path).map_err(|errno| {
             let remedy = match errno {
                 Errno::ENOENT => "make it",
                 Errno::EACCES => "let this server's user pass through it and the directories above",
                 _ => "make it a directory",
             };
             let why = errno.desc();
-            let or = "or name another with --root or OTUS_ROOT";
+            let or = "or name another with";
             let hint = if is_hidden_by_sandbox(path) {
                 "; the packaged service hides /home, /root, /tmp and /var/tmp, see DROP-INS in otus-httpd(8)"
             } else {
                 ""
             };
-            let path = path.display();
-            Failure::new(format!("The document root {path} cannot be opened ({why}): {remedy}, {or}{hint}."))
-        })?;
+            let (path, Role { name, setting }) = (path.display(), role);
+            Failure::new(format!("The {name} {path} cannot be opened ({why}): {remedy}, {or} {setting}{hint}."))
+        })
+    }
+
+    /// Opens the directory `path`, with the number of the error.
+    pub fn open_path(path: &Path) -> Result<Self, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(path, flags, Mode::empty()).map(|directory| Root::of(directory, path))
+    }
+
+    /// Opens the directory at `name` below this one, whose path is `path`, as a root of its own: what is below it cannot lead
+    /// back to this one. Returns EXDEV for a link that leaves this one.
+    pub fn open_root(&self, name: &CStr, path: &Path) -> Result<Self, Errno> {
+        let directory = self.locate(name)?;
+        if file_type(&fstat(&directory)?) != SFlag::S_IFDIR {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(Root::of(directory, path))
+    }
+
+    fn of(directory: OwnedFd, path: &Path) -> Self {
         let names: Vec<_> = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
         let identity = fstat(&directory).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
         let mut root = Root { directory: Arc::new(directory), names: names.into(), identity, openat2: true };
         root.openat2 = root.openat2(c".", PLACE).is_ok();
-        Ok(root)
+        root
     }
 
     /// Checks whether this process has permission to open files in the directory `path`, and to list it with `listing`.
-    pub fn check(path: &Path, listing: bool) -> Result<(), Failure> {
-        Root::open(path)?;
+    pub fn check(role: Role, path: &Path, listing: bool) -> Result<(), Failure> {
+        Root::open_as(role, path)?;
         let (wanted, verb) = match listing {
             true => (AccessFlags::X_OK | AccessFlags::R_OK, "listed"),
             false => (AccessFlags::X_OK, "entered"),
         };
-        eaccess(path, wanted).map_err(|errno| {
-            let (path, why) = (path.display(), errno.desc());
-            Failure::new(format!(
-                "The document root {path} cannot be {verb} ({why}): let this server's user read it and pass through it \
-                 (chmod a+rx), or name another with --root or OTUS_ROOT."
-            ))
-        })
+        eaccess(path, wanted).map_err(|errno| role.denied(path, verb, errno))
     }
 
     /// Opens the file or directory at `path`, which is relative, for reading. Returns ENXIO if it is neither, without opening
@@ -171,7 +214,12 @@ impl Root {
 
     /// Returns whether `path` leads to this directory. Without permission to check, true is assumed.
     pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
-        match stat(path) {
+        self.is(stat(path))
+    }
+
+    /// Returns whether `stat` is of this directory. Without permission for it, true is assumed.
+    pub fn is(&self, stat: Result<FileStat, Errno>) -> Result<bool, Errno> {
+        match stat {
             Ok(stat) => Ok((stat.st_dev, stat.st_ino) == self.identity),
             Err(Errno::EACCES) => Ok(true),
             Err(errno) => Err(errno),

@@ -1,49 +1,128 @@
 //! The sites of a server, and which of them a request is for.
 
+mod entries;
+mod host;
+mod named;
+mod open_sites;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
 use super::challenges::Challenges;
 use super::{RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
+use crate::http::Refusal;
 
-/// The sites of a server. There is one, for all authorities, and so is the folder of challenges.
+pub use host::Host;
+use named::NamedSites;
+pub use named::check;
+use open_sites::NamedSite;
+
+/// The sites of a server. The folder of challenges is the same for all.
 #[derive(Debug)]
 pub struct Sites {
-    only: Site,
+    sites: Kind,
     /// The challenges, for all authorities.
     pub challenges: Challenges,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// One site for all hosts.
+    Only(Site),
+    /// A site for each host.
+    Named(NamedSites),
+}
+
+/// The site of a request.
+#[derive(Debug)]
+pub enum Selected<'s> {
+    /// The only one.
+    Only(&'s Site),
+    /// One of many.
+    Named(Arc<NamedSite>),
+}
+
+impl Deref for Selected<'_> {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        match self {
+            Selected::Only(site) => site,
+            Selected::Named(named) => named.site(),
+        }
+    }
+}
+
+impl Selected<'_> {
+    /// Returns the name of one of many sites: that of its entry in the directory of sites, whatever alias the request has.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Selected::Only(_) => None,
+            Selected::Named(named) => Some(named.name()),
+        }
+    }
 }
 
 impl Sites {
     /// Opens the sites for processes with a limit of `descriptors` file descriptors each.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
         let settings = Settings::load(options, descriptors)?;
-        Ok(Sites { only: Site::open(&options.root, settings), challenges: Challenges::new(&options.acme_challenges) })
+        let sites = match &options.sites {
+            None => Kind::Only(Site::open(&options.root, settings)),
+            Some(directory) => Kind::Named(NamedSites::open(directory, settings, descriptors)),
+        };
+        Ok(Sites { sites, challenges: Challenges::new(&options.acme_challenges) })
     }
 
-    /// Returns the site for the authority of a request (RFC 9110 §7.2). None is that of a request without one, and of bytes
-    /// that are not a request.
-    pub fn select(&self, _authority: Option<&str>) -> &Site {
-        &self.only
+    /// Returns what [`select`](Sites::select) needs of the authority of a request (RFC 9110 §7.2). None is that of a request
+    /// without one.
+    pub fn host(&self, authority: Option<&str>) -> Host {
+        match &self.sites {
+            Kind::Only(_) => Host::ANY,
+            Kind::Named(_) => Host::of(authority),
+        }
     }
 
-    /// Returns the state of the document roots at the last check: the one that needs attention most.
+    /// Returns the site of a host. It may wait for a disk.
+    pub fn select(&self, host: &Host) -> Result<Selected<'_>, Refusal> {
+        match &self.sites {
+            Kind::Only(site) => Ok(Selected::Only(site)),
+            Kind::Named(sites) => sites.select(host).map(Selected::Named),
+        }
+    }
+
+    /// Returns the state of the document root, or of the directory of sites, at the last check.
     pub fn root_state(&self) -> RootState {
-        self.only.root_state()
+        match &self.sites {
+            Kind::Only(site) => site.root_state(),
+            Kind::Named(sites) => sites.state(),
+        }
     }
 
-    /// Stops logging changes of the document roots: of the processes that check the same path, one logs them.
+    /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
     pub fn disable_root_log(&self) {
-        self.only.disable_root_log();
+        match &self.sites {
+            Kind::Only(site) => site.disable_root_log(),
+            Kind::Named(sites) => sites.disable_log(),
+        }
     }
 
     /// Returns whether [`close_stale`](Sites::close_stale) is due. It can take as long as a disk does, so no client should
     /// wait for it.
     pub fn may_have_stale_files(&self) -> bool {
-        self.only.may_have_stale_files()
+        match &self.sites {
+            Kind::Only(site) => site.may_have_stale_files(),
+            Kind::Named(sites) => sites.may_have_stale_files(),
+        }
     }
 
     /// Closes the files that were kept open for later requests and whose time is over.
     pub fn close_stale(&self) {
-        self.only.close_stale();
+        match &self.sites {
+            Kind::Only(site) => site.close_stale(),
+            Kind::Named(sites) => sites.close_stale(),
+        }
     }
 }

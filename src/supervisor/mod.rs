@@ -282,15 +282,16 @@ impl Supervisor {
 
     fn report_ready(&mut self) {
         let workers = self.workers.size();
-        let root = self.context.options.root.display();
+        let (root, what) = self.context.options.directory();
+        let root = root.display();
         let version = crate::VERSION;
         let old_workers = self.workers.old_workers();
         if old_workers.count() > 0 {
-            tracing::info!(workers, version, "Reloaded; workers: {workers}, document root: {root}, version {version}");
+            tracing::info!(workers, version, "Reloaded; workers: {workers}, {what}: {root}, version {version}");
             old_workers.signal(Signal::SIGTERM);
             self.kill_old_at_ms = Some(drained_by_ms(self.context.options.drain_timeout));
         } else {
-            tracing::info!(workers, version, "Ready; workers: {workers}, document root: {root}, version {version}");
+            tracing::info!(workers, version, "Ready; workers: {workers}, {what}: {root}, version {version}");
         }
         self.notify.ready();
     }

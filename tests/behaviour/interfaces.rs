@@ -24,7 +24,7 @@ const OPTIONS: &str = "
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
     --max-threads OTUS_MAX_THREADS  --mime OTUS_MIME  --mime-types OTUS_MIME_TYPES  --min-rate OTUS_MIN_RATE
     --port OTUS_PORT  --precompressed OTUS_PRECOMPRESSED  --redirect-to-https OTUS_REDIRECT_TO_HTTPS  --root OTUS_ROOT  --send-timeout OTUS_SEND_TIMEOUT
-    --settings OTUS_SETTINGS  --stop-timeout OTUS_STOP_TIMEOUT  --unit -  --user OTUS_USER  --version -
+    --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --unit -  --user OTUS_USER  --version -
     --workers OTUS_WORKERS  -V -  -d -  -h -  -p -  -r -  -s -  -w -";
 
 /// Every metric: type, name, and labels with their values.
@@ -436,12 +436,15 @@ fn options_and_variables_keep_their_names() {
         }
         let value = match *option {
             "--settings" => "-/none".into(),
-            "--root" => site.root().display().to_string(),
+            "--root" | "--sites" => site.root().display().to_string(),
             "--user" => continue,
             _ => default_of(option).into(),
         };
         let mut command = Command::new(BINARY);
-        command.arg("--check").env("OTUS_ROOT", site.root()).envs(own_user()).env(variable, &value);
+        if *option != "--sites" {
+            command.env("OTUS_ROOT", site.root());
+        }
+        command.arg("--check").envs(own_user()).env(variable, &value);
         let output = command.output().unwrap();
         let table = String::from_utf8(output.stdout).unwrap();
         assert!(

@@ -59,6 +59,7 @@ mod saturation;
 mod settings;
 mod shared_listings;
 mod signals;
+mod sites;
 mod slow_clients;
 mod start;
 mod stop;

@@ -7,7 +7,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{BINARY, Server, Site, wait_until};
+use crate::support::{BINARY, Server, Setup, Site, wait_until};
 
 /// A test of an example, which is given its text.
 type Test = fn(&str);
@@ -17,6 +17,8 @@ const EXAMPLES: &[(&str, &str, Test)] = &[
     ("DESCRIPTION", "mv -T", a_release_is_published_by_a_link),
     ("NAMES OF PAGES", "about/index.html", names_of_pages),
     ("COMPRESSION", "otus-httpd precompress", variants_of_a_whole_site),
+    ("SITES", "mkdir", a_site_is_a_directory_and_an_alias_a_link),
+    ("SITES", "mv -T", a_release_of_one_of_many_sites),
 ];
 
 #[test]
@@ -79,6 +81,34 @@ fn a_release_is_published_by_a_link(commands: &str) {
     assert_eq!(server.get("/").text(), "one");
     run(commands, &[("/srv", site.root().to_str().unwrap())]);
     wait_until("the new release", || server.get("/").text() == "two");
+}
+
+/// Starts a server of many sites, with the first example.
+fn sites(commands: &str, release: &str) -> (Site, Server) {
+    let site = Site::new();
+    site.write(".releases/none", b"");
+    site.write("build/index.html", release.as_bytes());
+    let directory = site.root().display().to_string();
+    let server = Setup::bare(&["--workers=2", &format!("--sites={directory}")]).listen();
+    run(&format!("cd {directory}\n{commands}"), &[("/srv/www", &directory)]);
+    (site, server)
+}
+
+fn page(server: &Server, host: &str) -> String {
+    server.connect().send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).response().text()
+}
+
+fn a_site_is_a_directory_and_an_alias_a_link(commands: &str) {
+    let (site, server) = sites(commands, "");
+    site.write("example.org/index.html", b"page");
+    for host in ["example.org", "www.example.org"] {
+        wait_until(host, || page(&server, host) == "page");
+    }
+}
+
+fn a_release_of_one_of_many_sites(commands: &str) {
+    let (_site, server) = sites(commands, "two");
+    wait_until("the release", || page(&server, "example.net") == "two");
 }
 
 fn names_of_pages(table: &str) {

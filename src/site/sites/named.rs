@@ -1,0 +1,331 @@
+//! Many sites: a directory with an entry for each, which has the name of its host.
+//!
+//! The list of names is read again when the directory has changed, which is checked at most every half second. A site is
+//! opened by the first request for it, and closed when it was not used for a while, or when too many others are. So a host that
+//! has no site costs a look into the list.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, RwLock, TryLockError};
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, stat};
+use nix::unistd::{AccessFlags, eaccess};
+
+use super::super::lock::{read, write};
+use super::super::release::DocumentRoot;
+use super::super::root::{Role, Root};
+use super::super::version::since_epoch_ns;
+use super::super::{RootState, Settings, Site};
+use super::entries::{Entries, Refused};
+use super::host::Host;
+use super::open_sites::{ABSENT_MS, NamedSite, OpenSites};
+use crate::failure::Failure;
+use crate::http::Refusal;
+use crate::ipc::file_identity::FileIdentity;
+use crate::log::OncePerMinute;
+use crate::os::clock;
+
+/// The interval between two checks of the directory, in milliseconds.
+const CHECK_INTERVAL_MS: u64 = 500;
+
+/// The time after which a site that was not used is closed, in milliseconds.
+const UNUSED_MS: u64 = 10 * 60 * 1_000;
+
+/// The limit of sites that are open in a worker. Each has a file descriptor, and some kilobytes of memory.
+const MAX_OPEN: usize = 1024;
+
+/// The limit of refused entries that are logged at the start.
+const MAX_LOGGED: usize = 20;
+
+/// The sites of a directory.
+#[derive(Debug)]
+pub struct NamedSites {
+    path: PathBuf,
+    settings: Arc<Settings>,
+    max_open: usize,
+    /// None until the path has led to a directory.
+    listing: RwLock<Option<Arc<Listing>>>,
+    open: RwLock<OpenSites>,
+    /// Held by the thread that checks the directory: if its disk hangs, no other one does.
+    checking: Mutex<()>,
+    checked_ms: AtomicU64,
+    /// The result of the last check: a [`RootState`].
+    state: AtomicU8,
+    /// Whether the entry of an open site is missing.
+    has_absent: AtomicBool,
+    may_have_stale_files: AtomicBool,
+    /// Whether another process logs the changes of the directory.
+    is_log_disabled: AtomicBool,
+    outside: OncePerMinute,
+}
+
+/// The names of the sites at one time.
+#[derive(Debug)]
+struct Listing {
+    root: Root,
+    entries: Entries,
+    /// The metadata of the directory; none if a change could have left them as they are.
+    identity: Option<FileIdentity>,
+}
+
+impl Listing {
+    /// Opens and reads the directory at `path`.
+    fn open(path: &Path) -> Result<(Self, Vec<Refused>), Failure> {
+        let root = Root::open_as(Role::SITES, path)?;
+        Listing::read(root, path, true).map_err(|errno| Role::SITES.denied(path, "listed", errno))
+    }
+
+    /// Reads the directory `root`, whose path is `path`. See [`Entries::read`].
+    fn read(root: Root, path: &Path, follows_links: bool) -> Result<(Self, Vec<Refused>), Errno> {
+        let identity = FileIdentity::from(&root.stat(c".")?);
+        let (entries, refused) = Entries::read(&root, path, follows_links)?;
+        let is_settled = identity.is_settled(since_epoch_ns(SystemTime::now()));
+        Ok((Listing { root, entries, identity: is_settled.then_some(identity) }, refused))
+    }
+}
+
+impl NamedSites {
+    /// Opens the directory of sites at `path`, and logs the entries that are no site. If it cannot be opened, that is logged
+    /// and retried while the server runs. `descriptors` is the limit of file descriptors of a worker.
+    pub fn open(path: &Path, settings: Arc<Settings>, descriptors: usize) -> Self {
+        // A relative path is relative to the directory in which the server was started.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let listing = match Listing::open(&path) {
+            Ok((listing, refused)) => {
+                warnings(&path, &listing.entries, &refused, MAX_LOGGED)
+                    .iter()
+                    .for_each(|line| tracing::warn!("{line}"));
+                Some(Arc::new(listing))
+            }
+            Err(failure) => {
+                tracing::error!("{failure} Until then, every request gets 503.");
+                None
+            }
+        };
+        let state = if listing.is_some() { RootState::Served } else { RootState::Missing };
+        NamedSites {
+            path,
+            settings,
+            max_open: (descriptors / 8).clamp(1, MAX_OPEN),
+            listing: RwLock::new(listing),
+            open: RwLock::default(),
+            checking: Mutex::default(),
+            checked_ms: AtomicU64::new(clock::now_ms()),
+            state: AtomicU8::new(state as u8),
+            has_absent: AtomicBool::new(false),
+            may_have_stale_files: AtomicBool::new(false),
+            is_log_disabled: AtomicBool::new(false),
+            outside: OncePerMinute::default(),
+        }
+    }
+
+    /// Returns the site of `host`.
+    pub fn select(&self, host: &Host) -> Result<Arc<NamedSite>, Refusal> {
+        let now_ms = clock::now_ms();
+        let is_changing = self.has_absent.load(Relaxed) || self.state() != RootState::Served;
+        self.check_after(if is_changing { ABSENT_MS } else { CHECK_INTERVAL_MS }, now_ms);
+        if let Some(site) = read(&self.open).of_host(host.name()) {
+            site.use_at(now_ms);
+            return Ok(site.clone());
+        }
+        let site = match self.open_site(host.name(), now_ms)? {
+            // It may have been made since the last check.
+            None if !host.name().is_empty() && self.check_after(ABSENT_MS, now_ms) => {
+                self.open_site(host.name(), now_ms)?
+            }
+            site => site,
+        };
+        match site.map_or_else(|| self.default(now_ms), |site| Ok(Some(site)))? {
+            Some(site) => Ok(site),
+            None if self.state() == RootState::Missing => Err(Refusal::NoRoot),
+            None if host.is_missing() => Err(Refusal::NoHost),
+            None => Err(Refusal::NoSite),
+        }
+    }
+
+    /// Returns the site of hosts that have none of their own.
+    fn default(&self, now_ms: u64) -> Result<Option<Arc<NamedSite>>, Refusal> {
+        if let Some(site) = read(&self.open).of_host(b"") {
+            site.use_at(now_ms);
+            return Ok(Some(site.clone()));
+        }
+        self.open_site(b"", now_ms)
+    }
+
+    /// Opens the site that the list has for `host`.
+    fn open_site(&self, host: &[u8], now_ms: u64) -> Result<Option<Arc<NamedSite>>, Refusal> {
+        let listing = read(&self.listing).clone().ok_or(Refusal::NoRoot)?;
+        let Some(entry) = listing.entries.find(host) else { return Ok(None) };
+        if read(&self.open).is_unusable(host) {
+            return Ok(None);
+        }
+        let opened = write(&self.open).add_alias(host, entry);
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        match self.open_entry(&listing, entry) {
+            Ok(site) => {
+                let (site, closed) = write(&self.open).add(host, NamedSite::new(entry, site, now_ms), self.max_open);
+                drop(closed);
+                Ok(Some(site))
+            }
+            Err(errno) => {
+                if errno == Errno::EXDEV && self.outside.is_due() {
+                    let path = self.path.display();
+                    tracing::warn!(
+                        "{path}/{entry} is no site: it is a link that leads out of {path}. Logged once a minute."
+                    );
+                }
+                write(&self.open).set_unusable(host);
+                Ok(None)
+            }
+        }
+    }
+
+    fn open_entry(&self, listing: &Listing, entry: &str) -> Result<Site, Errno> {
+        // Names of entries have no NUL.
+        let name = CString::new(entry).unwrap_or_default();
+        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.cache_limits)?;
+        Ok(Site { root, settings: self.settings.clone() })
+    }
+
+    /// Checks the directory if the last check is older than `interval_ms`. One thread checks, and the others use the last
+    /// result. Returns whether it was checked.
+    fn check_after(&self, interval_ms: u64, now_ms: u64) -> bool {
+        let checked_ms = self.checked_ms.load(Relaxed);
+        if now_ms < checked_ms + interval_ms {
+            return false;
+        }
+        let _checking = match self.checking.try_lock() {
+            Ok(checking) => checking,
+            Err(TryLockError::Poisoned(checking)) => checking.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_err() {
+            return false;
+        }
+        self.may_have_stale_files.store(true, Relaxed);
+        self.check(now_ms);
+        true
+    }
+
+    fn check(&self, now_ms: u64) {
+        let last = read(&self.listing).clone();
+        let stat = match (stat(&self.path), &last) {
+            // The user who started the server was allowed to pass through the directories above.
+            (Err(Errno::EACCES), Some(last)) => last.root.stat(c"."),
+            (stat, _) => stat,
+        };
+        let state = match stat {
+            Ok(stat) if last.as_ref().is_some_and(|last| last.identity == Some(FileIdentity::from(&stat))) => {
+                RootState::Served
+            }
+            Ok(stat) => self.read_again(last.as_deref(), stat),
+            Err(_) => RootState::Missing,
+        };
+        self.set_state(state);
+        if let Some(listing) = &*read(&self.listing) {
+            let (closed, has_absent) = write(&self.open).close_absent(&listing.entries, now_ms);
+            self.has_absent.store(has_absent, Relaxed);
+            drop(closed);
+        }
+    }
+
+    /// Reads the list again; `stat` is of the directory to which the path leads. If it is another one than before, all sites
+    /// are opened anew.
+    fn read_again(&self, last: Option<&Listing>, stat: FileStat) -> RootState {
+        let same = last.map(|last| &last.root).filter(|root| root.is(Ok(stat)) == Ok(true));
+        let root = match same.map_or_else(|| Root::open_path(&self.path), |root| Ok(root.clone())) {
+            Ok(root) if same.is_none() && root.is_out_of_bounds() => return RootState::Outside,
+            Ok(root) => root,
+            Err(_) => return RootState::Missing,
+        };
+        let Ok((listing, _)) = Listing::read(root, &self.path, false) else { return RootState::Missing };
+        *write(&self.listing) = Some(Arc::new(listing));
+        if same.is_none() {
+            let closed = std::mem::take(&mut *write(&self.open));
+            drop(closed);
+        }
+        RootState::Served
+    }
+
+    /// Returns the state of the directory at the last check.
+    pub fn state(&self) -> RootState {
+        RootState::from_number(self.state.load(Relaxed))
+    }
+
+    /// Stores the result of a check, and logs it if it is new.
+    fn set_state(&self, state: RootState) {
+        let before = self.state.swap(state as u8, Relaxed);
+        if before == state as u8 || self.is_log_disabled.load(Relaxed) {
+            return;
+        }
+        let path = self.path.display();
+        match state {
+            RootState::Served => tracing::info!("The directory of sites {path} exists again."),
+            RootState::Missing => tracing::warn!(
+                "The directory of sites {path} does not exist or cannot be read: files of open sites that still exist are \
+                 served, all other requests get 503 until it exists again."
+            ),
+            RootState::Outside => tracing::info!(
+                "The directory of sites {path} is another one now, which these workers may not read: new workers will be \
+                 started, and the last directory is served until they are ready."
+            ),
+        }
+    }
+
+    /// Stops logging changes of the directory.
+    pub fn disable_log(&self) {
+        self.is_log_disabled.store(true, Relaxed);
+    }
+
+    /// Returns whether [`close_stale`](NamedSites::close_stale) is due.
+    pub fn may_have_stale_files(&self) -> bool {
+        self.may_have_stale_files.load(Relaxed)
+    }
+
+    /// Closes the files that were kept open for later requests and have expired, and the sites that were not used for long.
+    pub fn close_stale(&self) {
+        self.may_have_stale_files.store(false, Relaxed);
+        let all: Vec<_> = read(&self.open).all().cloned().collect();
+        all.iter().for_each(|site| site.site().close_stale());
+        if let Some(before_ms) = clock::now_ms().checked_sub(UNUSED_MS) {
+            let closed = write(&self.open).close_unused(before_ms);
+            drop(closed);
+        }
+    }
+}
+
+/// Returns the warnings about a directory of sites, at most `max` about entries that are no site.
+fn warnings(path: &Path, entries: &Entries, refused: &[Refused], max: usize) -> Vec<String> {
+    let path = path.display();
+    let mut warnings: Vec<_> = refused
+        .iter()
+        .take(max)
+        .map(|Refused { name, reason }| format!("{path}/{} is no site: {reason}.", name.display()))
+        .collect();
+    if let Some(more) = refused.len().checked_sub(max).filter(|more| *more > 0) {
+        warnings.push(format!("{more} more entries of {path} are no site; otus-httpd --check names all."));
+    }
+    if entries.is_empty() {
+        warnings.push(format!("{path} has no site: make a directory in it with the name of a host, or _default."));
+    }
+    warnings
+}
+
+/// Returns the warnings about the directory of sites at `path`, for a check; or why it cannot be served.
+pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
+    Root::check(Role::SITES, path, true)?;
+    let (found, refused) = Listing::open(path)?;
+    let mut warnings = warnings(path, &found.entries, &refused, usize::MAX);
+    let is_denied = |entry: &&str| eaccess(&path.join(entry), AccessFlags::X_OK) == Err(Errno::EACCES);
+    let denied: Vec<_> = found.entries.served().into_iter().filter(is_denied).collect();
+    warnings.extend(denied.iter().map(|entry| {
+        let path = path.display();
+        format!("{path}/{entry} cannot be entered: let this server's user pass through it (chmod a+x).")
+    }));
+    Ok(warnings)
+}
