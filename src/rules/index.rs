@@ -154,4 +154,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_request_tries_few_of_very_many_rules() {
+        let mut index = Index::default();
+        let mut add = |rule, text: String| index.add(rule, &Source::parse(&text, &mut Names::default()).unwrap());
+        (0..10_000).for_each(|rule| add(rule, format!("/old/page-{rule}")));
+        (10_000..11_000).for_each(|rule| add(rule, format!("/assets/{rule}/*")));
+        (11_000..12_000).for_each(|rule| add(rule, format!("https://{rule}.example/*")));
+        add(12_000, "/*".into());
+        for (host, path, expected) in [
+            (None, "/old/page-77", &[77, 12_000][..]),
+            (None, "/old/page-77/", &[77, 12_000]),
+            (None, "/assets/10500/a/b/c/d/e/f.js", &[10_500, 12_000]),
+            (None, "/assets/10500", &[10_500, 12_000]),
+            (Some("11007.example"), "/x", &[11_007, 12_000]),
+            (Some("x.example"), "/x", &[12_000]),
+        ] {
+            assert_eq!(index.candidates(host, path.as_bytes()).collect::<Vec<_>>(), expected, "{path}");
+        }
+    }
 }

@@ -8,6 +8,8 @@
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod captures;
+#[cfg(test)]
+mod documented;
 mod headers;
 mod index;
 mod lines;
@@ -100,5 +102,53 @@ mod tests {
         {
             assert!(!is_reserved(path.as_bytes()), "{path}");
         }
+    }
+
+    #[test]
+    fn files_beyond_the_bounds_are_refused_as_a_whole() {
+        let large = vec![b'#'; MAX_BYTES as usize + 1];
+        assert_eq!(RedirectRules::parse(&large).unwrap_err(), TooMany::Bytes);
+        assert_eq!(HeaderRules::parse(&large).unwrap_err(), TooMany::Bytes);
+        assert!(RedirectRules::parse(&large[1..]).unwrap().rules.is_empty());
+        let line = "x\n".repeat(MAX_RULES + 1);
+        assert_eq!(RedirectRules::parse(line.as_bytes()).unwrap_err(), TooMany::Rules);
+        assert_eq!(RedirectRules::parse(&line.as_bytes()[2..]).unwrap().mistakes.len(), MAX_RULES);
+        assert_eq!(HeaderRules::parse(line.as_bytes()).unwrap_err(), TooMany::Rules);
+        let fields = format!("/a\n{}", "X: y\n".repeat(MAX_FIELDS + 1));
+        assert_eq!(HeaderRules::parse(fields.as_bytes()).unwrap_err(), TooMany::Rules);
+    }
+
+    /// A reason stays short, and so do the rules.
+    #[test]
+    fn an_endless_line_is_one_mistake() {
+        let size = 1 << 18;
+        let fill = |start: &str, unit: &str| format!("{start}{}", unit.repeat((size - start.len()) / unit.len()));
+        for text in [
+            fill("", "a"),
+            fill("/", "a"),
+            fill("", "/"),
+            fill("/", "*/"),
+            fill("/", ":a-"),
+            fill("/", ":"),
+            fill("/a /", ":a"),
+            fill("/a /", "../"),
+            fill("/a ", "x=y "),
+            fill("/a ", "x"),
+            fill("/a /b 301 ", "x "),
+            fill("https://", "a."),
+            fill("https://", ":a."),
+            fill("/a https://", "x"),
+            fill("/a https://x/", "%"),
+            fill("", "\u{1f600}"),
+            fill("", "\0"),
+        ] {
+            let parsed = RedirectRules::parse(text.as_bytes()).unwrap();
+            assert!(parsed.mistakes.len() == 1 && parsed.mistakes[0].reason.len() < 500, "{:?}", &parsed.mistakes);
+            let parsed =
+                HeaderRules::parse(format!("/a\n{}", text.get(..size - 3).unwrap_or_default()).as_bytes()).unwrap();
+            assert!(parsed.mistakes.len() <= 2 && parsed.rules.changes(None, b"/a").is_empty());
+        }
+        let value = fill("/a\nX: ", ":splat");
+        assert_eq!(HeaderRules::parse(value.as_bytes()).unwrap().mistakes.len(), 1);
     }
 }

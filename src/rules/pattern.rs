@@ -93,6 +93,23 @@ impl PathPattern {
         }
     }
 
+    /// Returns a path that matches: with `name` for each placeholder, and `splat` for the splat. None if there is no splat
+    /// where one is given.
+    pub fn example(&self, name: &[u8], splat: Option<&[u8]>) -> Option<Vec<u8>> {
+        let pieces = |pieces: &[Piece]| {
+            let bytes = |piece: &Piece| match piece {
+                Piece::Literal(literal) => literal.to_vec(),
+                Piece::Placeholder => name.to_vec(),
+            };
+            pieces.iter().flat_map(bytes).collect::<Vec<u8>>()
+        };
+        match (&self.tail, splat) {
+            (None, None) => Some(pieces(&self.head)),
+            (Some(tail), Some(splat)) => Some([&pieces(&self.head), splat, &pieces(tail)].concat()),
+            _ => None,
+        }
+    }
+
     /// Matches `path`, which begins with a slash, and adds what the placeholders matched.
     pub fn matches<'p>(&self, path: &'p [u8], captures: &mut Captures<'p>) -> bool {
         let without_slash = trim_slash(path);

@@ -1,5 +1,6 @@
 //! `_redirects`: each line has a source, query parameters, a target and a status.
 
+mod coverage;
 mod line;
 mod parameters;
 
@@ -11,7 +12,7 @@ use super::index::Index;
 use super::lines::lines;
 use super::pattern::trim_slash;
 use super::source::{Source, normal_host};
-use super::template::{File, Filled, Location};
+use super::template::{File, Filled, Location, unknown_placeholders};
 use super::{MAX_BYTES, MAX_RULES, Mistake, Parsed, TooMany, is_challenge};
 use crate::http::{Scheme, Status, target};
 
@@ -37,8 +38,8 @@ pub struct RedirectRule {
     pub status: Status,
     /// Whether it applies although a file exists.
     pub is_forced: bool,
-    pub(super) names: Names,
-    pub(super) parameters: Parameters,
+    names: Names,
+    parameters: Parameters,
     destination: Destination,
 }
 
@@ -120,18 +121,12 @@ impl RedirectRules {
     /// others, which are asked when there is none. A rule does not match if it leads to the request itself, or to a path that
     /// is never served. No rule matches an ACME challenge: certificates would not be renewed.
     pub fn find(&self, request: &RuleRequest, forced: bool) -> Option<Match<'_>> {
-        self.find_within(request, forced, &mut usize::MAX.clone())
-    }
-
-    /// Does the same with a limit: each rule that is tried lowers `budget` by one, and none matches once it is 0.
-    pub(super) fn find_within(&self, request: &RuleRequest, forced: bool, budget: &mut usize) -> Option<Match<'_>> {
         if self.rules.is_empty() || forced && !self.has_forced || is_challenge(request.path) {
             return None;
         }
         let host = request.host.filter(|_| self.has_hosts).map(normal_host);
         let mut captures = Captures::new();
         for rule in self.candidates(host.as_deref(), request.path).filter(|rule| rule.is_forced == forced) {
-            *budget = budget.checked_sub(1)?;
             if rule.source.matches(request.scheme, host.as_deref(), request.path, &mut captures)
                 && let Some(query) = rule.parameters.matches(request.query, &mut captures)
                 && let Some(target) = rule.destination.fill(request, &captures, query)
@@ -143,7 +138,7 @@ impl RedirectRules {
     }
 
     /// Returns the rules whose sources may match, in the order of the file. `host` is normalized.
-    pub(super) fn candidates(&self, host: Option<&str>, path: &[u8]) -> impl Iterator<Item = &RedirectRule> {
+    fn candidates(&self, host: Option<&str>, path: &[u8]) -> impl Iterator<Item = &RedirectRule> {
         self.index.candidates(host, path).map(|index| &self.rules[index])
     }
 }
@@ -152,6 +147,11 @@ impl RedirectRule {
     /// Returns whether the response is a redirect: one of 301, 302, 303, 307 and 308.
     pub fn is_redirect(&self) -> bool {
         matches!(self.destination, Destination::Location(_))
+    }
+
+    /// Returns the names in the target that look like placeholders and are not in the source. They are sent as text.
+    pub fn unknown_placeholders(&self) -> Vec<&str> {
+        unknown_placeholders(&self.target, &self.names)
     }
 }
 

@@ -71,6 +71,16 @@ impl Source {
         }
     }
 
+    /// Returns a host that matches, with `name` for each placeholder.
+    pub(super) fn host_example(&self, name: &str) -> Option<String> {
+        match self.host.as_ref()? {
+            Host::Literal(host) => Some(host.to_string()),
+            Host::Labels(labels) => {
+                Some(labels.iter().map(|label| label.as_deref().unwrap_or(name)).collect::<Vec<_>>().join("."))
+            }
+        }
+    }
+
     /// The pattern of the path.
     pub(super) fn path(&self) -> &PathPattern {
         &self.path

@@ -44,6 +44,11 @@ pub struct File {
 }
 
 impl Location {
+    /// The scheme and authority, if the target is a URI.
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
     /// Parses a path or a URI of http or https.
     pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
         check(text, names)?;
@@ -145,6 +150,12 @@ fn check(text: &str, names: &Names) -> Result<(), String> {
 
 fn uses(text: &str, names: &Names, index: usize) -> bool {
     parts(text, names, |_| ()).contains(&Part::Capture(index))
+}
+
+/// Returns the names in a target that look like placeholders and have no value. They are sent as text.
+pub fn unknown_placeholders<'t>(text: &'t str, names: &Names) -> Vec<&'t str> {
+    let colons = text.match_indices(':').filter_map(|(at, _)| placeholder(&text[at..]));
+    colons.map(|(name, _)| name).filter(|name| names.find(name).is_none()).collect()
 }
 
 /// Resolves dot segments and removes empty ones. Returns none if the path leads above the root or contains a NUL.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::target::hex_digit;
+use crate::http::target::{self, hex_digit};
 use crate::rules::captures::{Captures, MAX_PLACEHOLDERS, Names, placeholder};
 use crate::rules::lines::quote;
 
@@ -69,6 +69,27 @@ impl Parameters {
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let rest = pairs.filter(|pair| is_further(split(pair).0)).collect::<Vec<_>>().join("&");
         Some((!rest.is_empty()).then_some(Cow::Owned(rest)))
+    }
+
+    /// Returns whether each query that has the `others` has these as well.
+    pub fn include(&self, others: &Parameters) -> bool {
+        let is_included = |own: &Parameter| {
+            let other = others.0.iter().find(|other| other.name == own.name);
+            other.is_some_and(|other| own.value.is_none() || own.value == other.value)
+        };
+        self.0.iter().all(is_included)
+    }
+
+    /// Returns a query that matches, in which placeholders have the value `value`.
+    pub fn example(&self, value: &str) -> Option<String> {
+        let pair = |parameter: &Parameter| {
+            let mut pair = String::new();
+            target::encode_component(&parameter.name, &mut pair);
+            pair.push('=');
+            target::encode_component(parameter.value.as_deref().unwrap_or(value.as_bytes()), &mut pair);
+            pair
+        };
+        (!self.0.is_empty()).then(|| self.0.iter().map(pair).collect::<Vec<_>>().join("&"))
     }
 }
 

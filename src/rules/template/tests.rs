@@ -130,3 +130,8 @@ fn files_that_are_refused() {
         assert!(File::parse(text, &names()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn names_without_a_value_are_known() {
+    assert_eq!(unknown_placeholders("/:a/:b/x:c/12:30/:splat?:d", &names()), ["b", "c", "d"]);
+}
