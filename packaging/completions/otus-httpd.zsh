@@ -32,6 +32,12 @@ _otus-httpd() {
 '*--mime=[Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas]:EXT=TYPE:_default' \
 '--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
 '*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
+'*--index=[Name of the file that is served for a directory; repeatable, or separated by commas\: the first that exists]:NAME:_default' \
+'--pretty=[Names of pages without .html\: /about serves about.html if there is nothing else by that name (on), and /about.html redirects to it (redirect)]:HOW:((off\:"A page has only its own name"
+on\:"A page can be requested without its extension, if nothing else has that name"
+redirect\:"The same, and its name with the extension leads there"))' \
+'--cache-control=[Cache-Control of files\: a year for names that contain a hash of the content, and no use without asking for all others (hashed), or none (off)]:HOW:((hashed\:"A year for names that contain a hash of the content; revalidation for all others"
+off\:"None"))' \
 '--precompressed=[Send name.br, name.zst or name.gz instead of name to clients that accept it\: on or off]:ON:_default' \
 '--charset=[Character encoding in the Content-Type of text, such as utf-8 \[default\: none\]]:NAME:_default' \
 '-w+[Number of worker processes \[default\: number of available processors\]]:N:_default' \
@@ -63,7 +69,7 @@ net\:"Network only\: IPv4 /24 or IPv6 /48"
 none\:"Nothing"))' \
 '--check[Validate the configuration, print every setting with its origin, and exit]' \
 '--redirect-to-https[Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only]' \
-'--listing[List directories without an index.html, as an HTML page or, by Accept, as JSON]' \
+'--listing[List directories without an index, as an HTML page or, by Accept, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; otherwise only .well-known]' \
 '-d[Log every request and every connection that ends early]' \
 '--debug[Log every request and every connection that ends early]' \

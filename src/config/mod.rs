@@ -182,7 +182,22 @@ pub struct Options {
           help_heading = "Access")]
     pub allow: Vec<AllowRule>,
 
-    /// List directories without an index.html, as an HTML page or, by Accept, as JSON
+    /// Name of the file that is served for a directory; repeatable, or separated by commas: the first that exists
+    #[arg(long, env = "OTUS_INDEX", value_name = "NAME", default_value = "index.html", value_delimiter = ',',
+          value_parser = parsers::file_name, help_heading = "Site")]
+    pub index: Vec<String>,
+
+    /// Names of pages without .html: /about serves about.html if there is nothing else by that name (on), and /about.html
+    /// redirects to it (redirect)
+    #[arg(long, env = "OTUS_PRETTY", value_name = "HOW", default_value = "on", help_heading = "Site")]
+    pub pretty: Pretty,
+
+    /// Cache-Control of files: a year for names that contain a hash of the content, and no use without asking for all others
+    /// (hashed), or none (off)
+    #[arg(long, env = "OTUS_CACHE_CONTROL", value_name = "HOW", default_value = "hashed", help_heading = "Site")]
+    pub cache_control: CacheControlMode,
+
+    /// List directories without an index, as an HTML page or, by Accept, as JSON
     #[arg(long, env = "OTUS_LISTING", value_parser = parsers::yes_or_no, help_heading = "Site")]
     pub listing: bool,
 
@@ -307,6 +322,26 @@ pub struct Options {
     #[arg(short, long, env = "OTUS_DEBUG", value_parser = parsers::yes_or_no,
           help_heading = "Log")]
     pub debug: bool,
+}
+
+/// The use of names of pages without their extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pretty {
+    /// A page has only its own name.
+    Off,
+    /// A page can be requested without its extension, if nothing else has that name.
+    On,
+    /// The same, and its name with the extension leads there.
+    Redirect,
+}
+
+/// The Cache-Control of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CacheControlMode {
+    /// A year for names that contain a hash of the content; revalidation for all others.
+    Hashed,
+    /// None.
+    Off,
 }
 
 /// The requests that are recorded, and the destination.

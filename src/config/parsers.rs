@@ -83,6 +83,12 @@ pub fn mime(text: &str) -> Result<(String, String), String> {
     pair.ok_or_else(|| "give an extension and its media type, such as wasm=application/wasm".into())
 }
 
+/// Returns the name of a file in any directory.
+pub fn file_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\0']);
+    is_name.then(|| text.to_string()).ok_or_else(|| "give the name of a file, such as index.html".into())
+}
+
 pub fn charset(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
     is_token.then(|| text.to_string()).ok_or_else(|| "a charset is a name such as utf-8".into())

@@ -55,7 +55,7 @@ impl<'s> Guard<'s> {
         for _ in 0..MAX_LOOKUPS {
             let found = find()?;
             let real_path = match &found {
-                Found::File(resource) => resource.real_path()?,
+                Found::File(resource) | Found::Moved { page: resource, .. } => resource.real_path()?,
                 Found::Listing(directory) => directory.real_path()?,
                 Found::Directory => site.real_path(path)?,
             };

@@ -61,7 +61,7 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
-            let response = error(service, request.authority, guard, &refusal);
+            let response = error(service, request, guard, &refusal, &mut scratch.target);
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
@@ -122,6 +122,7 @@ fn find(
     let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
     match guard.find(&site, target.path, &mut scratch.is_restricted, find)? {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
+        Found::Moved { location, .. } => Ok(Some(Answer::response(Response::redirect(location)))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields, target.query);
             let listed = listing::get(service, &directory, form, context.waiter)?;
@@ -169,11 +170,15 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 }
 
 /// The response to a request that was rejected, with the site's page if it has one.
-fn error(service: &Service, authority: Option<&str>, guard: Guard, refusal: &Refusal) -> Response {
+fn error(service: &Service, request: &Request, guard: Guard, refusal: &Refusal, path: &mut Vec<u8>) -> Response {
     let status = refusal.status();
+    let target = target::decode(request.target, path).ok();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
-    let find = || service.sites.select(&service.sites.host(authority)).ok()?.error_page(status, &service.digests);
+    let find = || {
+        let site = service.sites.select(&service.sites.host(request.authority)).ok()?;
+        site.error_page(status, target.as_ref(), &service.digests)
+    };
     let page = has_page.then(find).flatten().filter(|page| guard.may_have_page(page, status));
     match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {

@@ -26,6 +26,7 @@ pub mod range;
 pub mod representation;
 
 // A response: status, field lines, content.
+pub mod cache_control;
 pub mod content_range;
 pub mod field;
 pub mod field_changes;
@@ -44,6 +45,7 @@ pub mod h1;
 #[cfg(test)]
 mod random_tests;
 
+pub use cache_control::CacheControl;
 pub use coding::Coding;
 pub use field::Field;
 pub use field_changes::FieldChanges;

@@ -8,7 +8,7 @@ use super::etag::{EntityTag, Validator};
 use super::multipart::{self, Multipart};
 use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
-use super::{Coding, Field, Status};
+use super::{CacheControl, Coding, Field, Status};
 use crate::digest::Digest;
 
 /// The metadata of a file in its responses.
@@ -30,6 +30,8 @@ pub struct Representation {
     pub varies: bool,
     /// Whether the server compresses it in memory.
     pub is_compressible: bool,
+    /// How caches may use it.
+    pub cache_control: CacheControl,
 }
 
 /// The result of a GET or HEAD request for a file.
@@ -103,6 +105,7 @@ impl Representation {
             coding,
             varies: false,
             is_compressible: false,
+            cache_control: CacheControl::Unstated,
         }
     }
 
@@ -145,6 +148,17 @@ impl Representation {
         self
     }
 
+    /// Returns the same file with what caches may do with it.
+    pub fn cached(mut self, cache_control: CacheControl) -> Self {
+        self.cache_control = cache_control;
+        self
+    }
+
+    /// Returns whether it is a page, which browsers show by itself.
+    pub fn is_page(&self) -> bool {
+        ["text/html", "application/xhtml+xml"].iter().any(|page| self.content_type.starts_with(page))
+    }
+
     /// Returns Last-Modified as a time.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified_s.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
@@ -157,7 +171,8 @@ impl Representation {
 
     fn validator_fields_with<'r>(&self, etag: Option<&'r str>) -> impl Iterator<Item = Field<'r>> + use<'r> {
         let modified = self.modified().map(Field::LastModified);
-        self.vary().into_iter().chain(modified).chain(etag.map(Field::ETag))
+        let cache_control = self.cache_control.value().map(Field::CacheControl);
+        cache_control.into_iter().chain(self.vary()).chain(modified).chain(etag.map(Field::ETag))
     }
 
     /// Returns the field lines that describe the content of a 200.

@@ -38,7 +38,7 @@ impl Target<'_, '_> {
     /// It is one segment, so that the client can inject neither a host nor a path, and no scheme: a name with a colon is
     /// preceded by `./` (RFC 3986 §4.2). For a directory that was requested with its slash it is `./`.
     pub fn with_slash(&self) -> String {
-        let name = self.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let name = last_name(self.path);
         let mut reference = String::with_capacity(name.len() + "./".len() + "/".len());
         if name.is_empty() || name.contains(&b':') {
             reference.push_str("./");
@@ -47,12 +47,41 @@ impl Target<'_, '_> {
         if !name.is_empty() {
             reference.push('/');
         }
+        self.with_query(reference)
+    }
+
+    /// Returns the Location of a page that was requested with a slash at its end: the same name without it, and the query. It is
+    /// relative, as that of [`with_slash`](Target::with_slash).
+    pub fn without_slash(&self) -> String {
+        let path = self.path.strip_suffix(b"/").unwrap_or(self.path);
+        let mut reference = String::from("../");
+        encode(last_name(path), &mut reference);
+        self.with_query(reference)
+    }
+
+    /// Returns the Location of a page whose name was requested with its extension: the name without it, and the query. For an
+    /// index, which has `is_index`, it is that of its directory.
+    pub fn without_extension(&self, is_index: bool) -> String {
+        let name = last_name(self.path);
+        let stem = name.iter().rposition(|&b| b == b'.').map_or(name, |dot| &name[..dot]);
+        let mut reference = String::from("./");
+        if !is_index {
+            encode(stem, &mut reference);
+        }
+        self.with_query(reference)
+    }
+
+    fn with_query(&self, mut reference: String) -> String {
         if let Some(query) = self.query {
             reference.push('?');
             encode_query(query, &mut reference);
         }
         reference
     }
+}
+
+fn last_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
 /// Decodes `target`, which is in origin form or absolute form, into `path`.

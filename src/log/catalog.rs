@@ -42,6 +42,9 @@ pub const HELPER_ENDED: &str = "f65acbea5697cae75a76bef96d5ec716";
 /// A precompressed variant is not used, because it is not the file beside it.
 pub const VARIANT_REJECTED: &str = "e355288f9f1d4b3993f83d58315c2631";
 
+/// The content of a file whose name contains a hash of it has changed.
+pub const HASHED_NAME_CHANGED: &str = "3f5f6871a3a945f597dad378a9417700";
+
 /// The key process ended unexpectedly.
 pub const KEY_PROCESS_ENDED: &str = "ff72fae60f2c2ad992dde422426f4b3a";
 
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 18] = [
+    const EVENTS: [(&str, &str); 19] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -76,6 +79,7 @@ mod tests {
         (FILE_FAILED, ""),
         (HELPER_ENDED, "HELPER_PID HOW LIVED_MS PAUSE_MS"),
         (VARIANT_REJECTED, ""),
+        (HASHED_NAME_CHANGED, ""),
         (KEY_PROCESS_ENDED, "HOW LIVED_MS PAUSE_MS"),
         (KEY_REQUEST_REFUSED, "WORKER_PID WHY"),
         (KEY_PROCESS_MISSING, "WHY"),

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::dir::{Dir, Type};
@@ -11,6 +12,7 @@ use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::file::refuse;
+use super::page_names::PageNames;
 use super::root::Root;
 use super::version::FileVersion;
 use crate::http::Refusal;
@@ -57,18 +59,26 @@ pub struct Directory {
     /// Its path below the root: empty, or with a slash at its end.
     path: Vec<u8>,
     dotfiles: bool,
+    page_names: Arc<PageNames>,
     /// Its device and inode.
     identity: (u64, u64),
 }
 
 impl Directory {
     /// Opens the directory at `path`, which ends with a slash or is empty. With `dotfiles`, names that begin with a dot are
-    /// listed.
-    pub fn open(root: &Root, path: &[u8], dotfiles: bool) -> Result<Self, Refusal> {
+    /// listed. `names` has those of indexes.
+    pub(super) fn open(root: &Root, path: &[u8], dotfiles: bool, names: &Arc<PageNames>) -> Result<Self, Refusal> {
         let descriptor = root.open_beneath(&path_of(path, c".")?).map_err(refuse)?;
         let stat = fstat(&descriptor).map_err(refuse)?;
         let identity = (stat.st_dev, stat.st_ino);
-        Ok(Directory { root: root.clone(), descriptor, path: path.into(), dotfiles, identity })
+        Ok(Directory {
+            root: root.clone(),
+            descriptor,
+            path: path.into(),
+            dotfiles,
+            page_names: names.clone(),
+            identity,
+        })
     }
 
     /// Returns the key of its listing in `form`.
@@ -191,8 +201,10 @@ impl Directory {
 
     /// Returns whether a directory that may be searched, but not read, has an index that may be read.
     fn has_index(&self, name: &CStr) -> bool {
-        let index = CString::new([&self.path, name.to_bytes(), b"/index.html"].concat());
-        index.is_ok_and(|index| self.root.may_read_file(&index))
+        self.page_names.index.iter().any(|index| {
+            let index = CString::new([&self.path, name.to_bytes(), b"/", index.as_bytes()].concat());
+            index.is_ok_and(|index| self.root.may_read_file(&index))
+        })
     }
 }
 

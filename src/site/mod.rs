@@ -3,16 +3,20 @@
 //! Every path is opened through [`root::Root`], which keeps it below the document root whatever symbolic links and renames do.
 
 mod cache;
+mod caching;
 pub mod challenges;
 mod compressed;
 pub mod digests;
 pub mod directory;
 pub mod file;
+mod find;
+mod hashed_name;
 pub mod listings;
 mod lock;
 mod lookup;
 mod media_types;
 mod memory;
+mod page_names;
 mod release;
 mod resource;
 pub mod root;
@@ -22,37 +26,38 @@ mod verification;
 pub mod version;
 mod walk;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustc_hash::FxHasher;
+
 use crate::config::Options;
 use crate::failure::Failure;
-use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Status, Target};
 
 use cache::CacheLimits;
 pub use cache::Freshness;
+use caching::Caching;
 pub use compressed::CompressedAccess;
 pub use digests::{Digests, HelperAccess};
 pub use directory::Directory;
 pub use file::File;
 pub use lookup::Lookup;
 use media_types::MediaTypes;
+use page_names::{PageNames, join};
+use release::DocumentRoot;
 pub use release::RootState;
-use release::{DocumentRoot, Release};
 pub use resource::{Content, Resource};
 use root::{Role, Root};
 pub use sites::{Host, Selected, Sites};
-use variants::AvailableCodings;
-use verification::Candidate;
-use version::FileVersion;
-
-/// The file that is served for a directory.
-const INDEX: &[u8] = b"index.html\0";
 
 /// The size limit of an error page, in bytes: it is sent with every error of its kind.
 const MAX_ERROR_PAGE_BYTES: u64 = 64 * 1024;
+
+/// The limit of directories in a path that are searched for a 404.html.
+const MAX_ERROR_PAGE_DEPTH: usize = 16;
 
 /// The limit of files that a worker keeps open for later requests.
 const MAX_OPEN_FILES: usize = 128;
@@ -61,6 +66,8 @@ const MAX_OPEN_FILES: usize = 128;
 #[derive(Debug)]
 pub struct Site {
     root: DocumentRoot,
+    /// Identifies it among the sites.
+    id: u64,
     settings: Arc<Settings>,
 }
 
@@ -68,6 +75,8 @@ pub struct Site {
 #[derive(Debug)]
 struct Settings {
     media_types: MediaTypes,
+    page_names: Arc<PageNames>,
+    caching: Caching,
     dotfiles: bool,
     listing: bool,
     has_variants: bool,
@@ -81,6 +90,8 @@ impl Settings {
         let max_open_files = (descriptors / 8).min(MAX_OPEN_FILES);
         Ok(Arc::new(Settings {
             media_types: MediaTypes::load(options)?,
+            page_names: Arc::new(PageNames::new(options)),
+            caching: Caching::new(options.cache_control),
             dotfiles: options.dotfiles,
             listing: options.listing,
             has_variants: options.precompressed,
@@ -96,6 +107,13 @@ pub enum Found {
     File(Arc<Resource>),
     /// A directory whose target lacks the slash at the end.
     Directory,
+    /// A page that has another name.
+    Moved {
+        /// The page.
+        page: Arc<Resource>,
+        /// The Location of its other name.
+        location: String,
+    },
     /// A directory without an index, to be listed.
     Listing(Directory),
 }
@@ -103,7 +121,13 @@ pub enum Found {
 impl Site {
     /// Opens the document root at `path`. If it cannot be opened, that is retried while the server runs.
     fn open(path: &Path, settings: Arc<Settings>) -> Self {
-        Site { root: DocumentRoot::open(path, &settings.cache_limits), settings }
+        Site::new(DocumentRoot::open(path, &settings.cache_limits), path, settings)
+    }
+
+    fn new(root: DocumentRoot, path: &Path, settings: Arc<Settings>) -> Self {
+        let mut hasher = FxHasher::default();
+        path.hash(&mut hasher);
+        Site { root, id: hasher.finish(), settings }
     }
 
     /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
@@ -132,112 +156,6 @@ impl Site {
         self.root.close_stale();
     }
 
-    /// Finds what `target` names, in the coding that the client prefers. `path` is scratch space.
-    pub fn find(
-        &self,
-        target: &Target,
-        acceptable: impl Fn() -> Acceptable,
-        path: &mut Vec<u8>,
-        lookup: Lookup,
-    ) -> Result<Found, Refusal> {
-        if target.is_hidden() && !self.settings.dotfiles {
-            return Err(Refusal::NotFound);
-        }
-        path.clear();
-        path.extend_from_slice(target.path);
-        path.extend_from_slice(if target.is_directory() { INDEX } else { b"\0" });
-        let path = CStr::from_bytes_with_nul(path).map_err(|_| Refusal::Malformed("the path contains a NUL"))?;
-
-        let release = self.root.release().ok_or(Refusal::NoRoot)?;
-        let found = self.find_in(&release, target, &acceptable, path, lookup);
-        // Since the last check of the root's path, the release may have been replaced and removed.
-        let may_be_stale = match &found {
-            Err(refusal) => matches!(refusal.status(), Status::NotFound | Status::Forbidden),
-            Ok(found) => matches!(found, Found::Listing(_)),
-        };
-        if !may_be_stale {
-            return found;
-        }
-        match self.root.release_for(lookup.freshness) {
-            Some(now) if !Arc::ptr_eq(&now, &release) => self.find_in(&now, target, &acceptable, path, lookup),
-            _ if self.root_state() == RootState::Missing => Err(Refusal::NoRoot),
-            _ => found,
-        }
-    }
-
-    /// Finds what `target`, whose file is at `path`, names in a release.
-    fn find_in(
-        &self,
-        release: &Release,
-        target: &Target,
-        acceptable: impl Fn() -> Acceptable,
-        path: &CStr,
-        lookup: Lookup,
-    ) -> Result<Found, Refusal> {
-        let original = match self.open_file(release, path, None, lookup) {
-            Err(Refusal::NotFound) if self.settings.listing && target.is_directory() => {
-                return Directory::open(&release.root, target.path, self.settings.dotfiles).map(Found::Listing);
-            }
-            result => result?,
-        };
-        let Some(original) = original else {
-            // A directory that is named index.html is not served as one.
-            return if target.is_directory() { Err(Refusal::NotFound) } else { Ok(Found::Directory) };
-        };
-        // Variants of a file that is coded by itself would be coded twice.
-        if original.representation.coding != Coding::Identity {
-            return Ok(Found::File(original));
-        }
-        if self.settings.has_variants {
-            let available = release.variants.of(path, &release.root);
-            if !available.is_empty() {
-                return self.find_variant(release, acceptable(), available, path, lookup, original);
-            }
-        }
-        Ok(Found::File(find_compressed(&acceptable, lookup, &original).unwrap_or(original)))
-    }
-
-    /// Finds the form of the file at `path` that the client prefers: a variant, or if there is none, what the server has compressed
-    /// it to, or itself.
-    fn find_variant(
-        &self,
-        release: &Release,
-        acceptable: Acceptable,
-        available: AvailableCodings,
-        path: &CStr,
-        lookup: Lookup,
-        original: Arc<Resource>,
-    ) -> Result<Found, Refusal> {
-        let mut is_original_acceptable = false;
-        let mut is_undecided = false;
-        for coding in acceptable.order() {
-            if coding == Coding::Identity {
-                is_original_acceptable = true;
-                break;
-            }
-            // A variant that cannot be read, or is no regular file, is ignored.
-            if available.has(coding)
-                && let Ok(Some(variant)) = self.open_file(release, path, Some(coding), lookup)
-            {
-                let root = &release.root;
-                let candidate = Candidate { root, path, original: &original, coding, variant: &variant };
-                match candidate.is_variant(lookup) {
-                    Some(true) => return Ok(Found::File(variant)),
-                    Some(false) => {}
-                    None => is_undecided = true,
-                }
-            }
-        }
-        // What is compressed while a variant is being verified would soon be useless.
-        if !is_undecided && let Some(form) = find_compressed(|| acceptable, lookup, &original) {
-            return Ok(Found::File(form));
-        }
-        if is_original_acceptable {
-            return self.with_vary(release, path, lookup, original);
-        }
-        Err(Refusal::NotAcceptable)
-    }
-
     /// Returns the path below the root, without links, of what is at a path as in [`Target`]; None if there is nothing.
     pub fn real_path(&self, path: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         let path = CString::new(path).map_err(|_| Refusal::NotFound)?;
@@ -245,69 +163,39 @@ impl Site {
         release.root.real_path(if path.is_empty() { c"." } else { &path }, |_| true)
     }
 
-    /// Opens the file at `path`, or its variant with this coding. `Identity` stands for the original beside variants. Returns
-    /// None for a directory.
-    fn open_file(
-        &self,
-        release: &Release,
-        path: &CStr,
-        coding: Option<Coding>,
-        lookup: Lookup,
-    ) -> Result<Option<Arc<Resource>>, Refusal> {
-        let describe = |version: &FileVersion, content, now| {
-            let original = self.settings.media_types.describe(path, version, content, now);
-            match coding {
-                None => original,
-                Some(coding) => original.coded(coding),
-            }
-        };
-        match coding {
-            None | Some(Coding::Identity) => release.open(path, lookup, describe),
-            Some(coding) => release.open(&variants::path(path, coding), lookup, describe),
-        }
-    }
-
-    /// Returns an original beside which there are variants. The cached one may be from before there were any, without Vary.
-    fn with_vary(
-        &self,
-        release: &Release,
-        path: &CStr,
-        lookup: Lookup,
-        original: Arc<Resource>,
-    ) -> Result<Found, Refusal> {
-        if original.representation.varies {
-            return Ok(Found::File(original));
-        }
-        release.cache.remove(path);
-        let original = self.open_file(release, path, Some(Coding::Identity), lookup)?;
-        Ok(original.map_or(Found::Directory, Found::File))
-    }
-
-    /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 404.html, 403.html or
-    /// 50x.html in the document root.
-    pub fn error_page(&self, status: Status, digests: &Digests) -> Option<Arc<Resource>> {
-        let path = match status.code() {
-            403 => c"403.html",
-            404 => c"404.html",
-            500..600 => c"50x.html",
+    /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 403.html or 50x.html in the
+    /// document root; 404.html in the nearest directory above `target`.
+    pub fn error_page(&self, status: Status, target: Option<&Target>, digests: &Digests) -> Option<Arc<Resource>> {
+        let path = target
+            .filter(|target| self.settings.dotfiles || !target.is_hidden())
+            .map_or(&b""[..], |target| target.path);
+        let (name, path): (&[u8], _) = match status.code() {
+            403 => (b"403.html", &path[..0]),
+            404 => (b"404.html", path),
+            500..600 => (b"50x.html", &path[..0]),
             _ => return None,
         };
-        let lookup = Lookup { freshness: Freshness::NOW, digests };
-        let page = self.open_file(&*self.root.last_release()?, path, None, lookup).ok()??;
-        if page.version.size() > MAX_ERROR_PAGE_BYTES {
-            return None;
-        }
-        match page.content() {
-            Content::Memory(_) => Some(page),
-            Content::Disk(file) => Resource::in_memory(file, |_, _| page.representation.clone()).ok().map(Arc::new),
-        }
+        let release = self.root.last_release()?;
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| slash + 1);
+        let directories: Vec<_> = [0].into_iter().chain(ends.take(MAX_ERROR_PAGE_DEPTH)).collect();
+        let mut buffer = Vec::new();
+        directories.iter().rev().find_map(|end| {
+            let lookup = Lookup { freshness: Freshness::NOW, digests };
+            let page = self.open_file(&release, join(&[&path[..*end], name], &mut buffer)?, lookup).ok()??;
+            in_memory(page)
+        })
     }
 }
 
-/// Returns what the server has compressed a file to, if that is there and the client prefers it.
-fn find_compressed(acceptable: impl Fn() -> Acceptable, lookup: Lookup, original: &Resource) -> Option<Arc<Resource>> {
-    original.forms()?;
-    lookup.digests.compressed.as_ref()?.preferred(original, acceptable())
+/// Returns an error page with its content in memory. None if it is too large, or cannot be read.
+fn in_memory(page: Arc<Resource>) -> Option<Arc<Resource>> {
+    if page.version.size() > MAX_ERROR_PAGE_BYTES {
+        return None;
+    }
+    match page.content() {
+        Content::Memory(_) => Some(page),
+        Content::Disk(file) => Resource::in_memory(file, |_, _| page.representation.clone()).ok().map(Arc::new),
+    }
 }
 
 /// Returns the errors that keep a server with these options from serving files, and warnings.

@@ -16,14 +16,14 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
-    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
+    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
     --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
-    --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --listing OTUS_LISTING
+    --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
     --max-threads OTUS_MAX_THREADS  --mime OTUS_MIME  --mime-types OTUS_MIME_TYPES  --min-rate OTUS_MIN_RATE
-    --port OTUS_PORT  --precompressed OTUS_PRECOMPRESSED  --redirect-to-https OTUS_REDIRECT_TO_HTTPS  --root OTUS_ROOT  --send-timeout OTUS_SEND_TIMEOUT
+    --port OTUS_PORT  --precompressed OTUS_PRECOMPRESSED  --pretty OTUS_PRETTY  --redirect-to-https OTUS_REDIRECT_TO_HTTPS  --root OTUS_ROOT  --send-timeout OTUS_SEND_TIMEOUT
     --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --unit -  --user OTUS_USER  --version -
     --workers OTUS_WORKERS  -V -  -d -  -h -  -p -  -r -  -s -  -w -";
 
@@ -463,7 +463,8 @@ fn default_of(option: &str) -> &'static str {
         "--access-log" => "off",
         "--charset" => "utf-8",
         "--debug" | "--dotfiles" | "--listing" | "--log-query" | "--redirect-to-https" => "no",
-        "--precompressed" => "on",
+        "--precompressed" | "--pretty" => "on",
+        "--cache-control" => "hashed",
         "--log-address" => "full",
         "--allow" => "/a=::1",
         "--mime" => "a=text/plain",

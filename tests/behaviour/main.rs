@@ -9,6 +9,7 @@ mod activation;
 #[path = "../fuzz/src/answer.rs"]
 mod answer;
 mod blocked_disk;
+mod caching;
 mod capacity;
 mod challenges;
 mod changing;
@@ -44,6 +45,7 @@ mod listings;
 mod manual;
 mod metrics;
 mod names;
+mod names_of_pages;
 mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;

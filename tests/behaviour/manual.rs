@@ -119,8 +119,10 @@ fn names_of_pages(table: &str) {
     for (name, target) in &rows {
         assert_eq!(server.get(target.trim()).text(), *name);
     }
-    let redirect = server.get("/about");
-    assert_eq!((redirect.status, redirect.field("Location")), (301, Some("about/")));
+    for (target, location) in [("/about", "about/"), ("/about/team/", "../team")] {
+        let redirect = server.get(target);
+        assert_eq!((redirect.status, redirect.field("Location")), (301, Some(location)));
+    }
     assert_eq!(server.get("/images/").status, 404);
 }
 

@@ -1,3 +1,4 @@
+use super::super::page_names::PageNames;
 use super::super::root::Root;
 use super::*;
 use crate::http::listing::{Form, Order};
@@ -74,7 +75,7 @@ fn connections_wait_for_a_limited_number_of_different_listings() {
 fn memory_is_bounded_and_equal_content_is_stored_once() {
     let site = tempfile::tempdir().unwrap();
     let root = Root::open(site.path()).unwrap();
-    let directory = Directory::open(&root, b"", false).unwrap();
+    let directory = Directory::open(&root, b"", false, &Arc::new(PageNames::default())).unwrap();
     let listings = Listings::default();
     let store = |name, content: &[u8]| listings.store(&directory, &key(name), content, false);
     let first = store("a", b"content").unwrap();

@@ -189,7 +189,7 @@ impl NamedSites {
         // Names of entries have no NUL.
         let name = CString::new(entry).unwrap_or_default();
         let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.cache_limits)?;
-        Ok(Site { root, settings: self.settings.clone() })
+        Ok(Site::new(root, &self.path.join(entry), self.settings.clone()))
     }
 
     /// Checks the directory if the last check is older than `interval_ms`. One thread checks, and the others use the last
