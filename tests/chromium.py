@@ -50,6 +50,10 @@ class Chromium:
         self._process.wait()
         os.close(self._in)
 
+    def is_pending(self, seconds):
+        """Returns whether a message is there, or comes within that time."""
+        return b"\0" in self._buffer or bool(select.select([self._in], [], [], seconds)[0])
+
     def message(self):
         """Returns the next message, before the deadline."""
         while b"\0" not in self._buffer:
@@ -110,6 +114,11 @@ class Page:
         while not any(event["method"] == method for event in self.events()):
             self._browser.events.append(self._browser.message())
 
+    def quiet(self, seconds):
+        """Waits until no event has come for that time."""
+        while self._browser.is_pending(seconds):
+            self._browser.events.append(self._browser.message())
+
     def events(self):
         """The events of this page since it was opened."""
         return [event for event in self._browser.events if event.get("sessionId") == self._session]
@@ -140,10 +149,10 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description", details["text"]))
         return result["result"].get("value")
 
-    def wait_until(self, expression):
+    def wait_until(self, expression, seconds=TIMEOUT):
         """Waits until a JavaScript expression is true."""
-        deadline = time.monotonic() + TIMEOUT
-        while not self.evaluate(expression):
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(f"!!({expression})"):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"waited in vain for {expression}")
             time.sleep(0.02)
