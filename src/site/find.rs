@@ -35,8 +35,8 @@ impl Site {
         }
         let mut release = self.root.release().ok_or(Refusal::NoRoot)?;
         let mut found = self.find_in(&release, target, &acceptable, path, lookup);
-        for check in 0..MAX_RELEASES {
-            // Since the last check of the root's path, the release may have been replaced and removed.
+        for _ in 0..MAX_RELEASES {
+            // Until now, the release may have been replaced and removed. A check before the file was missed says nothing about that.
             let may_be_stale = match &found {
                 Err(refusal) => matches!(refusal.status(), Status::NotFound | Status::Forbidden),
                 Ok(found) => matches!(found, Found::Listing(_)),
@@ -44,9 +44,7 @@ impl Site {
             if !may_be_stale {
                 break;
             }
-            // This thread may have waited for a processor while the next one was replaced.
-            let now = if check == 0 { self.root.release_for(lookup.freshness) } else { self.root.check() };
-            match now {
+            match self.root.check() {
                 Some(now) if !Arc::ptr_eq(&now, &release) => release = now,
                 _ if self.root_state() == RootState::Missing => return Err(Refusal::NoRoot),
                 _ => break,

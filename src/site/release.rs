@@ -3,13 +3,13 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
 
-use super::cache::{Cache, CacheLimits, Freshness};
+use super::cache::{Cache, CacheLimits};
 use super::file::File;
 use super::lookup::Lookup;
 use super::resource::Resource;
@@ -25,6 +25,13 @@ const CHECK_INTERVAL_MS: u64 = 500;
 
 /// The same while the path does not lead to the directory that is served, so that it is served soon after it exists.
 const ABSENT_CHECK_INTERVAL_MS: u64 = 100;
+
+/// The limit of checks in a row, if other threads find another release each time.
+const MAX_TRIES: usize = 8;
+
+/// Another thread has found another release.
+#[derive(Debug)]
+struct Replaced;
 
 /// One directory that the root's path has led to, and everything that is replaced with it. A response that has begun is
 /// completed from its file, even if the path leads to another release by then.
@@ -74,8 +81,6 @@ pub struct DocumentRoot {
     /// None until the path has led to a directory.
     release: RwLock<Option<Arc<Release>>>,
     checked_ms: AtomicU64,
-    /// The time of the last check for a request, as in [`Freshness`].
-    checked_at: AtomicU64,
     may_have_stale_files: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
@@ -199,7 +204,6 @@ impl DocumentRoot {
             cache_limits: cache_limits.clone(),
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
-            checked_at: AtomicU64::new(0),
             may_have_stale_files: AtomicBool::new(false),
             state,
             is_log_disabled: AtomicBool::new(false),
@@ -236,56 +240,62 @@ impl DocumentRoot {
         self.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the release to serve, as of a check since a request with this `freshness` began to arrive.
-    pub fn release_for(&self, freshness: Freshness) -> Option<Arc<Release>> {
-        if freshness.began <= self.checked_at.load(SeqCst) {
-            return self.last_release();
-        }
-        let release = self.check();
-        self.checked_at.store(freshness.now, SeqCst);
-        release
-    }
-
     /// Checks where the path leads now, and returns the release to serve.
     pub fn check(&self) -> Option<Arc<Release>> {
+        (1..MAX_TRIES).find_map(|_| self.try_check().ok()).unwrap_or_else(|| self.last_release())
+    }
+
+    /// Checks once. Fails if another thread has found another release meanwhile, which may be an older or a later one than
+    /// what was found here.
+    fn try_check(&self) -> Result<Option<Arc<Release>>, Replaced> {
         let last = self.last_release();
         match last.as_ref().map(|release| self.location.leads_to(&release.root)) {
             Some(Ok(true)) => {
                 self.set_state(RootState::Served);
-                return last;
+                return Ok(last);
             }
             Some(Err(_)) => {
                 self.set_state(RootState::Missing);
-                return last;
+                return Ok(last);
             }
             Some(Ok(false)) | None => {}
         }
         match self.location.open() {
             Ok(root) if root.is_out_of_bounds() => {
                 self.set_state(RootState::Outside);
-                last
+                Ok(last)
             }
             Ok(root) => {
                 let is_first = last.is_none();
                 let release = Arc::new(Release::new(root, &self.cache_limits));
-                *self.release.write().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
+                self.replace(&last, Some(release.clone()))?;
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.location.path().display());
                 }
-                Some(release)
+                Ok(Some(release))
             }
             // A link was switched to a directory that must not be served.
             Err(Errno::EXDEV) => {
+                self.replace(&last, None)?;
                 self.set_state(RootState::Missing);
-                *self.release.write().unwrap_or_else(PoisonError::into_inner) = None;
-                None
+                Ok(None)
             }
             // Between the two steps of a replacement, or removed: the last release is served until there is another.
             Err(_) => {
                 self.set_state(RootState::Missing);
-                last
+                Ok(last)
             }
         }
+    }
+
+    /// Replaces the release `last` by `next`, if it is still served.
+    fn replace(&self, last: &Option<Arc<Release>>, next: Option<Arc<Release>>) -> Result<(), Replaced> {
+        let mut release = self.release.write().unwrap_or_else(PoisonError::into_inner);
+        if release.as_ref().map(Arc::as_ptr) != last.as_ref().map(Arc::as_ptr) {
+            return Err(Replaced);
+        }
+        *release = next;
+        Ok(())
     }
 
     /// Stores the result of a check. Returns whether it is new, in which case it is logged, unless the root is silent.
@@ -334,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_that_began_before_a_check_of_the_path_share_it() {
+    fn each_check_finds_the_release_of_its_time() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("current");
         let deploy = |name: &str| {
@@ -344,12 +354,13 @@ mod tests {
         };
         deploy("1");
         let root = DocumentRoot::open(&path, &CacheLimits::new(1 << 20, 8));
-        let first = root.last_release().unwrap();
+        let first = root.check().unwrap();
+        assert!(Arc::ptr_eq(&first, &root.check().unwrap()));
         deploy("2");
-        let second = root.release_for(Freshness { began: 1, now: 2 }).unwrap();
-        assert!(!Arc::ptr_eq(&first, &second));
-        deploy("3");
-        assert!(Arc::ptr_eq(&second, &root.release_for(Freshness { began: 2, now: 3 }).unwrap()));
-        assert!(!Arc::ptr_eq(&second, &root.release_for(Freshness { began: 3, now: 3 }).unwrap()));
+        let second = root.check().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &root.last_release().unwrap()));
+        // A slower thread, which has found another release before, does not put it back.
+        assert!(root.replace(&Some(first.clone()), Some(first)).is_err());
+        assert!(Arc::ptr_eq(&second, &root.last_release().unwrap()));
     }
 }
