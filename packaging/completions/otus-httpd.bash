@@ -252,14 +252,22 @@ _otus__httpd() {
             return 0
             ;;
         otus__subcmd__httpd__subcmd__check__subcmd__site)
-            opts="-h --json --ignore --listing --dotfiles --help"
+            opts="-h --json --ignore --index --pretty --listing --dotfiles --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --ignore)
-                    COMPREPLY=($(compgen -W "unread link relative variant" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "unread rule loop chain shadowed impossible link relative variant" -- "${cur}"))
+                    return 0
+                    ;;
+                --index)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pretty)
+                    COMPREPLY=($(compgen -W "off on redirect" -- "${cur}"))
                     return 0
                     ;;
                 *)

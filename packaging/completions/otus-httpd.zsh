@@ -97,9 +97,18 @@ _arguments "${_arguments_options[@]}" : \
 (check-site)
 _arguments "${_arguments_options[@]}" : \
 '*--ignore=[Kind of finding to leave out; repeatable, or separated by commas]:KIND:((unread\:"A file or directory that could not be checked"
+rule\:"A line of _headers or _redirects that the server does not apply"
+loop\:"Redirects that lead back to where they began"
+chain\:"A redirect that leads to another redirect"
+shadowed\:"A redirect for a path that has a file, which is served instead"
+impossible\:"A rule that never applies, or leads to nothing"
 link\:"A link that leads nowhere"
 relative\:"A relative link in an error page, which is sent for paths in every directory"
 variant\:"A precompressed variant that is not the file beside it"))' \
+'*--index=[The names of the files that are served for a directory, as in --index of the server]:NAME:_default' \
+'--pretty=[The names of pages without .html, as in --pretty of the server]:HOW:((off\:"A page has only its own name"
+on\:"A page can be requested without its extension, if nothing else has that name"
+redirect\:"The same, and its name with the extension leads there"))' \
 '--json[Print one JSON object instead of lines]' \
 '--listing[The server runs with --listing\: a directory without an index is a page]' \
 '--dotfiles[The server runs with --dotfiles\: names that begin with a dot are served]' \
@@ -175,7 +184,7 @@ esac
 _otus-httpd_commands() {
     local commands; commands=(
 'precompress:Write name.br, name.zst and name.gz beside every file below DIR that becomes smaller' \
-'check-site:List what is wrong with a site\: links that lead nowhere, stale variants; nothing is written' \
+'check-site:List what is wrong with a site\: rules, links that lead nowhere, stale variants; nothing is written' \
 'https:Set up HTTPS for the packaged service\: certificates, their renewal and the socket' \
 'keys:The process that has the private keys; systemd starts it' \
     )

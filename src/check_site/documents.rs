@@ -1,13 +1,10 @@
-//! The documents of a site, HTML and CSS: found, read, and their links collected.
+//! The documents of a site, HTML and CSS: read, and their links collected.
 
-use std::ffi::{CStr, OsStr};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::HumanBytes;
-use nix::sys::stat::{FileStat, SFlag};
 
 use super::findings::{Finding, Findings};
 use super::link::{Link, Reference, path_of_file};
@@ -16,14 +13,12 @@ use super::{css, html};
 use crate::config::FindingKind;
 use crate::failure::reason;
 use crate::http::media_type;
-use crate::os::sys::file_type;
-use crate::tree::{Choice, Directory, Job, bar, find, on_all_processors};
+use crate::tree::{Directory, Job, bar, on_all_processors};
 
 /// The size of a document in bytes from which on it is not read. Its links would take several times its size in memory.
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
-/// The limit of documents and directories that are read.
-const MAX_ENTRIES: u64 = 1_000_000;
+const CSS: &str = "text/css";
 
 /// The pages that are sent for other paths than their own.
 const ERROR_PAGES: [&[u8]; 4] = [b"401.html", b"403.html", b"404.html", b"50x.html"];
@@ -39,24 +34,16 @@ pub struct Links {
     pub count: u64,
 }
 
-/// Reads all documents below `top`. What is wrong with one is added to `findings`.
-pub fn read(top: &Directory, dotfiles: bool, findings: &mut Findings) -> Links {
-    let mut search = Search { top: top.path_of(c""), dotfiles, entries: 0, findings };
-    let mut jobs = find(top, &mut search);
-    if search.entries > MAX_ENTRIES {
-        let text =
-            format!("the site has more than {MAX_ENTRIES} documents and directories; the others are not checked");
-        findings.add(Finding::new(FindingKind::Unread, ".", None, text));
-    }
-    // The numbers of documents are in the order of their paths, whatever the order in which they are read.
-    jobs.sort_by_cached_key(Job::relative);
+/// Reads the documents among `files`. What is wrong with one is added to `findings`.
+pub fn read(top: &Directory, files: &[Job], findings: &mut Findings) -> Links {
+    let jobs: Vec<_> = files.iter().filter(|job| is_document(job)).collect();
     let bar = bar(jobs.iter().map(|job| job.size).sum());
+    // Their numbers are in the order of their paths, whatever the order in which they are read.
     let documents: Vec<_> = jobs.iter().map(|job| job.relative().to_string_lossy().into_owned()).collect();
     let shared = Mutex::new((Links { documents, ..Links::default() }, findings));
     let jobs: Vec<_> = (0..).zip(jobs).collect();
     on_all_processors(&jobs, |(number, job), _: &mut ()| {
-        let content = read_document(top, job);
-        match content {
+        match read_document(top, job) {
             Ok(content) => collect(&content, job, *number, &shared),
             Err(text) => {
                 let finding = Finding::new(FindingKind::Unread, job.relative().to_string_lossy(), None, text);
@@ -67,6 +54,10 @@ pub fn read(top: &Directory, dotfiles: bool, findings: &mut Findings) -> Links {
     });
     bar.finish_and_clear();
     shared.into_inner().unwrap_or_else(PoisonError::into_inner).0
+}
+
+fn is_document(job: &Job) -> bool {
+    matches!(media_type::of(job.name.to_bytes()), "text/html" | "application/xhtml+xml" | CSS)
 }
 
 /// Reads the links of a document, and adds those within the site.
@@ -139,44 +130,4 @@ fn read_document(top: &Directory, job: &Job) -> Result<Vec<u8>, String> {
         return Err(format!("it is larger than {}, and its links are not checked", HumanBytes(MAX_DOCUMENT_BYTES)));
     }
     Ok(content)
-}
-
-const CSS: &str = "text/css";
-
-/// The search for documents.
-struct Search<'f> {
-    top: PathBuf,
-    dotfiles: bool,
-    entries: u64,
-    findings: &'f mut Findings,
-}
-
-impl Search<'_> {
-    fn relative<'p>(&self, path: &'p Path) -> &'p Path {
-        path.strip_prefix(&self.top).unwrap_or(path)
-    }
-}
-
-impl Choice for Search<'_> {
-    fn chooses(&mut self, directory: &Directory, name: &CStr, stat: &FileStat) -> io::Result<bool> {
-        let bytes = name.to_bytes();
-        let is_served = self.dotfiles
-            || !bytes.starts_with(b".")
-            || self.relative(&directory.path_of(name)) == Path::new(".well-known");
-        let is_document = match file_type(stat) {
-            SFlag::S_IFDIR => true,
-            SFlag::S_IFREG => matches!(media_type::of(bytes), "text/html" | "application/xhtml+xml" | CSS),
-            _ => false,
-        };
-        let is_chosen = is_served && is_document && self.entries <= MAX_ENTRIES;
-        self.entries += u64::from(is_chosen);
-        Ok(is_chosen)
-    }
-
-    fn fail(&mut self, path: &Path, error: &io::Error) {
-        let relative = self.relative(path);
-        let file = if relative == OsStr::new("") { ".".into() } else { relative.to_string_lossy() };
-        let text = format!("it cannot be read ({})", reason(error));
-        self.findings.add(Finding::new(FindingKind::Unread, file, None, text));
-    }
 }

@@ -8,22 +8,27 @@
 
 mod css;
 mod documents;
+mod files;
 mod findings;
+mod hashed;
 mod html;
 mod link;
 mod report;
+mod rules;
 mod served;
 mod targets;
 mod variants;
 
 use self::documents::Links;
 use self::findings::{Finding, Findings};
+use self::hashed::Hashed;
 pub use self::report::Report;
-use self::served::{Outcome, ServedSite};
+use self::served::{End, Names, ServedSite, Visit};
 use self::targets::Places;
 use crate::config::{CheckSite, FindingKind};
 use crate::failure::{Failure, reason};
 use crate::printable::Printable;
+use crate::site::root::Root;
 use crate::tree::{Directory, on_all_processors};
 
 /// Checks a site. Fails only if its directory cannot be opened; all else is in the report.
@@ -32,14 +37,31 @@ pub fn run(options: &CheckSite) -> Result<Report, Failure> {
         let (directory, why) = (options.directory.display(), reason(&error));
         Failure::new(format!("Cannot check {directory}: {why}. Name an existing directory."))
     })?;
-    let site = ServedSite::open(&options.directory, options.listing, options.dotfiles)?;
     let mut findings = Findings::without(&options.ignore);
-    let links = documents::read(&top, options.dotfiles, &mut findings);
+    let root = Root::open(&options.directory)?;
+    let headers = rules::read_headers(&root, &mut findings);
+    let redirects = rules::read_redirects(&root, &mut findings);
+    let site = ServedSite::new(
+        root,
+        redirects,
+        Names {
+            index: options.index.clone(),
+            pretty: options.pretty,
+            listing: options.listing,
+            dotfiles: options.dotfiles,
+        },
+    );
+    rules::check_redirects(&site, &mut findings);
+    rules::check_headers(&site, &headers, &mut findings);
+    let files = files::list(&top, options.dotfiles, &mut findings);
+    rules::check_shadowed(&site, &files, &mut findings);
+    let hashed = Hashed::among(&files);
+    let links = documents::read(&top, &files, &mut findings);
     let (documents, count) = (links.documents.len() as u64, links.count);
     check_links(&site, links, &mut findings);
     let variants = variants::check(&options.directory, &mut findings)?;
     findings.sort();
-    Ok(Report { documents, links: count, variants, findings })
+    Ok(Report { documents, links: count, variants, hashed, findings })
 }
 
 /// Looks up the target of each link.
@@ -50,16 +72,15 @@ fn check_links(site: &ServedSite, links: Links, findings: &mut Findings) {
         findings.add(Finding::new(FindingKind::Unread, ".", None, text));
     }
     let found = on_all_processors(&targets.into_all(), |(target, places), found: &mut Vec<Finding>| {
-        let text = match site.follow(target) {
-            Outcome::Content => return,
-            Outcome::Refused(at, refused) if at == *target => {
-                format!("{} leads nowhere: {} ({})", shown(target), refused.why, refused.status)
+        let journey = site.follow(&Visit::to(target));
+        let last = journey.redirects.last().map(|(to, _)| shown(&to.target));
+        let text = match (journey.end, last) {
+            (End::Content, _) => return,
+            (End::Refused(status, why), None) => format!("{} leads nowhere: {why} ({status})", shown(target)),
+            (End::Refused(status, why), Some(to)) => {
+                format!("{} redirects to {to}, which leads nowhere: {why} ({status})", shown(target))
             }
-            Outcome::Refused(at, refused) => {
-                let (from, at) = (shown(target), shown(&at));
-                format!("{from} redirects to {at}, which leads nowhere: {} ({})", refused.why, refused.status)
-            }
-            Outcome::Loop(_) => format!("{} redirects without an end", shown(target)),
+            (End::Loop, _) => format!("{} redirects without an end", shown(target)),
         };
         found.push(in_places(text, places, &documents));
     });

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::findings::{Finding, Findings};
+use super::hashed::Hashed;
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Report {
     pub links: u64,
     /// The number of precompressed variants.
     pub variants: u64,
+    /// The names that are taken for ones with a hash.
+    pub hashed: Hashed,
     /// What is wrong.
     pub findings: Findings,
 }
@@ -31,6 +34,7 @@ impl Report {
         json!({
             "findings": findings, "findings_left_out": self.findings.left_out(),
             "documents": self.documents, "links": self.links, "variants": self.variants,
+            "hashed": self.hashed.to_json(), "hashed_left_out": self.hashed.left_out(),
         })
     }
 }
@@ -44,7 +48,8 @@ impl fmt::Display for Report {
         if self.findings.left_out() > 0 {
             writeln!(f, "{} more findings are not listed.", self.findings.left_out())?;
         }
-        let Report { documents, links, variants, findings } = self;
+        let Report { documents, links, variants, hashed, findings } = self;
+        write!(f, "{hashed}")?;
         write!(f, "{} findings in {documents} documents with {links} links, and {variants} variants.", findings.count())
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::{Pretty, parsers};
+
 /// What to check, and how to report it.
 #[derive(Debug, Clone, Args)]
 pub struct CheckSite {
@@ -19,6 +21,14 @@ pub struct CheckSite {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub ignore: Vec<FindingKind>,
 
+    /// The names of the files that are served for a directory, as in --index of the server
+    #[arg(long, value_name = "NAME", default_value = "index.html", value_delimiter = ',', value_parser = parsers::file_name)]
+    pub index: Vec<String>,
+
+    /// The names of pages without .html, as in --pretty of the server
+    #[arg(long, value_name = "HOW", default_value = "on")]
+    pub pretty: Pretty,
+
     /// The server runs with --listing: a directory without an index is a page
     #[arg(long)]
     pub listing: bool,
@@ -33,6 +43,16 @@ pub struct CheckSite {
 pub enum FindingKind {
     /// A file or directory that could not be checked
     Unread,
+    /// A line of _headers or _redirects that the server does not apply
+    Rule,
+    /// Redirects that lead back to where they began
+    Loop,
+    /// A redirect that leads to another redirect
+    Chain,
+    /// A redirect for a path that has a file, which is served instead
+    Shadowed,
+    /// A rule that never applies, or leads to nothing
+    Impossible,
     /// A link that leads nowhere
     Link,
     /// A relative link in an error page, which is sent for paths in every directory
@@ -46,6 +66,11 @@ impl FindingKind {
     pub fn word(self) -> &'static str {
         match self {
             FindingKind::Unread => "unread",
+            FindingKind::Rule => "rule",
+            FindingKind::Loop => "loop",
+            FindingKind::Chain => "chain",
+            FindingKind::Shadowed => "shadowed",
+            FindingKind::Impossible => "impossible",
             FindingKind::Link => "link",
             FindingKind::Relative => "relative",
             FindingKind::Variant => "variant",

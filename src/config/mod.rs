@@ -92,7 +92,7 @@ pub enum Task {
         verify: bool,
     },
 
-    /// List what is wrong with a site: links that lead nowhere, stale variants; nothing is written
+    /// List what is wrong with a site: rules, links that lead nowhere, stale variants; nothing is written
     CheckSite(CheckSite),
 
     /// Set up HTTPS for the packaged service: certificates, their renewal and the socket

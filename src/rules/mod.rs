@@ -20,9 +20,10 @@ mod template;
 
 use std::fmt;
 
+pub use captures::placeholder;
 pub use headers::{HeaderRule, HeaderRules};
 pub use redirects::{Match, RedirectRule, RedirectRules, RuleRequest, Target};
-pub use source::Source;
+pub use source::{Source, normal_host};
 
 /// The size in bytes from which on a file is not read.
 pub const MAX_BYTES: u64 = 8 << 20;

@@ -10,7 +10,7 @@ pub mod digests;
 pub mod directory;
 pub mod file;
 mod find;
-mod hashed_name;
+pub mod hashed_name;
 pub mod listings;
 mod lock;
 mod lookup;

@@ -67,7 +67,7 @@ fn links_that_lead_nowhere() {
         &[
             "a.html:2: /none leads nowhere: no file has this name (404) [link]",
             "a.html:3: /.hidden leads nowhere: names that begin with a dot are not served (404) [link]",
-            "a.html:3: /d redirects to /d/, which leads nowhere: the directory has no index.html (404) [link]",
+            "a.html:3: /d redirects to /d/, which leads nowhere: the directory has no index (404) [link]",
             "b/c.html:1: /out leads nowhere: a symbolic link leads out of the document root (403) [link]",
             "b/c.html:1: /x/y leads nowhere: no file has this name (404) [link]",
             "b/d.css:2: /b/none.png leads nowhere: no file has this name (404) [link]",
@@ -111,6 +111,163 @@ fn relative_links_in_an_error_page() {
          the same in 1 more place, such as 404.html:2 [relative]",
         ],
     );
+}
+
+/// A site with a page at `/page.html` and these rules, and what is found.
+#[track_caller]
+fn check_rules(redirects: &str, expected: &[&str]) {
+    let site = Site::with(&[
+        ("_redirects", redirects.as_bytes()),
+        ("index.html", b""),
+        ("page.html", b""),
+        ("docs/index.html", b""),
+    ]);
+    let expected: Vec<_> = expected.iter().map(|text| format!("_redirects:{text}")).collect();
+    check(&site, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn redirects_without_a_fault() {
+    check_rules("/a /page.html\n/b/* /docs/:splat\n/c /docs/ 302\n/d https://example.org/ 301\n", &[]);
+    check_rules("/old/:year/* /new/:year/:splat\n/* /index.html 200\n", &[]);
+    check_rules("https://www.example.org/* https://example.org/:splat 301!\n/* /page.html 404\n", &[]);
+}
+
+#[test]
+fn mistakes_of_both_files_with_their_lines() {
+    let site = Site::with(&[
+        ("_redirects", b"/a\n/b /page.html 418\n/c https://example.org/ 200\n"),
+        ("_headers", b"/*\n  X-A: b\n  Content-Length: 5\n/none\n  X-B: c\n"),
+        ("page.html", b""),
+    ]);
+    let output = run(&site, &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let starts = [
+        "_headers:3: ",
+        "_headers:4: no page has the path /none: ",
+        "_redirects:1: ",
+        "_redirects:2: ",
+        "_redirects:3: ",
+    ];
+    for (line, start) in text.lines().zip(starts) {
+        let kind = if start.contains("none") { "[impossible]" } else { "[rule]" };
+        assert!(line.starts_with(start) && line.ends_with(kind), "{text}");
+    }
+    assert!(text.ends_with("5 findings in 1 documents with 0 links, and 0 variants.\n"), "{text}");
+}
+
+#[test]
+fn loops_and_chains() {
+    check_rules(
+        "/a /b\n/b /a\n",
+        &[
+            "1: the redirect leads back to itself, with line 2 [loop]",
+            "2: the redirect leads back to itself, with line 1 [loop]",
+        ],
+    );
+    check_rules(
+        "/x/* /y/:splat\n/y/* /x/:splat 302\n",
+        &[
+            "1: the redirect leads back to itself, with line 2 [loop]",
+            "2: the redirect leads back to itself, with line 1 [loop]",
+        ],
+    );
+    check_rules(
+        "/a /b\n/b /c\n/c /page.html\n/d /docs\n/x/* /b\n",
+        &[
+            "1: the target redirects again (line 2): write /page.html [chain]",
+            "2: the target redirects again (line 3): write /page.html [chain]",
+            "4: the target redirects again: write /docs/ [chain]",
+            "5: the target redirects again (line 2): write /page.html [chain]",
+        ],
+    );
+    check_rules(
+        "/n/* /o/:splat\n/o/* /docs/:splat\n",
+        &["1: the target redirects again (line 2): write where that leads to [chain]"],
+    );
+}
+
+#[test]
+fn rules_that_never_apply() {
+    check_rules(
+        "/a/* /docs/\n/a/b /page.html\n/a/:c /page.html\n/d /docs/\n/d /page.html 301!\n",
+        &[
+            "2: the rule in line 1 matches all that this one matches, and comes first [impossible]",
+            "3: the rule in line 1 matches all that this one matches, and comes first [impossible]",
+            "4: the rule in line 5 matches all that this one matches, and comes first [impossible]",
+        ],
+    );
+    check_rules("/a id=1 /docs/\n/a /page.html\n", &[]);
+    check_rules(
+        "/b /docs/\n/b id=1 /page.html\n",
+        &["2: the rule in line 1 matches all that this one matches, and comes first [impossible]"],
+    );
+    check_rules(
+        "/a /none\n/b /none.html 200\n/c/* /none/:splat\n",
+        &[
+            "1: the target /none leads nowhere: no file has this name (404) [impossible]",
+            "2: the target leads nowhere: /none.html, to which a rule leads: no file has this name [impossible]",
+        ],
+    );
+}
+
+#[test]
+fn rules_whose_place_a_file_takes() {
+    let instead = "write 301! to apply the rule always, as Cloudflare Pages does [shadowed]";
+    check_rules(
+        "/page.html /docs/\n/docs /page.html\n/docs/* /page.html 301!\n",
+        &[
+            &format!("1: the file page.html is served instead; {instead}"),
+            &format!("2: the file docs/index.html is served instead; {instead}"),
+            "2: the rule in line 3 matches all that this one matches, and comes first [impossible]",
+        ],
+    );
+    check_rules(
+        "/docs/* /page.html 404\n",
+        &[
+            "1: the file docs/index.html is served instead; write 404! to apply the rule always, as Cloudflare Pages does [shadowed]",
+        ],
+    );
+    check_rules(
+        "http://example.org/* https://www.example.org/:splat\nhttps://old.test/* https://example.org/:splat\n",
+        &[&format!("2: the file docs/index.html and 2 others are served instead; {instead}")],
+    );
+}
+
+#[test]
+fn links_through_rules() {
+    let site = Site::with(&[
+        ("_redirects", b"/old /new.html\n/gone /none\n/app/* /index.html 200\n/loop /pool\n/pool /loop\n/shut /new.html 410\n"),
+        ("new.html", b""),
+        ("index.html", b"<a href=old>x</a><a href=gone>x</a><a href=app/x>x</a><a href=loop>x</a><a href=shut>x</a><a href=_redirects>"),
+    ]);
+    check_with(
+        &site,
+        &["--ignore", "loop,impossible"],
+        &[
+            "index.html:1: /_redirects leads nowhere: the server does not send rules and settings (404) [link]",
+            "index.html:1: /gone redirects to /none, which leads nowhere: no file has this name (404) [link]",
+            "index.html:1: /loop redirects without an end [link]",
+            "index.html:1: /shut leads nowhere: a rule says so (410) [link]",
+        ],
+    );
+}
+
+#[test]
+fn a_rules_file_that_is_too_large() {
+    let site = Site::new();
+    site.write("_redirects", "#\n".repeat(5 << 20).as_bytes());
+    check(&site, &["_redirects: the file is larger than 8 MiB, so that none of its rules applies [rule]"]);
+}
+
+#[test]
+fn many_rules_take_bounded_time() {
+    let site = Site::with(&[("index.html", b"")]);
+    let many = (0..20_000).map(|number| format!("/a{number}/* /\n/b{number} /\n"));
+    // These have one beginning, so a request tries each of them.
+    let rules: String = many.chain((0..500).map(|number| format!("/c/:x/{number} /\n"))).collect();
+    site.write("_redirects", rules.as_bytes());
+    check(&site, &[]);
 }
 
 #[test]
@@ -160,11 +317,51 @@ fn a_report_for_programs() {
     let expected = concat!(
         r#"{"documents":1,"findings":[{"file":"a\"\n.html","kind":"link","line":1,"message":"/no\"ne leads nowhere: "#,
         r#"no file has this name (404)","more":1,"others":[{"file":"a\"\n.html","line":2}]}],"findings_left_out":0,"#,
-        r#""links":2,"variants":0}"#,
+        r#""hashed":[],"hashed_left_out":0,"links":2,"variants":0}"#,
         "\n"
     );
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn names_with_a_hash_are_listed() {
+    let site = Site::new();
+    let names = [
+        "assets/index-B8a1x9Zq.js",
+        "assets/style-3f9a1c77.css",
+        "_astro/a.D4kf9s2X.js",
+        "assets/report-20240115.pdf",
+        "page-settings.js",
+    ];
+    names.iter().for_each(|name| site.write(name, b""));
+    let output = run(&site, &[]);
+    let expected = "Browsers keep these files for a year, since their names have a hash (--json lists all):\n  \
+                    _astro/: 1, such as a.D4kf9s2X.js\n  assets/: 2, such as index-B8a1x9Zq.js\n\
+                    0 findings in 1 documents with 0 links, and 0 variants.\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(run(&site, &["--json"]).stdout).unwrap();
+    let hashed = r#""hashed":["_astro/a.D4kf9s2X.js","assets/index-B8a1x9Zq.js","assets/style-3f9a1c77.css"],"hashed_left_out":0"#;
+    assert!(text.contains(hashed), "{text}");
+}
+
+#[test]
+fn names_of_pages_are_those_of_the_server() {
+    let site = Site::with(&[
+        ("index.html", b"<a href=about>x</a><a href=about/>x</a><a href=d/>x</a>"),
+        ("about.html", b""),
+        ("d/home.html", b""),
+    ]);
+    let (about, slash, d) = (
+        "index.html:1: /about leads nowhere: no file has this name (404) [link]",
+        "index.html:1: /about/ leads nowhere: no file has this name (404) [link]",
+        "index.html:1: /d/ leads nowhere: the directory has no index (404) [link]",
+    );
+    check(&site, &[d]);
+    check_with(&site, &["--index=index.html,home.html"], &[]);
+    check_with(&site, &["--pretty=off"], &[about, slash, d]);
+    check_with(&site, &["--pretty=redirect"], &[d]);
 }
 
 #[test]
