@@ -68,17 +68,20 @@ impl FieldLine {
         }
         // Fields for caches of one kind have the same syntax (RFC 9213), and so has Surrogate-Control.
         let is_cache_control = ends_with_ignore_case(&self.name, "Cache-Control") || is("Surrogate-Control");
-        is_cache_control && self.value.split(',').any(|directive| gives_lifetime(directive.trim()))
+        // Some caches are lenient about what separates directives.
+        is_cache_control && self.value.split([',', ';', ' ', '\t']).any(gives_lifetime)
     }
 }
 
 fn gives_lifetime(directive: &str) -> bool {
     let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-    let is = |known: &&str| name.trim().eq_ignore_ascii_case(known);
-    let is_zero = |value: &str| !value.is_empty() && value.bytes().all(|digit| digit == b'0');
-    ["immutable"].iter().any(is)
-        || ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"].iter().any(is)
-            && !is_zero(value.trim().trim_matches('"'))
+    let value = value.trim_matches('"');
+    let is_zero = !value.is_empty() && value.bytes().all(|digit| digit == b'0');
+    match name.to_ascii_lowercase().as_str() {
+        "immutable" => true,
+        "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error" => !is_zero,
+        _ => false,
+    }
 }
 
 /// Content-Security-Policy and the like begin with "Content-" and describe no content.
@@ -112,6 +115,7 @@ mod tests {
             ("Cache-Control", "max-age=0, stale-while-revalidate=60", false),
             ("Cache-Control", "Max-Age = \"60\"", false),
             ("Cache-Control", "max-age", false),
+            ("Cache-Control", "max-age=0; public max-age=60", false),
             ("Cloudflare-CDN-Cache-Control", "max-age=60", false),
             ("CDN-Cache-Control", "max-age=60", false),
             ("Surrogate-Control", "max-age=60", false),
