@@ -17,7 +17,7 @@
 //! | [`check_site`] | the subcommand `check-site`: what is wrong with a site, before it is served |
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
-//! | [`worker`], [`helper`], [`keys`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys |
+//! | [`worker`], [`helper`], [`keys`], [`logins`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys; one that compares passwords |
 //! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
@@ -29,7 +29,7 @@
 //! | [`os`] | system calls, clocks, signals, limits, sandbox |
 //! | [`tree`] | a directory tree that a subcommand processes: by descriptors, on all processors, with a progress bar |
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
-//! | [`access`] | the parts of a site that only some clients get: prefixes, networks, and the rule that decides |
+//! | [`access`] | the parts of a site that only some clients get: prefixes, networks, users, and the rule that decides |
 //! | [`http`] | the protocol: parsers, values and encoders |
 //! | [`failure`], [`printable`], [`digest`], [`dns_name`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names |
 //!
@@ -59,7 +59,9 @@
 //!     of their own, which serves no client and ends.
 //! 11. The key process signs nothing but messages of a TLS server ([`keys::message`]). A worker reaches it only by the
 //!     connection that the supervisor has made for it, which is revoked when the worker ends.
-//! 12. Over plain HTTP, no response has Strict-Transport-Security, and a redirect to HTTPS leads only to a name that a
+//! 12. Only the login process reads files of users, and `--check`. No worker gets a hash of a password, and none may read such
+//!     a file: it must not be where workers may read.
+//! 13. Over plain HTTP, no response has Strict-Transport-Security, and a redirect to HTTPS leads only to a name that a
 //!     certificate covers ([`service::https`]).
 //!
 //! # Design decisions
@@ -114,6 +116,7 @@ pub mod ipc;
 pub mod keys;
 pub mod listeners;
 pub mod log;
+pub mod logins;
 pub mod os;
 pub mod precompress;
 pub mod printable;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
-use otus_httpd::access::AccessPolicy;
+use otus_httpd::access::{self, AccessPolicy};
 use otus_httpd::client_limit::ClientLimiter;
 use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task};
 use otus_httpd::failure::Failure;
@@ -17,7 +17,9 @@ use otus_httpd::os::run_as::RunAs;
 use otus_httpd::site::Sites;
 use otus_httpd::supervisor::{self, KeyProcess, Supervisor};
 use otus_httpd::worker::WorkerContext;
-use otus_httpd::{check, check_site, https, ipc::handover, keys, listeners, log, os::rlimit, os::signals, precompress};
+use otus_httpd::{
+    check, check_site, https, ipc::handover, keys, listeners, log, logins, os::rlimit, os::signals, precompress,
+};
 
 /// The server cannot start, or a subcommand has failed for some files.
 const EXIT_FAILURE: u8 = 1;
@@ -137,7 +139,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
         tracing::warn!("{warning}");
     }
     log::check(options.access_destination())?;
-    AccessPolicy::check_hosts(&options.allow)?;
+    AccessPolicy::check(&options.allow, &options.auth, options.sites.is_some())?;
     options.root = std::path::absolute(&options.root).unwrap_or(options.root);
     options.sites = options.sites.map(|sites| std::path::absolute(&sites).unwrap_or(sites));
     let descriptors = rlimit::raise_limit();
@@ -156,7 +158,9 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     }
     // The user who starts the server opens the root. So another user can serve a checkout of root's below /root.
     let sites = Sites::open(&options, descriptors)?;
-    let confinement = Some(Sandbox::for_root(options.directory().0)?.with(&options.acme_challenges));
+    let confinement = Sandbox::for_root(options.directory().0)?.with(&options.acme_challenges);
+    logins::check_places(&access::files(&options.auth), &confinement)?;
+    let confinement = Some(confinement);
     // The monitor of the key process keeps the user.
     let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());
     let keys = match &options.certificates {

@@ -31,7 +31,8 @@ _otus-httpd() {
 '--user=[User to run as after binding the socket, if started as root \[default\: www-data or nobody as root, otherwise the current user\]]:NAME:_users' \
 '*--mime=[Media type for an extension, such as wasm=application/wasm; repeatable, or separated by commas]:EXT=TYPE:_default' \
 '--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
-'*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
+'*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
+'*--auth=[File of users who alone get a path and all below it, such as /intern=/etc/otus-httpd/intern.users, with lines of htpasswd(1). With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=FILE:_default' \
 '*--index=[Name of the file that is served for a directory; repeatable, or separated by commas\: the first that exists]:NAME:_default' \
 '--pretty=[Names of pages without .html\: /about serves about.html if there is nothing else by that name (on), and /about.html redirects to it (redirect)]:HOW:((off\:"A page has only its own name"
 on\:"A page can be requested without its extension, if nothing else has that name"
@@ -69,6 +70,7 @@ net\:"Network only\: IPv4 /24 or IPv6 /48"
 none\:"Nothing"))' \
 '--check[Validate the configuration, print every setting with its origin, and exit]' \
 '--redirect-to-https[Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only]' \
+'--auth-over-http[Ask for passwords over plain HTTP from public addresses as well, where anybody on the way can read them]' \
 '--listing[List directories without an index, as an HTML page or, by Accept, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; otherwise only .well-known]' \
 '-d[Log every request and every connection that ends early]' \

@@ -4,13 +4,19 @@
 //! decides. The caller asks about the path of the request and about the path of the file that is sent: a link, an index or a
 //! name without its extension must not lead around a rule.
 
+pub mod credentials;
 mod network;
+pub mod password;
 mod policy;
 mod prefix;
 mod rules;
+pub mod users;
 
+use std::path::PathBuf;
+
+pub use credentials::Credentials;
 pub use network::Network;
-pub use policy::{AccessPolicy, Denied};
+pub use policy::{AccessPolicy, AuthArea, Denied, files};
 pub use prefix::Prefix;
 pub use rules::Rules;
 
@@ -34,9 +40,37 @@ impl AllowRule {
     }
 }
 
+/// A value of `--auth`: the file with the users who get the paths with a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthRule {
+    /// The paths.
+    pub prefix: Prefix,
+    /// The file.
+    pub file: PathBuf,
+}
+
+impl AuthRule {
+    /// Parses `[HOST]/PREFIX=FILE`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').filter(|(_, file)| !file.trim().is_empty());
+        let (prefix, file) =
+            parts.ok_or("give a prefix and a file of users, such as /intern=/etc/otus-httpd/intern.users")?;
+        Ok(AuthRule { prefix: Prefix::parse(prefix.trim())?, file: file.trim().into() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_of_auth_has_a_prefix_and_a_file() {
+        let rule = AuthRule::parse("/a=/etc/a=b.users").unwrap();
+        assert_eq!((rule.prefix, rule.file), (Prefix::parse("/a").unwrap(), PathBuf::from("/etc/a=b.users")));
+        for wrong in ["", "/a", "/a=", "/a= ", "a=/etc/x", "=/etc/x"] {
+            assert!(AuthRule::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_value_has_a_prefix_and_networks() {

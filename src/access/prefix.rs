@@ -48,6 +48,12 @@ impl Prefix {
         }
     }
 
+    /// Returns the name of the area in which a browser sends one password (RFC 7617 §2): printable ASCII without quotes.
+    pub fn realm(&self) -> String {
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+        self.to_string().chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+    }
+
     /// Returns the length of its path, in bytes.
     pub fn len(&self) -> usize {
         self.path.len()
@@ -95,7 +101,8 @@ mod tests {
         let host = |text| Prefix::parse(text).unwrap().host;
         assert_eq!(host("/"), None);
         assert_eq!(host("Example.ORG./a").as_deref(), Some("example.org"));
-        assert_eq!(Prefix::parse("example.org/a%20b").unwrap().to_string(), "example.org/a b");
+        let prefix = Prefix::parse("example.org/a%20b%22%5c%c3").unwrap();
+        assert_eq!(prefix.realm(), "example.org/a_b_____xc3");
         for wrong in
             ["", "a", "a:80/", "a..b/", "b\u{fc}cher.example/", "*.example.org/", "/a?b", "/%00", "/../a", "/%"]
         {

@@ -22,6 +22,8 @@ pub enum Text {
     UserAgent,
     /// The Range field.
     Range,
+    /// The user whose password was verified.
+    User,
     /// The server name of TLS.
     TlsName,
     /// The reason for an error, for an aborted response, or for the end of a connection without a request.
@@ -35,10 +37,10 @@ impl Text {
     }
 }
 
-const TEXTS: usize = 8;
+const TEXTS: usize = 9;
 
 /// The capacity of each text in bytes.
-const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 128, 96];
+const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 64, 128, 96];
 
 const BYTES: usize = {
     let (mut sum, mut n) = (0, 0);
@@ -106,7 +108,7 @@ pub struct Record {
     /// The end of each text; it begins at the end of the one before.
     ends: [u16; TEXTS],
     /// A bit for each text that is truncated.
-    truncated: u8,
+    truncated: u16,
     text: [u8; BYTES],
 }
 
@@ -175,6 +177,13 @@ impl Record {
         self.put(Text::Target, without_query(line, query));
     }
 
+    /// Stores the name of the user. The texts before must be stored already.
+    pub fn describe_user(&mut self, user: &[u8]) {
+        if self.is_full {
+            self.put(Text::User, user);
+        }
+    }
+
     /// Stores the properties of TLS. The texts before must be stored already.
     pub fn describe_tls(&mut self, properties: &Properties) {
         let &Properties { version, cipher, group, is_resumed, .. } = properties;
@@ -202,7 +211,7 @@ impl Record {
 
     /// Returns whether a text was truncated.
     pub fn is_truncated(&self, text: Text) -> bool {
-        self.truncated & 1 << text as u8 != 0
+        self.truncated & 1 << text as u16 != 0
     }
 
     /// Returns whether it is the record of an error or of an aborted response.

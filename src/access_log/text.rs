@@ -28,6 +28,17 @@ pub fn quote(out: &mut String, record: &Record, text: Text) {
     }
 }
 
+/// Appends a text as one word.
+fn push_word(out: &mut String, record: &Record, text: Text) {
+    let begin = out.len();
+    push(out, record, text, true);
+    if out[begin..].contains(' ') {
+        let word = out[begin..].replace(' ', "\\x20");
+        out.truncate(begin);
+        out.push_str(&word);
+    }
+}
+
 /// Appends a text, with `\xHH` for bytes that are not printable ASCII, for backslashes, and in quotations for `"`.
 fn push(out: &mut String, record: &Record, text: Text, is_quoted: bool) {
     let end = out.len() + GROWTH * text.capacity();
@@ -75,7 +86,13 @@ pub fn combined(out: &mut String, record: &Record, stamp: &mut Stamp) {
         Some(client) => _ = write!(out, "{}", client.ip()),
         None => out.push('-'),
     }
-    _ = write!(out, " - - [{}] \"", stamp.of(record.ended_s));
+    out.push_str(" - ");
+    match record.text(Text::User) {
+        [] => out.push('-'),
+        // A space would end it.
+        _ => push_word(out, record, Text::User),
+    }
+    _ = write!(out, " [{}] \"", stamp.of(record.ended_s));
     if !record.text(Text::Method).is_empty() {
         quote(out, record, Text::Method);
         out.push(' ');

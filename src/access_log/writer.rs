@@ -189,6 +189,7 @@ impl WriterThread {
         let (method, target) = (field(Text::Method), field(Text::Target).filter(|_| is_request));
         let line = field(Text::Target).filter(|_| !is_request && message.is_none());
         let (host, referer, user_agent) = (field(Text::Host), field(Text::Referer), field(Text::UserAgent));
+        let user = field(Text::User);
         let (tls, tls_name) = (record.tls, field(Text::TlsName));
         let (tls_version, tls_cipher) = (tls.map(|tls| tls.version), tls.map(|tls| tls.cipher));
         let tls_group = tls.map(|tls| tls.group).filter(|group| !group.is_empty());
@@ -213,6 +214,7 @@ impl WriterThread {
                     http_host = host,
                     http_referer = referer,
                     http_user_agent = user_agent,
+                    http_user = user,
                     http_line = line,
                     client_address = address,
                     client_port = port,

@@ -15,14 +15,15 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{User, geteuid};
 
-use crate::access::AccessPolicy;
+use crate::access::{self, AccessPolicy, AuthRule};
 use crate::client_limit::ClientLimiter;
 use crate::config::file::SettingsFile;
 use crate::config::unit::{self, Certificates, ServiceUnit};
 use crate::config::{self, CommandLine, Effective, Options};
 use crate::failure::Failure;
+use crate::os::landlock::Sandbox;
 use crate::os::run_as::RunAs;
-use crate::{listeners, log, os::rlimit, site};
+use crate::{listeners, log, logins, os::rlimit, site};
 
 pub use loaded_unit::LoadedUnit;
 pub use subject::Subject;
@@ -127,10 +128,11 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
             let (problems, warnings) = site::check(&options);
             findings.problems.extend(problems);
             findings.warnings.extend(warnings);
+            check_users(&options, &mut findings);
         }
         Err(failure) => findings.problems.push(failure),
     }
-    findings.problems.extend(AccessPolicy::check_hosts(&options.allow).err());
+    findings.problems.extend(AccessPolicy::check(&options.allow, &options.auth, options.sites.is_some()).err());
     findings.problems.extend(ClientLimiter::of(options).err());
     findings.problems.extend(too_few_descriptors(options));
     findings.problems.extend(log::check(options.access_destination()).err());
@@ -153,6 +155,22 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
         }
     }
     findings
+}
+
+/// Checks the files of users: no worker may read them, and this user must.
+fn check_users(options: &Options, findings: &mut Findings) {
+    let files = access::files(&options.auth);
+    if files.is_empty() {
+        return;
+    }
+    let workers = Sandbox::for_root(options.directory().0).map(|sandbox| sandbox.with(&options.acme_challenges));
+    findings.problems.extend(workers.and_then(|workers| logins::check_places(&files, &workers)).err());
+    for file in files {
+        match logins::check(&file) {
+            Ok(warning) => findings.warnings.extend(warning),
+            Err(failure) => findings.problems.push(failure),
+        }
+    }
 }
 
 /// Returns the path outside the service's sandbox, or that it is hidden.
@@ -180,14 +198,18 @@ fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Fa
         None => (locate("The document root", &options.root)?, None),
         Some(sites) => (options.root.clone(), Some(locate("The directory of sites", sites)?)),
     };
+    let users = |rule: &AuthRule| Ok(AuthRule { file: locate("The file of users", &rule.file)?, ..rule.clone() });
+    let auth = options.auth.iter().map(users).collect::<Result<_, Failure>>()?;
     let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
-    Ok(Options { root, sites, mime_types, ..options.clone() })
+    Ok(Options { root, sites, mime_types, auth, ..options.clone() })
 }
 
 /// Returns a failure if the descriptor limit is too low for the supervisor with all workers, twice as many during a reload.
 fn too_few_descriptors(options: &Options) -> Option<Failure> {
-    let (allowed, needed) =
-        (rlimit::raise_limit(), rlimit::for_supervisor(options.workers, options.certificates.is_some()));
+    let (allowed, needed) = (
+        rlimit::raise_limit(),
+        rlimit::for_supervisor(options.workers, options.certificates.is_some(), !options.auth.is_empty()),
+    );
     let workers = options.workers;
     (allowed < needed).then(|| {
         Failure::new(format!(

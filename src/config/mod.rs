@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::access::AllowRule;
+use crate::access::{AllowRule, AuthRule};
 use crate::config::unit::ServiceUnit;
 use crate::failure::Failure;
 use crate::http::Limits;
@@ -177,10 +177,20 @@ pub struct Options {
     pub mime_types: Option<PathBuf>,
 
     /// Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001:db8::/32; others get 403.
-    /// Repeatable, or separated by semicolons
+    /// With --sites, a host before the path means its site. Repeatable, or separated by semicolons
     #[arg(long, env = "OTUS_ALLOW", value_name = "PREFIX=CIDR,...", value_delimiter = ';', value_parser = AllowRule::parse,
           help_heading = "Access")]
     pub allow: Vec<AllowRule>,
+
+    /// File of users who alone get a path and all below it, such as /intern=/etc/otus-httpd/intern.users, with lines of
+    /// htpasswd(1). With --sites, a host before the path means its site. Repeatable, or separated by semicolons
+    #[arg(long, env = "OTUS_AUTH", value_name = "PREFIX=FILE", value_delimiter = ';', value_parser = AuthRule::parse,
+          help_heading = "Access")]
+    pub auth: Vec<AuthRule>,
+
+    /// Ask for passwords over plain HTTP from public addresses as well, where anybody on the way can read them
+    #[arg(long, env = "OTUS_AUTH_OVER_HTTP", value_parser = parsers::yes_or_no, help_heading = "Access")]
+    pub auth_over_http: bool,
 
     /// Name of the file that is served for a directory; repeatable, or separated by commas: the first that exists
     #[arg(long, env = "OTUS_INDEX", value_name = "NAME", default_value = "index.html", value_delimiter = ',',

@@ -68,6 +68,8 @@ pub struct ResponseSummary<'a> {
     pub content: usize,
     /// The content coding.
     pub coding: Coding,
+    /// The name of the user whose password was verified; empty if there is none.
+    pub user: &'a [u8],
     /// The cause of an error.
     pub cause: Option<&'a dyn Display>,
 }
@@ -76,7 +78,7 @@ impl<'a> ResponseSummary<'a> {
     /// Creates the summary of `answer`, whose head is in the output from `begin` to `content`.
     pub fn new(answer: &'a Answer, begin: usize, content: usize) -> Self {
         let cause = answer.cause().map(|cause| cause as &dyn Display);
-        ResponseSummary { status: answer.status().code(), begin, content, coding: answer.coding(), cause }
+        ResponseSummary { status: answer.status().code(), begin, content, coding: answer.coding(), user: b"", cause }
     }
 }
 
@@ -127,6 +129,7 @@ impl PendingRecords {
             ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
             ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
         }
+        record.describe_user(response.user);
         self.tls.iter().for_each(|properties| record.describe_tls(properties));
         record.coding = response.coding;
         response.cause.iter().for_each(|cause| record.set_cause(cause));

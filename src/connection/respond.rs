@@ -162,9 +162,10 @@ pub fn respond(
     };
     let hsts = service.https.hsts(connection.scheme());
     let begin = output.len();
-    let is_private = scratch.handler.is_restricted;
+    let is_private = scratch.handler.access.is_restricted;
     encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts, is_private });
-    let summary = ResponseSummary::new(&answer, begin, output.len());
+    let mut summary = ResponseSummary::new(&answer, begin, output.len());
+    summary.user = &scratch.handler.access.user;
     connection.count_response(ReceivedMessage::Request(request), client, &summary);
     if request.method != Method::Head {
         match answer {

@@ -21,7 +21,10 @@ use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::listeners::Client;
 use crate::os::clock;
 use crate::service::Service;
+use crate::service::https::HttpsPolicy;
 use crate::site::Sites;
+use crate::tls::Store;
+use crate::tls::testing::{P256, certificate};
 
 /// More turns than any of these connections takes.
 const MAX_TURNS: usize = 100_000;
@@ -236,4 +239,24 @@ fn the_head_timeout_of_a_preface_begins_with_the_connection() {
     drop(connection);
     server.assert_unused(&output, "a timeout");
     assert_eq!(server.service.counters.get(Counter::Unused), 1);
+}
+
+/// Anybody on the way could read it. A redirect to HTTPS comes first, if there is one.
+#[test]
+fn a_password_is_not_asked_for_over_plain_http_from_a_public_address() {
+    let mut server = Server::with("--auth=/=/nowhere");
+    let get = |server: &Server| {
+        let request = b"GET /a.txt HTTP/1.1\r\nHost: x.test\r\nAuthorization: Basic YTpi\r\nConnection: close\r\n\r\n";
+        let (connection, output) = server.accept(request, (usize::MAX, usize::MAX), None);
+        server.serve(connection);
+        without_dates(&output)
+    };
+    let refused = get(&server);
+    assert!(refused.starts_with("HTTP/1.1 403 Forbidden\r\n") && refused.contains("without encryption"), "{refused}");
+    assert!(!refused.contains("WWW-Authenticate") && !refused.contains("ten bytes!"), "{refused}");
+    let store = Store::new([certificate(&["x.test"], P256)]);
+    let tls = Box::leak(Box::new(crate::tls::Server::new(store, None).unwrap()));
+    server.service.https = HttpsPolicy::redirecting(443, tls);
+    let redirected = get(&server);
+    assert!(redirected.contains("\r\nLocation: https://x.test/a.txt\r\n"), "{redirected}");
 }

@@ -1,56 +1,89 @@
 //! Access to what a request asks for. It is decided twice: on the path of the request, before any redirect and before anything
 //! is looked up, and on the path of the file that is served, whatever link, index or name led to it.
 
-use crate::access::{AccessPolicy, Denied};
-use crate::http::{Refusal, Status};
+use crate::access::{AccessPolicy, AuthArea, Credentials, Denied};
+use crate::http::{Refusal, Request, Scheme, Status};
+use crate::ipc::login_protocol::{LoginStep, Question, Verdict};
 use crate::listeners::Client;
+use crate::os::clock;
 use crate::service::Service;
-use crate::site::{Found, Resource, Site, challenges};
+use crate::site::{Found, Resource, Selected, challenges};
+
+use super::{RequestContext, Waiter};
 
 /// The limit of lookups of one request, if its file is replaced again and again.
 const MAX_LOOKUPS: usize = 3;
 
 /// The pages that clients get who do not get anything else. They need no access themselves.
-const PAGES_FOR_ALL: [&[u8]; 1] = [b"403.html"];
+const PAGES_FOR_ALL: [(Status, &[u8]); 2] = [(Status::Unauthorized, b"401.html"), (Status::Forbidden, b"403.html")];
 
-/// Checks the access of one client. Without rules, it checks nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct Guard<'s> {
-    policy: Option<&'s AccessPolicy>,
-    client: Client,
+/// What is known about the access of a request.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Whether a rule is for it: caches must not give the response to others.
+    pub is_restricted: bool,
+    /// The file with the user, after the password was verified.
+    granted: Option<u16>,
+    /// The name of the user; empty if there is none. That of a failed login may be a password.
+    pub user: Vec<u8>,
 }
 
-impl<'s> Guard<'s> {
-    /// Creates the guard for a request of `client`.
-    pub fn new(service: &'s Service, client: Client) -> Self {
-        Guard { policy: service.access.as_ref(), client }
+impl Access {
+    /// Begins with another request.
+    pub fn reset(&mut self) {
+        (self.is_restricted, self.granted) = (false, None);
+        self.user.clear();
+    }
+}
+
+/// Checks the access of one request. Without rules, it checks nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard<'r> {
+    policy: Option<&'r AccessPolicy>,
+    service: &'r Service,
+    request: &'r Request<'r, 'r>,
+    client: Client,
+    scheme: Scheme,
+    waiter: Option<Waiter>,
+}
+
+impl<'r> Guard<'r> {
+    /// Creates the guard of a request.
+    pub fn new(service: &'r Service, request: &'r Request<'r, 'r>, context: &RequestContext) -> Self {
+        let RequestContext { client, scheme, waiter, .. } = *context;
+        Guard { policy: service.access.as_ref(), service, request, client, scheme, waiter }
     }
 
-    /// Checks the path of the request. Sets `is_restricted` if a rule is for it.
-    pub fn check(&self, path: &[u8], is_restricted: &mut bool) -> Result<(), Refusal> {
-        let Some(policy) = self.policy else { return Ok(()) };
+    /// Checks a path of `site`. Returns false if the connection has to wait until it is woken.
+    pub fn check(&self, site: &Selected, path: &[u8], access: &mut Access) -> Result<bool, Refusal> {
+        let Some(policy) = self.policy else { return Ok(true) };
         // Without them, certificates are not renewed.
         if challenges::is_challenge(path) {
-            return Ok(());
+            return Ok(true);
         }
-        *is_restricted |= policy.is_restricted(has_host, path);
+        let has_host = |host: &str| self.is_host_of(site, host);
+        access.is_restricted |= policy.is_restricted(has_host, path);
         policy.check_address(has_host, path, self.client).map_err(|denied| match denied {
             Denied::Address => Refusal::OtherNetwork,
             Denied::NoAddress => Refusal::NoAddress,
-        })
+        })?;
+        match policy.area(has_host, path) {
+            Some(area) if access.granted != Some(area.file) => self.log_in(policy, area, access),
+            _ => Ok(true),
+        }
     }
 
     /// Calls `find`, and checks the path of what it returns: a file, a directory to be listed, or the directory at `path` of
-    /// `site`.
+    /// `site`. Returns none if the connection has to wait until it is woken.
     pub fn find(
         &self,
-        site: &Site,
+        site: &Selected,
         path: &[u8],
-        is_restricted: &mut bool,
+        access: &mut Access,
         mut find: impl FnMut() -> Result<Found, Refusal>,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<Option<Found>, Refusal> {
         if self.policy.is_none() {
-            return find();
+            return find().map(Some);
         }
         for _ in 0..MAX_LOOKUPS {
             let found = find()?;
@@ -60,24 +93,59 @@ impl<'s> Guard<'s> {
                 Found::Directory => site.real_path(path)?,
             };
             if let Some(path) = real_path {
-                return self.check(&path, is_restricted).map(|()| found);
+                return Ok(self.check(site, &path, access)?.then_some(found));
             }
         }
         Err(Refusal::Changed)
     }
 
     /// Returns whether the client gets the site's own page for an error.
-    pub fn may_have_page(&self, page: &Resource, status: Status) -> bool {
-        if self.policy.is_none() {
-            return true;
-        }
+    pub fn may_have_page(&self, site: &Selected, page: &Resource, status: Status, access: &Access) -> bool {
+        let Some(policy) = self.policy else { return true };
         let Ok(Some(path)) = page.real_path() else { return false };
-        let is_for_all = status == Status::Forbidden && PAGES_FOR_ALL.contains(&path.as_slice());
-        is_for_all || self.check(&path, &mut false).is_ok()
+        let has_host = |host: &str| self.is_host_of(site, host);
+        PAGES_FOR_ALL.contains(&(status, path.as_slice()))
+            || policy.check_address(has_host, &path, self.client).is_ok()
+                && policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
     }
-}
 
-/// There is one site, for all hosts, and no rule is of one host.
-fn has_host(_name: &str) -> bool {
-    false
+    /// Returns whether `site` is that of a host of a rule, under whatever alias it was requested.
+    fn is_host_of(&self, site: &Selected, host: &str) -> bool {
+        let Some(name) = site.name() else { return false };
+        let sites = self.service.sites;
+        // Two entries may lead to one directory.
+        let is_same = |other: Selected| other.name() == Some(name) || other.identity() == site.identity();
+        name == host || sites.select(&sites.host(Some(host))).is_ok_and(is_same)
+    }
+
+    /// Checks the password of the request.
+    fn log_in(&self, policy: &AccessPolicy, area: &AuthArea, access: &mut Access) -> Result<bool, Refusal> {
+        access.user.clear();
+        if !policy.may_ask(self.scheme, self.client) {
+            return Err(Refusal::ClearLogin);
+        }
+        let Some(credentials) = Credentials::of(self.request.fields) else {
+            return Err(Refusal::NeedsLogin { realm: area.realm.clone() });
+        };
+        let question = Question {
+            file: area.file,
+            client: self.client.map(|client| client.ip()),
+            user: credentials.user(),
+            password: credentials.password(),
+        };
+        let waiter = self.waiter.filter(|waiter| waiter.may_wait).map(|waiter| waiter.descriptor);
+        let logins = self.service.logins.ok_or(Refusal::LoginsUnavailable)?;
+        match logins.ask(&question, waiter, clock::now_ms()) {
+            LoginStep::Wait => Ok(false),
+            LoginStep::Done(Verdict::Accepted) => {
+                access.granted = Some(area.file);
+                access.user.extend_from_slice(credentials.user());
+                Ok(true)
+            }
+            LoginStep::Done(Verdict::Rejected) => Err(Refusal::WrongLogin { realm: area.realm.clone() }),
+            LoginStep::Done(Verdict::TooMany { retry_s }) => Err(Refusal::TooManyLogins { retry_s }),
+            LoginStep::Done(Verdict::Busy) => Err(Refusal::LoginsBusy),
+            LoginStep::Done(Verdict::Unavailable) => Err(Refusal::LoginsUnavailable),
+        }
+    }
 }

@@ -4,7 +4,7 @@ mod access;
 mod answer;
 mod listing;
 
-use access::Guard;
+use access::{Access, Guard};
 pub use answer::{Answer, Cause};
 pub use listing::Waiter;
 
@@ -23,8 +23,8 @@ use crate::site::{Content, Found, Freshness, Lookup, Resource, challenges};
 pub struct Scratch {
     target: Vec<u8>,
     path: Vec<u8>,
-    /// Whether access to the last request was restricted: caches must not give the response to others.
-    pub is_restricted: bool,
+    /// What is known about the access of the last request.
+    pub access: Access,
     /// The thread's slot in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
     pub slot: Option<usize>,
 }
@@ -55,13 +55,13 @@ pub struct RequestContext<'o> {
 
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
-    scratch.is_restricted = false;
-    let guard = Guard::new(service, context.client);
+    scratch.access.reset();
+    let guard = Guard::new(service, request, &context);
     let answer = match find(service, request, context, guard, scratch) {
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
-            let response = error(service, request, guard, &refusal, &mut scratch.target);
+            let response = error(service, request, guard, &scratch.access, &refusal, &mut scratch.target);
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
@@ -115,12 +115,15 @@ fn find(
     } else if let Some(location) = service.https.redirect(context.scheme, request) {
         return Ok(Some(Answer::response(Response::redirect(location))));
     }
-    guard.check(target.path, &mut scratch.is_restricted)?;
+    let site = service.sites.select(&host)?;
+    if !guard.check(&site, target.path, &mut scratch.access)? {
+        return Ok(None);
+    }
     let acceptable = || coding::acceptable(request.fields);
     let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
-    let site = service.sites.select(&host)?;
     let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
-    match guard.find(&site, target.path, &mut scratch.is_restricted, find)? {
+    let Some(found) = guard.find(&site, target.path, &mut scratch.access, find)? else { return Ok(None) };
+    match found {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Moved { location, .. } => Ok(Some(Answer::response(Response::redirect(location)))),
         Found::Listing(directory) => {
@@ -170,22 +173,35 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 }
 
 /// The response to a request that was rejected, with the site's page if it has one.
-fn error(service: &Service, request: &Request, guard: Guard, refusal: &Refusal, path: &mut Vec<u8>) -> Response {
+fn error(
+    service: &Service,
+    request: &Request,
+    guard: Guard,
+    access: &Access,
+    refusal: &Refusal,
+    path: &mut Vec<u8>,
+) -> Response {
     let status = refusal.status();
     let target = target::decode(request.target, path).ok();
     // The page may be on the disk that does not respond.
     let has_page = !matches!(refusal, Refusal::Blocked(_));
     let find = || {
         let site = service.sites.select(&service.sites.host(request.authority)).ok()?;
-        site.error_page(status, target.as_ref(), &service.digests)
+        let page = site.error_page(status, target.as_ref(), &service.digests)?;
+        guard.may_have_page(&site, &page, status, access).then_some(page)
     };
-    let page = has_page.then(find).flatten().filter(|page| guard.may_have_page(page, status));
-    match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
+    let page = has_page.then(find).flatten();
+    let mut response = match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {
         Some((content_type, Content::Memory(content))) => {
             Response::error_with_page(status, content_type.clone(), content)
         }
+        _ if *refusal == Refusal::ClearLogin => Response::clear_login(),
         _ => Response::error(status),
+    };
+    if let Some(field) = refusal.field() {
+        response.fields.insert(0, field);
     }
+    response
 }
 
 /// Logs a rejected request: an error of the client at debug level, an error of the server as a warning.

@@ -38,6 +38,9 @@ pub enum Field<'a> {
     NoSniff,
     /// The time in seconds after which a client may retry (RFC 9110 §10.2.3).
     RetryAfter(u32),
+    /// The credentials that are needed: a user name and a password in UTF-8, for this realm, which has no quotes (RFC 7617
+    /// §2).
+    WwwAuthenticate(Box<str>),
     /// The request fields that selected the representation (RFC 9110 §12.5.5).
     Vary(&'static str),
 }
@@ -54,7 +57,11 @@ impl Field<'_> {
             Field::ListingIncomplete => Some("?1"),
             Field::Location(text) => Some(text),
             Field::NoSniff => Some("nosniff"),
-            Field::ContentLength(_) | Field::ContentRange(_) | Field::LastModified(_) | Field::RetryAfter(_) => None,
+            Field::ContentLength(_)
+            | Field::ContentRange(_)
+            | Field::LastModified(_)
+            | Field::RetryAfter(_)
+            | Field::WwwAuthenticate(_) => None,
         }
     }
 
@@ -76,6 +83,7 @@ impl Field<'_> {
             Field::NoSniff => "X-Content-Type-Options",
             Field::RetryAfter(_) => "Retry-After",
             Field::Vary(_) => "Vary",
+            Field::WwwAuthenticate(_) => "WWW-Authenticate",
         }
     }
 }
@@ -88,6 +96,7 @@ impl fmt::Display for Field<'_> {
             Field::ContentRange(range) => range.fmt(f),
             Field::LastModified(time) => httpdate::HttpDate::from(*time).fmt(f),
             Field::RetryAfter(seconds) => seconds.fmt(f),
+            Field::WwwAuthenticate(realm) => write!(f, "Basic realm=\"{realm}\", charset=\"UTF-8\""),
             text => f.write_str(text.text().unwrap_or_default()),
         }
     }

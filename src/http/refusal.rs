@@ -1,6 +1,6 @@
 //! The reasons for an error response: a status for the client, a text for the journal.
 
-use super::Status;
+use super::{Field, Status};
 
 /// The reason for an error response.
 ///
@@ -48,6 +48,27 @@ pub enum Refusal {
     OtherNetwork,
     /// 403: a rule of `--allow` is for the path, and the client has no address.
     NoAddress,
+    /// 401: the path is for users, and the request has no credentials (RFC 9110 §15.5.2).
+    NeedsLogin {
+        /// The name of the area.
+        realm: Box<str>,
+    },
+    /// 401: the password is not that of the user, or there is no such user.
+    WrongLogin {
+        /// The name of the area.
+        realm: Box<str>,
+    },
+    /// 403: the path is for users, and a password would be sent without encryption over a public network.
+    ClearLogin,
+    /// 429: the client has sent too many wrong passwords (RFC 6585 §4).
+    TooManyLogins {
+        /// The time in seconds after which it may try again.
+        retry_s: u32,
+    },
+    /// 503: too many passwords are being compared.
+    LoginsBusy,
+    /// 503: the file of users cannot be read, or the login process does not respond.
+    LoginsUnavailable,
     /// 403: the path leads to something other than a regular file or a directory.
     NotAFile,
     /// 503: the document root does not exist at the moment.
@@ -80,7 +101,10 @@ impl Refusal {
             Refusal::NotFound | Refusal::NoHost => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
-            Refusal::OtherNetwork | Refusal::NoAddress => Status::Forbidden,
+            Refusal::OtherNetwork | Refusal::NoAddress | Refusal::ClearLogin => Status::Forbidden,
+            Refusal::NeedsLogin { .. } | Refusal::WrongLogin { .. } => Status::Unauthorized,
+            Refusal::TooManyLogins { .. } => Status::TooManyRequests,
+            Refusal::LoginsBusy | Refusal::LoginsUnavailable => Status::ServiceUnavailable,
             Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull => {
                 Status::ServiceUnavailable
             }
@@ -88,11 +112,28 @@ impl Refusal {
         }
     }
 
+    /// Returns the field that belongs to the response, besides those of its status.
+    pub fn field(&self) -> Option<Field<'static>> {
+        match self {
+            Refusal::NeedsLogin { realm } | Refusal::WrongLogin { realm } => {
+                Some(Field::WwwAuthenticate(realm.clone()))
+            }
+            Refusal::TooManyLogins { retry_s } => Some(Field::RetryAfter(*retry_s)),
+            _ => None,
+        }
+    }
+
     /// Returns whether the fault is the server's, so that it is logged for the admin.
     pub fn is_server_fault(&self) -> bool {
         matches!(
             self,
-            Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull | Refusal::Disk(_) | Refusal::Changed
+            Refusal::Exhausted(_)
+                | Refusal::Blocked(_)
+                | Refusal::ListingsFull
+                | Refusal::LoginsBusy
+                | Refusal::LoginsUnavailable
+                | Refusal::Disk(_)
+                | Refusal::Changed
         )
     }
 }
@@ -120,6 +161,12 @@ impl std::fmt::Display for Refusal {
             Refusal::OutsideRoot => "the path leaves the document root",
             Refusal::OtherNetwork => "--allow gives the path to other networks",
             Refusal::NoAddress => "--allow gives the path to networks, and a client of a unix socket has no address",
+            Refusal::NeedsLogin { .. } => "the path is for users of --auth",
+            Refusal::WrongLogin { .. } => "the password is wrong, or there is no such user",
+            Refusal::ClearLogin => "a password would be sent without encryption",
+            Refusal::TooManyLogins { .. } => "the client has sent too many wrong passwords",
+            Refusal::LoginsBusy => "too many passwords are being compared",
+            Refusal::LoginsUnavailable => "the file of users cannot be read, or the login process does not respond",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",
             Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",

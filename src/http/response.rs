@@ -76,6 +76,12 @@ impl Response {
         Response::of_page(Status::BadRequest, Vec::new(), page::with_sentence(Status::BadRequest, sentence))
     }
 
+    /// An error of a page that asks for a password, over a connection that does not encrypt it.
+    pub fn clear_login() -> Self {
+        let sentence = "This page asks for a password, which would be sent without encryption: use an address that begins with https://.";
+        Response::of_page(Status::Forbidden, Vec::new(), page::with_sentence(Status::Forbidden, sentence))
+    }
+
     /// An error with a page of the server and `fields`.
     pub fn page(status: Status, fields: Vec<Field<'static>>) -> Self {
         Response::of_page(status, fields, page::error(status))

@@ -8,6 +8,7 @@ pub mod file_identity;
 pub mod handover;
 pub mod key_protocol;
 pub mod lifeline;
+pub mod login_protocol;
 pub mod scoreboard;
 pub mod ticket_keys;
 pub mod work_queue;

@@ -60,12 +60,21 @@ pub const CERTIFICATE_UNUSABLE: &str = "30418de95d6472c12410fdf5e9f6f08e";
 /// A certificate expires soon, has expired, or is not valid yet.
 pub const CERTIFICATE_ENDS: &str = "58a3ba6f3a8334bae230eea5a674fdbf";
 
+/// The login process ended unexpectedly.
+pub const LOGIN_PROCESS_ENDED: &str = "26baccb81671adc1a310ceb7560046fa";
+
+/// A line of a file of users is not used.
+pub const USERS_MISTAKE: &str = "1f93513f8442a37bb9ee6f5d545ce64c";
+
+/// A file of users cannot be read.
+pub const USERS_UNREADABLE: &str = "3e01680d75c1c065256eecd1af065bfd";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 19] = [
+    const EVENTS: [(&str, &str); 22] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -85,6 +94,9 @@ mod tests {
         (KEY_PROCESS_MISSING, "WHY"),
         (CERTIFICATE_UNUSABLE, "CERTIFICATE"),
         (CERTIFICATE_ENDS, "CERTIFICATE"),
+        (LOGIN_PROCESS_ENDED, "LOGIN_PID HOW LIVED_MS PAUSE_MS"),
+        (USERS_MISTAKE, "PATH LINE"),
+        (USERS_UNREADABLE, "PATH"),
     ];
 
     /// The entries of the catalog: identifier and text.

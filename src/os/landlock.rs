@@ -71,6 +71,13 @@ impl Sandbox {
         self
     }
 
+    /// Returns the directory by which a worker may read the file at `path`; none if it may not.
+    pub fn directory_of(&self, path: &Path) -> Option<&Path> {
+        let real = real_path(path);
+        let directories = self.directories.iter().map(|(_, directory)| directory.as_path());
+        directories.into_iter().find(|directory| real.starts_with(real_path(directory)))
+    }
+
     /// Restricts this thread and its future child threads permanently. Logs the extent if `is_logged`.
     pub fn restrict_self(&self, is_logged: bool) {
         let result = self.restrict();
@@ -108,6 +115,12 @@ impl Sandbox {
         }
         ruleset.restrict_self()
     }
+}
+
+/// Returns a path without links, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let in_directory = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(in_directory).unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Takes the access to all paths from this thread and all that it starts, for good, as far as the kernel can. Open files stay

@@ -7,9 +7,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const FOR_ITSELF: usize = 48;
 
 /// Returns the descriptors that the supervisor needs for `workers` workers: a lifeline and memory for each, with
-/// TLS two sockets for the key process, and the same for the old workers at a reload.
-pub fn for_supervisor(workers: usize, has_tls: bool) -> usize {
-    if has_tls { 8 * workers + FOR_ITSELF } else { 4 * workers + FOR_ITSELF }
+/// TLS two sockets for the key process, and the same for the old workers at a reload; with users, two sockets for the login
+/// process.
+pub fn for_supervisor(workers: usize, has_tls: bool, has_users: bool) -> usize {
+    let each = 4 + if has_tls { 4 } else { 0 } + if has_users { 2 } else { 0 };
+    each * workers + FOR_ITSELF
 }
 
 /// Raises the limit as far as the service manager permits, for this process and its children. Returns the limit.

@@ -17,6 +17,7 @@ use crate::access::AccessPolicy;
 use crate::access_log::AccessLog;
 use crate::config::{LogAddress, Options};
 use crate::http::Limits;
+use crate::ipc::login_protocol::LoginClient;
 use crate::ipc::scoreboard::{Scoreboard, WorkerCounters};
 use crate::os::clock::{self, LogicalClock};
 use crate::site::listings::Listings;
@@ -42,6 +43,8 @@ pub struct Service {
     pub max_requests: u64,
     /// Who gets what, if that is restricted.
     pub access: Option<AccessPolicy>,
+    /// Verifies passwords, if there are users.
+    pub logins: Option<&'static LoginClient>,
     /// Redirects to HTTPS, and Strict-Transport-Security.
     pub https: HttpsPolicy,
     /// The time limits of a connection.
@@ -84,7 +87,8 @@ impl Service {
             digests: Digests::new(helper, counters),
             limits: options.limits(),
             max_requests: options.max_requests as u64,
-            access: AccessPolicy::new(&options.allow),
+            access: AccessPolicy::new(&options.allow, &options.auth, options.auth_over_http),
+            logins: None,
             https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),
             clock: LogicalClock::default(),

@@ -156,6 +156,11 @@ impl Site {
         self.root.close_stale();
     }
 
+    /// Returns the device and inode of the directory that is served.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.root.last_release().map(|release| release.root.identity())
+    }
+
     /// Returns the path below the root, without links, of what is at a path as in [`Target`]; None if there is nothing.
     pub fn real_path(&self, path: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         let path = CString::new(path).map_err(|_| Refusal::NotFound)?;
@@ -163,13 +168,14 @@ impl Site {
         release.root.real_path(if path.is_empty() { c"." } else { &path }, |_| true)
     }
 
-    /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 403.html or 50x.html in the
-    /// document root; 404.html in the nearest directory above `target`.
+    /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 401.html, 403.html or
+    /// 50x.html in the document root; 404.html in the nearest directory above `target`.
     pub fn error_page(&self, status: Status, target: Option<&Target>, digests: &Digests) -> Option<Arc<Resource>> {
         let path = target
             .filter(|target| self.settings.dotfiles || !target.is_hidden())
             .map_or(&b""[..], |target| target.path);
         let (name, path): (&[u8], _) = match status.code() {
+            401 => (b"401.html", &path[..0]),
             403 => (b"403.html", &path[..0]),
             404 => (b"404.html", path),
             500..600 => (b"50x.html", &path[..0]),

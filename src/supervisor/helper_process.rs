@@ -182,6 +182,7 @@ impl Supervisor {
             shared.client_limit = None;
             (shared.keys, shared.ticket_keys) = (None, None);
             self.ticket_keys.close_inherited();
+            self.logins.close_inherited();
             shared.board.keep_only_helper();
             let Some(Resources { queue: Some(queue), digests, store }) = &self.helper.resources else {
                 return helper::EXIT_IDLE;

@@ -19,6 +19,7 @@ mod helper_process;
 mod idle;
 mod key_process;
 mod lifecycle;
+mod login_process;
 mod metrics_server;
 mod notify;
 mod old_workers;
@@ -47,7 +48,7 @@ use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
 use crate::worker::WorkerContext;
-use crate::{listeners, log};
+use crate::{access, listeners, log};
 
 use configuration_check::ConfigurationCheck;
 pub use configuration_check::program;
@@ -56,6 +57,7 @@ use helper_process::{CompressCache, HelperProcess};
 use idle::IdleTimer;
 pub use key_process::KeyProcess;
 use lifecycle::{DrainAction, Lifecycle};
+use login_process::LoginProcess;
 use metrics_server::MetricsServer;
 use notify::Notify;
 use root_reload::RootReload;
@@ -89,6 +91,7 @@ pub struct Supervisor {
     helper: HelperProcess,
     ticket_keys: TicketKeyRotation,
     keys: KeyProcess,
+    logins: LoginProcess,
     check: ConfigurationCheck,
     root_reload: RootReload,
     /// Reason why the last reload failed.
@@ -145,6 +148,7 @@ impl Supervisor {
             helper,
             ticket_keys,
             keys,
+            logins: LoginProcess::new(access::files(&context.options.auth)),
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
             reload_error: None,
@@ -159,7 +163,9 @@ impl Supervisor {
         loop {
             let now_ms = clock::now_ms();
             if !self.lifecycle.is_stopping() {
-                self.workers.spawn_missing(now_ms, &mut self.keys, &mut || {
+                // Before the workers, so that each has a connection at once.
+                self.start_logins(now_ms);
+                self.workers.spawn_missing(now_ms, &mut self.keys, &mut self.logins, &mut || {
                     self.signals = None;
                     self.metrics.close_inherited();
                     self.check.close_inherited();
@@ -235,6 +241,7 @@ impl Supervisor {
         let helper_ms = if self.lifecycle.is_stopping() { u64::MAX } else { self.helper.next_due_ms(now_ms) };
         let until_ms =
             self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms).min(helper_ms).min(self.keys.next_due_ms());
+        let until_ms = if self.lifecycle.is_stopping() { until_ms } else { until_ms.min(self.logins.next_due_ms()) };
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
             self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));

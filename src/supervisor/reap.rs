@@ -24,10 +24,11 @@ impl Supervisor {
                 self.ticket_keys.renew(now_ms);
             }
             self.keys.remove_worker(pid);
+            self.logins.remove_worker(pid);
             if self.workers.forget_old(pid) || self.workers.end(pid, end, now_ms, is_stopping) {
                 continue;
             }
-            if self.helper.end(pid, end, now_ms) || self.keys.end(pid) {
+            if self.helper.end(pid, end, now_ms) || self.keys.end(pid) || self.logins.end(pid, end, now_ms) {
                 continue;
             }
             if let Some(verdict) = self.check.take_verdict(end) {

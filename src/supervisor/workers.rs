@@ -11,6 +11,7 @@ use crate::client_limit::ClientLimiter;
 use crate::ipc::handover::{HandoverBuilder, OldWorkerHandle};
 use crate::ipc::key_protocol;
 use crate::ipc::lifeline::{self, SupervisorEnd};
+use crate::ipc::login_protocol::LoginClient;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::site::HelperAccess;
@@ -19,6 +20,7 @@ use crate::{log::catalog, os::clock, os::sys};
 
 use super::backoff::Backoff;
 use super::key_process::KeyProcess;
+use super::login_process::LoginProcess;
 use super::old_workers::OldWorkers;
 
 /// The time that a hung worker has to end by SIGABRT, and then by SIGKILL, before it is abandoned, in milliseconds.
@@ -70,6 +72,7 @@ impl Workers {
             client_limit: clients,
             helper: Some(helper),
             keys: None,
+            logins: None,
             ticket_keys,
         };
         Ok(Workers {
@@ -161,12 +164,18 @@ impl Workers {
 
     /// Starts every worker that is due. The new process first calls `close_supervisor_fds`, which closes the
     /// descriptors of the supervisor.
-    pub fn spawn_missing(&mut self, now_ms: u64, keys: &mut KeyProcess, close_supervisor_fds: &mut dyn FnMut()) {
+    pub fn spawn_missing(
+        &mut self,
+        now_ms: u64,
+        keys: &mut KeyProcess,
+        logins: &mut LoginProcess,
+        close_supervisor_fds: &mut dyn FnMut(),
+    ) {
         for number in 0..self.slots.len() {
             if self.slots[number].child.is_some() || self.slots[number].backoff.due_ms() > now_ms {
                 continue;
             }
-            if let Err(error) = self.spawn(number, keys, close_supervisor_fds) {
+            if let Err(error) = self.spawn(number, keys, logins, close_supervisor_fds) {
                 tracing::error!(worker = number, "Cannot start worker {number} ({error}); retrying.");
                 self.slots[number].backoff.delay(now_ms, 0);
             }
@@ -177,10 +186,12 @@ impl Workers {
         &mut self,
         number: usize,
         keys: &mut KeyProcess,
+        logins: &mut LoginProcess,
         close_supervisor_fds: &mut dyn FnMut(),
     ) -> io::Result<()> {
         let (own, theirs) = lifeline::pair()?;
         let (mut own_keys, mut their_keys) = keys.new_channel()?.unzip();
+        let (mut own_logins, mut their_logins) = logins.new_channel()?.unzip();
         let mut own = Some(own);
         self.shared.board.counters(number).clear_gauges();
         let (context, is_first) = (self.context, !self.has_spawned);
@@ -191,10 +202,20 @@ impl Workers {
             self.old_workers = OldWorkers::default();
             close_supervisor_fds();
             keys.close_inherited();
+            logins.close_inherited();
             own_keys.take();
+            own_logins.take();
             // Those of a quarter of the threads (HandshakeLimit), and that of the thread for certificates.
             let max_outstanding = context.options.max_threads / 4 + 2;
             self.shared.keys = their_keys.take().map(|channel| key_protocol::Client::new(channel, max_outstanding));
+            let client = their_logins.take().map(|channel| LoginClient::new(channel, logins.files())).transpose();
+            match client {
+                Ok(client) => self.shared.logins = client,
+                Err(error) => {
+                    tracing::error!("A worker has no random numbers ({error}).");
+                    return 1;
+                }
+            }
             worker::run(context, number, &theirs, std::mem::take(&mut self.shared), is_first)
         })?;
         self.has_spawned = true;
@@ -203,6 +224,10 @@ impl Workers {
         drop(their_keys);
         if let Some(channel) = own_keys {
             keys.add_worker(pid, channel, since_ms);
+        }
+        drop(their_logins);
+        if let Some(channel) = own_logins {
+            logins.add_worker(pid, channel);
         }
         let child = |lifeline| Child { pid, lifeline, is_ready: false, started_ms: since_ms, ending_ms: None };
         self.slots[number].child = own.map(child);

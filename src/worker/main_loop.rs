@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::backlog::Backlog;
 use super::drain::Drain;
+use super::logins;
 use super::probe::Probe;
 use super::stall::{StallDetector, Verdict};
 use super::{Worker, WorkerContext, accept, park, thread};
@@ -48,6 +49,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     if !(0..pool::CORE_THREADS).all(|_| thread::start(worker)) {
         return Err(io::Error::other("it cannot start a thread"));
     }
+    logins::start(worker)?;
     worker.gate.resume(&worker.epoll)?;
     worker.service.counters.set(Counter::Heartbeat, clock::now_ms());
     let mut probe = Probe::begin(worker);

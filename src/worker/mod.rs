@@ -13,6 +13,7 @@ mod drain;
 mod events;
 mod evict;
 mod gate;
+mod logins;
 mod main_loop;
 mod park;
 mod parked;
@@ -28,6 +29,7 @@ use crate::client_limit::ClientLimiter;
 use crate::config::Options;
 use crate::ipc::key_protocol;
 use crate::ipc::lifeline::WorkerEnd;
+use crate::ipc::login_protocol::LoginClient;
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::listeners::Socket;
@@ -67,7 +69,9 @@ pub struct Shared {
     pub helper: Option<HelperAccess>,
     /// The key process, if there is a listening socket for TLS.
     pub keys: Option<key_protocol::Client>,
-    /// The keys of session tickets, under the same condition.
+    /// The connection to the login process, if there are files of users.
+    pub logins: Option<LoginClient>,
+    /// The keys of session tickets, under the condition of the key process.
     pub ticket_keys: Option<TicketKeyReader>,
 }
 
@@ -149,6 +153,7 @@ impl Worker {
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
         let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?;
         let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;
+        service.logins = shared.logins.as_ref();
         service.https.enable_redirects(options, &context.sockets, tls);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {

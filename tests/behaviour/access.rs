@@ -1,4 +1,4 @@
-//! Access by network (`--allow`).
+//! Access by network (`--allow`). That by password is in [`logins`](crate::logins).
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use crate::support::{BINARY, Client, DEADLINE, Server, Setup, Site, encode, own_user};
 
 /// A client with another address of the loopback network.
-fn connect_from(source: [u8; 4], server: SocketAddr) -> Client {
+pub fn connect_from(source: [u8; 4], server: SocketAddr) -> Client {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     let [a, b, c, d] = source;
     bind(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).unwrap();

@@ -16,7 +16,7 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
-    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
+    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
     --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
     --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
@@ -462,11 +462,12 @@ fn default_of(option: &str) -> &'static str {
     match option {
         "--access-log" => "off",
         "--charset" => "utf-8",
-        "--debug" | "--dotfiles" | "--listing" | "--log-query" | "--redirect-to-https" => "no",
+        "--auth-over-http" | "--debug" | "--dotfiles" | "--listing" | "--log-query" | "--redirect-to-https" => "no",
         "--precompressed" | "--pretty" => "on",
         "--cache-control" => "hashed",
         "--log-address" => "full",
         "--allow" => "/a=::1",
+        "--auth" => "/a=/none",
         "--mime" => "a=text/plain",
         "--mime-types" => "/dev/null",
         "--host" => "127.0.0.1",

@@ -42,6 +42,7 @@ mod leaving_clients;
 mod links;
 mod listening;
 mod listings;
+mod logins;
 mod manual;
 mod metrics;
 mod names;

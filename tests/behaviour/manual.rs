@@ -19,6 +19,8 @@ const EXAMPLES: &[(&str, &str, Test)] = &[
     ("COMPRESSION", "otus-httpd precompress", variants_of_a_whole_site),
     ("SITES", "mkdir", a_site_is_a_directory_and_an_alias_a_link),
     ("SITES", "mv -T", a_release_of_one_of_many_sites),
+    ("ACCESS", "htpasswd", a_file_of_users_is_written),
+    ("ACCESS", "OTUS_AUTH", access_is_a_setting),
 ];
 
 #[test]
@@ -137,4 +139,35 @@ fn variants_of_a_whole_site(command: &str) {
         assert_eq!(response.field("Content-Encoding"), Some("br"), "{target}");
         assert_eq!(response.field("Content-Type"), Some(media_type));
     }
+}
+
+/// With a htpasswd(1) that asks for nothing; where it is not installed, with a line that it has written.
+fn a_file_of_users_is_written(commands: &str) {
+    let users = tempfile::tempdir().unwrap();
+    let file = users.path().join("intern.users");
+    let mut lines = commands.lines();
+    assert_eq!(lines.next(), Some("htpasswd -c -B -C 10 /etc/otus-httpd/intern.users anna"));
+    let line = "anna:$2y$04$USfggzn/x9E.IFZn7IvGJ.XL3oGUB8tcwXxh2glNuFiohlFkaAcNG\n";
+    fs::write(&file, line).unwrap();
+    let rest: String = lines.map(|line| format!("{line}\n")).collect();
+    let own = format!("chown {}:{} ", nix::unistd::geteuid(), nix::unistd::getegid());
+    run(&rest, &[("chown root:otus-httpd ", &own), ("/etc/otus-httpd", users.path().to_str().unwrap())]);
+    let site = Site::with(&[("intern/f", b"f")]);
+    let server = Server::with(&site, &[&format!("--auth=/intern={}", file.display())]);
+    assert_eq!(server.get("/intern/f").status, 401);
+    let mut client = server.connect();
+    client.send("GET /intern/f HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YW5uYTpww6Rzc3dvcmQ=\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+}
+
+fn access_is_a_setting(settings: &str) {
+    let (site, users) = (Site::with(&[("intern/f", b"f"), ("f", b"f")]), tempfile::tempdir().unwrap());
+    fs::write(users.path().join("intern.users"), "").unwrap();
+    let settings = settings.replace("/etc/otus-httpd", users.path().to_str().unwrap());
+    let server = settings.lines().fold(crate::support::Setup::new(&site, &[]), |setup, line| {
+        let (name, value) = line.split_once('=').unwrap();
+        setup.env(name, value)
+    });
+    let server = server.listen();
+    assert_eq!((server.get("/intern/f").status, server.get("/f").status), (403, 200));
 }

@@ -244,6 +244,12 @@ impl Server {
         self.children().into_iter().find(|child| is_helper(*child))
     }
 
+    /// The login process.
+    pub fn logins(&self) -> Option<Pid> {
+        let name = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        self.children().into_iter().find(|child| name(child) == "otus-logins\n")
+    }
+
     fn children(&self) -> Vec<Pid> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -265,7 +271,7 @@ impl Server {
 fn is_helper(process: Pid) -> bool {
     let has_name = || {
         fs::read_to_string(format!("/proc/{process}/comm"))
-            .is_ok_and(|name| matches!(&*name, "otus-helper\n" | "otus-keys\n"))
+            .is_ok_and(|name| matches!(&*name, "otus-helper\n" | "otus-keys\n" | "otus-logins\n"))
     };
     let begin = Instant::now();
     while !has_name() {

@@ -1,6 +1,6 @@
 //! The frames of the protocol: each is one message of a SOCK_SEQPACKET socket (unix(7)). Numbers are little-endian.
 
-mod fields;
+pub(in crate::ipc) mod fields;
 
 use super::{Certificate, KeyId, MAX_CHAIN_BYTES, MAX_MESSAGE_BYTES, Overview, Role};
 use fields::{Reader, Writer};

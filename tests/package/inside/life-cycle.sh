@@ -8,6 +8,7 @@ here=$(dirname "$0")
 . "$here/service.sh"
 . "$here/sandbox.sh"
 . "$here/settings.sh"
+. "$here/access.sh"
 . "$here/administration.sh"
 . "$here/drop-ins.sh"
 . "$here/examples.sh"
@@ -45,6 +46,7 @@ stop_and_start
 drain
 settings
 mounts
+access_rules
 checking
 administration
 manual

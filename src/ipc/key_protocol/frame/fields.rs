@@ -10,44 +10,44 @@ impl KeyKind {
 }
 
 /// Appends fields to a frame.
-pub(super) struct Writer(pub(super) Vec<u8>);
+pub(in crate::ipc) struct Writer(pub(in crate::ipc) Vec<u8>);
 
 impl Writer {
-    pub(super) fn new(kind: u8, number: u32) -> Self {
+    pub(in crate::ipc) fn new(kind: u8, number: u32) -> Self {
         Writer(vec![kind]).u32(number)
     }
 
-    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+    pub(in crate::ipc) fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    pub(super) fn u8(self, value: u8) -> Self {
+    pub(in crate::ipc) fn u8(self, value: u8) -> Self {
         self.raw(&[value])
     }
 
-    pub(super) fn u16(self, value: u16) -> Self {
+    pub(in crate::ipc) fn u16(self, value: u16) -> Self {
         self.raw(&value.to_le_bytes())
     }
 
-    pub(super) fn u32(self, value: u32) -> Self {
+    pub(in crate::ipc) fn u32(self, value: u32) -> Self {
         self.raw(&value.to_le_bytes())
     }
 
-    pub(super) fn u64(self, value: u64) -> Self {
+    pub(in crate::ipc) fn u64(self, value: u64) -> Self {
         self.raw(&value.to_le_bytes())
     }
 
-    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
+    pub(in crate::ipc) fn bytes(self, bytes: &[u8]) -> Self {
         let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
         self.u16(bytes.len() as u16).raw(bytes)
     }
 
-    pub(super) fn list<T: AsRef<[u8]>>(self, items: &[T]) -> Self {
+    pub(in crate::ipc) fn list<T: AsRef<[u8]>>(self, items: &[T]) -> Self {
         items.iter().fold(self.u16(items.len() as u16), |writer, item| writer.bytes(item.as_ref()))
     }
 
-    pub(super) fn certificate(self, certificate: &Certificate) -> Self {
+    pub(in crate::ipc) fn certificate(self, certificate: &Certificate) -> Self {
         self.raw(&certificate.id)
             .u8(KeyKind::ALL.iter().position(|kind| *kind == certificate.key).unwrap_or(0) as u8)
             .u64(certificate.not_before as u64)
@@ -58,7 +58,7 @@ impl Writer {
             .list(&certificate.names)
     }
 
-    pub(super) fn overview(self, overview: &Overview) -> Self {
+    pub(in crate::ipc) fn overview(self, overview: &Overview) -> Self {
         self.bytes(overview.folder.as_bytes())
             .list(&overview.names)
             .bytes(overview.issuer.as_bytes())
@@ -71,24 +71,24 @@ impl Writer {
 }
 
 /// Parses fields: the rest of a frame. A method returns none if its field is not exactly right.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(in crate::ipc) struct Reader<'a>(pub(in crate::ipc) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(in crate::ipc) fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(in crate::ipc) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.raw(N)?.try_into().ok()
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(in crate::ipc) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(super) fn bool(&mut self) -> Option<bool> {
+    pub(in crate::ipc) fn bool(&mut self) -> Option<bool> {
         match self.u8()? {
             0 => Some(false),
             1 => Some(true),
@@ -96,30 +96,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(in crate::ipc) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(in crate::ipc) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(in crate::ipc) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn bytes(&mut self, max_length: usize) -> Option<&'a [u8]> {
+    pub(in crate::ipc) fn bytes(&mut self, max_length: usize) -> Option<&'a [u8]> {
         let length = usize::from(self.u16()?);
         (length <= max_length).then(|| self.raw(length)).flatten()
     }
 
     /// Parses a text. A control character could end a line of the log or of the messages to systemd.
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(in crate::ipc) fn text(&mut self) -> Option<String> {
         let text = str::from_utf8(self.bytes(MAX_TEXT_BYTES)?).ok()?;
         (!text.contains(char::is_control)).then(|| text.into())
     }
 
-    pub(super) fn list<T>(
+    pub(in crate::ipc) fn list<T>(
         &mut self,
         max_length: usize,
         mut item: impl FnMut(&mut Self) -> Option<T>,
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         (0..length).map(|_| item(self)).collect()
     }
 
-    pub(super) fn certificate(&mut self) -> Option<Certificate> {
+    pub(in crate::ipc) fn certificate(&mut self) -> Option<Certificate> {
         Some(Certificate {
             id: self.array()?,
             key: *KeyKind::ALL.get(usize::from(self.u8()?))?,
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn overview(&mut self) -> Option<Overview> {
+    pub(in crate::ipc) fn overview(&mut self) -> Option<Overview> {
         Some(Overview {
             folder: self.text()?,
             names: self.list(MAX_NAMES, Reader::text)?,
