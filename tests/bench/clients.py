@@ -34,9 +34,9 @@ def wrk(url, *extra, connections=100, seconds=1, refused=False):
     return checked(Report(requests, number(r"Requests/sec: +([\d.]+)", text)), failed, text)
 
 
-def h2load(url, requests, connections):
-    """HTTP/1.1 over persistent connections."""
-    text = run(["h2load", "--h1", "-t1", f"-c{connections}", f"-n{requests}", url])
+def h2load(url, requests, connections, *extra):
+    """HTTP/1.1 over persistent connections. Without a URL, `extra` names a file with some."""
+    text = run(["h2load", "--h1", "-t1", f"-c{connections}", f"-n{requests}", *extra, *([url] if url else [])])
     succeeded = number(r"(\d+) 2xx", text)
     return checked(Report(requests, number(r"([\d.]+) req/s", text)), requests - succeeded, text)
 

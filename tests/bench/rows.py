@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 import clients
+import compression
 import first_use
 import slow_link
 import states
 
 NGINX = ["nginx-tuned", "nginx-sendfile"]
 TLS = ["otus", "nginx-tuned", "lighttpd", "caddy"]  # nginx sends no file of a TLS connection by sendfile
+COMPRESSING = ["nginx-gzip", "nginx-gzip-types", "caddy-encode"]
 ALL = ["otus", *NGINX, "nginx", "lighttpd", "apache"]
 MIB = 1 << 20
 FILES = {"test.html": 97, "10k.html": 10 << 10, "100k.bin": 100 << 10, "1m.bin": MIB, "100m.bin": 100 * MIB}
@@ -269,6 +271,22 @@ def plain(fetch):
              ("steady", "CPU µs/request then", 2), ("p99_steady", "p99 ms", 2)],
             [], fresh=True, warm=False, prepare=first_use.make_variants,
             compared=(("p99", 1.04), ("steady", 1.04)),
+        ),
+        Row(
+            "compress-first", f"A crawler: {compression.PAGES:,} pages of 20 KiB, once",
+            "a new server; h2load with Accept-Encoding, each page once over one connection", ["otus", "otus-uncompressed", *COMPRESSING],
+            "test.html", compression.first, [("cost", "CPU µs/page", 2)],
+            [against("itself with --compress-cache 0", ["otus-uncompressed"], 1.1), against("the best peer", COMPRESSING, 1.0)],
+            fresh=True, warm=False, prepare=compression.make_site,
+        ),
+        Row(
+            "compress-warm", "Text, once it is compressed",
+            f"wrk -t1 -c{compression.CONNECTIONS} -d1s -s rotation.lua, Accept-Encoding: {compression.HTTP}; 20 pages, styles and scripts of 20 to 150 KiB",
+            ["otus", *COMPRESSING], "test.html", compression.warm,
+            [*COST[:2], ("https", "KiB for browsers over HTTPS", 1), ("http", "over HTTP", 1)],
+            [against(f"CPU, to {label}", [peer], 0.2) for peer, label in zip(COMPRESSING, ("Debian's nginx", "nginx with gzip_types", "Caddy"))]
+            + [against(f"bytes over {scheme.upper()}, to the fewest", COMPRESSING, 1.0, scheme) for scheme in ("https", "http")],
+            warm=False, prepare=compression.make_site,
         ),
         Row(
             "first-byte", "First byte of 1 GiB", f"{first_use.STARTS} new servers a round: request to first byte",

@@ -51,7 +51,7 @@ def nginx(name, label, listen="", http="", tls=False):
             error_log stderr;
             events {{ worker_connections 16384; }}
             http {{
-                types {{ text/html html; }}
+                types {{ text/html html; text/css css; application/javascript js; }}
                 access_log off;
                 log_not_found off;
                 keepalive_requests {REQUESTS_PER_CONNECTION};
@@ -66,6 +66,32 @@ def nginx(name, label, listen="", http="", tls=False):
         return ["nginx", "-c", str(folder / "nginx.conf")]
 
     return Server(name, label, ["nginx", "-v"], configure, tls=tls)
+
+
+def caddy():
+    """Caddy, which compresses. It has one process, which runs on as many processors as the others have workers."""
+
+    def configure(folder, root, port):
+        (folder / "Caddyfile").write_text(f"""
+            {{
+                admin off
+                auto_https off
+                storage file_system {folder}
+                log {{
+                    output discard
+                }}
+            }}
+            http://:{port} {{
+                bind 127.0.0.1
+                root * {root}
+                encode zstd gzip
+                file_server
+            }}
+        """)
+        home = ["env", f"HOME={folder}", f"GOMAXPROCS={WORKERS}"]
+        return [*home, "caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+    return Server("caddy-encode", "Caddy, encode zstd gzip", ["caddy", "version"], configure)
 
 
 def lighttpd(extra="", tls=False):
@@ -170,6 +196,10 @@ def everyone(otus_binary, compared_binary, otus_args, floor_program, file):
         nginx("nginx-tuned", "nginx tuned", "reuseport deferred", OPEN_FILES + "sendfile off;"),
         nginx("nginx-sendfile", "nginx tuned, sendfile", "reuseport deferred", OPEN_FILES + SENDFILE),
         nginx("nginx", "nginx plain", "", SENDFILE),
+        nginx("nginx-gzip", "nginx with Debian's gzip", "", SENDFILE + "gzip on;"),
+        nginx("nginx-gzip-types", "nginx with gzip_types", "", SENDFILE + GZIP_TYPES),
+        caddy(),
+        otus(otus_binary, f"{otus_args} --compress-cache 0", "otus-uncompressed", "otus-httpd, --compress-cache 0"),
         lighttpd(),
         apache(),
         floor(floor_program, file),
@@ -181,6 +211,11 @@ OPEN_FILES = "open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s; 
 # As Debian's nginx.conf has it. With it nginx is cheaper where the connection ends with the answer (the body leaves in one
 # packet with the FIN), and dearer on keep-alive (a file of 97 bytes sent by sendfile, corked): hence two tuned columns.
 SENDFILE = "sendfile on; tcp_nopush on;"
+
+
+# As the comments in Debian's nginx.conf propose it.
+GZIP_TYPES = """gzip on; gzip_vary on; gzip_comp_level 6; gzip_types text/plain text/css application/json application/javascript text/xml
+application/xml application/xml+rss text/javascript;"""
 
 
 # All but empty: no OTUS_ variable changes the defaults, no journal or notify socket is inherited. otus-httpd serves as root
