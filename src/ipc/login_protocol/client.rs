@@ -371,3 +371,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
