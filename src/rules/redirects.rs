@@ -117,24 +117,25 @@ impl RedirectRules {
         self.rules.iter()
     }
 
-    /// Returns the first rule that matches: of those that are `forced`, which are asked before a file is looked for, or of the
-    /// others, which are asked when there is none. A rule does not match if it leads to the request itself, or to a path that
-    /// is never served. No rule matches an ACME challenge: certificates would not be renewed.
+    /// Returns the first rule that matches, in the order of the file, if it is one of those that are `forced`, which are asked
+    /// for before a file is looked for, or one of the others, which are asked for when there is none. As on Netlify, no later
+    /// rule is tried, so that a file decides only whether the first one applies.
+    ///
+    /// A rule does not match if it leads to the request itself, or to a path that is never served. No rule matches an ACME
+    /// challenge: certificates would not be renewed.
     pub fn find(&self, request: &RuleRequest, forced: bool) -> Option<Match<'_>> {
         if self.rules.is_empty() || forced && !self.has_forced || is_challenge(request.path) {
             return None;
         }
         let host = request.host.filter(|_| self.has_hosts).map(normal_host);
         let mut captures = Captures::new();
-        for rule in self.candidates(host.as_deref(), request.path).filter(|rule| rule.is_forced == forced) {
-            if rule.source.matches(request.scheme, host.as_deref(), request.path, &mut captures)
-                && let Some(query) = rule.parameters.matches(request.query, &mut captures)
-                && let Some(target) = rule.destination.fill(request, &captures, query)
-            {
-                return Some(Match { rule, target });
-            }
-        }
-        None
+        let mut matches = self.candidates(host.as_deref(), request.path).filter_map(|rule| {
+            let is_match = rule.source.matches(request.scheme, host.as_deref(), request.path, &mut captures);
+            let query = is_match.then(|| rule.parameters.matches(request.query, &mut captures)).flatten()?;
+            let target = rule.destination.fill(request, &captures, query)?;
+            Some(Match { rule, target })
+        });
+        matches.next().filter(|found| found.rule.is_forced == forced)
     }
 
     /// Returns the rules whose sources may match, in the order of the file. `host` is normalized.

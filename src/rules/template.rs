@@ -152,10 +152,13 @@ fn uses(text: &str, names: &Names, index: usize) -> bool {
     parts(text, names, |_| ()).contains(&Part::Capture(index))
 }
 
-/// Returns the names in a target that look like placeholders and have no value. They are sent as text.
+/// Returns the names in a target that look like placeholders and have no value. They are sent as text, as in "Talk:Main", which
+/// is not meant as one.
 pub fn unknown_placeholders<'t>(text: &'t str, names: &Names) -> Vec<&'t str> {
-    let colons = text.match_indices(':').filter_map(|(at, _)| placeholder(&text[at..]));
-    colons.map(|(name, _)| name).filter(|name| names.find(name).is_none()).collect()
+    let is_word = |at: usize| text[..at].ends_with(|before: char| before.is_alphanumeric());
+    let colons = text.match_indices(':').filter(|(at, _)| !is_word(*at));
+    let found = colons.filter_map(|(at, _)| placeholder(&text[at..]));
+    found.map(|(name, _)| name).filter(|name| names.find(name).is_none()).collect()
 }
 
 /// Resolves dot segments and removes empty ones. Returns none if the path leads above the root or contains a NUL.

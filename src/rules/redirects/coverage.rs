@@ -25,15 +25,11 @@ impl RedirectRules {
         let host = rule.source.host_example(ANY_NAME);
         let first = examples.first()?;
         let mut before = self.candidates(host.as_deref(), first).take(MAX_COMPARED);
-        before.find(|other| other.is_before(rule) && other.covers(rule, host.as_deref(), &examples))
+        before.find(|other| other.line < rule.line && other.covers(rule, host.as_deref(), &examples))
     }
 }
 
 impl RedirectRule {
-    fn is_before(&self, other: &RedirectRule) -> bool {
-        self.is_forced && !other.is_forced || self.is_forced == other.is_forced && self.line < other.line
-    }
-
     /// Returns whether this rule applies to all requests to which `other` applies, of which `examples` are the paths.
     fn covers(&self, other: &RedirectRule, host: Option<&str>, examples: &[Vec<u8>]) -> bool {
         let schemes = match other.source.scheme() {
@@ -92,7 +88,7 @@ mod tests {
             ("/a/* /b\n/a /c", vec![(2, 1)]),
             ("/a/* /b\n/a/:x/:y /c", vec![(2, 1)]),
             ("/:x/* /b\n/:y/* /c", vec![(2, 1)]),
-            ("/a /b 301\n/a /c 301!", vec![(1, 2)]),
+            ("/a /b 301\n/a /c 301!", vec![(2, 1)]),
             ("/a /b\n/a x=1 /c", vec![(2, 1)]),
             ("/a x=:x /b\n/a x=1 /c", vec![(2, 1)]),
             ("/a x=1 /b\n/a y=:y x=1 /c", vec![(2, 1)]),

@@ -62,10 +62,12 @@ fn the_first_rule_in_the_file_matches() {
 }
 
 #[test]
-fn a_forced_rule_is_not_found_after_the_file() {
-    let rules = parse("/a /b\n/a /c 301!");
+fn the_first_rule_decides_whether_a_file_comes_before_it() {
+    let rules = parse("/a /b\n/a /c 301!\n/d /e 301!\n/d /f");
+    assert_eq!(find(&rules, "/a", true), None);
     assert_eq!(find(&rules, "/a", false).unwrap(), "301 /b");
-    assert_eq!(find(&rules, "/a", true).unwrap(), "301 /c");
+    assert_eq!(find(&rules, "/d", true).unwrap(), "301 /e");
+    assert_eq!(find(&rules, "/d", false), None);
     assert_eq!(find(&parse("/a /b"), "/a", true), None);
 }
 

@@ -133,5 +133,6 @@ fn files_that_are_refused() {
 
 #[test]
 fn names_without_a_value_are_known() {
-    assert_eq!(unknown_placeholders("/:a/:b/x:c/12:30/:splat?:d", &names()), ["b", "c", "d"]);
+    assert_eq!(unknown_placeholders("/:a/:b/-:c/12:30/:splat?x=:d", &names()), ["b", "c", "d"]);
+    assert!(unknown_placeholders("https://h.example/wiki/Talk:Main/:1", &names()).is_empty());
 }
