@@ -141,7 +141,7 @@ _arguments "${_arguments_options[@]}" : \
 '--agree-tos[Agree to the terms of service of the certification authority]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'*::names -- DNS names that lead to this machine, such as example.org www.example.org:_hosts' \
+'*::names -- DNS names that lead to this machine, such as example.org www.example.org \[default\: with OTUS_SITES, those of all sites, a certificate for each site\]:_hosts' \
 && ret=0
 ;;
 (import)

@@ -9,8 +9,9 @@ use clap::{Subcommand, ValueHint};
 pub enum HttpsCommand {
     /// Get a certificate for the names by certbot, and serve HTTPS with it; can be repeated
     Enable {
-        /// DNS names that lead to this machine, such as example.org www.example.org
-        #[arg(value_name = "NAME", required = true, value_hint = ValueHint::Hostname)]
+        /// DNS names that lead to this machine, such as example.org www.example.org [default: with OTUS_SITES, those of all
+        /// sites, a certificate for each site]
+        #[arg(value_name = "NAME", value_hint = ValueHint::Hostname)]
         names: Vec<String>,
 
         /// Email address for the account at the certification authority [default: none]

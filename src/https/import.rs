@@ -137,8 +137,12 @@ mod tests {
     fn what_cannot_be_used_is_said_and_leaves_nothing() {
         let top = tempfile::tempdir().unwrap();
         let certificates = top.path().join("certificates");
-        let installation =
-            Installation { settings: top.path().join("settings"), challenges: top.path().join("acme"), certificates };
+        let installation = Installation {
+            settings: top.path().join("settings"),
+            challenges: top.path().join("acme"),
+            certificates,
+            sites: None,
+        };
         installation.make_certificates(&mut Undo::default()).unwrap();
         let failure = check(&installation, b"no certificate", b"no key").unwrap_err().to_string();
         assert!(failure.starts_with("The certificate cannot be used: "), "{failure}");

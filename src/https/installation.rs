@@ -19,6 +19,9 @@ const SETTINGS: &str = "/etc/default/otus-httpd";
 /// The variable of `--acme-challenges`.
 const ACME_CHALLENGES: &str = "OTUS_ACME_CHALLENGES";
 
+/// The variable of `--sites`.
+const SITES: &str = "OTUS_SITES";
+
 /// The variable of `--redirect-to-https`.
 pub const REDIRECT: &str = "OTUS_REDIRECT_TO_HTTPS";
 
@@ -34,6 +37,8 @@ pub struct Installation {
     pub certificates: PathBuf,
     /// The directory of challenges.
     pub challenges: PathBuf,
+    /// The directory of sites, if there are many.
+    pub sites: Option<PathBuf>,
 }
 
 impl Installation {
@@ -56,6 +61,7 @@ impl Installation {
             // The key process reads this file only.
             certificates: certificates.unwrap_or_else(|| PACKAGED_CERTIFICATES.into()).into(),
             challenges: challenges.unwrap_or_else(|| DEFAULT_CHALLENGES.into()).into(),
+            sites: systemd::variable(SITES).or_else(|| setting(&file, SITES)).map(PathBuf::from),
         })
     }
 
@@ -238,7 +244,12 @@ mod tests {
 
     fn installation(top: &Path) -> Installation {
         let path = |name: &str| top.join(name);
-        Installation { settings: path("settings"), certificates: path("a/certificates"), challenges: path("acme") }
+        Installation {
+            settings: path("settings"),
+            certificates: path("a/certificates"),
+            challenges: path("acme"),
+            sites: None,
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod import;
 mod installation;
 mod name;
 mod reachability;
+mod sites;
 mod status;
 mod systemd;
 mod undo;
@@ -47,7 +48,10 @@ pub fn run(command: &HttpsCommand) -> Result<(), Failure> {
         HttpsCommand::Enable { names, email, redirect, server, agree_tos } => {
             let (names, email, server) = (name::valid(names)?, email.clone(), server.clone());
             let request = certbot::Request { names, email, server, agrees: *agree_tos };
-            enable::run(&installation, &request, *redirect)
+            match request.names.is_empty() {
+                true => sites::enable(&installation, request, *redirect),
+                false => enable::run(&installation, &request, *redirect),
+            }
         }
         HttpsCommand::Import { chain, key } => import::run(&installation, chain, key),
         HttpsCommand::Status => status::run(&installation),

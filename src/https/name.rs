@@ -20,6 +20,11 @@ pub fn valid(names: &[String]) -> Result<Vec<String>, Failure> {
     Ok(valid)
 }
 
+/// Returns the names for which there can be a certificate, and the others.
+pub fn partition(names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    names.into_iter().partition(|name| problem(name).is_none())
+}
+
 fn problem(name: &str) -> Option<&'static str> {
     if name.starts_with("*.") {
         Some(

@@ -51,7 +51,7 @@ use release::DocumentRoot;
 pub use release::RootState;
 pub use resource::{Content, Resource};
 use root::{Role, Root};
-pub use sites::{Host, Selected, Sites};
+pub use sites::{Host, Selected, Sites, hosts as hosts_of_sites};
 
 /// The size limit of an error page, in bytes: it is sent with every error of its kind.
 const MAX_ERROR_PAGE_BYTES: u64 = 64 * 1024;

@@ -1,5 +1,6 @@
 //! The entries of the directory of sites: which names are sites, and which lead to the same one.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -128,6 +129,19 @@ impl Entries {
         served
     }
 
+    /// Returns the hosts of each site, in order; first the one with the name of its entry.
+    pub fn hosts(&self) -> Vec<Vec<String>> {
+        let mut sites: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for host in self.sites.keys().filter_map(|host| std::str::from_utf8(host).ok()).filter(|host| !host.is_empty())
+        {
+            sites.entry(self.find(host.as_bytes()).unwrap_or(host)).or_default().push(host.into());
+        }
+        for (entry, hosts) in &mut sites {
+            hosts.sort_by_key(|host| (!host.eq_ignore_ascii_case(entry), host.clone()));
+        }
+        sites.into_values().collect()
+    }
+
     /// Returns whether there is no site.
     pub fn is_empty(&self) -> bool {
         self.sites.is_empty()
@@ -185,5 +199,41 @@ fn check_link(root: &Root, name: &CStr) -> Result<(), &'static str> {
         Err(Errno::ELOOP) => Err("it is a link that leads in a circle"),
         Ok(Ok(SFlag::S_IFDIR)) | Ok(Err(_)) | Err(_) => Ok(()),
         Ok(Ok(_)) => Err("it is a link to a file: let it lead to a directory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_site_has_the_hosts_of_its_aliases() {
+        let top = tempfile::tempdir().unwrap();
+        for name in ["b.test", "A.test", "_default", ".releases"] {
+            fs::create_dir(top.path().join(name)).unwrap();
+        }
+        for (target, link) in [
+            ("A.test", "www.a.test"),
+            ("www.a.test", "0.a.test"),
+            ("_default", "c.test"),
+            (".releases", "d.test"),
+            ("e2.test", "e1.test"),
+            ("e1.test", "e2.test"),
+        ] {
+            symlink(target, top.path().join(link)).unwrap();
+        }
+        let read = |follows| Entries::read(&Root::open(top.path()).unwrap(), top.path(), follows).unwrap();
+        let (entries, refused) = read(true);
+        let hosts = [&["a.test", "0.a.test", "www.a.test"][..], &["c.test"], &["b.test"], &["d.test"]];
+        assert_eq!(entries.hosts(), hosts);
+        assert_eq!(entries.served(), ["A.test", "_default", "b.test", "d.test"]);
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        for (host, entry) in [("0.a.test", Some("A.test")), ("", Some("_default")), ("e1.test", None)] {
+            assert_eq!(entries.find(host.as_bytes()), entry, "{host}");
+        }
+        assert!(read(false).0.find(b"e1.test").is_some(), "links are followed when they are used");
     }
 }

@@ -329,3 +329,8 @@ pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
     }));
     Ok(warnings)
 }
+
+/// Returns the hosts of each site in the directory at `path`; first the one with the name of its entry.
+pub fn hosts(path: &Path) -> Result<Vec<Vec<String>>, Failure> {
+    Listing::open(path).map(|(listing, _)| listing.entries.hosts())
+}
