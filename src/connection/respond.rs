@@ -166,6 +166,9 @@ pub fn respond(
     encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts, is_private });
     let mut summary = ResponseSummary::new(&answer, begin, output.len());
     summary.user = &scratch.handler.access.user;
+    if let Some(site) = scratch.handler.site {
+        connection.counters.count_site_request(site, summary.status);
+    }
     connection.count_response(ReceivedMessage::Request(request), client, &summary);
     if request.method != Method::Head {
         match answer {

@@ -12,6 +12,7 @@ use crate::http::content_range::ContentRange;
 use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
 use crate::http::{Field, Outcome, Refusal, Request, Response, Scheme, coding, target};
+use crate::ipc::scoreboard::SiteSlot;
 use crate::listeners::Client;
 use crate::log::catalog;
 use crate::service::Service;
@@ -25,6 +26,8 @@ pub struct Scratch {
     path: Vec<u8>,
     /// What is known about the access of the last request.
     pub access: Access,
+    /// Where the last request is counted, if it was for one of many sites.
+    pub site: Option<SiteSlot>,
     /// The thread's slot in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
     pub slot: Option<usize>,
 }
@@ -56,6 +59,7 @@ pub struct RequestContext<'o> {
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
     scratch.access.reset();
+    scratch.site = None;
     let guard = Guard::new(service, request, &context);
     let answer = match find(service, request, context, guard, scratch) {
         Ok(answer) => answer?,
@@ -116,6 +120,7 @@ fn find(
         return Ok(Some(Answer::response(Response::redirect(location))));
     }
     let site = service.sites.select(&host)?;
+    scratch.site = site.slot(&service.counters);
     if !guard.check(&site, target.path, &mut scratch.access)? {
         return Ok(None);
     }

@@ -1,5 +1,7 @@
 //! The scoreboard: the counters of each worker, in memory that the supervisor reads and that outlives the worker.
 
+mod sites;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,6 +11,8 @@ use nix::unistd::Pid;
 use crate::http::request::Method;
 use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
+
+pub use sites::{ByClass, MAX_SITES, SiteRequests, SiteSlot};
 
 /// A counter or gauge of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,12 +169,15 @@ pub struct Durations {
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerCounters<'m>(&'m [AtomicU64]);
 
-/// The layout: each [`Counter`], then requests by method and class, then the buckets of durations and their sum.
+/// The layout: each [`Counter`], then requests by method and class, the buckets of durations and their sum, and the requests of
+/// many sites.
 const REQUESTS: usize = 64;
 const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
-const COUNTERS_PER_WORKER: usize = DURATION_SUM + 1;
+const SITES: usize = DURATION_SUM + 1;
+
+const COUNTERS_PER_WORKER: usize = SITES + sites::WORDS;
 
 /// The gauges: their values end with the worker.
 const GAUGES: [Counter; 10] = [
@@ -216,9 +223,20 @@ impl WorkerCounters<'_> {
     /// Adds the counts, but not the gauges, of a worker that has ended.
     fn absorb(&self, other: &ReadableCounters) {
         let is_gauge = |index: usize| GAUGES.iter().any(|gauge| *gauge as usize == index);
-        for (index, own) in self.0.iter().enumerate().filter(|(index, _)| !is_gauge(*index)) {
+        for (index, own) in self.0[..SITES].iter().enumerate().filter(|(index, _)| !is_gauge(*index)) {
             own.fetch_add(other.get(HEADER_WORDS + index), Relaxed);
         }
+        sites::absorb(&self.0[SITES..], |index| other.get(HEADER_WORDS + SITES + index));
+    }
+
+    /// Returns where the requests of one of many sites are counted.
+    pub fn site_slot(&self, name: &str) -> SiteSlot {
+        sites::slot(&self.0[SITES..], name)
+    }
+
+    /// Counts a request of one of many sites by status code.
+    pub fn count_site_request(&self, slot: SiteSlot, status: u16) {
+        sites::add(&self.0[SITES..], slot, class(status), 1);
     }
 
     /// Counts a request by method and status code.
@@ -229,8 +247,7 @@ impl WorkerCounters<'_> {
             Method::Options => 2,
             Method::Other | Method::Unknown => 3,
         };
-        let class = (usize::from(status) / 100).clamp(2, 5) - 2;
-        self.0[REQUESTS + method * CLASSES.len() + class].fetch_add(1, Relaxed);
+        self.0[REQUESTS + method * CLASSES.len() + class(status)].fetch_add(1, Relaxed);
     }
 
     /// Counts responses that took `each_ns` each.
@@ -249,6 +266,11 @@ impl WorkerCounters<'_> {
     pub fn clear_gauges(&self) {
         GAUGES.iter().for_each(|gauge| self.set(*gauge, 0));
     }
+}
+
+/// Returns the index of the class of a status code in [`CLASSES`].
+fn class(status: u16) -> usize {
+    (usize::from(status) / 100).clamp(2, 5) - 2
 }
 
 /// Returns the number of records that are due but not accounted for, according to the counters that `get` reads.
@@ -279,7 +301,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 7;
+const LAYOUT: u64 = 8;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;
@@ -403,6 +425,16 @@ impl Scoreboard {
     /// Returns the number of requests of one of [`METHODS`] and one of [`CLASSES`], both by index.
     pub fn requests_of(&self, method: usize, class: usize) -> u64 {
         self.sum(REQUESTS + method * CLASSES.len() + class)
+    }
+
+    /// Returns the requests of many sites.
+    pub fn site_requests(&self) -> SiteRequests {
+        let mut sum = SiteRequests::default();
+        let old_workers = self.old_workers.iter().map(|old_worker| &old_worker.counters);
+        for memory in self.memories.readable().iter().chain(old_workers) {
+            sites::read(|index| memory.get(HEADER_WORDS + SITES + index), &mut sum);
+        }
+        sum
     }
 
     /// Returns the durations of all responses.

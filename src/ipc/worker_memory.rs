@@ -56,6 +56,11 @@ impl Memories {
         self.writable[number].as_deref().expect("a worker writes its own memory alone")
     }
 
+    /// Returns all memories, for reading.
+    pub fn readable(&self) -> &[ReadableCounters] {
+        &self.readable
+    }
+
     /// Returns counter `index` of each memory.
     pub fn read(&self, index: usize) -> impl Iterator<Item = u64> {
         self.readable.iter().map(move |counters| counters.get(index))

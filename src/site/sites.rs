@@ -13,10 +13,11 @@ use super::{RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
 use crate::http::Refusal;
+use crate::ipc::scoreboard::{SiteSlot, WorkerCounters};
 
 pub use host::Host;
 use named::NamedSites;
-pub use named::check;
+pub use named::{check, hosts};
 use open_sites::NamedSite;
 
 /// The sites of a server. The folder of challenges is the same for all.
@@ -56,6 +57,14 @@ impl Deref for Selected<'_> {
 }
 
 impl Selected<'_> {
+    /// Returns where the requests of one of many sites are counted, among the counters of this worker.
+    pub fn slot(&self, counters: &WorkerCounters) -> Option<SiteSlot> {
+        match self {
+            Selected::Only(_) => None,
+            Selected::Named(named) => Some(named.slot(counters)),
+        }
+    }
+
     /// Returns the name of one of many sites: that of its entry in the directory of sites, whatever alias the request has.
     pub fn name(&self) -> Option<&str> {
         match self {

@@ -8,7 +8,10 @@ use crate::http::h1::parse;
 use crate::http::request::Method;
 use crate::http::{Refusal, Request, Response, Status, target};
 use crate::ipc::key_protocol::Overview;
-use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard};
+use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard, SiteRequests};
+
+/// The label of all sites that have no counts of their own, and of a site with this name.
+const OTHER_SITES: &str = "other";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -100,6 +103,7 @@ impl Snapshot<'_> {
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         exposition.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));
         self.requests(&mut exposition);
+        self.sites(&mut exposition);
         self.durations(&mut exposition);
         for (name, kind, help, value) in self.unlabelled() {
             exposition.family(name, kind, help);
@@ -165,6 +169,26 @@ impl Snapshot<'_> {
             for (column, class) in CLASSES.iter().enumerate() {
                 let labels = format_args!("{{method=\"{method}\",code=\"{class}xx\"}}");
                 exposition.sample(name, labels, self.board.requests_of(row, column));
+            }
+        }
+    }
+
+    /// The requests of many sites; nothing if there is one site.
+    fn sites(&self, exposition: &mut Exposition) {
+        let SiteRequests { mut by_name, mut other } = self.board.site_requests();
+        if let Some(same) = by_name.remove(OTHER_SITES) {
+            other.iter_mut().zip(same).for_each(|(sum, count)| *sum = sum.wrapping_add(count));
+        }
+        let sites = by_name.iter().map(|(name, by_class)| (name.as_str(), by_class));
+        let is_other_used = other.iter().any(|count| *count > 0);
+        let rows = sites.chain(is_other_used.then_some((OTHER_SITES, &other)));
+        for (index, (site, by_class)) in rows.enumerate() {
+            let name = "otus_http_site_requests_total";
+            if index == 0 {
+                exposition.family(name, "counter", "Responses of many sites, by site and status class.");
+            }
+            for (class, count) in CLASSES.iter().zip(by_class).filter(|(_, count)| **count > 0) {
+                exposition.sample(name, format_args!("{{site=\"{}\",code=\"{class}xx\"}}", label(site)), count);
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Many sites in one directory, by host.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{BINARY, Response, Server, Setup, Site, own_user, wait_until};
+use crate::support::{BINARY, Client, Response, Server, Setup, Site, open_descriptors, own_user, ticks, wait_until};
 
 /// Starts two workers for the directory of sites.
 fn serve(sites: &Site, arguments: &[&str]) -> Server {
@@ -299,4 +300,80 @@ fn a_check_names_the_entries_that_are_no_site() {
     assert!(status == Some(0) && log.contains("has no site"), "{log}");
     let (status, log) = check(&sites.path("none"));
     assert!(status == Some(1) && log.contains("The directory of sites"), "{log}");
+}
+
+#[test]
+fn requests_are_counted_by_site_also_over_a_reload() {
+    let sites = sites(&["a.test", "b.test"]);
+    symlink("a.test", sites.path("www.a.test")).unwrap();
+    let [http, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, metrics_address) = (http.local_addr().unwrap(), metrics.local_addr().unwrap());
+    let directory = format!("--sites={}", sites.root().display());
+    let setup = Setup::bare(&["--workers=2", &directory]).env("LISTEN_FDNAMES", "http:metrics");
+    let mut server = setup.socket(http).socket(metrics).start();
+    server.address = address;
+    let counts = || {
+        let exposition = Client::connect(metrics_address).get("/metrics").text();
+        let rows = exposition.lines().filter(|row| row.starts_with("otus_http_site_requests_total"));
+        rows.map(|row| row.trim_start_matches("otus_http_site_requests_total").to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(), [""; 0]);
+    for host in ["a.test", "www.a.test", "A.TEST:80", "b.test", "c.test"] {
+        get_of(&server, host, "/");
+    }
+    get_of(&server, "b.test", "/none");
+    let expected =
+        ["{site=\"a.test\",code=\"2xx\"} 3", "{site=\"b.test\",code=\"2xx\"} 1", "{site=\"b.test\",code=\"4xx\"} 1"];
+    assert_eq!(counts(), expected);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    wait_until("the counts of before", || counts() == expected);
+    get_of(&server, "b.test", "/");
+    assert_eq!(counts()[1], "{site=\"b.test\",code=\"2xx\"} 2");
+}
+
+/// Private memory of a process, in KiB.
+fn private_kib(process: nix::unistd::Pid) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    let lines = rollup.lines().filter(|line| line.starts_with("Private_"));
+    lines.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// What many sites cost is measured as processor time and memory: the clock depends on what else the machine does.
+#[test]
+fn ten_thousand_sites_cost_a_list_of_names_until_they_are_used() {
+    let start = |count: usize| {
+        let sites = sites(&["a.test"]);
+        (1..count).for_each(|number| fs::create_dir(sites.path(format!("site-{number}.test"))).unwrap());
+        // Other hosts lead to half of them.
+        (0..count / 2).for_each(|number| {
+            symlink(format!("site-{number}.test"), sites.path(format!("www.{number}.test"))).unwrap();
+        });
+        let server = serve(&sites, &["--workers=1"]);
+        server.wait_until_ready();
+        assert_eq!(page(&server, "a.test"), "a.test");
+        (sites, server)
+    };
+    let (one, many) = (start(1), start(10_000));
+    let (few_ticks, many_ticks) = (ticks(one.1.pid()), ticks(many.1.pid()));
+    assert!(many_ticks < few_ticks + 100, "{many_ticks} and {few_ticks} hundredths of a second");
+    let worker = many.1.workers()[0];
+    let (few_kib, before_kib) = (private_kib(one.1.workers()[0]), private_kib(worker));
+    assert!(before_kib < few_kib + 8 * 1024, "{before_kib} and {few_kib} KiB");
+    let descriptors = open_descriptors(&[worker]);
+    let mut client = many.1.connect();
+    for number in 0..20_000 {
+        let request = format!("GET / HTTP/1.1\r\nHost: random-{number}.test\r\n\r\n");
+        assert_eq!(client.send(request).response().status, 421);
+    }
+    assert!(open_descriptors(&[worker]) <= descriptors + 2, "no host without a site keeps anything open");
+    for number in 1..3_000 {
+        let request = format!("GET / HTTP/1.1\r\nHost: site-{number}.test\r\n\r\n");
+        assert_eq!(client.send(request).response().status, 404);
+    }
+    assert!(open_descriptors(&[worker]) <= descriptors + 1_024, "a site that is no longer used is closed");
+    let after_kib = private_kib(worker);
+    assert!(after_kib < before_kib + 16 * 1024, "{before_kib} KiB before, {after_kib} KiB after");
+    assert_eq!(page(&many.1, "a.test"), "a.test");
+    assert_eq!(page(&many.1, "www.9.test"), "404");
 }

@@ -1,12 +1,13 @@
 //! The sites of a directory that are open.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::Site;
 use super::entries::Entries;
+use crate::ipc::scoreboard::{SiteSlot, WorkerCounters};
 
 /// The time for which a site is served whose entry is missing, in milliseconds: it may be about to be replaced by another.
 pub const ABSENT_MS: u64 = 100;
@@ -20,6 +21,8 @@ pub struct NamedSite {
     name: Box<str>,
     site: Site,
     used_ms: AtomicU64,
+    /// Where its requests are counted.
+    slot: OnceLock<SiteSlot>,
     /// When its entry was first missed, in milliseconds; 0 if it is there.
     absent_ms: AtomicU64,
 }
@@ -42,7 +45,13 @@ pub type Closed = Vec<Arc<NamedSite>>;
 impl NamedSite {
     /// Creates the site of the entry `name`, which is used now.
     pub fn new(name: &str, site: Site, now_ms: u64) -> Arc<Self> {
-        Arc::new(NamedSite { name: name.into(), site, used_ms: AtomicU64::new(now_ms), absent_ms: AtomicU64::new(0) })
+        Arc::new(NamedSite {
+            name: name.into(),
+            site,
+            used_ms: AtomicU64::new(now_ms),
+            slot: OnceLock::new(),
+            absent_ms: AtomicU64::new(0),
+        })
     }
 
     /// Returns the name of its entry.
@@ -53,6 +62,11 @@ impl NamedSite {
     /// Returns the site.
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// Returns where its requests are counted, among the counters of this worker.
+    pub fn slot(&self, counters: &WorkerCounters) -> SiteSlot {
+        *self.slot.get_or_init(|| counters.site_slot(&self.name))
     }
 
     /// Records that it is used.
