@@ -17,7 +17,7 @@
 //! | [`check_site`] | the subcommand `check-site`: what is wrong with a site, before it is served |
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
-//! | [`worker`], [`helper`], [`keys`], [`logins`] | a worker process: threads, connections; one that hashes and decodes files in the background; one that has the private keys; one that compares passwords |
+//! | [`worker`], [`helper`], [`keys`], [`logins`] | a worker process: threads, connections; one that hashes, decodes and compresses files in the background; one that has the private keys; one that compares passwords |
 //! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
@@ -81,7 +81,10 @@
 //!
 //! Work that no client waits for is done by another process, not by a thread of a worker: it is done once for all workers,
 //! its rate is limited, and its result does not depend on a worker that may be compromised. Workers send open files
-//! ([`ipc::work_queue`]) and read results ([`ipc::digests`]). A full queue, or a helper that has ended, delays results only.
+//! ([`ipc::work_queue`]) and read results ([`ipc::digests`], [`ipc::compressed_store`]). A full queue, or a helper that has ended,
+//! delays results only. Compressed content is in one memory for all workers, since one each would make the same work and the same
+//! bytes as often as there are workers; and it is a ring of bytes rather than a file for each, since it has to outlive the helper
+//! and a reload, and a small site has thousands of results.
 //!
 //! A separate thread writes the access log and may block. So a journal that is slow for a second loses no records, and a
 //! stopped journal loses records but delays no requests. The number of dropped records is a difference of counters in the
