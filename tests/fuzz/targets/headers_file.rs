@@ -42,8 +42,9 @@ fn check(changes: &FieldChanges) {
     assert!(changes.vary.iter().all(is_token));
     let is_sts = |line: &FieldLine| line.name.eq_ignore_ascii_case("strict-transport-security");
     assert!(!changes.lines(Status::Ok, Scheme::Http).any(is_sts));
+    let is_lifetime = |directive: &str| directive.to_ascii_lowercase().starts_with("max-age=1");
     let has_lifetime = |line: &FieldLine| {
-        line.name.eq_ignore_ascii_case("cache-control") && line.value.to_ascii_lowercase().contains("max-age=1")
+        line.name.eq_ignore_ascii_case("cache-control") && line.value.split([',', ';', ' ']).any(is_lifetime)
     };
     assert!(!changes.lines(Status::NotFound, Scheme::Https).any(has_lifetime));
 }
