@@ -4,11 +4,30 @@ use std::sync::Arc;
 
 use super::Connection;
 use super::send_queue::{FileSlice, QueuedPart};
-use crate::handler::Answer;
-use crate::http::Outcome;
+use crate::handler::{Answer, Changed};
 use crate::http::h1::encode::{self, Context};
 use crate::http::range::ByteRange;
+use crate::http::{FieldChanges, Outcome, Scheme};
 use crate::site::File;
+
+/// Appends the head with the changes of rules.
+pub fn encode_changed_head(output: &mut Vec<u8>, answer: &Answer, context: Context, changed: &Changed, scheme: Scheme) {
+    let (status, fields) = (answer.status(), || changed.fields(answer));
+    if let (Some(rules), Answer::File { resource, outcome: Outcome::Whole | Outcome::NotModified(None) }) =
+        (&changed.rules, answer)
+        && !context.is_private
+        && !changed.is_rewritten
+    {
+        let head = rules.head(resource, status, scheme, || fields().into_owned());
+        encode::begin_changed_head(output, status, context, &rules.changes);
+        output.extend_from_slice(&head);
+        return;
+    }
+    let none = FieldChanges::default();
+    let changes = changed.rules.as_ref().map_or(&none, |rules| &rules.changes);
+    encode::changed_head(output, status, context, &fields(), changes, scheme);
+}
+
 /// Appends the head. For a whole file and for a 304, its fields are encoded once for all requests.
 pub fn encode_head(output: &mut Vec<u8>, answer: &Answer, context: Context) {
     let encoded = match answer {

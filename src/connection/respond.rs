@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use super::content::{append_ranges, encode_head, queue_ranges};
+use super::content::{append_ranges, encode_changed_head, encode_head, queue_ranges};
 use super::driver::{ConnectionDriver, Scratch};
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use super::preface::Peer;
@@ -163,7 +163,11 @@ pub fn respond(
     let hsts = service.https.hsts(connection.scheme());
     let begin = output.len();
     let is_private = scratch.handler.access.is_restricted;
-    encode_head(output, &answer, Context { date: scratch.date.now(), keep_alive, hsts, is_private });
+    let head = Context { date: scratch.date.now(), keep_alive, hsts, is_private };
+    match &scratch.handler.changed {
+        None => encode_head(output, &answer, head),
+        Some(changed) => encode_changed_head(output, &answer, head, changed, connection.scheme()),
+    }
     let mut summary = ResponseSummary::new(&answer, begin, output.len());
     summary.user = &scratch.handler.access.user;
     if let Some(site) = scratch.handler.site {

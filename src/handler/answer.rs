@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::http::listing::Form;
-use crate::http::{Coding, Field, Outcome, Refusal, Response, Status};
+use crate::http::{CacheControl, Coding, Field, Outcome, Refusal, Response, Status};
 use crate::site::Resource;
 use crate::site::listings::Listed;
+use crate::site::rules::PathRules;
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -33,6 +34,34 @@ pub enum Answer {
         /// The cause of an error.
         cause: Option<Cause>,
     },
+}
+
+/// What rules change in the head of an answer.
+#[derive(Debug)]
+pub struct Changed {
+    /// What they say about the path.
+    pub rules: Option<Arc<PathRules>>,
+    /// Whether the answer is a file of another name, which is not to be kept under this one.
+    pub is_rewritten: bool,
+}
+
+impl Changed {
+    /// Returns the field lines of `answer` before the rules for fields.
+    pub fn fields<'a>(&self, answer: &'a Answer) -> Cow<'a, [Field<'a>]> {
+        let mut fields = answer.fields();
+        if self.is_rewritten
+            && let Answer::File { resource, .. } = answer
+            && resource.representation.cache_control == CacheControl::Immutable
+        {
+            let cache_control = CacheControl::Revalidate.value().map(Field::CacheControl);
+            fields.to_mut().iter_mut().filter(|field| matches!(field, Field::CacheControl(_))).for_each(|field| {
+                if let Some(revalidate) = &cache_control {
+                    *field = revalidate.clone();
+                }
+            });
+        }
+        fields
+    }
 }
 
 /// Why a request got an error, for the journal.

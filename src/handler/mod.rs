@@ -3,15 +3,17 @@
 mod access;
 mod answer;
 mod listing;
+mod rules;
 
 use access::{Access, Guard};
-pub use answer::{Answer, Cause};
+pub use answer::{Answer, Cause, Changed};
 pub use listing::Waiter;
+use rules::Asked;
 
 use crate::http::content_range::ContentRange;
 use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
-use crate::http::{Field, Outcome, Refusal, Request, Response, Scheme, coding, target};
+use crate::http::{Field, Outcome, Refusal, Request, Response, Scheme, Target, coding, target};
 use crate::ipc::scoreboard::SiteSlot;
 use crate::listeners::Client;
 use crate::log::catalog;
@@ -28,6 +30,8 @@ pub struct Scratch {
     pub access: Access,
     /// Where the last request is counted, if it was for one of many sites.
     pub site: Option<SiteSlot>,
+    /// What rules change in the head of the last answer.
+    pub changed: Option<Changed>,
     /// The thread's slot in [`BlockingLimits`](crate::service::blocking::BlockingLimits).
     pub slot: Option<usize>,
 }
@@ -60,6 +64,7 @@ pub struct RequestContext<'o> {
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
     scratch.access.reset();
     scratch.site = None;
+    scratch.changed = None;
     let guard = Guard::new(service, request, &context);
     let answer = match find(service, request, context, guard, scratch) {
         Ok(answer) => answer?,
@@ -125,15 +130,31 @@ fn find(
         return Ok(None);
     }
     let acceptable = || coding::acceptable(request.fields);
-    let lookup = Lookup { freshness: context.freshness, digests: &service.digests };
+    let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
     let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
+    // An ACME challenge passes by all rules, or certificates would not be renewed.
+    if let Some(rules) = site.rules().filter(|_| !challenges::is_challenge(target.path)) {
+        let asked = Asked { service, site: &site, rules: &rules, guard, lookup, request, target: &target, scheme };
+        return asked.respond(&mut scratch.changed, &mut scratch.access, &mut scratch.path, context.waiter);
+    }
     let Some(found) = guard.find(&site, target.path, &mut scratch.access, find)? else { return Ok(None) };
+    answer(service, request, &target, found, context.waiter)
+}
+
+/// Returns the answer to a request for what was found; none if the request has to wait until a listing was made.
+fn answer(
+    service: &Service,
+    request: &Request,
+    target: &Target,
+    found: Found,
+    waiter: Option<Waiter>,
+) -> Result<Option<Answer>, Refusal> {
     match found {
         Found::Directory => Ok(Some(Answer::response(Response::redirect(target.with_slash())))),
         Found::Moved { location, .. } => Ok(Some(Answer::response(Response::redirect(location)))),
         Found::Listing(directory) => {
             let form = Form::of(request.fields, target.query);
-            let listed = listing::get(service, &directory, form, context.waiter)?;
+            let listed = listing::get(service, &directory, form, waiter)?;
             Ok(listed.map(|listed| Answer::Listing { listed, form }))
         }
         Found::File(resource) => {

@@ -57,7 +57,7 @@ pub struct Acceptable {
 
 impl Acceptable {
     /// Identity only.
-    const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MAX_WEIGHT] };
+    pub const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MAX_WEIGHT] };
 
     /// Returns the codings to try, sorted by weight, and by size if the weights are equal. If none of them is available,
     /// the response is a 406.

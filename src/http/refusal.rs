@@ -69,6 +69,8 @@ pub enum Refusal {
     LoginsBusy,
     /// 503: the file of users cannot be read, or the login process does not respond.
     LoginsUnavailable,
+    /// 403: the path has a password in `_headers`, which this server does not check.
+    PasswordInRules,
     /// 403: the path leads to something other than a regular file or a directory.
     NotAFile,
     /// 503: the document root does not exist at the moment.
@@ -101,7 +103,9 @@ impl Refusal {
             Refusal::NotFound | Refusal::NoHost => Status::NotFound,
             Refusal::NotAcceptable => Status::NotAcceptable,
             Refusal::Unreadable | Refusal::OutsideRoot | Refusal::NotAFile => Status::Forbidden,
-            Refusal::OtherNetwork | Refusal::NoAddress | Refusal::ClearLogin => Status::Forbidden,
+            Refusal::OtherNetwork | Refusal::NoAddress | Refusal::ClearLogin | Refusal::PasswordInRules => {
+                Status::Forbidden
+            }
             Refusal::NeedsLogin { .. } | Refusal::WrongLogin { .. } => Status::Unauthorized,
             Refusal::TooManyLogins { .. } => Status::TooManyRequests,
             Refusal::LoginsBusy | Refusal::LoginsUnavailable => Status::ServiceUnavailable,
@@ -167,6 +171,7 @@ impl std::fmt::Display for Refusal {
             Refusal::TooManyLogins { .. } => "the client has sent too many wrong passwords",
             Refusal::LoginsBusy => "too many passwords are being compared",
             Refusal::LoginsUnavailable => "the file of users cannot be read, or the login process does not respond",
+            Refusal::PasswordInRules => "_headers has a password for the path (Basic-Auth): use --auth",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",
             Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",

@@ -28,7 +28,12 @@ pub struct Response {
 impl Response {
     /// A 301 to `location`.
     pub fn redirect(location: String) -> Self {
-        let (status, fields) = (Status::MovedPermanently, vec![Field::Location(location)]);
+        Response::redirect_by(Status::MovedPermanently, location)
+    }
+
+    /// A redirect to `location` with this status.
+    pub fn redirect_by(status: Status, location: String) -> Self {
+        let fields = vec![Field::Location(location)];
         Response::new(status, fields, page::MEDIA_TYPE.into(), page::redirect(status).into_bytes(), [])
     }
 

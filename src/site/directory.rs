@@ -19,6 +19,7 @@ use crate::http::Refusal;
 use crate::http::listing::natural::NaturalKey;
 use crate::http::listing::{DirEntry, Form, Listing};
 use crate::os::sys::file_type;
+use crate::rules;
 
 /// The limit of entries in a listing: a longer page is useless, and costs memory.
 const MAX_ENTRIES: usize = 10_000;
@@ -159,7 +160,8 @@ impl Directory {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             let is_shown = self.dotfiles || !name.starts_with(b".") || (self.path.is_empty() && name == b".well-known");
-            if is_shown && name != b"." && name != b".." {
+            let is_reserved = self.path.is_empty() && rules::is_reserved(name);
+            if is_shown && !is_reserved && name != b"." && name != b".." {
                 names.push((entry.file_name().to_owned(), entry.file_type()));
             }
         }

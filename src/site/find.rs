@@ -14,6 +14,7 @@ use crate::config::Pretty;
 use crate::digest::Digest;
 use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Representation, Status, Target};
+use crate::rules;
 
 /// The error of a path that no file can have.
 const NUL: Refusal = Refusal::Malformed("the path contains a NUL");
@@ -30,7 +31,7 @@ impl Site {
         path: &mut Vec<u8>,
         lookup: Lookup,
     ) -> Result<Found, Refusal> {
-        if target.is_hidden() && !self.settings.dotfiles {
+        if target.is_hidden() && !self.settings.dotfiles || is_reserved(target.path) {
             return Err(Refusal::NotFound);
         }
         let mut release = self.root.release().ok_or(Refusal::NoRoot)?;
@@ -150,6 +151,12 @@ impl Site {
             _ => false,
         };
         is_free.then(|| target.without_extension(false))
+    }
+
+    /// Returns whether a request for the directory `path` with a slash would get an index or a listing.
+    pub fn serves_directory(&self, path: &[u8], lookup: Lookup) -> bool {
+        let release = self.root.last_release();
+        release.is_some_and(|release| self.is_served_directory(&release, path, &mut Vec::new(), lookup))
     }
 
     /// Returns whether a request for `path` with a slash would get an index or a listing.
@@ -291,6 +298,12 @@ impl Site {
 fn find_compressed(acceptable: impl Fn() -> Acceptable, lookup: Lookup, original: &Resource) -> Option<Arc<Resource>> {
     original.forms()?;
     lookup.digests.compressed.as_ref()?.preferred(original, acceptable())
+}
+
+/// Returns whether `path` is a file with rules, or a compressed copy of one.
+fn is_reserved(path: &[u8]) -> bool {
+    let is_copy = || [&b".br"[..], b".zst", b".gz"].iter().find_map(|suffix| path.strip_suffix(*suffix));
+    matches!(path.first(), Some(b'_' | b'n')) && (rules::is_reserved(path) || is_copy().is_some_and(rules::is_reserved))
 }
 
 fn none_if_missing<T>(refusal: Refusal) -> Result<Option<T>, Refusal> {

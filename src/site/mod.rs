@@ -20,6 +20,7 @@ mod page_names;
 mod release;
 mod resource;
 pub mod root;
+pub mod rules;
 mod sites;
 mod variants;
 mod verification;
@@ -51,6 +52,7 @@ use release::DocumentRoot;
 pub use release::RootState;
 pub use resource::{Content, Resource};
 use root::{Role, Root};
+use rules::SiteRules;
 pub use sites::{Host, Selected, Sites, hosts as hosts_of_sites};
 
 /// The size limit of an error page, in bytes: it is sent with every error of its kind.
@@ -151,6 +153,11 @@ impl Site {
         self.root.may_have_stale_files()
     }
 
+    /// Returns the rules of the release that is served now, if it has any.
+    pub fn rules(&self) -> Option<Arc<SiteRules>> {
+        self.root.release()?.rules.current()
+    }
+
     /// Closes the files that were kept open for later requests and have expired.
     pub fn close_stale(&self) {
         self.root.close_stale();
@@ -188,13 +195,13 @@ impl Site {
         directories.iter().rev().find_map(|end| {
             let lookup = Lookup { freshness: Freshness::NOW, digests };
             let page = self.open_file(&release, join(&[&path[..*end], name], &mut buffer)?, lookup).ok()??;
-            in_memory(page)
+            page_in_memory(page)
         })
     }
 }
 
 /// Returns an error page with its content in memory. None if it is too large, or cannot be read.
-fn in_memory(page: Arc<Resource>) -> Option<Arc<Resource>> {
+pub fn page_in_memory(page: Arc<Resource>) -> Option<Arc<Resource>> {
     if page.version.size() > MAX_ERROR_PAGE_BYTES {
         return None;
     }

@@ -14,6 +14,7 @@ use super::file::File;
 use super::lookup::Lookup;
 use super::resource::Resource;
 use super::root::Root;
+use super::rules::RulesFiles;
 use super::variants::Variants;
 use super::version::{FileVersion, since_epoch_ns};
 use crate::digest::Digest;
@@ -43,6 +44,8 @@ pub struct Release {
     pub cache: Cache,
     /// The variants that are known to exist in it.
     pub variants: Variants,
+    /// Its rules.
+    pub rules: RulesFiles,
 }
 
 /// The state of the document root's path.
@@ -86,6 +89,8 @@ pub struct DocumentRoot {
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
     is_log_disabled: AtomicBool,
+    /// Whether this process logs mistakes in rules.
+    logs_rules: AtomicBool,
 }
 
 impl RootState {
@@ -100,8 +105,11 @@ impl RootState {
 }
 
 impl Release {
-    fn new(root: Root, cache_limits: &Arc<CacheLimits>) -> Self {
-        Release { root, cache: Cache::new(cache_limits), variants: Variants::new(cache_limits) }
+    /// Creates the release of a directory, and reads its rules.
+    fn new(root: Root, path: &Path, before: Option<&Release>, limits: &Arc<CacheLimits>, logs_rules: bool) -> Self {
+        let before = before.map(|before| &before.rules);
+        let rules = RulesFiles::load(&root, path, before, limits, logs_rules);
+        Release { root, cache: Cache::new(limits), variants: Variants::new(limits), rules }
     }
 
     /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible; `describe` gets the
@@ -178,27 +186,34 @@ impl DocumentRoot {
         });
         // A relative path is relative to the directory in which the server was started.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        DocumentRoot::new(Location::Path(path), root.ok(), cache_limits)
+        DocumentRoot::new(Location::Path(path), root.ok(), cache_limits, true)
     }
 
     /// Opens the directory that is the entry `name` of the directory `sites` with the path `path`. If that is not permitted at
     /// the moment, it is retried while the server runs. Fails if there is no such directory, with EXDEV if it is outside. Its
     /// changes are not logged.
-    pub fn open_entry(sites: &Root, name: &CStr, path: &Path, cache_limits: &Arc<CacheLimits>) -> Result<Self, Errno> {
+    /// With `logs_rules`, mistakes in its rules are.
+    pub fn open_entry(
+        sites: &Root,
+        name: &CStr,
+        path: &Path,
+        cache_limits: &Arc<CacheLimits>,
+        logs_rules: bool,
+    ) -> Result<Self, Errno> {
         let path = path.join(OsStr::from_bytes(name.to_bytes()));
         let root = match sites.open_root(name, &path) {
             Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV)) => return Err(errno),
             result => result.ok(),
         };
         let location = Location::Entry { sites: sites.clone(), name: name.into(), path };
-        let document_root = DocumentRoot::new(location, root, cache_limits);
-        document_root.disable_log();
+        let document_root = DocumentRoot::new(location, root, cache_limits, logs_rules);
+        document_root.is_log_disabled.store(true, Relaxed);
         Ok(document_root)
     }
 
-    fn new(location: Location, root: Option<Root>, cache_limits: &Arc<CacheLimits>) -> Self {
+    fn new(location: Location, root: Option<Root>, cache_limits: &Arc<CacheLimits>, logs_rules: bool) -> Self {
         let state = AtomicU8::new(if root.is_some() { RootState::Served } else { RootState::Missing } as u8);
-        let release = root.map(|root| Arc::new(Release::new(root, cache_limits)));
+        let release = root.map(|root| Arc::new(Release::new(root, location.path(), None, cache_limits, logs_rules)));
         DocumentRoot {
             location,
             cache_limits: cache_limits.clone(),
@@ -207,12 +222,14 @@ impl DocumentRoot {
             may_have_stale_files: AtomicBool::new(false),
             state,
             is_log_disabled: AtomicBool::new(false),
+            logs_rules: AtomicBool::new(logs_rules),
         }
     }
 
     /// Stops logging changes of the root: of the processes that check the same path, one logs them.
     pub fn disable_log(&self) {
         self.is_log_disabled.store(true, Relaxed);
+        self.logs_rules.store(false, Relaxed);
     }
 
     /// Returns the state of the path at the last check.
@@ -232,7 +249,12 @@ impl DocumentRoot {
             return self.last_release();
         }
         self.may_have_stale_files.store(true, Relaxed);
-        self.check()
+        let release = self.check();
+        if let Some(release) = &release {
+            let logs_rules = self.logs_rules.load(Relaxed);
+            release.rules.refresh(&release.root, self.location.path(), &self.cache_limits, logs_rules);
+        }
+        release
     }
 
     /// Returns the release to serve as of the last check.
@@ -267,7 +289,9 @@ impl DocumentRoot {
             }
             Ok(root) => {
                 let is_first = last.is_none();
-                let release = Arc::new(Release::new(root, &self.cache_limits));
+                let (path, logs_rules) = (self.location.path(), self.logs_rules.load(Relaxed));
+                let release = Release::new(root, path, last.as_deref(), &self.cache_limits, logs_rules);
+                let release = Arc::new(release);
                 self.replace(&last, Some(release.clone()))?;
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.location.path().display());

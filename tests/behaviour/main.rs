@@ -58,6 +58,7 @@ mod reading;
 mod refusals;
 mod releases;
 mod reload;
+mod rules;
 mod saturation;
 mod settings;
 mod shared_listings;

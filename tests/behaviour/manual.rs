@@ -15,6 +15,8 @@ type Test = fn(&str);
 /// The section, and its subsection after a slash; words of the example; its test.
 const EXAMPLES: &[(&str, &str, Test)] = &[
     ("DESCRIPTION", "mv -T", a_release_is_published_by_a_link),
+    ("RULES", "X-Frame-Options", rules_for_fields),
+    ("RULES", ":splat", rules_for_paths),
     ("NAMES OF PAGES", "about/index.html", names_of_pages),
     ("COMPRESSION", "otus-httpd precompress", variants_of_a_whole_site),
     ("SITES", "mkdir", a_site_is_a_directory_and_an_alias_a_link),
@@ -111,6 +113,34 @@ fn a_site_is_a_directory_and_an_alias_a_link(commands: &str) {
 fn a_release_of_one_of_many_sites(commands: &str) {
     let (_site, server) = sites(commands, "two");
     wait_until("the release", || page(&server, "example.net") == "two");
+}
+
+fn rules_for_fields(rules: &str) {
+    let site = Site::with(&[("_headers", rules.as_bytes()), ("index.html", b""), ("fonts/a.woff2", b"")]);
+    let server = Server::of(&site);
+    for (target, origin) in [("/", None), ("/fonts/a.woff2", Some("*"))] {
+        let response = server.get(target);
+        assert_eq!(response.field("X-Frame-Options"), Some("DENY"));
+        assert_eq!(response.field("X-Content-Type-Options"), None);
+        assert_eq!(response.field("Access-Control-Allow-Origin"), origin);
+    }
+    assert_eq!(server.warnings(), [""; 0]);
+}
+
+fn rules_for_paths(rules: &str) {
+    let names = ["app/index.html", "maintenance.html", "old.html"];
+    let site = Site::with(&[("_redirects", rules.as_bytes())]);
+    names.iter().for_each(|name| site.write(name, name.as_bytes()));
+    let server = Server::of(&site);
+    for (target, location) in [("/blog/a/b", "/news/a/b"), ("/old.html", "/new.html")] {
+        let response = server.get(target);
+        assert_eq!((response.status, response.field("Location")), (301, Some(location)));
+    }
+    for (target, status, name) in [("/app/a/b", 200, names[0]), ("/shop", 503, names[1])] {
+        let response = server.get(target);
+        assert_eq!((response.status, response.text().as_str()), (status, name));
+    }
+    assert_eq!(server.warnings(), [""; 0]);
 }
 
 fn names_of_pages(table: &str) {

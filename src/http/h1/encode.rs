@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::http::field::Field;
-use crate::http::{Status, private};
+use crate::http::{FieldChanges, Scheme, Status, private};
 
 /// The parts of every head besides status and field lines.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +42,84 @@ fn private_fields<'f>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'f Fi
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a complete head with the changes of rules.
+pub fn changed_head(
+    out: &mut Vec<u8>,
+    status: Status,
+    context: Context,
+    fields: &[Field],
+    changes: &FieldChanges,
+    scheme: Scheme,
+) {
+    begin_changed_head(out, status, context, changes);
+    changed_fields(out, status, fields, changes, scheme, context.is_private);
+}
+
+/// The same as [`begin_head`] with the changes of rules.
+pub fn begin_changed_head(out: &mut Vec<u8>, status: Status, context: Context, changes: &FieldChanges) {
+    let hsts = context.hsts.filter(|_| !changes.replaces("Strict-Transport-Security", status));
+    begin(out, status, Context { hsts, ..context }, !changes.replaces("Server", status));
+}
+
+/// Appends the field lines of a head with the changes of rules, and the empty line. With `is_private`, only caches of single
+/// clients may store the response.
+pub fn changed_fields(
+    out: &mut Vec<u8>,
+    status: Status,
+    fields: &[Field],
+    changes: &FieldChanges,
+    scheme: Scheme,
+    is_private: bool,
+) {
+    // The media type of a response with several ranges belongs to its parts.
+    let is_multipart = |field: &Field| {
+        status == Status::PartialContent
+            && matches!(field, Field::ContentType(text) if text.starts_with("multipart/byteranges"))
+    };
+    let has_parts = fields.iter().any(is_multipart);
+    let (mut vary, mut cache_control) = (Vec::new(), Vec::new());
+    for line in fields {
+        match line {
+            Field::Vary(text) => vary.push(*text),
+            _ if changes.replaces(line.name(), status) && !is_multipart(line) => {}
+            Field::CacheControl(text) if is_private => cache_control.push(*text),
+            _ => field(out, line),
+        }
+    }
+    for line in changes.lines(status, scheme) {
+        let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+        if is_private && is("Cache-Control") {
+            cache_control.push(&line.value);
+        } else if !(has_parts && is("Content-Type")) {
+            text_field(out, &line.name, &line.value);
+        }
+    }
+    vary.extend(changes.vary.iter().map(String::as_str));
+    if !vary.is_empty() {
+        text_field(out, "Vary", &vary.join(", "));
+    }
+    if is_private {
+        text_field(out, "Cache-Control", &private::cache_control(&cache_control.join(", ")));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn text_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
 /// Appends the status line and the field lines that every response has. Further field lines and an empty line end the head.
 pub fn begin_head(out: &mut Vec<u8>, status: Status, context: Context) {
+    begin(out, status, context, true);
+}
+
+#[inline]
+fn begin(out: &mut Vec<u8>, status: Status, context: Context, has_server: bool) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.line().as_bytes());
-    out.extend_from_slice(b"\r\nServer: OtusServer\r\nDate: ");
+    out.extend_from_slice(if has_server { &b"\r\nServer: OtusServer\r\nDate: "[..] } else { b"\r\nDate: " });
     out.extend_from_slice(context.date.as_bytes());
     out.extend_from_slice(match context.keep_alive {
         true => b"\r\nConnection: keep-alive\r\n".as_slice(),

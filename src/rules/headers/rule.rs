@@ -20,7 +20,8 @@ pub struct HeaderRule {
     pub(super) removed: Vec<Box<str>>,
     /// The fields that are set.
     pub(super) set: Vec<(Box<str>, Box<str>)>,
-    pub(super) has_password: bool,
+    /// Whether the rule has a password for its paths (Basic-Auth).
+    pub has_password: bool,
     /// Whether it has lines below it, even with mistakes.
     pub(super) has_lines: bool,
 }

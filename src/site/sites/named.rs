@@ -188,7 +188,8 @@ impl NamedSites {
     fn open_entry(&self, listing: &Listing, entry: &str) -> Result<Site, Errno> {
         // Names of entries have no NUL.
         let name = CString::new(entry).unwrap_or_default();
-        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.cache_limits)?;
+        let logs_rules = !self.is_log_disabled.load(Relaxed);
+        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.cache_limits, logs_rules)?;
         Ok(Site::new(root, &self.path.join(entry), self.settings.clone()))
     }
 

@@ -41,7 +41,7 @@ OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;CHECK OF A SITE;ENVIRONMENT;SOCKET AC
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
     equal "man page of sites renders without a complaint" "$(man --warnings otus-httpd-site 2>&1 > /tmp/man-site)" ""
     equal "man page of sites: its sections" "$(grep -E '^[A-Z]' /tmp/man-site | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
-        "NAME;DESCRIPTION;NAMES OF PAGES;CACHING;COMPRESSION;SITES;ACCESS;ERROR PAGES;GENERATORS;SEE ALSO"
+        "NAME;DESCRIPTION;RULES;NAMES OF PAGES;CACHING;COMPRESSION;SITES;ACCESS;ERROR PAGES;GENERATORS;SEE ALSO"
 }
 
 # Compares the exposure with that of Debian's units of other web servers: 0 is the lowest, 10 the highest.

@@ -1,0 +1,281 @@
+//! The rules that a site carries: `_headers` and `_redirects`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::{Client, Response, Server, Site, encode, wait_until};
+
+fn ask(client: &mut Client, target: &str, fields: &str) -> Response {
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n")).response_or_304()
+}
+
+fn location(response: &Response) -> (u16, Option<&str>) {
+    (response.status, response.field("Location"))
+}
+
+fn values<'r>(response: &'r Response, name: &str) -> Vec<&'r str> {
+    response.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn header_rules_change_every_kind_of_response() {
+    let content = b"p { color: red }\n".repeat(100);
+    let site = Site::with(&[
+        (
+            "_headers",
+            b"/*\n  X-All: 1\n  ! X-Content-Type-Options\n  X-Robots-Tag: none\n/a.css\n  Cache-Control: public, max-age=60\n  \
+              Content-Type: text/x-mine\n  X-All: 2\n  Vary: X-Lang\n/gone/*\n  Cache-Control: max-age=31536000\n",
+        ),
+        ("a.css", &content),
+        ("large.bin", &[1; 100_000]),
+        ("dir/index.html", b"index"),
+    ]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    // Twice: what the rules say is kept.
+    for _ in 0..2 {
+        let response = client.get("/a.css");
+        assert_eq!(response.body, content);
+        assert_eq!(values(&response, "X-All"), ["1, 2"]);
+        assert_eq!(values(&response, "Cache-Control"), ["public, max-age=60"]);
+        assert_eq!(values(&response, "Content-Type"), ["text/x-mine"]);
+        assert_eq!(values(&response, "X-Content-Type-Options"), [""; 0]);
+        assert_eq!(values(&response, "Vary"), ["Accept-Encoding, X-Lang"]);
+        let head = client.send("HEAD /a.css HTTP/1.1\r\nHost: a.test\r\n\r\n").head();
+        assert_eq!(head.fields.len(), response.fields.len());
+        assert_eq!(values(&head, "X-All"), ["1, 2"]);
+        let tag = response.field("ETag").unwrap().to_string();
+        let unchanged = ask(&mut client, "/a.css", &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((unchanged.status, values(&unchanged, "Cache-Control")), (304, vec!["public, max-age=60"]));
+        assert_eq!((values(&unchanged, "X-All"), unchanged.field("Content-Type")), (vec!["1, 2"], None));
+        let part = ask(&mut client, "/a.css", "Range: bytes=0-1\r\n");
+        assert_eq!((part.status, values(&part, "Content-Type")), (206, vec!["text/x-mine"]));
+        assert_eq!(values(&part, "Content-Range"), [format!("bytes 0-1/{}", content.len())]);
+        let parts = ask(&mut client, "/a.css", "Range: bytes=0-1,1000-1001\r\n");
+        assert!(parts.status == 206 && parts.field("Content-Type").unwrap().starts_with("multipart/byteranges"));
+        assert_eq!(values(&parts, "Content-Type").len(), 1);
+    }
+    for (target, status) in [("/large.bin", 200), ("/dir", 301), ("/none", 404), ("/gone/a.js", 404)] {
+        let response = client.get(target);
+        assert_eq!((response.status, values(&response, "X-All")), (status, vec!["1"]), "{target}");
+        assert_eq!(values(&response, "X-Robots-Tag"), ["none"]);
+    }
+    // What is missing now must not be missing for a year.
+    assert_eq!(client.get("/gone/a.js").field("Cache-Control"), None);
+    assert_eq!(client.get("/large.bin").field("Cache-Control"), Some("no-cache"));
+}
+
+#[test]
+fn header_rules_apply_to_variants_and_their_vary_is_merged() {
+    let content = b"p { color: red }\n".repeat(100);
+    let site = Site::with(&[("_headers", b"/a.css\n  Vary: Origin\n  X-A: 1\n"), ("a.css", &content)]);
+    site.write("a.css.gz", &encode("gzip", &content));
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    for (fields, coding) in
+        [("Accept-Encoding: gzip\r\n", Some("gzip")), ("", None), ("Accept-Encoding: gzip\r\n", Some("gzip"))]
+    {
+        let response = ask(&mut client, "/a.css", fields);
+        assert_eq!(response.field("Content-Encoding"), coding);
+        assert_eq!(values(&response, "Vary"), ["Accept-Encoding, Origin"]);
+        assert_eq!(values(&response, "X-A"), ["1"]);
+        assert_eq!(response.content_length(), response.body.len());
+    }
+}
+
+#[test]
+fn redirects_and_rewrites() {
+    let site = Site::with(&[
+        (
+            "_redirects",
+            b"/old/* /new/:splat\n/there /index.html 302\n/forced.html /new/forced 301!\n/present.html /new/never\n\
+              /app/* /app.html 200\n/latest.js /assets/index-C5rS8dPq.js 200\n/loop /loop2 200\n/loop2 /index.html 200\n\
+              /shut /closed.html 503\n/old-page /gone.html 410\n/lost /missing.html 404\n/gone2 /none.html 410\n\
+              https://www.a.test/* https://a.test/:splat 301!\nhttp://www.a.test/* https://a.test/:splat 301!\n\
+              /q id=:id /item/:id\n/empty /found\n/.well-known/* /new/challenge 301!\n",
+        ),
+        ("index.html", b"index"),
+        ("forced.html", b"forced"),
+        ("present.html", b"present"),
+        ("app.html", b"app"),
+        ("assets/index-C5rS8dPq.js", b"script"),
+        ("closed.html", b"closed"),
+        ("gone.html", b"gone"),
+        ("missing.html", b"missing"),
+        ("empty/x", b""),
+        (".well-known/acme-challenge/token", b"token"),
+    ]);
+    let server = Server::of(&site);
+    let mut client = server.connect();
+    for (target, expected) in [
+        ("/old/a/b?c=d", (301, Some("/new/a/b?c=d"))),
+        ("/old", (301, Some("/new/"))),
+        ("/there", (302, Some("/index.html"))),
+        ("/forced.html", (301, Some("/new/forced"))),
+        ("/present.html", (200, None)),
+        ("/q?id=7", (301, Some("/item/7"))),
+        ("/q", (404, None)),
+        ("/empty", (301, Some("/found"))),
+        ("/.well-known/x", (301, Some("/new/challenge"))),
+        ("/.well-known/acme-challenge/token", (200, None)),
+    ] {
+        assert_eq!(location(&client.get(target)), expected, "{target}");
+    }
+    let www = client.send("GET /x?y HTTP/1.1\r\nHost: www.a.test\r\n\r\n").response();
+    assert_eq!(location(&www), (301, Some("https://a.test/x?y")));
+
+    for (target, status, text) in [
+        ("/app/some/where", 200, "app"),
+        ("/app.html", 200, "app"),
+        ("/shut", 503, "closed"),
+        ("/old-page", 410, "gone"),
+        ("/lost", 404, "missing"),
+    ] {
+        let response = client.get(target);
+        assert_eq!((response.status, response.text().as_str()), (status, text), "{target}");
+        assert_eq!(response.field("Retry-After").is_some(), status == 503, "{target}");
+        let head = client.send(format!("HEAD {target} HTTP/1.1\r\nHost: a.test\r\n\r\n")).head();
+        assert_eq!((head.status, head.content_length()), (status, text.len()), "HEAD {target}");
+    }
+    // One pass: the target of a rewrite is no source.
+    assert_eq!(client.get("/loop").status, 404);
+    assert_eq!(client.get("/gone2").status, 410);
+    // A rewrite has the fields and conditions of the file, and no lifetime of another name.
+    let script = client.get("/latest.js");
+    assert_eq!((script.text().as_str(), values(&script, "Cache-Control")), ("script", vec!["no-cache"]));
+    let tag = script.field("ETag").unwrap().to_string();
+    let unchanged = ask(&mut client, "/latest.js", &format!("If-None-Match: {tag}\r\n"));
+    assert_eq!((unchanged.status, unchanged.field("Cache-Control")), (304, Some("no-cache")));
+    assert!(client.get("/assets/index-C5rS8dPq.js").field("Cache-Control").unwrap().contains("immutable"));
+}
+
+#[test]
+fn rules_and_settings_of_static_hosts_are_not_served() {
+    let names = ["_headers", "_redirects", "_worker.js", "_routes.json", "netlify.toml"];
+    let site = Site::new();
+    names.iter().for_each(|name| site.write(name, b"# nothing\n"));
+    site.write("a/_headers", b"a file");
+    site.write("_headers.gz", b"x");
+    site.write("_redirects", b"/* /_headers 200\n");
+    let server = Server::with(&site, &["--listing", "--pretty=redirect"]);
+    for name in names.iter().chain(&["_headers.gz", "%5fheaders", "_headers/"]) {
+        assert_eq!(server.get(&format!("/{name}")).status, 404, "{name}");
+    }
+    assert_eq!(server.get("/any").status, 404);
+    assert_eq!(server.get("/a/_headers").text(), "a file");
+    let listing = server.get("/").text();
+    assert!(names.iter().all(|name| !listing.contains(&format!("\"{name}\""))), "{listing}");
+}
+
+#[test]
+fn a_path_with_a_password_in_the_rules_is_forbidden() {
+    let site = Site::with(&[
+        ("_headers", b"/private/*\n  Basic-Auth: user:secret\n/about.html\n  Basic-Auth: user:secret\n"),
+        ("_redirects", b"/way/* /private/:splat 200\n/private/moved /elsewhere 301!\n"),
+        ("private/page.html", b"SECRET"),
+        ("about.html", b"SECRET"),
+        ("open.html", b"open"),
+        ("404.html", b"lost"),
+    ]);
+    symlink("private", site.path("link")).unwrap();
+    let server = Server::of(&site);
+    for target in [
+        "/private/page.html",
+        "/private/page",
+        "/private/none",
+        "/private/moved",
+        "/way/page.html",
+        "/link/page.html",
+        "/about",
+        "/about.html",
+        "/%61bout",
+    ] {
+        let response = server.get(target);
+        assert!(response.status == 403 && !response.text().contains("SECRET"), "{target}: {response:?}");
+        assert_eq!(response.field("Basic-Auth"), None);
+    }
+    assert_eq!(server.get("/open").text(), "open");
+    let warnings = server.warnings();
+    let named: Vec<_> = warnings.iter().filter(|line| line.contains("--auth")).collect();
+    assert!(named.len() == 2 && warnings.iter().all(|line| !line.contains("secret")), "{warnings:?}");
+}
+
+#[test]
+fn a_change_is_seen_within_a_second_and_a_mistake_is_logged_once() {
+    let site = Site::with(&[("a", b"a"), ("b", b"b")]);
+    let server = Server::of(&site);
+    let has = |value: &str| (0..10).all(|_| server.get("/a").field("X-A") == Some(value));
+    assert_eq!(server.get("/a").field("X-A"), None);
+    // Replaced by another file, as rsync does.
+    for value in ["1", "2"] {
+        site.write("new", format!("/a\n  X-A: {value}\n/b\n  Content-Length: 1\n").as_bytes());
+        fs::rename(site.path("new"), site.path("_headers")).unwrap();
+        let begin = std::time::Instant::now();
+        wait_until("the rules", || has(value));
+        // The machine may be busy.
+        assert!(begin.elapsed().as_millis() < 5_000);
+    }
+    wait_until("the record", || server.log().matches("_headers, line 4: ").count() == 2);
+    // Removed and written again: the last good rules stay meanwhile.
+    fs::remove_file(site.path("_headers")).unwrap();
+    let begin = std::time::Instant::now();
+    while begin.elapsed().as_millis() < 400 {
+        assert_eq!(server.get("/a").field("X-A"), Some("2"));
+    }
+    wait_until("the end of the rules", || (0..10).all(|_| server.get("/a").field("X-A").is_none()));
+    assert_eq!(server.log().matches("_headers, line 4: ").count(), 2);
+}
+
+#[test]
+fn a_file_that_is_being_written_or_cannot_be_used_takes_no_rules_away() {
+    let site = Site::with(&[("_headers", b"/a\n  X-A: 1\n"), ("a", b"a")]);
+    let server = Server::with(&site, &["--workers=1"]);
+    assert_eq!(server.get("/a").field("X-A"), Some("1"));
+    // Written slowly, from the beginning.
+    let begin = std::time::Instant::now();
+    let mut content = String::new();
+    while begin.elapsed().as_millis() < 1_500 {
+        content += "# more\n";
+        fs::write(site.path("_headers"), &content).unwrap();
+        assert_eq!(server.get("/a").field("X-A"), Some("1"));
+    }
+    fs::write(site.path("_headers"), "/a\n  X-A: 2\n").unwrap();
+    wait_until("the rules", || (0..10).all(|_| server.get("/a").field("X-A") == Some("2")));
+    // Too many.
+    let many = "/x\n  X-A: 3\n".repeat(100_001);
+    site.write("new", many.as_bytes());
+    fs::rename(site.path("new"), site.path("_headers")).unwrap();
+    server.wait_for_log("_headers is not used");
+    fs::remove_file(site.path("_headers")).unwrap();
+    symlink("/etc/hostname", site.path("_headers")).unwrap();
+    wait_until("both records", || server.log().matches("_headers is not used").count() == 2);
+    assert!((0..10).all(|_| server.get("/a").field("X-A") == Some("2")));
+}
+
+#[test]
+fn rules_are_replaced_with_the_release() {
+    let site = Site::new();
+    for release in ["1", "2"] {
+        site.write(format!("releases/{release}/_headers"), format!("/*\n  X-Release: {release}\n").as_bytes());
+        site.write(format!("releases/{release}/_redirects"), format!("/to /{release}\n").as_bytes());
+        site.write(format!("releases/{release}/name"), release.as_bytes());
+    }
+    symlink("releases/1", site.path("site")).unwrap();
+    let server = Server::with(&site, &[&format!("--root={}", site.path("site").display())]);
+    assert_eq!(server.get("/name").field("X-Release"), Some("1"));
+    assert_eq!(server.get("/to").field("Location"), Some("/1"));
+    symlink("releases/2", site.path("next")).unwrap();
+    fs::rename(site.path("next"), site.path("site")).unwrap();
+    wait_until("the next release", || (0..10).all(|_| server.get("/name").text() == "2"));
+    for _ in 0..10 {
+        assert_eq!(server.get("/name").field("X-Release"), Some("2"));
+        assert_eq!(server.get("/to").field("Location"), Some("/2"));
+    }
+}
+
+#[test]
+fn strict_transport_security_of_a_rule_is_not_sent_without_tls() {
+    let site = Site::with(&[("_headers", b"/*\n  Strict-Transport-Security: max-age=60\n  X-A: 1\n"), ("a", b"a")]);
+    let response = Server::of(&site).get("/a");
+    assert_eq!((response.field("Strict-Transport-Security"), response.field("X-A")), (None, Some("1")));
+}
