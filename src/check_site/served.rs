@@ -170,13 +170,22 @@ impl ServedSite {
         }
         match self.find(decoded.path) {
             Found::Content => of_site(AnswerKind::Content),
+            // Without an index, there is nothing at a directory.
+            Found::Moved(directory)
+                if directory.ends_with(b"/")
+                    && self.find_index(&directory) == Ok(false)
+                    && let Some(found) = self.redirects.find(&request, false) =>
+            {
+                self.by_rule(found, visit)
+            }
             Found::Moved(path) => {
                 let query = decoded.query.map(|query| format!("?{query}")).unwrap_or_default();
                 let target = format!("{}{query}", path_of_file(&path));
                 of_site(AnswerKind::Redirect(Visit { target, ..visit.clone() }))
             }
             Found::Refused(status, why) => match self.redirects.find(&request, false) {
-                Some(found) if status == 404 => self.by_rule(found, visit),
+                // No rule reveals a file with rules.
+                Some(found) if status == 404 && !rules::is_reserved(decoded.path) => self.by_rule(found, visit),
                 _ => of_site(AnswerKind::Refused(status, why)),
             },
         }
@@ -496,13 +505,14 @@ mod tests {
     #[test]
     fn rules_in_the_order_of_the_server() {
         let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("empty")).unwrap();
         for name in ["index.html", "file.html", "forced.html"] {
             fs::write(directory.path().join(name), b"").unwrap();
         }
         let rules = "/file.html /none\n/forced.html /other 301!\n/other /file.html\n/a /b\n/b /a\n/app/* /index.html 200\n\
                      /app2/* /none.html 200\n/gone /file.html 410\n/away https://example.org/\n/q /file.html?x#y\n\
                      https://old.test/* https://new.test/:splat\nhttps://new.test/* https://old.test/:splat\n\
-                     /host https://old.test/none\n/503 /none.html 503";
+                     /host https://old.test/none\n/503 /none.html 503\n/empty/* /file.html\n/_headers /file.html";
         let site = site(directory.path(), rules, false);
         for (target, expected, lines) in [
             ("/file.html", "content", &[][..]),
@@ -516,6 +526,8 @@ mod tests {
             ("/host", "loop", &[Some(13), Some(11), Some(12)]),
             ("/503", "content", &[]),
             ("/none", "404", &[]),
+            ("/empty", "content", &[Some(15)]),
+            ("/_headers", "404", &[]),
         ] {
             assert_eq!(end(&site, target), (expected.into(), lines.to_vec()), "{target}");
         }
