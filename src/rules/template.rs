@@ -114,14 +114,18 @@ impl File {
             return Err(format!("{}: {reason}", quote(text)));
         }
         let file = File { path };
-        let has_captures = file.path.iter().any(|part| matches!(part, Part::Capture(_)));
-        if !has_captures && file.fill(&Captures::new()).is_none() {
+        if !file.has_captures() && file.fill(&Captures::new()).is_none() {
             return Err(format!(
                 "{} is never served: it is above the document root, begins with a dot, or has rules or settings",
                 quote(text)
             ));
         }
         Ok(file)
+    }
+
+    /// Returns whether it depends on what placeholders matched.
+    pub fn has_captures(&self) -> bool {
+        self.path.iter().any(|part| matches!(part, Part::Capture(_)))
     }
 
     /// Returns the path with a leading slash, without dot segments; none if it is never served.

@@ -1,6 +1,7 @@
 //! Rules that never apply, since another one matches all that they match.
 
-use super::{Destination, RedirectRule, RedirectRules, RuleRequest, origin_of};
+use super::parameters::decode;
+use super::{Destination, RedirectRule, RedirectRules, RuleRequest, Target, origin_of};
 use crate::http::Scheme;
 use crate::rules::captures::Captures;
 
@@ -39,6 +40,8 @@ impl RedirectRule {
         let query = other.parameters.example(ANY_NAME);
         self.parameters.include(&other.parameters)
             && !self.may_lead_to_its_own_host()
+            // Some files are never served.
+            && !matches!(&self.destination, Destination::File(file) if file.has_captures())
             && schemes.into_iter().all(|scheme| {
                 examples.iter().all(|path| {
                     let mut captures = Captures::new();
@@ -47,9 +50,17 @@ impl RedirectRule {
                         && self
                             .parameters
                             .matches(request.query, &mut captures)
-                            .is_some_and(|query| self.destination.fill(&request, &captures, query).is_some())
+                            .and_then(|query| self.destination.fill(&request, &captures, query))
+                            .is_some_and(|target| !other.applies_to_target(&target, scheme, host))
                 })
             })
+    }
+
+    /// Returns whether the rule matches the path to which another one leads: that one does not match such a request.
+    fn applies_to_target(&self, target: &Target, scheme: Scheme, host: Option<&str>) -> bool {
+        let Target::Location(location) = target else { return false };
+        let path = decode(location.split(['?', '#']).next().unwrap_or_default(), false);
+        path.starts_with(b"/") && self.source.matches(scheme, host, &path, &mut Captures::new())
     }
 
     /// Returns whether the rule may lead to the request itself, which it does not match then, as its target is a URI.
@@ -87,7 +98,7 @@ mod tests {
             ("/:x /b\n/a /c", vec![(2, 1)]),
             ("/a/* /b\n/a /c", vec![(2, 1)]),
             ("/a/* /b\n/a/:x/:y /c", vec![(2, 1)]),
-            ("/:x/* /b\n/:y/* /c", vec![(2, 1)]),
+            ("/:x/* /b 404\n/:y/* /c", vec![(2, 1)]),
             ("/a /b 301\n/a /c 301!", vec![(2, 1)]),
             ("/a /b\n/a x=1 /c", vec![(2, 1)]),
             ("/a x=:x /b\n/a x=1 /c", vec![(2, 1)]),
@@ -123,10 +134,13 @@ mod tests {
             "//x/a /b\n//y/a /c",
             // These do not match what they lead to.
             "/* /a\n/a /c",
+            "/* /a\n/* /c",
+            "/* /a?b#c\n/:x /c",
             "/* https://www.example.org/:splat 301!\n/a /c 301!",
             "https://x/* https://x/a\nhttps://x/a /c",
             // The first one leads to no file for some paths.
             "/* /.:splat 200\n/b* /c",
+            "/s p=:p /:p 200\n/s p=1 /c",
         ] {
             assert_eq!(shadowed(text), [], "{text}");
         }
