@@ -131,12 +131,23 @@ fn find(
     }
     let acceptable = || coding::acceptable(request.fields);
     let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
-    let find = || site.find(&target, acceptable, &mut scratch.path, lookup);
+    let release = site.release()?;
     // An ACME challenge passes by all rules, or certificates would not be renewed.
-    if let Some(rules) = site.rules().filter(|_| !challenges::is_challenge(target.path)) {
-        let asked = Asked { service, site: &site, rules: &rules, guard, lookup, request, target: &target, scheme };
+    if let Some(rules) = release.rules.current().filter(|_| !challenges::is_challenge(target.path)) {
+        let asked = Asked {
+            service,
+            site: &site,
+            release: &release,
+            rules: &rules,
+            guard,
+            lookup,
+            request,
+            target: &target,
+            scheme,
+        };
         return asked.respond(&mut scratch.changed, &mut scratch.access, &mut scratch.path, context.waiter);
     }
+    let find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
     let Some(found) = guard.find(&site, target.path, &mut scratch.access, find)? else { return Ok(None) };
     answer(service, request, &target, found, context.waiter)
 }

@@ -9,7 +9,7 @@ use crate::http::{Coding, Refusal, Request, Response, Scheme, Status, Target, co
 use crate::rules::{self, Match, RuleRequest};
 use crate::service::Service;
 use crate::site::rules::SiteRules;
-use crate::site::{self, Content, Found, Lookup, Resource, Selected};
+use crate::site::{self, Content, Found, Lookup, Release, Resource, Selected};
 
 /// Why a response with an error was sent that a rule asks for.
 const BY_RULE: &str = "a rule of _redirects asks for it";
@@ -19,6 +19,7 @@ const BY_RULE: &str = "a rule of _redirects asks for it";
 pub struct Asked<'a> {
     pub service: &'a Service,
     pub site: &'a Selected<'a>,
+    pub release: &'a Arc<Release>,
     pub rules: &'a Arc<SiteRules>,
     pub guard: Guard<'a>,
     pub lookup: Lookup<'a>,
@@ -52,7 +53,7 @@ impl Asked<'_> {
             Ok(None) => return Ok(None),
             Err(Refusal::NotFound) => true,
             // Without an index, there is nothing at a directory.
-            Ok(Some(Found::Directory)) => !self.site.serves_directory(self.target.path, self.lookup),
+            Ok(Some(Found::Directory)) => !self.site.serves_directory(self.release, self.target.path, self.lookup),
             _ => false,
         };
         if is_missing
@@ -122,7 +123,7 @@ impl Asked<'_> {
         if !self.guard.check(self.site, target.path, access)? {
             return Ok(None);
         }
-        let find = || self.site.find(target, || acceptable, buffer, self.lookup);
+        let find = || self.site.find(self.release, target, || acceptable, buffer, self.lookup);
         let found = self.guard.find(self.site, target.path, access, find)?;
         if self.rules.has_passwords
             && let Some(Found::File(page) | Found::Moved { page, .. }) = &found

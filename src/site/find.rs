@@ -23,9 +23,11 @@ const NUL: Refusal = Refusal::Malformed("the path contains a NUL");
 const MAX_RELEASES: usize = 4;
 
 impl Site {
-    /// Finds what `target` names, in the coding that the client prefers. `path` is scratch space.
+    /// Finds what `target` names in `release` or in one that has replaced it, in the coding that the client prefers. `path` is
+    /// scratch space.
     pub fn find(
         &self,
+        release: &Arc<Release>,
         target: &Target,
         acceptable: impl Fn() -> Acceptable,
         path: &mut Vec<u8>,
@@ -34,8 +36,8 @@ impl Site {
         if target.is_hidden() && !self.settings.dotfiles || is_reserved(target.path) {
             return Err(Refusal::NotFound);
         }
-        let mut release = self.root.release().ok_or(Refusal::NoRoot)?;
-        let mut found = self.find_in(&release, target, &acceptable, path, lookup);
+        let mut found = self.find_in(release, target, &acceptable, path, lookup);
+        let mut replaced_by: Option<Arc<Release>> = None;
         for _ in 0..MAX_RELEASES {
             // Until now, the release may have been replaced and removed. A check before the file was missed says nothing about that.
             let may_be_stale = match &found {
@@ -46,11 +48,13 @@ impl Site {
                 break;
             }
             match self.root.check() {
-                Some(now) if !Arc::ptr_eq(&now, &release) => release = now,
+                Some(now) if !Arc::ptr_eq(&now, replaced_by.as_ref().unwrap_or(release)) => {
+                    found = self.find_in(&now, target, &acceptable, path, lookup);
+                    replaced_by = Some(now);
+                }
                 _ if self.root_state() == RootState::Missing => return Err(Refusal::NoRoot),
                 _ => break,
             }
-            found = self.find_in(&release, target, &acceptable, path, lookup);
         }
         found
     }
@@ -154,9 +158,8 @@ impl Site {
     }
 
     /// Returns whether a request for the directory `path` with a slash would get an index or a listing.
-    pub fn serves_directory(&self, path: &[u8], lookup: Lookup) -> bool {
-        let release = self.root.last_release();
-        release.is_some_and(|release| self.is_served_directory(&release, path, &mut Vec::new(), lookup))
+    pub fn serves_directory(&self, release: &Release, path: &[u8], lookup: Lookup) -> bool {
+        self.is_served_directory(release, path, &mut Vec::new(), lookup)
     }
 
     /// Returns whether a request for `path` with a slash would get an index or a listing.

@@ -49,10 +49,9 @@ pub use lookup::Lookup;
 use media_types::MediaTypes;
 use page_names::{PageNames, join};
 use release::DocumentRoot;
-pub use release::RootState;
+pub use release::{Release, RootState};
 pub use resource::{Content, Resource};
 use root::{Role, Root};
-use rules::SiteRules;
 pub use sites::{Host, Selected, Sites, hosts as hosts_of_sites};
 
 /// The size limit of an error page, in bytes: it is sent with every error of its kind.
@@ -153,9 +152,9 @@ impl Site {
         self.root.may_have_stale_files()
     }
 
-    /// Returns the rules of the release that is served now, if it has any.
-    pub fn rules(&self) -> Option<Arc<SiteRules>> {
-        self.root.release()?.rules.current()
+    /// Returns the release to serve. A request takes it once: its rules are those that came with its files.
+    pub fn release(&self) -> Result<Arc<Release>, Refusal> {
+        self.root.release().ok_or(Refusal::NoRoot)
     }
 
     /// Closes the files that were kept open for later requests and have expired.
