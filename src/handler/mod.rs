@@ -10,6 +10,8 @@ pub use answer::{Answer, Cause, Changed};
 pub use listing::Waiter;
 use rules::Asked;
 
+use tracing::Level;
+
 use crate::http::content_range::ContentRange;
 use crate::http::listing::Form;
 use crate::http::request::{Body, Method};
@@ -74,8 +76,11 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
-    let (path, status) = (request.path().escape_debug(), answer.status().code());
-    tracing::debug!(%path, status, "{} {path}: {status}", request.method_name);
+    // Without it, the path would be prepared for each request.
+    if tracing::enabled!(Level::DEBUG) {
+        let (path, status) = (request.path().escape_debug(), answer.status().code());
+        tracing::debug!(%path, status, "{} {path}: {status}", request.method_name);
+    }
     Some(answer)
 }
 
