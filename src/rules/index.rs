@@ -1,6 +1,6 @@
 //! The rules that may match a path, in the order of the file, without a walk over all of them.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::pattern::trim_slash;
 use super::source::Source;
@@ -12,18 +12,20 @@ const MAX_DEPTH: usize = 4;
 const MAX_LISTS: usize = 2 * (MAX_DEPTH + 2);
 
 /// An index of rules by their sources. A rule is known by its position in the file.
+///
+/// The maps' hash function is fast and not keyed: the keys are those of the file, which clients cannot choose.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     all_hosts: PathIndex,
-    hosts: HashMap<Box<str>, PathIndex>,
+    hosts: FxHashMap<Box<str>, PathIndex>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct PathIndex {
     /// By the only path that matches.
-    exact: HashMap<Box<[u8]>, Vec<u32>>,
-    /// By a prefix that ends with a slash.
-    prefixes: [HashMap<Box<[u8]>, Vec<u32>>; MAX_DEPTH + 1],
+    exact: FxHashMap<Box<[u8]>, Vec<u32>>,
+    /// By a prefix that a slash follows, or the end of the path: "/a/*" matches "/a".
+    prefixes: [FxHashMap<Box<[u8]>, Vec<u32>>; MAX_DEPTH + 1],
 }
 
 impl Index {
@@ -62,20 +64,11 @@ impl PathIndex {
         if !self.exact.is_empty() {
             candidates.add(self.exact.get(trim_slash(path)));
         }
-        let mut slashes = prefixes(path);
+        let mut prefixes = prefixes(path);
         for map in &self.prefixes {
-            let prefix = slashes.next();
+            let prefix = prefixes.next();
             if !map.is_empty() {
-                match prefix {
-                    Some((_, prefix)) => candidates.add(map.get(prefix)),
-                    // "/a/*" matches "/a".
-                    None => {
-                        let mut with_slash = path.to_vec();
-                        with_slash.push(b'/');
-                        candidates.add(map.get(with_slash.as_slice()));
-                        break;
-                    }
-                }
+                candidates.add(map.get(prefix.map_or(path, |(_, prefix)| prefix)));
             }
             if prefix.is_none() {
                 break;
@@ -84,9 +77,9 @@ impl PathIndex {
     }
 }
 
-/// Returns the prefixes of a path that end with a slash, the shortest first, with their depths.
+/// Returns the prefixes of a path that a slash follows, the shortest first, with their depths.
 fn prefixes(path: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     ends.take(MAX_DEPTH + 1).enumerate().map(|(depth, end)| (depth, &path[..end]))
 }
 
