@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use super::file::{refuse, refuse_open};
+use super::errno::{refuse, refuse_open};
 use super::walk::{FLAGS, PLACE};
 use crate::http::Refusal;
 use crate::os::sys::file_type;

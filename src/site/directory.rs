@@ -11,7 +11,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::file::refuse;
+use super::errno::refuse;
 use super::page_names::PageNames;
 use super::root::Root;
 use super::version::FileVersion;

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::pread;
 
+use super::errno::{refuse, refuse_open};
 use super::memory::Reservation;
 use super::root::Root;
 use super::version::{Change, FileVersion};
@@ -172,26 +173,6 @@ impl File {
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-pub(super) fn refuse(errno: Errno) -> Refusal {
-    match errno {
-        // A name that no file can have gets 404 as well.
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP | Errno::EINVAL => Refusal::NotFound,
-        Errno::EACCES | Errno::EPERM => Refusal::Unreadable,
-        Errno::EXDEV => Refusal::OutsideRoot,
-        Errno::ENXIO | Errno::ENODEV => Refusal::NotAFile,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Refusal::Exhausted(errno as i32),
-        errno => Refusal::Disk(errno as i32),
-    }
-}
-
-/// Converts an error of an open file: the file exists and is a file, whatever the error number.
-pub(super) fn refuse_open(errno: Errno) -> Refusal {
-    match refuse(errno) {
-        Refusal::NotFound | Refusal::OutsideRoot | Refusal::NotAFile => Refusal::Disk(errno as i32),
-        refusal => refusal,
     }
 }
 

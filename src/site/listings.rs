@@ -13,7 +13,8 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::directory::{Directory, ListingKey};
-use super::file::{File, refuse};
+use super::errno::refuse;
+use super::file::File;
 use super::memory::{MemoryLimit, Reservation};
 use crate::http::Refusal;
 use crate::os::sys;

@@ -8,6 +8,7 @@ pub mod challenges;
 mod compressed;
 pub mod digests;
 pub mod directory;
+mod errno;
 pub mod file;
 mod find;
 pub mod hashed_name;

@@ -11,7 +11,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::unistd::{AccessFlags, eaccess, faccessat};
 
-use super::file::refuse;
+use super::errno::refuse;
 use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
 use crate::http::Refusal;
