@@ -50,8 +50,9 @@ SLOW_READERS, LISTING_SECONDS, LISTINGS = 300, 8, 16 * MIB
 # What making one takes: the names, the entries and the page, in each worker.
 MAKING = 32 * MIB
 
-# What the allocator may keep of it: the end of the arena of each thread.
-KEPT = 4 * MIB
+# What the allocator may keep of it: the end of the arena of each thread that made one, up to twice the largest page that was
+# freed (mallopt(3), M_MMAP_THRESHOLD). A page of 10,000 entries has 1.6 MB. It goes when the thread ends.
+KEPT = 16 * MIB
 
 # What TLS adds to a connection: the state of rustls, and a hello that is incomplete (src/tls/session.rs, MAX_HELLO).
 TLS, HELLO = 8 * KIB, 16 * KIB
