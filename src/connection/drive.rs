@@ -90,7 +90,8 @@ impl ConnectionDriver {
         connection: &mut Connection,
         may_have_input: &mut bool,
     ) -> ControlFlow<DriveResult> {
-        if connection.requests == 0 && self.input.unread().first() == Some(&transport::TLS_HANDSHAKE) {
+        let is_first_in_clear = connection.requests == 0 && !connection.transport.has_handshake();
+        if is_first_in_clear && self.input.unread().first() == Some(&transport::TLS_HANDSHAKE) {
             let why = "the client speaks TLS on a socket for plain HTTP";
             tracing::debug!("closed: {why}");
             connection.records.set_cause(why);

@@ -3,6 +3,8 @@
 
 use otus_httpd::http::Limits;
 
+/// The first byte of a TLS connection (RFC 8446 §5.1, handshake).
+const TLS_HANDSHAKE: u8 = 0x16;
 /// The maximum number of bytes of empty lines before a request.
 const BLANK_BYTES: usize = 16;
 
@@ -31,6 +33,10 @@ pub struct Due<'a> {
 /// The expected responses for a complete stream, and whether an error response may follow them.
 pub fn read<'a>(mut stream: &'a [u8], limits: &Limits, most_requests: usize) -> (Vec<Due<'a>>, bool) {
     let mut due = Vec::new();
+    // The client speaks TLS: the server closes the connection without a response.
+    if stream.first() == Some(&TLS_HANDSHAKE) {
+        return (due, false);
+    }
     loop {
         match first(stream, limits) {
             Request { method, length, is_last, is_too_large, .. } => {
