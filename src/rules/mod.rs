@@ -18,6 +18,7 @@ mod redirects;
 mod source;
 mod template;
 
+use std::ffi::CStr;
 use std::fmt;
 
 pub use captures::placeholder;
@@ -38,7 +39,7 @@ const MAX_FIELDS: usize = 4 * MAX_RULES;
 const MAX_TARGET_BYTES: usize = 4096;
 
 /// The names at the top of the document root that are never served: the rules, and settings of static hosts.
-const RESERVED: [&[u8]; 5] = [b"_headers", b"_redirects", b"_worker.js", b"_routes.json", b"netlify.toml"];
+pub const RESERVED: [&CStr; 5] = [c"_headers", c"_redirects", c"_worker.js", c"_routes.json", c"netlify.toml"];
 
 /// A mistake in a rules file. The rest of the file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +81,9 @@ impl fmt::Display for TooMany {
 /// settings of a static host. Only the top of the document root has such files.
 pub fn is_reserved(path: &[u8]) -> bool {
     let name = path.strip_prefix(b"/").unwrap_or(path);
+    let name = name.strip_suffix(b"/").unwrap_or(name);
     name.first().is_some_and(|&first| first == b'_' || first == b'n')
-        && RESERVED.contains(&name.strip_suffix(b"/").unwrap_or(name))
+        && RESERVED.iter().any(|reserved| reserved.to_bytes() == name)
 }
 
 /// Returns whether `path`, with a leading slash, is an ACME challenge (RFC 8555 §8.3): no rule may answer it, or certificates

@@ -5,10 +5,12 @@
 
 mod limits;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
+
+use rustc_hash::FxHashMap;
 
 use super::file::File;
 use super::lock::read;
@@ -110,6 +112,25 @@ impl Cache {
     /// Removes the file at `path`.
     pub fn remove(&self, path: &CStr) {
         self.limits.remove(&self.contents, path);
+    }
+
+    /// Removes the files with these devices and inodes, under all paths.
+    pub fn remove_files(&self, files: &[(u64, u64)]) {
+        if files.is_empty() {
+            return;
+        }
+        let is_one = |entry: &CacheEntry| {
+            let identity = &entry.resource.version.identity;
+            files.contains(&(identity.device, identity.inode))
+        };
+        let paths_in = |entries: &FxHashMap<CString, Arc<CacheEntry>>| {
+            entries.iter().filter(|(_, entry)| is_one(entry)).map(|(path, _)| path.clone()).collect::<Vec<_>>()
+        };
+        let mut paths = paths_in(&read(&self.contents.open));
+        let generations = read(&self.contents.generations);
+        paths.extend([&generations.young, &generations.old].into_iter().flat_map(paths_in));
+        drop(generations);
+        paths.iter().for_each(|path| self.remove(path));
     }
 
     fn lookup(&self, path: &CStr) -> Option<(Arc<CacheEntry>, bool)> {

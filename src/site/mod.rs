@@ -19,6 +19,7 @@ mod media_types;
 mod memory;
 mod page_names;
 mod release;
+mod reserved;
 mod resource;
 pub mod root;
 pub mod rules;

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use super::cache::{Cache, CacheLimits};
 use super::file::File;
 use super::lookup::Lookup;
+use super::reserved::ReservedFiles;
 use super::resource::Resource;
 use super::root::Root;
 use super::rules::RulesFiles;
@@ -46,6 +47,8 @@ pub struct Release {
     pub variants: Variants,
     /// Its rules.
     pub rules: RulesFiles,
+    /// The files that are never served.
+    reserved: ReservedFiles,
 }
 
 /// The state of the document root's path.
@@ -109,7 +112,14 @@ impl Release {
     fn new(root: Root, path: &Path, before: Option<&Release>, limits: &Arc<CacheLimits>, logs_rules: bool) -> Self {
         let before = before.map(|before| &before.rules);
         let rules = RulesFiles::load(&root, path, before, limits, logs_rules);
-        Release { root, cache: Cache::new(limits), variants: Variants::new(limits), rules }
+        let reserved = ReservedFiles::find(&root);
+        Release { root, cache: Cache::new(limits), variants: Variants::new(limits), rules, reserved }
+    }
+
+    /// Looks for changes of its rules, and of the files that are never served.
+    fn refresh(&self, path: &Path, limits: &CacheLimits, logs_rules: bool) {
+        self.cache.remove_files(&self.reserved.refresh(&self.root));
+        self.rules.refresh(&self.root, path, limits, logs_rules);
     }
 
     /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible; `describe` gets the
@@ -133,6 +143,9 @@ impl Release {
             return Ok(None);
         }
         let (version, now) = (file.version(), SystemTime::now());
+        if self.reserved.contains(&self.root, &version) {
+            return Err(Refusal::NotFound);
+        }
         let resource = match version.is_small() {
             true => Resource::in_memory(&file, |content, is_unchanged| {
                 let is_settled = is_unchanged && version.identity.is_settled(since_epoch_ns(now));
@@ -252,7 +265,7 @@ impl DocumentRoot {
         let release = self.check();
         if let Some(release) = &release {
             let logs_rules = self.logs_rules.load(Relaxed);
-            release.rules.refresh(&release.root, self.location.path(), &self.cache_limits, logs_rules);
+            release.refresh(self.location.path(), &self.cache_limits, logs_rules);
         }
         release
     }

@@ -167,6 +167,66 @@ fn rules_and_settings_of_static_hosts_are_not_served() {
     assert!(names.iter().all(|name| !listing.contains(&format!("\"{name}\""))), "{listing}");
 }
 
+/// A link, a hard link and a linked directory lead to the same file.
+#[test]
+fn rules_are_not_served_under_any_other_name() {
+    let secret = b"# SECRET\n";
+    let site = Site::with(&[("_headers", secret), ("_worker.js", secret), ("netlify.toml", secret), ("a/f", b"f")]);
+    site.write("_worker.js.gz", &encode("gzip", secret));
+    site.write("rules/redirects.txt", secret);
+    symlink("rules/redirects.txt", site.path("_redirects")).unwrap();
+    for (target, link) in [
+        ("_headers", "x"),
+        ("_headers", "404.html"),
+        ("x", "twice"),
+        ("../_headers", "a/up"),
+        (".", "here"),
+        ("../netlify.toml", "a/index.html"),
+        ("_worker.js.gz", "copy.gz"),
+        ("_headers", "page.html"),
+    ] {
+        symlink(target, site.path(link)).unwrap();
+    }
+    symlink(site.path("_headers"), site.path("absolute")).unwrap();
+    fs::hard_link(site.path("_headers"), site.path("hard")).unwrap();
+    site.write("missing", b"f");
+    let server = Server::with(&site, &["--workers=1"]);
+    for target in [
+        "/x",
+        "/twice",
+        "/a/up",
+        "/a/",
+        "/here/_headers",
+        "/here/here/_redirects",
+        "/copy.gz",
+        "/page",
+        "/page.html",
+        "/absolute",
+        "/hard",
+        "/rules/redirects.txt",
+        "/404.html",
+        "/none",
+    ] {
+        for fields in ["", "Accept-Encoding: gzip\r\n", "Range: bytes=0-3\r\n", "If-None-Match: *\r\n"] {
+            let response = ask(&mut server.connect(), target, fields);
+            assert!(response.status == 404 && !response.text().contains("SECRET"), "{target} {fields}: {response:?}");
+        }
+    }
+    assert_eq!(server.get("/here/a/f").text(), "f");
+    // A file that was served and cached becomes one of them.
+    site.write("later.txt", b"# LATER\n");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    fs::File::options().write(true).open(site.path("later.txt")).unwrap().set_modified(old).unwrap();
+    symlink("later.txt", site.path("alias")).unwrap();
+    assert_eq!(server.get("/alias").text(), "# LATER\n");
+    fs::hard_link(site.path("later.txt"), site.path("_routes.json")).unwrap();
+    assert_eq!(server.get("/alias").status, 404);
+    fs::remove_file(site.path("_routes.json")).unwrap();
+    wait_until("an ordinary file again", || server.get("/alias").status == 200);
+    symlink("later.txt", site.path("_routes.json")).unwrap();
+    wait_until("the link to be noticed", || server.get("/alias").status == 404);
+}
+
 #[test]
 fn a_path_with_a_password_in_the_rules_is_forbidden() {
     let site = Site::with(&[
