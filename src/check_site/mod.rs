@@ -28,6 +28,7 @@ use self::targets::Places;
 use crate::config::{CheckSite, FindingKind};
 use crate::failure::{Failure, reason};
 use crate::printable::Printable;
+use crate::site::page_names::PageNames;
 use crate::site::root::Root;
 use crate::tree::{Directory, on_all_processors};
 
@@ -43,16 +44,16 @@ pub fn run(options: &CheckSite) -> Result<Report, Failure> {
     let redirects = rules::read_redirects(&root, &mut findings);
     let site = ServedSite::new(
         root,
+        headers,
         redirects,
         Names {
-            index: options.index.clone(),
-            pretty: options.pretty,
+            pages: PageNames { index: options.index.clone(), pretty: options.pretty },
             listing: options.listing,
             dotfiles: options.dotfiles,
         },
     );
     rules::check_redirects(&site, &mut findings);
-    rules::check_headers(&site, &headers, &mut findings);
+    rules::check_headers(&site, &mut findings);
     let files = files::list(&top, options.dotfiles, &mut findings);
     rules::check_shadowed(&site, &files, &mut findings);
     let hashed = Hashed::among(&files);

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::findings::{Finding, Findings};
-use super::served::{AnswerKind, BY_RULE, End, Found, Journey, ServedSite, Visit};
+use super::served::{AnswerKind, BY_RULE, End, Journey, ServedSite, Visit};
 use crate::config::FindingKind;
 use crate::failure::reason;
 use crate::http::{Scheme, Status};
@@ -118,7 +118,9 @@ fn check_redirect(site: &ServedSite, rule: &RedirectRule) -> Option<(FindingKind
     }
     let answer = site.answer(&visit);
     match answer.kind {
-        AnswerKind::Refused(404, why) if answer.line == Some(rule.line) && why != BY_RULE && is_dead(site, rule) => {
+        AnswerKind::Refused(404 | 410, why)
+            if answer.line == Some(rule.line) && why != BY_RULE && is_dead(site, rule) =>
+        {
             Some((FindingKind::Impossible, format!("the target leads nowhere: {why}")))
         }
         _ => None,
@@ -225,7 +227,7 @@ pub fn check_shadowed(site: &ServedSite, files: &[Job], findings: &mut Findings)
         let relative = job.relative();
         let mut lines = Vec::new();
         for path in site.paths_of(relative.as_os_str().as_bytes()) {
-            if matches!(site.find(&path[1..]), Found::Refused(..)) {
+            if !site.has(&path) {
                 continue;
             }
             let hosts = if number < MAX_FILES_OF_HOST { &*hosts } else { &[] };
@@ -257,8 +259,8 @@ pub fn check_shadowed(site: &ServedSite, files: &[Job], findings: &mut Findings)
 }
 
 /// Finds rules of `_headers` for a path that has no page.
-pub fn check_headers(site: &ServedSite, headers: &HeaderRules, findings: &mut Findings) {
-    for rule in headers.rules() {
+pub fn check_headers(site: &ServedSite, findings: &mut Findings) {
+    for rule in site.headers().rules() {
         let text = rule.source.text();
         if rule.source.has_host() || is_pattern_text(text) {
             continue;

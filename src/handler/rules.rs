@@ -94,6 +94,8 @@ impl Asked<'_> {
                 path.push(b'/');
                 find(&path)
             }
+            // The page is sent under the name of the source, whatever its own name is.
+            Ok(Some(Found::Moved { page, .. })) => Ok(Some(Found::File(page))),
             found => found,
         };
         match found {

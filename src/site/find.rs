@@ -1,26 +1,55 @@
-//! Finding what a target names: a file, the index of a directory, or a page by its name without the extension.
+//! Finding what a target names: the files of a release, in the form that the client prefers. Which of them a target names is
+//! decided in [`page_names`].
 
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::page_names::join;
+use super::page_names::{self, Files};
 use super::release::Release;
 use super::variants::{self, AvailableCodings};
 use super::verification::Candidate;
 use super::version::FileVersion;
 use super::{Directory, Found, Lookup, Resource, RootState, Site};
-use crate::config::Pretty;
 use crate::digest::Digest;
 use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Representation, Status, Target};
-use crate::rules;
-
-/// The error of a path that no file can have.
-const NUL: Refusal = Refusal::Malformed("the path contains a NUL");
 
 /// The limit of releases in which a request looks for a file: each replaced the one before while it was searched.
 const MAX_RELEASES: usize = 4;
+
+/// The files of a release, for one request.
+struct FilesOf<'r, A> {
+    site: &'r Site,
+    release: &'r Release,
+    acceptable: &'r A,
+    lookup: Lookup<'r>,
+}
+
+impl<A: Fn() -> Acceptable> Files for FilesOf<'_, A> {
+    type File = Arc<Resource>;
+    type Listing = Directory;
+
+    fn find(&self, path: &CStr) -> Result<Option<Arc<Resource>>, Refusal> {
+        self.site.find_file(self.release, path, self.acceptable, self.lookup)
+    }
+
+    fn has(&self, path: &CStr) -> Result<bool, Refusal> {
+        Ok(self.site.open_file(self.release, path, self.lookup)?.is_some())
+    }
+
+    fn has_listing(&self, path: &CStr) -> bool {
+        self.site.settings.listing && self.release.root.open_beneath(path).is_ok()
+    }
+
+    fn listing(&self, directory: &[u8]) -> Result<Directory, Refusal> {
+        let settings = &self.site.settings;
+        match settings.listing {
+            true => Directory::open(&self.release.root, directory, settings.dotfiles, &settings.page_names),
+            false => Err(Refusal::NotFound),
+        }
+    }
+}
 
 impl Site {
     /// Finds what `target` names in `release` or in one that has replaced it, in the coding that the client prefers. `path` is
@@ -33,7 +62,7 @@ impl Site {
         path: &mut Vec<u8>,
         lookup: Lookup,
     ) -> Result<Found, Refusal> {
-        if target.is_hidden() && !self.settings.dotfiles || is_reserved(target.path) {
+        if page_names::is_never_served(target, self.settings.dotfiles) {
             return Err(Refusal::NotFound);
         }
         let mut found = self.find_in(release, target, &acceptable, path, lookup);
@@ -68,109 +97,14 @@ impl Site {
         path: &mut Vec<u8>,
         lookup: Lookup,
     ) -> Result<Found, Refusal> {
-        let found = if target.is_directory() {
-            self.find_index(release, target.path, acceptable, path, lookup)
-        } else {
-            let path = join(&[target.path], path).ok_or(NUL)?;
-            self.find_file(release, path, acceptable, lookup).map(|file| file.map_or(Found::Directory, Found::File))
-        };
-        match (&found, self.settings.page_names.pretty) {
-            (_, Pretty::Off) | (Ok(Found::File(_)), Pretty::On) => found,
-            (Ok(Found::File(page)), Pretty::Redirect) => {
-                let moved = self.pretty_name_of(release, target, path, lookup);
-                let moved = moved.map(|location| Found::Moved { page: page.clone(), location });
-                moved.map_or(found, Ok)
-            }
-            (Ok(Found::Directory) | Err(Refusal::NotFound), Pretty::On | Pretty::Redirect) => {
-                self.find_page(release, target, acceptable, path, lookup).transpose().unwrap_or(found)
-            }
-            _ => found,
-        }
-    }
-
-    /// Finds the index of the directory `directory`, or its listing.
-    fn find_index(
-        &self,
-        release: &Release,
-        directory: &[u8],
-        acceptable: &impl Fn() -> Acceptable,
-        path: &mut Vec<u8>,
-        lookup: Lookup,
-    ) -> Result<Found, Refusal> {
-        for index in &self.settings.page_names.index {
-            let path = join(&[directory, index.as_bytes()], path).ok_or(NUL)?;
-            match self.find_file(release, path, acceptable, lookup) {
-                // A directory with the name of an index is not served as one.
-                Ok(None) | Err(Refusal::NotFound) => {}
-                Ok(Some(file)) => return Ok(Found::File(file)),
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        match self.settings.listing {
-            true => Directory::open(&release.root, directory, self.settings.dotfiles, &self.settings.page_names)
-                .map(Found::Listing),
-            false => Err(Refusal::NotFound),
-        }
-    }
-
-    /// Finds the page `about.html` for a target `/about`, unless there is a directory that is served by this name; for `/about/`,
-    /// its Location.
-    fn find_page(
-        &self,
-        release: &Release,
-        target: &Target,
-        acceptable: &impl Fn() -> Acceptable,
-        path: &mut Vec<u8>,
-        lookup: Lookup,
-    ) -> Result<Option<Found>, Refusal> {
-        let Some(page) = self.settings.page_names.page(target.path, path) else { return Ok(None) };
-        let Some(file) = self.find_file(release, page, acceptable, lookup).or_else(none_if_missing)? else {
-            return Ok(None);
-        };
-        if target.is_directory() {
-            return Ok(Some(Found::Moved { page: file, location: target.without_slash() }));
-        }
-        let is_directory = self.is_served_directory(release, target.path, path, lookup);
-        Ok((!is_directory).then_some(Found::File(file)))
-    }
-
-    /// Returns the Location of the page that `target` names with its extension. None if its pretty name is that of something
-    /// else.
-    fn pretty_name_of(&self, release: &Release, target: &Target, path: &mut Vec<u8>, lookup: Lookup) -> Option<String> {
-        if target.is_directory() {
-            return None;
-        }
-        if self.settings.page_names.is_index(target.path) {
-            return Some(target.without_extension(true));
-        }
-        let is_free = match release.open(
-            self.settings.page_names.pretty_name(target.path, path)?,
-            lookup,
-            |version, content, now| self.settings.media_types.describe(c"", version, content, now),
-        ) {
-            Err(Refusal::NotFound) => true,
-            Ok(None) => {
-                !self.is_served_directory(release, &target.path[..target.path.len() - ".html".len()], path, lookup)
-            }
-            _ => false,
-        };
-        is_free.then(|| target.without_extension(false))
+        let files = FilesOf { site: self, release, acceptable, lookup };
+        self.settings.page_names.find(&files, target, path)
     }
 
     /// Returns whether a request for the directory `path` with a slash would get an index or a listing.
     pub fn serves_directory(&self, release: &Release, path: &[u8], lookup: Lookup) -> bool {
-        self.is_served_directory(release, path, &mut Vec::new(), lookup)
-    }
-
-    /// Returns whether a request for `path` with a slash would get an index or a listing.
-    fn is_served_directory(&self, release: &Release, path: &[u8], buffer: &mut Vec<u8>, lookup: Lookup) -> bool {
-        let mut exists = |name: &[u8]| {
-            let path = join(&[path, b"/", name], buffer);
-            path.is_some_and(|path| !matches!(self.open_file(release, path, lookup), Err(Refusal::NotFound) | Ok(None)))
-        };
-        self.settings.page_names.index.iter().any(|index| exists(index.as_bytes()))
-            || self.settings.listing
-                && join(&[path, b"/."], buffer).is_some_and(|path| release.root.open_beneath(path).is_ok())
+        let files = FilesOf { site: self, release, acceptable: &|| Acceptable::IDENTITY, lookup };
+        self.settings.page_names.serves_directory(&files, path, &mut Vec::new())
     }
 
     /// Finds the file at `path`, in the coding that the client prefers. Returns None for a directory.
@@ -301,14 +235,4 @@ impl Site {
 fn find_compressed(acceptable: impl Fn() -> Acceptable, lookup: Lookup, original: &Resource) -> Option<Arc<Resource>> {
     original.forms()?;
     lookup.digests.compressed.as_ref()?.preferred(original, acceptable())
-}
-
-/// Returns whether `path` is a file with rules, or a compressed copy of one.
-fn is_reserved(path: &[u8]) -> bool {
-    let is_copy = || [&b".br"[..], b".zst", b".gz"].iter().find_map(|suffix| path.strip_suffix(*suffix));
-    matches!(path.first(), Some(b'_' | b'n')) && (rules::is_reserved(path) || is_copy().is_some_and(rules::is_reserved))
-}
-
-fn none_if_missing<T>(refusal: Refusal) -> Result<Option<T>, Refusal> {
-    if refusal == Refusal::NotFound { Ok(None) } else { Err(refusal) }
 }

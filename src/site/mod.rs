@@ -8,7 +8,7 @@ pub mod challenges;
 mod compressed;
 pub mod digests;
 pub mod directory;
-mod errno;
+pub mod errno;
 pub mod file;
 mod find;
 pub mod hashed_name;
@@ -17,7 +17,7 @@ mod lock;
 mod lookup;
 mod media_types;
 mod memory;
-mod page_names;
+pub mod page_names;
 mod release;
 mod reserved;
 mod resource;
@@ -49,6 +49,7 @@ pub use directory::Directory;
 pub use file::File;
 pub use lookup::Lookup;
 use media_types::MediaTypes;
+pub use page_names::Found;
 use page_names::{PageNames, join};
 use release::DocumentRoot;
 pub use release::{Release, RootState};
@@ -101,24 +102,6 @@ impl Settings {
             cache_limits: CacheLimits::new(options.cache_size, max_open_files),
         }))
     }
-}
-
-/// The result of a lookup.
-#[derive(Debug)]
-pub enum Found {
-    /// A file and its metadata.
-    File(Arc<Resource>),
-    /// A directory whose target lacks the slash at the end.
-    Directory,
-    /// A page that has another name.
-    Moved {
-        /// The page.
-        page: Arc<Resource>,
-        /// The Location of its other name.
-        location: String,
-    },
-    /// A directory without an index, to be listed.
-    Listing(Directory),
 }
 
 impl Site {

@@ -15,6 +15,7 @@ mod challenges;
 mod changing;
 mod check;
 mod check_site;
+mod check_site_agrees;
 mod check_unit;
 mod codings;
 mod compress;

@@ -150,6 +150,22 @@ fn redirects_and_rewrites() {
 }
 
 #[test]
+fn a_rewrite_shows_a_page_whatever_its_own_address_is() {
+    let site = Site::with(&[
+        ("_redirects", b"/app/* /index.html 200\n/team/* /people/ 200\n/gone /people/ 410"),
+        ("index.html", b"app"),
+        ("people.html", b"people"),
+    ]);
+    for pretty in ["--pretty=on", "--pretty=redirect"] {
+        let server = Server::with(&site, &[pretty]);
+        for (target, status, text) in [("/app/x", 200, "app"), ("/team/x", 200, "people"), ("/gone", 410, "people")] {
+            let response = server.get(target);
+            assert_eq!((response.status, response.text()), (status, text.to_string()), "{pretty} {target}");
+        }
+    }
+}
+
+#[test]
 fn rules_and_settings_of_static_hosts_are_not_served() {
     let names = ["_headers", "_redirects", "_worker.js", "_routes.json", "netlify.toml"];
     let site = Site::new();
