@@ -99,14 +99,17 @@ impl<'r> Guard<'r> {
         Err(Refusal::Changed)
     }
 
-    /// Returns whether the client gets the site's own page for an error.
-    pub fn may_have_page(&self, site: &Selected, page: &Resource, status: Status, access: &Access) -> bool {
+    /// Returns whether the client gets the site's own page for an error. If that depends on the client, so does the response.
+    pub fn may_have_page(&self, site: &Selected, page: &Resource, status: Status, access: &mut Access) -> bool {
         let Some(policy) = self.policy else { return true };
         let Ok(Some(path)) = page.real_path() else { return false };
+        if PAGES_FOR_ALL.contains(&(status, path.as_slice())) {
+            return true;
+        }
         let has_host = |host: &str| self.is_host_of(site, host);
-        PAGES_FOR_ALL.contains(&(status, path.as_slice()))
-            || policy.check_address(has_host, &path, self.client).is_ok()
-                && policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
+        access.is_restricted |= policy.is_restricted(has_host, &path);
+        policy.check_address(has_host, &path, self.client).is_ok()
+            && policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
     }
 
     /// Returns whether `site` is that of a host of a rule, under whatever alias it was requested.

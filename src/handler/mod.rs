@@ -72,7 +72,7 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
         Ok(answer) => answer?,
         Err(refusal) => {
             report(service, &refusal, request.method_name, request.path());
-            let response = error(service, request, guard, &scratch.access, &refusal, &mut scratch.target);
+            let response = error(service, request, guard, &mut scratch.access, &refusal, &mut scratch.target);
             return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
         }
     };
@@ -219,7 +219,7 @@ fn error(
     service: &Service,
     request: &Request,
     guard: Guard,
-    access: &Access,
+    access: &mut Access,
     refusal: &Refusal,
     path: &mut Vec<u8>,
 ) -> Response {

@@ -13,6 +13,16 @@ pub fn cache_control(value: &str) -> String {
     std::iter::once("private").chain(kept).collect::<Vec<_>>().join(", ")
 }
 
+/// Returns whether a field is for shared caches alone, which obey it instead of Cache-Control (RFC 9213 §2.2): CDN-Cache-Control
+/// and those of single vendors, Surrogate-Control, and that of nginx.
+pub fn is_for_shared_caches(name: &str) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let end = name.len().checked_sub("-Cache-Control".len()).and_then(|begin| name.get(begin..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case("-Cache-Control"))
+        || is("Surrogate-Control")
+        || is("X-Accel-Expires")
+}
+
 /// Returns the directives of a value. A quoted string may contain commas.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
@@ -26,7 +36,7 @@ fn directives(value: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::cache_control;
+    use super::*;
 
     #[test]
     fn private_wins_and_the_rest_stays() {
@@ -41,6 +51,16 @@ mod tests {
             ("no-cache=\"a, public\", public", "private, no-cache=\"a, public\""),
         ] {
             assert_eq!(cache_control(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn some_fields_are_for_shared_caches_alone() {
+        for name in ["CDN-Cache-Control", "cloudflare-cdn-cache-control", "Surrogate-Control", "X-ACCEL-EXPIRES"] {
+            assert!(is_for_shared_caches(name), "{name}");
+        }
+        for name in ["Cache-Control", "Expires", "Control", "CDN-Cache-Controls", "\u{fc}-Cache-Contro"] {
+            assert!(!is_for_shared_caches(name), "{name}");
         }
     }
 }

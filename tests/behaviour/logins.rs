@@ -22,32 +22,32 @@ const BERT: &str =
 const CARLA: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQxMjM0NTY3OA$zXm9T9nrUoR20mwpH6kHgUfuJyWjdUFV5c94Y33b1Ug";
 
 /// A file of users, where no worker may read.
-struct Users(TempDir);
+pub struct Users(TempDir);
 
 impl Users {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let users = Users(tempfile::tempdir().unwrap());
         users.write(&format!("anna:{ANNA}\nbert:{BERT}\ncarla:{CARLA}\n"));
         users
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.0.path().join("x.users")
     }
 
     /// Replaces it, as an editor does.
-    fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         fs::write(self.0.path().join("next"), text).unwrap();
         fs::rename(self.0.path().join("next"), self.path()).unwrap();
     }
 
-    fn rule(&self, prefix: &str) -> String {
+    pub fn rule(&self, prefix: &str) -> String {
         format!("--auth={prefix}={}", self.path().display())
     }
 }
 
 /// Base64, for Authorization.
-fn basic(user: &str, password: &str) -> String {
+pub fn basic(user: &str, password: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bytes = format!("{user}:{password}").into_bytes();
     let mut text = String::from("Basic ");

@@ -62,6 +62,7 @@ mod reload;
 mod rules;
 mod saturation;
 mod settings;
+mod shared_caches;
 mod shared_listings;
 mod signals;
 mod sites;

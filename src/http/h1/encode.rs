@@ -90,7 +90,7 @@ pub fn changed_fields(
         let is = |name: &str| line.name.eq_ignore_ascii_case(name);
         if is_private && is("Cache-Control") {
             cache_control.push(&line.value);
-        } else if !(has_parts && is("Content-Type")) {
+        } else if !(has_parts && is("Content-Type") || is_private && private::is_for_shared_caches(&line.name)) {
             text_field(out, &line.name, &line.value);
         }
     }
