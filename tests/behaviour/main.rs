@@ -17,6 +17,7 @@ mod check;
 mod check_site;
 mod check_site_agrees;
 mod check_unit;
+mod clear_logins;
 mod codings;
 mod compress;
 mod conditional;
