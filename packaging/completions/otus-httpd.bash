@@ -256,14 +256,18 @@ _otus__httpd() {
             return 0
             ;;
         otus__subcmd__httpd__subcmd__check__subcmd__site)
-            opts="-h --json --ignore --index --pretty --listing --dotfiles --help"
+            opts="-h --json --ignore --host --index --pretty --listing --dotfiles --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --ignore)
-                    COMPREPLY=($(compgen -W "unread rule loop chain shadowed impossible link relative variant" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "unread rule loop chain shadowed impossible unused link relative variant" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --index)

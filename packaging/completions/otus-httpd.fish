@@ -93,9 +93,11 @@ loop\t'Redirects that lead back to where they began'
 chain\t'A redirect that leads to another redirect'
 shadowed\t'A redirect for a path that has a file, which is served instead'
 impossible\t'A rule that never applies, or leads to nothing'
+unused\t'A rule of _headers for paths that do not exist: a warning'
 link\t'A link that leads nowhere'
 relative\t'A relative link in an error page, which is sent for paths in every directory'
 variant\t'A precompressed variant that is not the file beside it'"
+complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand check-site" -l host -d 'Host of this site, whose links are links within it; repeatable, or separated by commas. Default: the host that the home page or the sitemap names' -r -f -a "(__fish_print_hostnames)"
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand check-site" -l index -d 'The names of the files that are served for a directory, as in --index of the server' -r
 complete -c otus-httpd -n "__fish_otus_httpd_using_subcommand check-site" -l pretty -d 'The names of pages without .html, as in --pretty of the server' -r -f -a "off\t'A page has only its own name'
 on\t'A page can be requested without its extension, if nothing else has that name'

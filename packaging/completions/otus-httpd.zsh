@@ -104,9 +104,11 @@ loop\:"Redirects that lead back to where they began"
 chain\:"A redirect that leads to another redirect"
 shadowed\:"A redirect for a path that has a file, which is served instead"
 impossible\:"A rule that never applies, or leads to nothing"
+unused\:"A rule of _headers for paths that do not exist\: a warning"
 link\:"A link that leads nowhere"
 relative\:"A relative link in an error page, which is sent for paths in every directory"
 variant\:"A precompressed variant that is not the file beside it"))' \
+'*--host=[Host of this site, whose links are links within it; repeatable, or separated by commas. Default\: the host that the home page or the sitemap names]:NAME:_hosts' \
 '*--index=[The names of the files that are served for a directory, as in --index of the server]:NAME:_default' \
 '--pretty=[The names of pages without .html, as in --pretty of the server]:HOW:((off\:"A page has only its own name"
 on\:"A page can be requested without its extension, if nothing else has that name"

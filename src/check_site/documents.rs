@@ -1,4 +1,4 @@
-//! The documents of a site, HTML and CSS: read, and their links collected.
+//! The documents of a site, HTML, CSS and SVG: read, and their links collected.
 
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -15,10 +15,13 @@ use crate::failure::reason;
 use crate::http::media_type;
 use crate::tree::{Directory, Job, bar, on_all_processors};
 
+use super::served::ServedSite;
+
 /// The size of a document in bytes from which on it is not read. Its links would take several times its size in memory.
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
 const CSS: &str = "text/css";
+const SVG: &str = "image/svg+xml";
 
 /// The pages that are sent for other paths than their own.
 const ERROR_PAGES: [&[u8]; 4] = [b"401.html", b"403.html", b"404.html", b"50x.html"];
@@ -35,7 +38,7 @@ pub struct Links {
 }
 
 /// Reads the documents among `files`. What is wrong with one is added to `findings`.
-pub fn read(top: &Directory, files: &[Job], findings: &mut Findings) -> Links {
+pub fn read(site: &ServedSite, top: &Directory, files: &[Job], findings: &mut Findings) -> Links {
     let jobs: Vec<_> = files.iter().filter(|job| is_document(job)).collect();
     let bar = bar(jobs.iter().map(|job| job.size).sum());
     // Their numbers are in the order of their paths, whatever the order in which they are read.
@@ -44,7 +47,7 @@ pub fn read(top: &Directory, files: &[Job], findings: &mut Findings) -> Links {
     let jobs: Vec<_> = (0..).zip(jobs).collect();
     on_all_processors(&jobs, |(number, job), _: &mut ()| {
         match read_document(top, job) {
-            Ok(content) => collect(&content, job, *number, &shared),
+            Ok(content) => collect(site, &content, job, *number, &shared),
             Err(text) => {
                 let finding = Finding::new(FindingKind::Unread, job.relative().to_string_lossy(), None, text);
                 lock(&shared).1.add(finding);
@@ -57,19 +60,20 @@ pub fn read(top: &Directory, files: &[Job], findings: &mut Findings) -> Links {
 }
 
 fn is_document(job: &Job) -> bool {
-    matches!(media_type::of(job.name.to_bytes()), "text/html" | "application/xhtml+xml" | CSS)
+    matches!(media_type::of(job.name.to_bytes()), "text/html" | "application/xhtml+xml" | CSS | SVG)
 }
 
 /// Reads the links of a document, and adds those within the site.
-fn collect(content: &[u8], job: &Job, number: u32, shared: &Mutex<(Links, &mut Findings)>) {
-    let is_page = media_type::of(job.name.to_bytes()) != CSS;
+fn collect(site: &ServedSite, content: &[u8], job: &Job, number: u32, shared: &Mutex<(Links, &mut Findings)>) {
     let path = path_of_file(job.relative().as_os_str().as_bytes());
-    let document = if is_page {
-        html::read(content)
-    } else {
-        let mut links = Vec::new();
-        css::links(&String::from_utf8_lossy(content), 1, &mut links);
-        html::Document { links, base: None }
+    let document = match media_type::of(job.name.to_bytes()) {
+        CSS => {
+            let mut document = html::Document::default();
+            css::links(&String::from_utf8_lossy(content), 1, &mut document.links);
+            document
+        }
+        SVG => html::read_svg(content),
+        _ => html::read(content),
     };
     let base = match document.base.as_deref().map(|base| (base.trim(), Reference::resolve(base, Some(&path)))) {
         None | Some(("", _)) => Some(path.clone()),
@@ -77,11 +81,15 @@ fn collect(content: &[u8], job: &Job, number: u32, shared: &Mutex<(Links, &mut F
         // A base such as "#a" is the document itself.
         Some((base, Reference::Elsewhere)) => base.starts_with('#').then(|| path.clone()),
     };
-    let is_error_page = is_page && document.base.is_none() && ERROR_PAGES.contains(&job.name.to_bytes());
+    let is_error_page = document.base.is_none() && ERROR_PAGES.contains(&job.name.to_bytes());
     if is_error_page && let Some(finding) = relative_link(&document.links, job) {
         lock(shared).1.add(finding);
     }
-    let resolve = |link: &Link| Reference::resolve(&link.reference, base.as_deref());
+    let resolve = |link: &Link| match Reference::resolve(&link.reference, base.as_deref()) {
+        // A canonical link, for example, has the host of the site.
+        Reference::Elsewhere => site.within(&link.reference).map_or(Reference::Elsewhere, Reference::Target),
+        reference => reference,
+    };
     let resolved: Vec<_> = document.links.iter().map(|link| (resolve(link), link.line)).collect();
     let links = &mut lock(shared).0;
     for (reference, line) in resolved {

@@ -37,20 +37,21 @@ impl Finding {
     pub fn to_json(&self) -> Value {
         let others: Vec<_> = self.others.iter().map(|(file, line)| json!({ "file": file, "line": line })).collect();
         json!({
-            "kind": self.kind.word(), "file": self.file, "line": self.line, "message": self.text,
+            "kind": self.kind.word(), "warning": self.kind.is_warning(), "file": self.file, "line": self.line, "message": self.text,
             "others": others, "more": self.more,
         })
     }
 }
 
-/// One line: the place, what is wrong, and the kind for `--ignore`.
+/// One line: the place, whether it is a warning, what is wrong, and the kind for `--ignore`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Printable(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, ": {}", Printable(&self.text))?;
+        let warning = if self.kind.is_warning() { "warning: " } else { "" };
+        write!(f, ": {warning}{}", Printable(&self.text))?;
         if let Some((file, line)) = self.others.first() {
             let places = if self.more == 1 { "place" } else { "places" };
             write!(f, "; the same in {} more {places}, such as {}:{line}", self.more, Printable(file))?;
@@ -65,6 +66,7 @@ pub struct Findings {
     ignored: Vec<FindingKind>,
     kept: Vec<Finding>,
     left_out: u64,
+    warnings: u64,
 }
 
 impl Findings {
@@ -78,6 +80,7 @@ impl Findings {
         if self.ignored.contains(&finding.kind) {
             return;
         }
+        self.warnings += u64::from(finding.kind.is_warning());
         if self.kept.len() < MAX_KEPT {
             self.kept.push(finding);
         } else {
@@ -98,6 +101,11 @@ impl Findings {
     /// Returns the number of those that were not kept.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// Returns the number of those that are warnings.
+    pub fn warnings(&self) -> u64 {
+        self.warnings
     }
 
     /// Returns the number of all.

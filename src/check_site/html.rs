@@ -1,4 +1,5 @@
-//! The links of an HTML document, by a tokenizer that follows the HTML Standard (§13.2.5).
+//! The links of an HTML document, by a tokenizer that follows the HTML Standard (§13.2.5), and of an SVG document, by the same:
+//! what it reads as a tag is one in XML as well.
 //!
 //! Links that scripts make are not seen. The content of `noscript` is read as markup, as a browser without scripts does.
 
@@ -16,37 +17,32 @@ pub struct Document {
     pub links: Vec<Link>,
     /// The URL of `<base href>`, which all links are relative to.
     pub base: Option<String>,
+    /// The URL of the first `<link rel=canonical>`.
+    pub canonical: Option<String>,
+    is_svg: bool,
+}
+
+/// Reads the links of an SVG document: `href` and `xlink:href` of all elements, and those of its styles.
+pub fn read_svg(content: &[u8]) -> Document {
+    let mut document = Document { is_svg: true, ..Document::default() };
+    // The tokenizer would take a section of characters as a comment. Blanks keep the numbers of lines.
+    let (begin, end) = (b"<![CDATA[", b"]]>");
+    let mut content = content.to_vec();
+    for at in 0..content.len() {
+        for mark in [&begin[..], end] {
+            if content[at..].starts_with(mark) {
+                content[at..at + mark.len()].fill(b' ');
+            }
+        }
+    }
+    document.read(&content);
+    document
 }
 
 /// Reads the links of a document.
 pub fn read(content: &[u8]) -> Document {
     let mut document = Document::default();
-    let mut lines = Lines { content, offset: 0, line: 1 };
-    let (mut is_style, mut foreign) = (false, 0_u32);
-    let mut tokenizer = Tokenizer::new_with_emitter(content, DefaultEmitter::<usize>::new_with_span());
-    while let Some(Ok(token)) = tokenizer.next() {
-        match token {
-            Token::StartTag(tag) => {
-                let line = lines.at(tag.span.start);
-                document.read_tag(&tag, line);
-                let is_foreign_root = matches!(&**tag.name, b"svg" | b"math");
-                foreign += u32::from(is_foreign_root && !tag.self_closing);
-                is_style = &**tag.name == b"style" && !tag.self_closing;
-                // In SVG and MathML, the content of these elements is markup.
-                if let Some(state) = state_within(&tag.name).filter(|_| foreign == 0) {
-                    tokenizer.set_state(state);
-                }
-            }
-            Token::EndTag(tag) => {
-                foreign = foreign.saturating_sub(u32::from(matches!(&**tag.name, b"svg" | b"math")));
-                is_style = false;
-            }
-            Token::String(text) if is_style => {
-                css::links(&String::from_utf8_lossy(&text), lines.at(text.span.start), &mut document.links);
-            }
-            Token::String(_) | Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
-        }
-    }
+    document.read(content);
     document
 }
 
@@ -62,13 +58,51 @@ fn state_within(element: &[u8]) -> Option<State> {
 }
 
 impl Document {
+    fn read(&mut self, content: &[u8]) {
+        let mut lines = Lines { content, offset: 0, line: 1 };
+        let (mut is_style, mut foreign) = (false, 0_u32);
+        let mut tokenizer = Tokenizer::new_with_emitter(content, DefaultEmitter::<usize>::new_with_span());
+        while let Some(Ok(token)) = tokenizer.next() {
+            match token {
+                Token::StartTag(tag) => {
+                    let line = lines.at(tag.span.start);
+                    self.read_tag(&tag, line);
+                    let is_foreign_root = matches!(&**tag.name, b"svg" | b"math");
+                    foreign += u32::from(is_foreign_root && !tag.self_closing);
+                    is_style = &**tag.name == b"style" && !tag.self_closing;
+                    // In SVG and MathML, the content of these elements is markup.
+                    if let Some(state) = state_within(&tag.name).filter(|_| foreign == 0 && !self.is_svg) {
+                        tokenizer.set_state(state);
+                    }
+                }
+                Token::EndTag(tag) => {
+                    foreign = foreign.saturating_sub(u32::from(matches!(&**tag.name, b"svg" | b"math")));
+                    is_style = false;
+                }
+                Token::String(text) if is_style => {
+                    css::links(&String::from_utf8_lossy(&text), lines.at(text.span.start), &mut self.links);
+                }
+                Token::String(_) | Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
+            }
+        }
+    }
+
     fn read_tag(&mut self, tag: &StartTag<usize>, line: u32) {
         let attributes = Attributes(&tag.attributes);
         if let Some(style) = attributes.get("style") {
             css::links(&style, line, &mut self.links);
         }
         let mut add = |reference: String| self.links.push(Link { reference, line });
+        if self.is_svg {
+            ["href", "xlink:href"].iter().filter_map(|name| attributes.get(name)).for_each(add);
+            return;
+        }
         match &**tag.name {
+            b"link" if self.canonical.is_none() && attributes.has_word("rel", &["canonical"]) => {
+                self.canonical = attributes.get("href");
+                attributes.get("href").into_iter().for_each(add);
+                return;
+            }
             b"base" => {
                 if self.base.is_none() {
                     self.base = attributes.get("href");
@@ -214,6 +248,25 @@ mod tests {
                 ("u", 7),
             ],
         );
+    }
+
+    #[test]
+    fn each_element_of_an_svg_document() {
+        let svg = "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink'>\n\
+                   <style>/*<![CDATA[*/ p { fill: url(a.svg) } q > r { fill: url(b.svg) }\n/*]]>*/</style><title>x</title>\n\
+                   <image xlink:href='c.png'/><a href='d?x&amp;y'/><linearGradient href='e.svg#f'/><use style='fill: url(g.svg)'/>\n\
+                   <script href='h.js'/><!-- <a href='x'/> --></svg>";
+        let found = read_svg(svg.as_bytes()).links;
+        let found: Vec<_> = found.iter().map(|link| (&*link.reference, link.line)).collect();
+        let expected =
+            [("a.svg", 3), ("b.svg", 3), ("c.png", 5), ("d?x&y", 5), ("e.svg#f", 5), ("g.svg", 5), ("h.js", 6)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_canonical_link_is_a_link() {
+        let document = read(b"<link rel=canonical href=https://a.test/><link rel=canonical href=b>");
+        assert_eq!((document.canonical.as_deref(), document.links.len()), (Some("https://a.test/"), 2));
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //!   ([`tree`](crate::tree)); whether a link leads to a file is looked up as the server does ([`Root`](crate::site::root::Root)).
 //! - Memory is bounded: a document is read up to a limit of its size, and targets and findings up to a limit of their number.
 //!   What is beyond a limit is a finding itself.
-//! - HTML and CSS are parsed by tokenizers that follow the standards; nothing else uses them.
+//! - HTML, SVG and CSS are parsed by tokenizers that follow the standards; nothing else uses them.
 
 mod css;
 mod documents;
 mod files;
 mod findings;
 mod hashed;
+mod hosts;
 mod html;
 mod link;
 mod report;
@@ -42,6 +43,11 @@ pub fn run(options: &CheckSite) -> Result<Report, Failure> {
     let root = Root::open(&options.directory)?;
     let headers = rules::read_headers(&root, &mut findings);
     let redirects = rules::read_redirects(&root, &mut findings);
+    let hosts = if options.hosts.is_empty() {
+        hosts::of_site(&root, &options.index).into_iter().collect()
+    } else {
+        options.hosts.clone()
+    };
     let site = ServedSite::new(
         root,
         headers,
@@ -50,14 +56,15 @@ pub fn run(options: &CheckSite) -> Result<Report, Failure> {
             pages: PageNames { index: options.index.clone(), pretty: options.pretty },
             listing: options.listing,
             dotfiles: options.dotfiles,
+            hosts,
         },
     );
     rules::check_redirects(&site, &mut findings);
-    rules::check_headers(&site, &mut findings);
     let files = files::list(&top, options.dotfiles, &mut findings);
+    rules::check_headers(&site, &files, &mut findings);
     rules::check_shadowed(&site, &files, &mut findings);
     let hashed = Hashed::among(&files);
-    let links = documents::read(&top, &files, &mut findings);
+    let links = documents::read(&site, &top, &files, &mut findings);
     let (documents, count) = (links.documents.len() as u64, links.count);
     check_links(&site, links, &mut findings);
     let variants = variants::check(&options.directory, &mut findings)?;
@@ -100,6 +107,9 @@ fn in_places(text: String, places: &Places, documents: &[String]) -> Finding {
 
 /// Returns a target as people read it: percent-decoded, if that is text.
 fn shown(target: &str) -> String {
+    if !target.starts_with('/') {
+        return target.to_string();
+    }
     let mut bytes = Vec::new();
     match crate::http::target::decode(target, &mut bytes)
         .map(|decoded| std::str::from_utf8(decoded.path).map(String::from))

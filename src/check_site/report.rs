@@ -23,16 +23,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns whether nothing is wrong.
+    /// Returns whether nothing is wrong, except for warnings.
     pub fn is_clean(&self) -> bool {
-        self.findings.count() == 0
+        self.findings.count() == self.findings.warnings()
     }
 
     /// Returns the report as a JSON object.
     pub fn to_json(&self) -> Value {
         let findings: Vec<_> = self.findings.kept().iter().map(Finding::to_json).collect();
         json!({
-            "findings": findings, "findings_left_out": self.findings.left_out(),
+            "findings": findings, "findings_left_out": self.findings.left_out(), "warnings": self.findings.warnings(),
             "documents": self.documents, "links": self.links, "variants": self.variants,
             "hashed": self.hashed.to_json(), "hashed_left_out": self.hashed.left_out(),
         })
@@ -50,6 +50,11 @@ impl fmt::Display for Report {
         }
         let Report { documents, links, variants, hashed, findings } = self;
         write!(f, "{hashed}")?;
-        write!(f, "{} findings in {documents} documents with {links} links, and {variants} variants.", findings.count())
+        let warnings = match findings.warnings() {
+            0 => String::new(),
+            count => format!(" ({count} of them warnings)"),
+        };
+        let count = findings.count();
+        write!(f, "{count} findings{warnings} in {documents} documents with {links} links, and {variants} variants.")
     }
 }

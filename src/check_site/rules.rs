@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::findings::{Finding, Findings};
-use super::served::{AnswerKind, BY_RULE, End, Journey, ServedSite, Visit};
+use super::served::{Answer, AnswerKind, BY_RULE, End, Journey, ServedSite, Visit};
 use crate::config::FindingKind;
 use crate::failure::reason;
 use crate::http::{Scheme, Status};
@@ -193,21 +193,27 @@ fn sample(rule: &RedirectRule, word: &str) -> Option<Visit> {
     } else {
         text
     };
-    let (mut target, mut rest) = (String::new(), path);
+    let target = sample_path(path, word);
+    Some(Visit { is_https: source.scheme() != Some(Scheme::Http), host: source.host().map(String::from), target })
+}
+
+/// Returns a path that the pattern `text` matches, with `word` for each placeholder.
+fn sample_path(text: &str, word: &str) -> String {
+    let (mut path, mut rest) = (String::new(), text);
     while let Some(next) = rest.chars().next() {
         if let Some((_, after)) = crate::rules::placeholder(rest) {
-            target.push_str(word);
+            path.push_str(word);
             rest = after;
             continue;
         }
         if next == '*' {
-            target.push_str(word);
+            path.push_str(word);
         } else {
-            target.push(next);
+            path.push(next);
         }
         rest = &rest[next.len_utf8()..];
     }
-    Some(Visit { is_https: source.scheme() != Some(Scheme::Http), host: source.host().map(String::from), target })
+    path
 }
 
 /// Finds the rules whose place files take.
@@ -258,17 +264,38 @@ pub fn check_shadowed(site: &ServedSite, files: &[Job], findings: &mut Findings)
     }
 }
 
-/// Finds rules of `_headers` for a path that has no page.
-pub fn check_headers(site: &ServedSite, findings: &mut Findings) {
-    for rule in site.headers().rules() {
+/// Finds rules of `_headers` for paths that do not exist. Those for some hosts only are not tried.
+pub fn check_headers(site: &ServedSite, files: &[Job], findings: &mut Findings) {
+    let mut unused = BTreeMap::new();
+    for rule in site.headers().rules().filter(|rule| !rule.source.has_host()) {
         let text = rule.source.text();
-        if rule.source.has_host() || is_pattern_text(text) {
-            continue;
+        let (target, is_pattern) = (sample_path(text, SAMPLES[0]), is_pattern_text(text));
+        // A pattern may be for what a rule of _redirects shows.
+        match site.answer(&Visit::to(target)) {
+            answer if is_pattern && answer.line.is_none() => _ = unused.insert(rule.line, text),
+            Answer { kind: AnswerKind::Refused(404, why), .. } if !is_pattern => {
+                let text = format!("no page has the path {text}: {why}");
+                findings.add(finding(FindingKind::Impossible, HEADERS, rule.line, text));
+            }
+            _ => {}
         }
-        if let AnswerKind::Refused(404, why) = site.answer(&Visit::to(text)).kind {
-            let text = format!("no page has the path {text}: {why}");
-            findings.add(finding(FindingKind::Impossible, HEADERS, rule.line, text));
+    }
+    let end = Instant::now() + TIME;
+    let of_files = files.iter().flat_map(|job| site.paths_of(job.relative().as_os_str().as_bytes()));
+    let of_rules = site.redirects().rules().filter_map(|rule| Some(sample(rule, SAMPLES[0])?.target.into_bytes()));
+    for path in of_files.chain(of_rules) {
+        if unused.is_empty() || Instant::now() > end {
+            break;
         }
+        site.headers().matching(&path).for_each(|rule| _ = unused.remove(&rule.line));
+    }
+    if !unused.is_empty() && Instant::now() > end {
+        let text = format!("{} rules were not checked: this took longer than {} seconds", unused.len(), TIME.as_secs());
+        return findings.add(Finding::new(FindingKind::Unread, HEADERS, None, text));
+    }
+    for (line, text) in unused {
+        let text = format!("no file and no source of _redirects matches {text}");
+        findings.add(finding(FindingKind::Unused, HEADERS, line, text));
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 
 use nix::errno::Errno;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::{FileStat, SFlag, fstat};
 
+use super::hosts::split;
 use super::link::Reference;
 use crate::config::Pretty;
 use crate::http::target::{self, Target};
@@ -15,10 +16,15 @@ use crate::os::sys::file_type;
 use crate::rules::{self, HeaderRules, Match, RedirectRules, RuleRequest};
 use crate::site::errno::refuse;
 use crate::site::page_names::{self, EXTENSION, Files, Found, PageNames};
+use crate::site::reserved::ReservedFiles;
 use crate::site::root::Root;
+use crate::site::version::FileVersion;
 
 /// The reason of an error that a rule asks for.
 pub const BY_RULE: &str = "a rule says so";
+
+/// The reason of the error of a file with rules.
+const RESERVED: &str = "the server does not send rules and settings";
 
 /// The reason of the error of a path with a password in `_headers`.
 const PASSWORD: &str = "Basic-Auth in _headers keeps it from everybody; use --auth of the server";
@@ -32,7 +38,7 @@ pub struct ServedSite {
     disk: Disk,
     headers: HeaderRules,
     redirects: RedirectRules,
-    /// The hosts that rules name: those are of this site, others are elsewhere.
+    /// The hosts of this site and those that rules name; others are elsewhere.
     hosts: HashSet<String>,
     names: PageNames,
     dotfiles: bool,
@@ -47,12 +53,15 @@ pub struct Names {
     pub listing: bool,
     /// Whether names that begin with a dot are served.
     pub dotfiles: bool,
+    /// The hosts of the site.
+    pub hosts: Vec<String>,
 }
 
 /// The files below the document root. None is opened.
 #[derive(Debug)]
 struct Disk {
     root: Root,
+    reserved: ReservedFiles,
     listing: bool,
 }
 
@@ -110,12 +119,10 @@ pub enum End {
 }
 
 impl Disk {
-    fn entry(&self, path: &CStr) -> Result<SFlag, Errno> {
+    fn entry(&self, path: &CStr) -> Result<FileStat, Errno> {
         let path = if path.is_empty() { c"." } else { path };
-        match file_type(&fstat(self.root.locate(path)?)?) {
-            kind @ (SFlag::S_IFREG | SFlag::S_IFDIR) => Ok(kind),
-            _ => Err(Errno::ENXIO),
-        }
+        let stat = fstat(self.root.locate(path)?)?;
+        if matches!(file_type(&stat), SFlag::S_IFREG | SFlag::S_IFDIR) { Ok(stat) } else { Err(Errno::ENXIO) }
     }
 }
 
@@ -129,7 +136,13 @@ impl Files for Disk {
     }
 
     fn has(&self, path: &CStr) -> Result<bool, Refusal> {
-        self.entry(path).map(|kind| kind == SFlag::S_IFREG).map_err(refuse)
+        let stat = self.entry(path).map_err(refuse)?;
+        let is_file = file_type(&stat) == SFlag::S_IFREG;
+        // A link may lead to a file with rules.
+        if is_file && self.reserved.contains(&self.root, &FileVersion::from(&stat)) {
+            return Err(Refusal::NotFound);
+        }
+        Ok(is_file)
     }
 
     fn has_listing(&self, path: &CStr) -> bool {
@@ -145,9 +158,11 @@ impl Files for Disk {
 impl ServedSite {
     /// Creates a site from its parts.
     pub fn new(root: Root, headers: HeaderRules, redirects: RedirectRules, names: Names) -> Self {
-        let hosts = redirects.rules().filter_map(|rule| rule.source.host().map(String::from)).collect();
-        let Names { pages: names, listing, dotfiles } = names;
-        ServedSite { disk: Disk { root, listing }, headers, redirects, hosts, names, dotfiles }
+        let Names { pages: names, listing, dotfiles, hosts } = names;
+        let of_rules = redirects.rules().filter_map(|rule| rule.source.host().map(String::from));
+        let hosts = of_rules.chain(hosts.iter().map(|host| rules::normal_host(host))).collect();
+        let disk = Disk { reserved: ReservedFiles::find(&root), root, listing };
+        ServedSite { disk, headers, redirects, hosts, names, dotfiles }
     }
 
     /// Returns what a client gets for `visit` if it follows redirects.
@@ -236,7 +251,23 @@ impl ServedSite {
         &self.redirects
     }
 
-    /// Returns the hosts that rules name.
+    /// Returns the target, as in [`Visit::to`], of a link with a host, if that is one of this site.
+    pub fn within(&self, reference: &str) -> Option<String> {
+        let (host, rest) = split(reference.trim())?;
+        if !self.hosts.contains(&host) {
+            return None;
+        }
+        let rest = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
+        let Reference::Target(path) = Reference::resolve(&rest, Some("/")) else { return None };
+        let scheme = if reference.trim_start().get(..5).is_some_and(|s| s.eq_ignore_ascii_case("http:")) {
+            "http"
+        } else {
+            "https"
+        };
+        Some(format!("{scheme}://{host}{path}"))
+    }
+
+    /// Returns the hosts of this site and those that rules name.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(String::as_str)
     }
@@ -282,17 +313,11 @@ impl ServedSite {
 
     /// Returns the request to which a Location leads, if that is to this site.
     fn visit(&self, location: &str, from: &Visit) -> Option<Visit> {
-        let Some((scheme, rest)) = location.split_once("://").filter(|_| !location.starts_with('/')) else {
+        if location.starts_with('/') {
             let target = location.split('#').next().unwrap_or_default().to_string();
             return Some(Visit { target, ..from.clone() });
-        };
-        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let host = rules::normal_host(authority);
-        let Reference::Target(target) = Reference::resolve(if rest.is_empty() { "/" } else { rest }, Some("/")) else {
-            return None;
-        };
-        let is_https = scheme.eq_ignore_ascii_case("https");
-        self.hosts.contains(&host).then_some(Visit { is_https, host: Some(host), target })
+        }
+        self.within(location).map(Visit::to)
     }
 
     /// Finds what a target names, without redirects.
@@ -315,11 +340,10 @@ impl ServedSite {
     fn reason(&self, refusal: &Refusal, target: &Target) -> &'static str {
         match refusal {
             Refusal::NotFound if target.is_hidden() && !self.dotfiles => "names that begin with a dot are not served",
-            Refusal::NotFound if page_names::is_never_served(target, self.dotfiles) => {
-                "the server does not send rules and settings"
-            }
+            Refusal::NotFound if page_names::is_never_served(target, self.dotfiles) => RESERVED,
             Refusal::NotFound => match CString::new(target.path).map(|path| self.disk.entry(&path)) {
-                Ok(Ok(SFlag::S_IFDIR)) => "the directory has no index",
+                Ok(Ok(stat)) if file_type(&stat) == SFlag::S_IFDIR => "the directory has no index",
+                Ok(Ok(_)) => RESERVED,
                 Ok(Err(Errno::ELOOP)) => "the symbolic link leads to itself",
                 _ => "no file has this name",
             },
@@ -346,9 +370,15 @@ impl ServedSite {
 }
 
 impl Visit {
-    /// A link within the site: over TLS, and to no host that a rule names.
+    /// A link within the site: a path, over TLS and to no host that a rule names, or a URL.
     pub fn to(target: impl Into<String>) -> Self {
-        Visit { is_https: true, host: None, target: target.into() }
+        let target = target.into();
+        match split(&target) {
+            Some((host, path)) => {
+                Visit { is_https: target.starts_with("https:"), host: Some(host), target: path.to_string() }
+            }
+            None => Visit { is_https: true, host: None, target },
+        }
     }
 
     /// Returns the request that a client sends for a Location that is relative to this one.

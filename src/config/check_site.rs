@@ -21,6 +21,11 @@ pub struct CheckSite {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub ignore: Vec<FindingKind>,
 
+    /// Host of this site, whose links are links within it; repeatable, or separated by commas. Default: the host that the home
+    /// page or the sitemap names
+    #[arg(long = "host", value_name = "NAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
+    pub hosts: Vec<String>,
+
     /// The names of the files that are served for a directory, as in --index of the server
     #[arg(long, value_name = "NAME", default_value = "index.html", value_delimiter = ',', value_parser = parsers::file_name)]
     pub index: Vec<String>,
@@ -53,6 +58,8 @@ pub enum FindingKind {
     Shadowed,
     /// A rule that never applies, or leads to nothing
     Impossible,
+    /// A rule of _headers for paths that do not exist: a warning
+    Unused,
     /// A link that leads nowhere
     Link,
     /// A relative link in an error page, which is sent for paths in every directory
@@ -62,6 +69,11 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Returns whether it is a warning: the site works, and the exit status is that of a site without findings.
+    pub fn is_warning(self) -> bool {
+        self == FindingKind::Unused
+    }
+
     /// Returns the word for it on the command line and in a report.
     pub fn word(self) -> &'static str {
         match self {
@@ -71,6 +83,7 @@ impl FindingKind {
             FindingKind::Chain => "chain",
             FindingKind::Shadowed => "shadowed",
             FindingKind::Impossible => "impossible",
+            FindingKind::Unused => "unused",
             FindingKind::Link => "link",
             FindingKind::Relative => "relative",
             FindingKind::Variant => "variant",

@@ -163,6 +163,12 @@ impl HeaderRules {
         rules.any(|rule| rule.source.matches(Scheme::Https, host.as_deref(), path, &mut captures))
     }
 
+    /// Returns the rules for all hosts that match `path`, which is as in [`changes`](HeaderRules::changes).
+    pub fn matching(&self, path: &[u8]) -> impl Iterator<Item = &HeaderRule> {
+        let rules = self.index.candidates(None, path).map(|rule| &self.rules[rule]);
+        rules.filter(move |rule| rule.source.matches(Scheme::Https, None, path, &mut Captures::new()))
+    }
+
     /// Returns what the rules do to a response for `path`, which is decoded and normalized, with a leading slash, at `host`,
     /// which may have a port.
     pub fn changes(&self, host: Option<&str>, path: &[u8]) -> FieldChanges {

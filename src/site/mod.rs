@@ -19,7 +19,7 @@ mod media_types;
 mod memory;
 pub mod page_names;
 mod release;
-mod reserved;
+pub mod reserved;
 mod resource;
 pub mod root;
 pub mod rules;

@@ -253,6 +253,137 @@ fn links_through_rules() {
 }
 
 #[test]
+fn links_with_the_host_of_the_site() {
+    let site = Site::with(&[
+        (
+            "index.html",
+            b"<link rel=canonical href=https://Example.org/><a href=https://example.org/none>x</a>\n\
+              <a href=//example.org/lost?q#x>x</a><a href=HTTP://EXAMPLE.org:80/gone>x</a><a href=https://example.org>x</a>\n\
+              <a href=https://www.example.org/none>x</a><a href=https://other.test/none>x</a><a href=/away>x</a>",
+        ),
+        ("_redirects", b"/away https://example.org/far\n"),
+    ]);
+    let none = "index.html:1: https://example.org/none leads nowhere: no file has this name (404) [link]";
+    let www = "index.html:3: https://www.example.org/none leads nowhere: no file has this name (404) [link]";
+    let canonical = [
+        none,
+        "index.html:2: http://example.org/gone leads nowhere: no file has this name (404) [link]",
+        "index.html:2: https://example.org/lost leads nowhere: no file has this name (404) [link]",
+        "index.html:3: /away redirects to /far, which leads nowhere: no file has this name (404) [link]",
+    ];
+    check_with(&site, &["--ignore=impossible"], &canonical);
+    check_with(&site, &["--ignore=impossible", "--host=www.example.org"], &[www]);
+    let both: Vec<_> = canonical.into_iter().chain([www]).collect();
+    check_with(&site, &["--ignore=impossible", "--host=www.example.org,Example.ORG"], &both);
+    // Without a canonical link, it is the host of the sitemap.
+    site.write("index.html", b"<a href=https://example.org/none>x</a>");
+    check_with(&site, &["--ignore=impossible"], &[]);
+    site.write("sitemap.xml", b"<urlset><url><loc>https://example.org/</loc></url></urlset>");
+    check_with(&site, &["--ignore=impossible"], &[none]);
+}
+
+#[test]
+fn a_link_with_a_host_of_rules_is_followed_by_them() {
+    let site = Site::with(&[
+        ("index.html", b"<a href=https://old.test/page>x</a><a href=https://old.test/none>x</a>"),
+        ("page.html", b""),
+        ("_redirects", b"https://old.test/* https://example.org/:splat 301!\n"),
+    ]);
+    let expected = "index.html:1: https://old.test/none redirects to /none, which leads nowhere: no file has this name (404) [link]";
+    check_with(&site, &["--host=example.org"], &[expected]);
+}
+
+#[test]
+fn links_in_svg_documents() {
+    let site = Site::with(&[
+        (
+            "i/a.svg",
+            b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'>\n<image xlink:href='b.png'/><use href='#x'/>\n\
+              <style><![CDATA[ p { fill: url(c.svg) } ]]></style><a href='/d'/><pattern href='a.svg#y'/></svg>",
+        ),
+        ("index.html", b"<img src=i/a.svg>"),
+    ]);
+    check(
+        &site,
+        &[
+            "i/a.svg:2: /i/b.png leads nowhere: no file has this name (404) [link]",
+            "i/a.svg:3: /d leads nowhere: no file has this name (404) [link]",
+            "i/a.svg:3: /i/c.svg leads nowhere: no file has this name (404) [link]",
+        ],
+    );
+}
+
+#[test]
+fn header_rules_for_paths_that_do_not_exist() {
+    let site = Site::with(&[
+        (
+            "_headers",
+            b"/*\n  A: b\n/fonts/*\n  A: b\n/img/:name.png\n  A: b\n/old/*\n  A: b\n/app/x/*\n  A: b\n/about\n  A: b\n\
+              /docs/\n  A: b\n/a/:b\n  A: b\nhttps://a.test/x/*\n  A: b\n/none\n  A: b\n",
+        ),
+        ("_redirects", b"/old/:x /\n/app/* /index.html 200\n"),
+        ("index.html", b""),
+        ("about.html", b""),
+        ("docs/index.html", b""),
+        ("img/a.png", b""),
+    ]);
+    let fonts = "_headers:3: warning: no file and no source of _redirects matches /fonts/* [unused]";
+    let a = "_headers:15: warning: no file and no source of _redirects matches /a/:b [unused]";
+    let none = "_headers:19: no page has the path /none: no file has this name [impossible]";
+    let summary = "3 findings (2 of them warnings) in 3 documents with 0 links, and 0 variants.";
+    let output = run(&site, &[]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{fonts}\n{a}\n{none}\n{summary}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    // Warnings alone are no error.
+    let output = run(&site, &["--ignore=impossible"]);
+    let summary = "2 findings (2 of them warnings) in 3 documents with 0 links, and 0 variants.";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{fonts}\n{a}\n{summary}\n"));
+    assert_eq!(output.status.code(), Some(0));
+    let output = run(&site, &["--ignore=impossible", "--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(r#""kind":"unused","line":3,"message":"no file and no source of _redirects matches /fonts/*","#),
+        "{text}"
+    );
+    assert!(text.contains(r#""others":[],"warning":true}"#) && text.ends_with("\"warnings\":2}\n"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+    check_with(&site, &["--ignore=impossible,unused"], &[]);
+}
+
+#[test]
+fn links_to_paths_with_a_password_in_the_rules() {
+    let site = Site::with(&[
+        ("_headers", b"/intern/*\n  Basic-Auth: anna:secret\n"),
+        ("index.html", b"<a href=/intern/>x</a><a href=/in>x</a>"),
+        ("intern/index.html", b""),
+    ]);
+    symlink("intern/index.html", site.path("in")).unwrap();
+    let why = "leads nowhere: Basic-Auth in _headers keeps it from everybody; use --auth of the server (403) [link]";
+    check_with(
+        &site,
+        &["--ignore=rule"],
+        &[&format!("index.html:1: /in {why}"), &format!("index.html:1: /intern/ {why}")],
+    );
+    let text = String::from_utf8(run(&site, &["--ignore=rule", "--json"]).stdout).unwrap();
+    assert!(text.contains(r#""message":"/intern/ leads nowhere: Basic-Auth in _headers"#), "{text}");
+}
+
+#[test]
+fn a_page_for_maintenance_that_is_never_shown() {
+    let instead = "write 503! to apply the rule always, as Cloudflare Pages does [shadowed]";
+    for (file, rule) in [
+        ("closed.html", "/closed /closed.html 503"),
+        ("closed/index.html", "/closed /closed/ 503"),
+        ("closed", "/closed /page.html 503"),
+    ] {
+        let site = Site::with(&[("_redirects", rule.as_bytes()), (file, b""), ("page.html", b"")]);
+        check(&site, &[&format!("_redirects:1: the file {file} is served instead; {instead}")]);
+        site.write("_redirects", format!("{rule}!").as_bytes());
+        check(&site, &[]);
+    }
+}
+
+#[test]
 fn a_rules_file_that_is_too_large() {
     let site = Site::new();
     site.write("_redirects", "#\n".repeat(5 << 20).as_bytes());
@@ -315,8 +446,8 @@ fn a_report_for_programs() {
     let output = run(&site, &["--json"]);
     let expected = concat!(
         r#"{"documents":1,"findings":[{"file":"a\"\n.html","kind":"link","line":1,"message":"/no\"ne leads nowhere: "#,
-        r#"no file has this name (404)","more":1,"others":[{"file":"a\"\n.html","line":2}]}],"findings_left_out":0,"#,
-        r#""hashed":[],"hashed_left_out":0,"links":2,"variants":0}"#,
+        r#"no file has this name (404)","more":1,"others":[{"file":"a\"\n.html","line":2}],"warning":false}],"findings_left_out":0,"#,
+        r#""hashed":[],"hashed_left_out":0,"links":2,"variants":0,"warnings":0}"#,
         "\n"
     );
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);

@@ -91,6 +91,8 @@ fn site(redirects: &str, headers: &str) -> Site {
         ("self", "self"),
         ("gone.html", "nothing"),
         ("in/style", "../style.css"),
+        ("rules.txt", "_worker.js"),
+        ("rules.html", "in/../_worker.js"),
     ] {
         fs::create_dir_all(site.path(link).parent().unwrap()).unwrap();
         symlink(to, site.path(link)).unwrap();
@@ -105,8 +107,19 @@ fn site(redirects: &str, headers: &str) -> Site {
 
 /// Targets around the names of files and the sources of rules.
 fn targets(rules: &str) -> BTreeSet<String> {
-    let links =
-        ["to-guide", "to-about", "to-private", "to-private.html", "outside", "self", "gone", "in/style", "none"];
+    let links = [
+        "to-guide",
+        "to-about",
+        "to-private",
+        "to-private.html",
+        "outside",
+        "self",
+        "gone",
+        "in/style",
+        "rules.txt",
+        "rules.html",
+        "none",
+    ];
     let names = FILES.iter().copied().chain(links).map(|name| name.replace(' ', "%20"));
     let sources = rules.lines().filter_map(|line| line.split(' ').next()?.strip_prefix('/'));
     let sources = sources.flat_map(|source| [source.replace("/*", ""), source.replace('*', "x/y")]);

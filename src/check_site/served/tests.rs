@@ -7,7 +7,7 @@ fn site_with(path: &Path, redirects: &str, is_open: bool, pretty: Pretty) -> Ser
     let parsed = RedirectRules::parse(redirects.as_bytes()).unwrap();
     assert_eq!(parsed.mistakes, []);
     let pages = PageNames { index: vec!["index.html".into(), "home.html".into()], pretty };
-    let names = Names { pages, listing: is_open, dotfiles: is_open };
+    let names = Names { pages, listing: is_open, dotfiles: is_open, hosts: Vec::new() };
     ServedSite::new(Root::open(path).unwrap(), HeaderRules::default(), parsed.rules, names)
 }
 
