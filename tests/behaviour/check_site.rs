@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use nix::unistd::geteuid;
 
@@ -512,6 +512,33 @@ fn hostile_documents_take_bounded_time() {
     site.write("f.html", format!("<img srcset='{}'>", nested(", ,")).as_bytes());
     let output = run(&site, &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+/// On a pipe there is none: all other tests expect nothing on standard error.
+#[test]
+fn a_terminal_shows_the_progress() {
+    let site = Site::new();
+    for number in 0..50 {
+        site.write(format!("{number}.html"), &[b' '; 10_000]);
+    }
+    // script(1) runs the command on a terminal of its own.
+    let command = format!("exec {BINARY} check-site {}", site.root().display());
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).env("TERM", "xterm");
+    let output = script.env_remove("JOURNAL_STREAM").stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    // Each state of the line is removed before the next one, and the last one before the report.
+    let mut states: Vec<_> = text.split("\r\u{1b}[2K").collect();
+    let report = states.pop().unwrap();
+    assert!(states.len() > 1, "{text:?}");
+    for state in states {
+        assert!(
+            state.starts_with(['\u{2588}', '\u{2591}']) && state.contains("%, ") && state.contains(" left"),
+            "{text:?}"
+        );
+    }
+    assert_eq!(report.trim_end(), "0 findings in 50 documents with 0 links, and 0 variants.");
 }
 
 #[test]
