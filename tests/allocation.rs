@@ -1,4 +1,5 @@
-//! A request for a small file in memory makes no allocation.
+//! A request for a small file in memory makes no allocation, and a listing holds few at a time, whatever the number of
+//! its entries.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -82,5 +83,38 @@ fn allocates_nothing(root: &Path, log: &[&str]) {
         let pipelined = request.repeat(16);
         ask(&pipelined);
         assert_eq!((0..3).map(|_| ask(&pipelined).0.count_total).min(), Some(0), "{log:?} 16 times {request}");
+    }
+}
+
+/// The allocator would keep small allocations after they were freed.
+#[test]
+fn a_listing_holds_no_allocation_for_each_entry() {
+    const ENTRIES: usize = 3_000;
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..ENTRIES {
+        File::create(directory.path().join(format!("file{number}.txt"))).unwrap();
+    }
+    for (request, row) in [
+        ("GET /?sort=size HTTP/1.1\r\nHost: test\r\n\r\n", 100),
+        ("GET / HTTP/1.1\r\nHost: test\r\nAccept: application/json\r\n\r\n", 130),
+    ] {
+        let options =
+            CommandLine::try_parse_from(["otus-httpd", "--listing", "--root", directory.path().to_str().unwrap()]);
+        let options = options.unwrap().options;
+        let site = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
+        let mut server = InProcessServer::new(&options, site).unwrap();
+        let (mut client, served) = UnixStream::pair().unwrap();
+        served.set_nonblocking(true).unwrap();
+        server.accept(served.into());
+        client.write_all(request.as_bytes()).unwrap();
+        let allocated = allocation_counter::measure(|| assert!(server.turn()));
+        let mut head = [0; 1024];
+        let length = client.read(&mut head).unwrap();
+        let head = String::from_utf8_lossy(&head[..length]).into_owned();
+        let content_length = head.split_once("Content-Length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+        let content_length: u64 = content_length.unwrap().0.parse().unwrap();
+        assert!(content_length < ENTRIES as u64 * row + 16_384, "{content_length} bytes");
+        assert!(allocated.count_max < 20, "{allocated:?}");
+        assert!(allocated.bytes_max < 2 * content_length, "{allocated:?} for {content_length} bytes");
     }
 }

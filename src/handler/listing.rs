@@ -52,9 +52,8 @@ struct Making<'m> {
 impl Making<'_> {
     fn make(&self, directory: &Directory, form: Form) -> Result<Listed, Refusal> {
         let listing = directory.read(form)?;
-        let is_cut = listing.is_cut;
-        let content = form.write(directory.path(), listing);
-        self.service.listings.store(directory, self.key, content.as_bytes(), is_cut)
+        let content = form.write(directory.path(), &listing);
+        self.service.listings.store(directory, self.key, content.as_bytes(), listing.is_cut)
     }
 }
 

@@ -8,6 +8,7 @@
 //!   decode neither entities nor `./` can follow it;
 //! - a link contains exactly the bytes of the entry's name, also if they are not UTF-8 and are shown as U+FFFD.
 
+mod entries;
 mod html;
 mod json;
 mod kind;
@@ -15,34 +16,12 @@ pub mod natural;
 mod order;
 
 use std::fmt::Write;
-use std::time::SystemTime;
 
 use super::fields::Fields;
 use super::quality;
 
+pub use entries::{DirEntry, Listing};
 pub use order::{Column, Order};
-
-/// One entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirEntry {
-    /// Its name, without a slash.
-    pub name: Vec<u8>,
-    /// Whether it is a directory, or a symbolic link to one.
-    pub is_directory: bool,
-    /// The size of a file in bytes.
-    pub size: u64,
-    /// The modification time.
-    pub modified: SystemTime,
-}
-
-/// The entries of a directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The entries, unsorted.
-    pub entries: Vec<DirEntry>,
-    /// Whether entries that come later in the order are left out.
-    pub is_cut: bool,
-}
 
 /// The format of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,8 +64,7 @@ impl Form {
     }
 
     /// Formats the listing of the directory at `path`.
-    pub fn write(self, path: &[u8], mut listing: Listing) -> String {
-        listing.entries.retain(|entry| !matches!(entry.name.as_slice(), b"" | b"." | b".."));
+    pub fn write(self, path: &[u8], listing: &Listing) -> String {
         match self {
             Form::Html(order) => html::html(path, listing, order),
             Form::Json => json::json(listing),
@@ -94,18 +72,23 @@ impl Form {
     }
 }
 
-fn link(entry: &DirEntry) -> String {
-    let mut link = String::with_capacity(entry.name.len() + 1);
-    for &byte in &entry.name {
+/// Appends the link of an entry.
+fn push_link(text: &mut String, entry: DirEntry) {
+    for &byte in entry.name {
         match byte {
             // RFC 3986 §2.3.
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => link.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
             // Writing to a string does not fail.
-            _ => drop(write!(link, "%{byte:02X}")),
+            _ => drop(write!(text, "%{byte:02X}")),
         }
     }
-    link.push_str(if entry.is_directory { "/" } else { "" });
-    link
+    text.push_str(if entry.is_directory { "/" } else { "" });
+}
+
+/// The characters of a name. Each part that is not UTF-8 is U+FFFD.
+fn chars(name: &[u8]) -> impl Iterator<Item = char> {
+    let of_invalid = |bytes: &[u8]| (!bytes.is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+    name.utf8_chunks().flat_map(move |chunk| chunk.valid().chars().chain(of_invalid(chunk.invalid())))
 }
 
 /// Returns the weight that Accept gives a media type: that of the most specific range that matches it, 0 if none does.

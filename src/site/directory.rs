@@ -3,23 +3,24 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use nix::dir::{Dir, Type};
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, faccessat};
 
+use self::names::{Kind, Names};
 use super::errno::refuse;
 use super::page_names::PageNames;
 use super::root::Root;
 use super::version::FileVersion;
 use crate::http::Refusal;
-use crate::http::listing::natural::NaturalKey;
 use crate::http::listing::{DirEntry, Form, Listing};
 use crate::os::sys::file_type;
 use crate::rules;
+
+mod names;
 
 /// The limit of entries in a listing: a longer page is useless, and costs memory.
 const MAX_ENTRIES: usize = 10_000;
@@ -30,14 +31,6 @@ const MAX_CHECKS: usize = 2 * MAX_ENTRIES;
 
 /// The limit of names that are read, hidden ones included.
 const MAX_NAMES: usize = 10 * MAX_ENTRIES;
-
-/// A name that may become an entry.
-enum Candidate {
-    /// Still to be checked; only the type is known.
-    Unchecked { name: CString, is_directory: bool },
-    /// Checked.
-    Checked(DirEntry),
-}
 
 /// The key of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -108,53 +101,42 @@ impl Directory {
     /// none of them, and resolves only links by their path. Beyond the limits, the last entries in the order of names in
     /// `form` are left out, among the names that are read.
     pub fn read(&self, form: Form) -> Result<Listing, Refusal> {
-        let Names { mut names, mut is_cut } = self.names().map_err(refuse)?;
-        if form.is_natural() && names.len() > MAX_ENTRIES {
-            // The sort is stable: names with equal keys remain sorted by their bytes.
-            names.sort_by_cached_key(|(name, _)| NaturalKey::of(name.to_bytes()));
-        }
-        // A link is sorted by the type of its target.
-        let (mut candidates, mut checks) = (Vec::with_capacity(names.len()), 0);
-        for (name, kind) in names {
-            match kind {
-                Some(Type::Directory | Type::File) => {
-                    candidates.push(Candidate::Unchecked { name, is_directory: kind == Some(Type::Directory) });
+        let names = self.names(form.is_natural()).map_err(refuse)?;
+        let (mut listing, links, mut checks) = (Listing::default(), self.links(&names), 0);
+        listing.is_cut = names.is_cut || links.is_cut;
+        // Directories first. A link is sorted by the type of its target.
+        for wanted in [true, false] {
+            let mut targets = links.targets.iter();
+            for name in &names.sorted {
+                let facts = match name.kind {
+                    Kind::File | Kind::Directory if (name.kind == Kind::Directory) == wanted => None,
+                    Kind::File | Kind::Directory => continue,
+                    Kind::Link | Kind::Unknown => match targets.next().copied().flatten() {
+                        Some(target) if target.is_directory == wanted => Some(target),
+                        _ => continue,
+                    },
+                };
+                if listing.len() == MAX_ENTRIES || checks == MAX_CHECKS {
+                    listing.is_cut = true;
+                    return Ok(listing);
                 }
-                Some(Type::Symlink) | None if checks < MAX_CHECKS => {
-                    checks += 1;
-                    candidates.extend(self.entry(name, kind.is_some()).map(Candidate::Checked));
-                }
-                Some(Type::Symlink) | None => is_cut = true,
-                Some(_) => {}
-            }
-        }
-        // The sort is stable: names of one type remain sorted.
-        candidates.sort_by_key(|candidate| !candidate.is_directory());
-        let mut entries = Vec::new();
-        checks = 0;
-        for candidate in candidates {
-            if entries.len() == MAX_ENTRIES || checks == MAX_CHECKS {
-                is_cut = true;
-                break;
-            }
-            match candidate {
-                Candidate::Checked(entry) => entries.push(entry),
-                Candidate::Unchecked { name, .. } => {
-                    checks += 1;
-                    entries.extend(self.entry(name, false));
+                let text = names.text(name);
+                checks += usize::from(facts.is_none());
+                if let Some(Facts { is_directory, size, modified_s }) = facts.or_else(|| self.facts(text, false)) {
+                    listing.push(DirEntry { name: text.to_bytes(), is_directory, size, modified_s });
                 }
             }
         }
-        Ok(Listing { entries, is_cut })
+        Ok(listing)
     }
 
-    fn names(&self) -> Result<Names, Errno> {
-        let mut names = Vec::new();
-        let mut is_cut = false;
+    /// Reads the names, and sorts them: in natural order if it `is_natural` and makes a difference.
+    fn names(&self, is_natural: bool) -> Result<Names, Errno> {
+        let mut names = Names::default();
         for (read, entry) in Dir::from_fd(self.descriptor.try_clone().map_err(|_| Errno::EMFILE)?)?.iter().enumerate() {
             // The directory itself and its parent are two more.
             if read == MAX_NAMES + 2 {
-                is_cut = true;
+                names.is_cut = true;
                 break;
             }
             let entry = entry?;
@@ -162,27 +144,37 @@ impl Directory {
             let is_shown = self.dotfiles || !name.starts_with(b".") || (self.path.is_empty() && name == b".well-known");
             let is_reserved = self.path.is_empty() && rules::is_reserved(name);
             if is_shown && !is_reserved && name != b"." && name != b".." {
-                names.push((entry.file_name().to_owned(), entry.file_type()));
+                names.push(entry.file_name(), entry.file_type());
             }
         }
-        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Names { names, is_cut })
+        names.sort(is_natural && names.sorted.len() > MAX_ENTRIES);
+        Ok(names)
     }
 
-    /// Returns the entry for a name, if it would be served. Permissions are checked by the kernel, since the mode does not
-    /// include access control lists.
-    fn entry(&self, name: CString, is_link: bool) -> Option<DirEntry> {
-        let own = if is_link {
-            None
-        } else {
-            Some(fstatat(&self.descriptor, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?)
-        };
+    /// Checks the links among the names, and those whose type the file system does not return.
+    fn links(&self, names: &Names) -> Links {
+        let mut links = Links::default();
+        for name in names.sorted.iter().filter(|name| matches!(name.kind, Kind::Link | Kind::Unknown)) {
+            if links.targets.len() == MAX_CHECKS {
+                links.is_cut = true;
+                break;
+            }
+            links.targets.push(self.facts(names.text(name), name.kind == Kind::Link));
+        }
+        links
+    }
+
+    /// Returns what a listing has of an entry, if it would be served. Permissions are checked by the kernel, since the mode does
+    /// not include access control lists.
+    fn facts(&self, name: &CStr, is_link: bool) -> Option<Facts> {
+        let own =
+            if is_link { None } else { Some(fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?) };
         let stat = match own.filter(|own| file_type(own) != SFlag::S_IFLNK) {
             Some(own) => own,
-            None => fstat(&self.root.locate(&path_of(&self.path, &name).ok()?).ok()?).ok()?,
+            None => fstat(&self.root.locate(&path_of(&self.path, name).ok()?).ok()?).ok()?,
         };
         // A link's target was located inside the root above.
-        let is_permitted = |wanted| faccessat(&self.descriptor, name.as_c_str(), wanted, AtFlags::AT_EACCESS).is_ok();
+        let is_permitted = |wanted| faccessat(&self.descriptor, name, wanted, AtFlags::AT_EACCESS).is_ok();
         let is_directory = match file_type(&stat) {
             SFlag::S_IFDIR => true,
             SFlag::S_IFREG => false,
@@ -192,13 +184,11 @@ impl Directory {
             false => is_permitted(AccessFlags::R_OK),
             true => {
                 is_permitted(AccessFlags::R_OK | AccessFlags::X_OK)
-                    || (is_permitted(AccessFlags::X_OK) && self.has_index(&name))
+                    || (is_permitted(AccessFlags::X_OK) && self.has_index(name))
             }
         };
-        let version = FileVersion::from(&stat);
-        let since = u64::try_from(version.identity.mtime_ns.max(0)).unwrap_or(u64::MAX);
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
-        is_served.then(|| DirEntry { name: name.into_bytes(), is_directory, size: version.size(), modified })
+        let modified_s = u64::try_from(stat.st_mtime).unwrap_or(0);
+        is_served.then(|| Facts { is_directory, size: FileVersion::from(&stat).size(), modified_s })
     }
 
     /// Returns whether a directory that may be searched, but not read, has an index that may be read.
@@ -210,20 +200,20 @@ impl Directory {
     }
 }
 
-impl Candidate {
-    fn is_directory(&self) -> bool {
-        match self {
-            Candidate::Unchecked { is_directory, .. } => *is_directory,
-            Candidate::Checked(entry) => entry.is_directory,
-        }
-    }
+/// What a listing has of an entry besides its name.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    is_directory: bool,
+    size: u64,
+    modified_s: u64,
 }
 
-/// The names in a directory, sorted.
-struct Names {
-    /// With their types, as far as the file system returns them (readdir(3), d_type).
-    names: Vec<(CString, Option<Type>)>,
-    /// Whether the directory has more names than are read.
+/// The links of a directory, in the order of their names.
+#[derive(Default)]
+struct Links {
+    /// What each leads to, if that would be served.
+    targets: Vec<Option<Facts>>,
+    /// Whether there are more.
     is_cut: bool,
 }
 

@@ -3,12 +3,12 @@
 //! It works without its script: the headings of the columns are links. With the script, they sort at once, and a long
 //! listing has a box that filters. The icons are shapes of the style sheet, so that the page loads nothing.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::kind::Kind;
 use super::order::{Column, Order};
-use super::{DirEntry, Listing, link};
-use crate::http::timestamp;
+use super::{DirEntry, Listing, chars, push_link};
+use crate::http::timestamp::Rfc3339;
 
 /// The style sheet. It uses the reader's preference for light or dark.
 pub const STYLE: &str = concat!(include_str!("../page/colors.css"), include_str!("listing.css"));
@@ -18,8 +18,8 @@ pub const SCRIPT: &str = include_str!("listing.js");
 
 /// The Content-Security-Policy: this style sheet and script, the site's icon, and nothing else.
 pub const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-QqvOo7EqLrAWJ+kKjgDmNHBo5kL3LiIH0V76PT4QB4s='; \
-    script-src 'sha256-6nIQz+2XCoG++sBfCCj7gjqTEo79Fai1HDnzZ+CZUlg='; \
+    style-src 'sha256-eFbaBOWcHMmA6R2Yb2AE4wewIwBPWDPkS0o/kT6BSrU='; \
+    script-src 'sha256-g8WfjHVYtmnlHdoZ/3Z/YpamJl+ootGRHVDexHJ9Z88='; \
     img-src 'self'; base-uri 'none'; form-action 'none'";
 
 /// The number of entries from which a page has a box that filters: they do not fit on a screen.
@@ -33,23 +33,26 @@ const PART: usize = 100;
 /// all of a very deep path would be megabytes.
 const MAX_LINKED: usize = 20;
 
+/// The length of a row without its name and link, in bytes.
+const ROW: usize = 80;
+
 /// Formats the page. `path` is the directory's decoded path below the root: empty, or with a slash at its end.
-pub fn html(path: &[u8], listing: Listing, order: Order) -> String {
-    let Listing { entries, is_cut } = listing;
+pub fn html(path: &[u8], listing: &Listing, order: Order) -> String {
     let title = format!("Index of /{}", text(path));
-    let mut page = String::with_capacity(STYLE.len() + SCRIPT.len() + 1024 + 256 * entries.len());
+    let mut page =
+        String::with_capacity(STYLE.len() + SCRIPT.len() + 1024 + ROW * listing.len() + 2 * listing.names_len());
     let _ = write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
          <nav aria-label=\"Path\"><h1>Index of {}</h1></nav>\n<main>\n<p>{}</p>\n",
         steps(path),
-        summary(&entries),
+        summary(listing),
     );
-    if is_cut {
+    if listing.is_cut {
         page.push_str("<p>This list is not complete: the directory has more entries.</p>\n");
     }
-    if entries.len() >= LONG {
+    if listing.len() >= LONG {
         page.push_str(
             "<p id=\"filter\" hidden><label>Filter <input type=\"search\" autocomplete=\"off\" spellcheck=\"false\">\
              </label> <output></output></p>\n",
@@ -60,10 +63,10 @@ pub fn html(path: &[u8], listing: Listing, order: Order) -> String {
     if !path.is_empty() {
         page.push_str("<tbody class=\"u\"><tr><td><a href=\"../\">Parent directory</a><td><td>\n");
     }
-    for part in order.sort(entries).chunks(PART) {
-        page.push_str(if part.len() == PART { "<tbody class=\"c\">\n" } else { "<tbody>\n" });
-        for (rank, entry) in part {
-            row(&mut page, entry, (order != Order::default()).then_some(*rank));
+    for part in order.sort(listing).chunks(PART) {
+        page.push_str(if part.len() == PART { "<tbody class=c>\n" } else { "<tbody>\n" });
+        for place in part {
+            row(&mut page, listing.entry(place.index()), (order != Order::default()).then_some(place.rank));
         }
     }
     page.push_str("</table>\n</main>\n");
@@ -90,13 +93,16 @@ fn steps(path: &[u8]) -> String {
 }
 
 /// The number of entries and their total size.
-fn summary(entries: &[DirEntry]) -> String {
-    let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-    let (directories, files): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.is_directory);
-    let bytes = files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
-    let directories = (!directories.is_empty()).then(|| count(directories.len(), "directory", "directories"));
-    let files = (!files.is_empty()).then(|| count(files.len(), "file", "files"));
-    let total = files.is_some().then(|| format!("<span title=\"{bytes} B\">{}</span> in total", rounded(bytes)));
+fn summary(listing: &Listing) -> String {
+    let text = |count: usize, one: &str, many: &str| {
+        (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
+    };
+    let count = listing.iter().filter(|entry| entry.is_directory).count();
+    let directories = text(count, "directory", "directories");
+    let files = text(listing.len() - count, "file", "files");
+    let sizes = listing.iter().filter(|entry| !entry.is_directory).map(|file| file.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    let total = files.is_some().then(|| format!("<span title=\"{bytes} B\">{}</span> in total", Rounded(bytes)));
     let parts: Vec<_> = [directories, files, total].into_iter().flatten().collect();
     match parts.is_empty() {
         true => "This directory is empty.".into(),
@@ -119,55 +125,76 @@ fn heading(page: &mut String, order: Order) {
     page.push('\n');
 }
 
-/// The row of an entry. In the order of names the script counts the rows; in another one it needs their `rank`.
-fn row(page: &mut String, entry: &DirEntry, rank: Option<usize>) {
+/// The row of an entry, in few bytes, since a page has up to ten thousand. In the order of names the script counts the rows; in
+/// another one it needs their `rank`.
+fn row(page: &mut String, entry: DirEntry, rank: Option<u32>) {
     page.push_str("<tr");
-    let class = if entry.is_directory { Some("d") } else { Kind::of(&entry.name).class() };
-    let _ = class.map_or(Ok(()), |class| write!(page, " class=\"{class}\""));
-    let _ = rank.map_or(Ok(()), |rank| write!(page, " data-n=\"{rank}\""));
-    let slash = if entry.is_directory { "/" } else { "" };
-    let _ = write!(page, "><td><a href=\"{}\"><bdi>{}</bdi>{slash}</a><td", link(entry), text(&entry.name));
-    let _ = match entry.is_directory {
-        true => page.write_str(">"),
+    let class = if entry.is_directory { Some("d") } else { Kind::of(entry.name).class() };
+    let _ = class.map_or(Ok(()), |class| write!(page, " class={class}"));
+    let _ = rank.map_or(Ok(()), |rank| write!(page, " data-n={rank}"));
+    page.push_str("><td><a href=\"");
+    push_link(page, entry);
+    page.push_str("\">");
+    push_name(page, entry.name);
+    page.push_str(if entry.is_directory { "/</a><td" } else { "</a><td" });
+    let _ = match (entry.is_directory, Rounded(entry.size)) {
+        (true, _) => write!(page, ">"),
+        (false, size) if entry.size < 1024 => write!(page, ">{size}"),
         // The exact size is a tooltip, and the script's.
-        false => write!(page, " title=\"{} B\">{}", entry.size, rounded(entry.size)),
+        (false, size) => write!(page, " title=\"{} B\">{size}", entry.size),
     };
-    let time = timestamp::rfc3339(entry.modified);
-    let (date, minutes) = (&time[..10], &time[11..16]);
-    let _ = writeln!(page, "<td><time datetime=\"{time}\">{date} {minutes}</time>");
+    let _ = writeln!(page, "<td>{:#}", Rfc3339(entry.modified_s));
 }
 
-/// Converts bytes to text for a page; control characters, such as a line end, become U+FFFD, and so do bytes that are not
-/// UTF-8.
-fn text(bytes: &[u8]) -> String {
-    escaped(&String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}"))
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(char),
+/// Appends a name. Letters that are written from right to left would carry away what is beside them.
+fn push_name(page: &mut String, name: &[u8]) {
+    match name.is_ascii() {
+        true => push_text(page, name),
+        false => {
+            page.push_str("<bdi>");
+            push_text(page, name);
+            page.push_str("</bdi>");
         }
     }
-    escaped
 }
 
-/// Formats a size for people: rounded down.
-pub fn rounded(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let unit = bytes.checked_ilog2().unwrap_or(0) as usize / 10;
-    let whole = bytes >> (10 * unit);
-    match unit {
-        1.. if whole < 10 => {
-            let tenths = ((bytes >> (10 * (unit - 1))) & 1023) * 10 / 1024;
-            format!("{whole}.{tenths} {}", UNITS[unit])
+/// Converts bytes to text for a page.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    push_text(&mut text, bytes);
+    text
+}
+
+/// Appends bytes as text; control characters, such as a line end, become U+FFFD, and so do bytes that are not UTF-8.
+fn push_text(page: &mut String, bytes: &[u8]) {
+    for char in chars(bytes) {
+        match char {
+            '&' => page.push_str("&amp;"),
+            '<' => page.push_str("&lt;"),
+            '>' => page.push_str("&gt;"),
+            '"' => page.push_str("&quot;"),
+            '\'' => page.push_str("&#39;"),
+            _ if char.is_control() => page.push(char::REPLACEMENT_CHARACTER),
+            _ => page.push(char),
         }
-        _ => format!("{whole} {}", UNITS[unit]),
+    }
+}
+
+/// A size for people: rounded down.
+pub struct Rounded(pub u64);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let Rounded(bytes) = *self;
+        let unit = bytes.checked_ilog2().unwrap_or(0) as usize / 10;
+        let whole = bytes >> (10 * unit);
+        match unit {
+            1.. if whole < 10 => {
+                let tenths = ((bytes >> (10 * (unit - 1))) & 1023) * 10 / 1024;
+                write!(formatter, "{whole}.{tenths} {}", UNITS[unit])
+            }
+            _ => write!(formatter, "{whole} {}", UNITS[unit]),
+        }
     }
 }

@@ -5,7 +5,7 @@ const parts = [...document.querySelectorAll("tbody:not(.u)")], heads = [...docum
 const filter = document.getElementById("filter");
 let words = [], known;
 const rows = () => known ??= parts.flatMap(part => [...part.rows]).map((row, index) => ({row, isFile: row.className !== "d",
-    name: +(row.dataset.n ?? index), size: parseInt(row.cells[1].title) || 0, time: row.cells[2].firstChild.dateTime,
+    name: +(row.dataset.n ?? index), size: parseInt(row.cells[1].title || row.cells[1].textContent) || 0, time: row.cells[2].textContent,
     text: row.cells[0].textContent.toLowerCase()}));
 
 const show = () => {

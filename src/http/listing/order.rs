@@ -1,10 +1,8 @@
 //! The order of a listing, which the query of a request selects: `?sort=size&order=desc`.
 
 use std::cmp::Ordering;
-use std::time::UNIX_EPOCH;
 
-use super::DirEntry;
-use super::natural::NaturalKey;
+use super::{DirEntry, Listing, natural};
 
 /// A column that a listing may be sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -74,50 +72,68 @@ impl Order {
         }
     }
 
-    /// Sorts the entries, each with its position in the order of names. Entries that are equal are sorted by name.
-    pub fn sort(self, entries: Vec<DirEntry>) -> Vec<(usize, DirEntry)> {
-        let mut sorted: Vec<_> = by_name(entries).into_iter().enumerate().collect();
-        // The sort is stable.
-        sorted.sort_by(|(a_rank, a), (b_rank, b)| {
+    /// Returns the entries in this order. Entries that are equal are sorted by name.
+    pub fn sort(self, listing: &Listing) -> Vec<Place> {
+        let mut places = by_name(listing);
+        if self == Order::default() {
+            return places;
+        }
+        places.sort_unstable_by(|a_place, b_place| {
+            let (a, b) = (listing.entry(a_place.index()), listing.entry(b_place.index()));
             let order = match self.by {
-                Column::Name => a_rank.cmp(b_rank),
+                Column::Name => a_place.rank.cmp(&b_place.rank),
                 Column::Size => size(a).cmp(&size(b)),
-                Column::Time => seconds(a).cmp(&seconds(b)),
+                Column::Time => a.modified_s.cmp(&b.modified_s),
             };
             let order = if self.is_descending { order.reverse() } else { order };
-            directories_first(a, b).then(order)
+            directories_first(a, b).then(order).then(a_place.rank.cmp(&b_place.rank))
         });
-        sorted
+        places
     }
 }
 
-/// Sorts by name: directories first.
-fn by_name(mut entries: Vec<DirEntry>) -> Vec<DirEntry> {
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    // The sort is stable: names with equal keys remain sorted by their bytes.
-    entries.sort_by_cached_key(|entry| (!entry.is_directory, NaturalKey::of(&entry.name)));
-    entries
+/// The place of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The position in the order of names.
+    pub rank: u32,
+    /// The index of the entry in the listing.
+    entry: u32,
+}
+
+impl Place {
+    /// Returns the index of the entry in the listing.
+    pub fn index(self) -> usize {
+        self.entry as usize
+    }
+}
+
+/// The entries by name: directories first. The bytes decide if nothing else does.
+fn by_name(listing: &Listing) -> Vec<Place> {
+    let mut places: Vec<_> = (0..listing.len() as u32).map(|entry| Place { rank: 0, entry }).collect();
+    places.sort_unstable_by(|a, b| {
+        let (a, b) = (listing.entry(a.index()), listing.entry(b.index()));
+        directories_first(a, b).then_with(|| natural::compare(a.name, b.name)).then_with(|| a.name.cmp(b.name))
+    });
+    for (place, rank) in places.iter_mut().zip(0..) {
+        place.rank = rank;
+    }
+    places
 }
 
 /// Compares two entries so that directories come first.
-pub fn directories_first(a: &DirEntry, b: &DirEntry) -> Ordering {
+pub fn directories_first(a: DirEntry, b: DirEntry) -> Ordering {
     b.is_directory.cmp(&a.is_directory)
 }
 
 /// The size that the page shows: a directory has none.
-fn size(entry: &DirEntry) -> u64 {
+fn size(entry: DirEntry) -> u64 {
     if entry.is_directory { 0 } else { entry.size }
-}
-
-/// The time as exactly as the page has it, for its script.
-fn seconds(entry: &DirEntry) -> u64 {
-    entry.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_query_selects_one_of_six_orders() {
@@ -154,26 +170,24 @@ mod tests {
 
     #[test]
     fn directories_come_first_and_equal_entries_by_name() {
-        let entry = |name: &str, is_directory, size, seconds: u64| DirEntry {
-            name: name.into(),
-            is_directory,
-            size,
-            modified: UNIX_EPOCH + Duration::from_millis(seconds * 1000 + size % 7),
-        };
-        let entries = [
-            entry("b10", false, 5, 3),
-            entry("B9", false, 50, 2),
-            entry("a", false, 5, 2),
-            entry("dir2", true, 7, 9),
-            entry("dir10", true, 8, 1),
-            entry("b11", false, 0, 1),
-        ];
+        let mut listing = Listing::default();
+        for (name, is_directory, size, modified_s) in [
+            ("b10", false, 5, 3),
+            ("B9", false, 50, 2),
+            ("a", false, 5, 2),
+            ("dir2", true, 7, 9),
+            ("dir10", true, 8, 1),
+            ("b11", false, 0, 1),
+        ] {
+            listing.push(DirEntry { name: name.as_bytes(), is_directory, size, modified_s });
+        }
         let check = |query: &str, expected: &[&str]| {
-            let sorted = Order::of(Some(query)).sort(entries.to_vec());
-            let names: Vec<_> = sorted.iter().map(|(_, entry)| String::from_utf8_lossy(&entry.name)).collect();
+            let sorted = Order::of(Some(query)).sort(&listing);
+            let name = |place: &Place| String::from_utf8_lossy(listing.entry(place.index()).name);
+            let names: Vec<_> = sorted.iter().map(name).collect();
             assert_eq!(names, expected, "{query}");
             let ranks = ["dir2", "dir10", "a", "B9", "b10", "b11"];
-            assert!(sorted.iter().all(|(rank, entry)| ranks[*rank].as_bytes() == entry.name), "{sorted:?}");
+            assert!(sorted.iter().all(|place| ranks[place.rank as usize] == name(place)), "{sorted:?}");
         };
         check("sort=name&order=asc", &["dir2", "dir10", "a", "B9", "b10", "b11"]);
         check("sort=name&order=desc", &["dir10", "dir2", "b11", "b10", "B9", "a"]);
