@@ -45,14 +45,14 @@ COMING_SECONDS, COMING_STEPS = 2, 40
 
 # Clients that read a listing slowly, how long others ask for them, and what the listings of both workers may take: as many as
 # come within a second, while the content is the same.
-SLOW_READERS, LISTING_SECONDS, LISTINGS = 300, 8, 16 * MIB
+SLOW_READERS, LISTING_SECONDS, LISTINGS = 300, 8, 8 * MIB
 
 # What making one takes: the names, the entries and the page, in each worker.
-MAKING = 32 * MIB
+MAKING = 4 * MIB
 
-# What the allocator may keep of it: the end of the arena of each thread that made one, up to twice the largest page that was
-# freed (mallopt(3), M_MMAP_THRESHOLD). A page of 10,000 entries has 1.6 MB. It goes when the thread ends.
-KEPT = 16 * MIB
+# What the allocator may keep of it: small pieces between those of connections. The large ones are mappings of their own, which are
+# returned to the system when they are freed (mallopt(3), M_MMAP_THRESHOLD).
+KEPT = 4 * MIB
 
 # What TLS adds to a connection: the state of rustls, and a hello that is incomplete (src/tls/session.rs, MAX_HELLO).
 TLS, HELLO = 8 * KIB, 16 * KIB
