@@ -30,7 +30,8 @@ impl ConnectionDriver {
         connection.after_response = AfterResponse::KeepAlive;
         connection.has_waited = false;
         let mut waits = false;
-        while connection.after_response == AfterResponse::KeepAlive
+        while !self.input.unread().is_empty()
+            && connection.after_response == AfterResponse::KeepAlive
             && !connection.send_queue.has_file_part()
             && self.output.len() < MAX_OUTPUT_BYTES
             && connection.records.has_room()
