@@ -233,7 +233,7 @@ impl ServedSite {
 
     /// Returns whether the server finds something at a path, which begins with a slash and is decoded, without redirects.
     pub fn has(&self, path: &[u8]) -> bool {
-        self.find(None, &Target { path: &path[1..], query: None }).is_ok()
+        self.find_path(None, path).is_ok()
     }
 
     /// Returns the rule that applies to a request if there is no file.
@@ -274,17 +274,21 @@ impl ServedSite {
 
     fn by_rule(&self, found: Match, visit: &Visit) -> Answer {
         let status = found.rule.status;
-        let kind = match found.target {
+        let of_rule = |kind| Answer { kind, line: Some(found.rule.line) };
+        of_rule(match found.target {
             rules::Target::Location(location) => match self.visit(&location, visit) {
                 Some(next) => AnswerKind::Redirect(next),
                 None => AnswerKind::Elsewhere,
             },
             rules::Target::Path(path) => {
-                let target = Target { path: &path[1..], query: None };
-                let with_slash = [target.path, b"/"].concat();
+                let mut buffer = path.clone();
+                let target = match Target::new(&mut buffer, None) {
+                    Ok(target) => target,
+                    Err(refusal) => return of_rule(refused(&refusal, &refusal.to_string())),
+                };
                 let host = visit.host.as_deref();
                 let found = match self.find(host, &target) {
-                    Ok(Found::Directory) => self.find(host, &Target { path: &with_slash, query: None }),
+                    Ok(Found::Directory) => self.find_path(host, &[&path[..], b"/"].concat()),
                     found => found,
                 };
                 match found {
@@ -307,8 +311,7 @@ impl ServedSite {
                     }
                 }
             }
-        };
-        Answer { kind, line: Some(found.rule.line) }
+        })
     }
 
     /// Returns the request to which a Location leads, if that is to this site.
@@ -318,6 +321,11 @@ impl ServedSite {
             return Some(Visit { target, ..from.clone() });
         }
         self.within(location).map(Visit::to)
+    }
+
+    /// Finds what a path names, which begins with a slash and is decoded, without redirects.
+    fn find_path(&self, host: Option<&str>, path: &[u8]) -> Result<Found<CString, ()>, Refusal> {
+        self.find(host, &Target::new(&mut path.to_vec(), None)?)
     }
 
     /// Finds what a target names, without redirects.
@@ -339,12 +347,12 @@ impl ServedSite {
     /// Returns why a target is refused.
     fn reason(&self, refusal: &Refusal, target: &Target) -> &'static str {
         match refusal {
-            Refusal::NotFound if target.is_hidden() && !self.dotfiles => "names that begin with a dot are not served",
+            Refusal::NotFound if target.is_hidden && !self.dotfiles => "names that begin with a dot are not served",
             Refusal::NotFound if page_names::is_never_served(target, self.dotfiles) => RESERVED,
-            Refusal::NotFound => match CString::new(target.path).map(|path| self.disk.entry(&path)) {
-                Ok(Ok(stat)) if file_type(&stat) == SFlag::S_IFDIR => "the directory has no index",
-                Ok(Ok(_)) => RESERVED,
-                Ok(Err(Errno::ELOOP)) => "the symbolic link leads to itself",
+            Refusal::NotFound => match self.disk.entry(target.c_path) {
+                Ok(stat) if file_type(&stat) == SFlag::S_IFDIR => "the directory has no index",
+                Ok(_) => RESERVED,
+                Err(Errno::ELOOP) => "the symbolic link leads to itself",
                 _ => "no file has this name",
             },
             Refusal::OutsideRoot => "a symbolic link leads out of the document root",

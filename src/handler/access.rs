@@ -36,10 +36,10 @@ impl Access {
     }
 }
 
-/// Checks the access of one request. Without rules, it checks nothing.
+/// Checks the access of one request by the rules for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard<'r> {
-    policy: Option<&'r AccessPolicy>,
+    policy: &'r AccessPolicy,
     service: &'r Service,
     request: &'r Request<'r, 'r>,
     client: Client,
@@ -48,27 +48,26 @@ pub struct Guard<'r> {
 }
 
 impl<'r> Guard<'r> {
-    /// Creates the guard of a request.
-    pub fn new(service: &'r Service, request: &'r Request<'r, 'r>, context: &RequestContext) -> Self {
+    /// Creates the guard of a request; none if there are no rules.
+    pub fn new(service: &'r Service, request: &'r Request<'r, 'r>, context: &RequestContext) -> Option<Self> {
         let RequestContext { client, scheme, waiter, .. } = *context;
-        Guard { policy: service.access.as_ref(), service, request, client, scheme, waiter }
+        service.access.as_ref().map(|policy| Guard { policy, service, request, client, scheme, waiter })
     }
 
     /// Checks a path of `site`. Returns false if the connection has to wait until it is woken.
     pub fn check(&self, site: &Selected, path: &[u8], access: &mut Access) -> Result<bool, Refusal> {
-        let Some(policy) = self.policy else { return Ok(true) };
         // Without them, certificates are not renewed.
         if challenges::is_challenge(path) {
             return Ok(true);
         }
         let has_host = |host: &str| self.is_host_of(site, host);
-        access.is_restricted |= policy.is_restricted(has_host, path);
-        policy.check_address(has_host, path, self.client).map_err(|denied| match denied {
+        access.is_restricted |= self.policy.is_restricted(has_host, path);
+        self.policy.check_address(has_host, path, self.client).map_err(|denied| match denied {
             Denied::Address => Refusal::OtherNetwork,
             Denied::NoAddress => Refusal::NoAddress,
         })?;
-        match policy.area(has_host, path) {
-            Some(area) if access.granted != Some(area.file) => self.log_in(policy, area, access),
+        match self.policy.area(has_host, path) {
+            Some(area) if access.granted != Some(area.file) => self.log_in(area, access),
             _ => Ok(true),
         }
     }
@@ -82,9 +81,6 @@ impl<'r> Guard<'r> {
         access: &mut Access,
         mut find: impl FnMut() -> Result<Found, Refusal>,
     ) -> Result<Option<Found>, Refusal> {
-        if self.policy.is_none() {
-            return find().map(Some);
-        }
         for _ in 0..MAX_LOOKUPS {
             let found = find()?;
             let real_path = match &found {
@@ -101,15 +97,14 @@ impl<'r> Guard<'r> {
 
     /// Returns whether the client gets the site's own page for an error. If that depends on the client, so does the response.
     pub fn may_have_page(&self, site: &Selected, page: &Resource, status: Status, access: &mut Access) -> bool {
-        let Some(policy) = self.policy else { return true };
         let Ok(Some(path)) = page.real_path() else { return false };
         if PAGES_FOR_ALL.contains(&(status, path.as_slice())) {
             return true;
         }
         let has_host = |host: &str| self.is_host_of(site, host);
-        access.is_restricted |= policy.is_restricted(has_host, &path);
-        policy.check_address(has_host, &path, self.client).is_ok()
-            && policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
+        access.is_restricted |= self.policy.is_restricted(has_host, &path);
+        self.policy.check_address(has_host, &path, self.client).is_ok()
+            && self.policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
     }
 
     /// Returns whether `site` is that of a host of a rule, under whatever alias it was requested.
@@ -122,9 +117,9 @@ impl<'r> Guard<'r> {
     }
 
     /// Checks the password of the request.
-    fn log_in(&self, policy: &AccessPolicy, area: &AuthArea, access: &mut Access) -> Result<bool, Refusal> {
+    fn log_in(&self, area: &AuthArea, access: &mut Access) -> Result<bool, Refusal> {
         access.user.clear();
-        if !policy.may_ask(self.scheme, self.client) {
+        if !self.policy.may_ask(self.scheme, self.client) {
             return Err(Refusal::ClearLogin);
         }
         let Some(credentials) = Credentials::of(self.request.fields) else {

@@ -8,7 +8,7 @@ mod rules;
 use access::{Access, Guard};
 pub use answer::{Answer, Cause, Changed};
 pub use listing::Waiter;
-use rules::Asked;
+use rules::{Asked, ByRules};
 
 use tracing::Level;
 
@@ -68,6 +68,7 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
     scratch.site = None;
     scratch.changed = None;
     let guard = Guard::new(service, request, &context);
+    let guard = guard.as_ref();
     let answer = match find(service, request, context, guard, scratch) {
         Ok(answer) => answer?,
         Err(refusal) => {
@@ -98,7 +99,7 @@ fn find(
     service: &Service,
     request: &Request,
     context: RequestContext,
-    guard: Guard,
+    guard: Option<&Guard>,
     scratch: &mut Scratch,
 ) -> Result<Option<Answer>, Refusal> {
     if context.is_misdirected {
@@ -131,30 +132,37 @@ fn find(
     }
     let site = service.sites.select(&host)?;
     scratch.site = site.slot(&service.counters);
-    if !guard.check(&site, target.path, &mut scratch.access)? {
+    if let Some(guard) = guard
+        && !guard.check(&site, target.path, &mut scratch.access)?
+    {
         return Ok(None);
     }
     let acceptable = || coding::acceptable(request.fields);
     let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
     let release = site.release()?;
     // An ACME challenge passes by all rules, or certificates would not be renewed.
-    if let Some(rules) = release.rules.current().filter(|_| !challenges::is_challenge(target.path)) {
-        let asked = Asked {
-            service,
-            site: &site,
-            release: &release,
-            rules: &rules,
-            guard,
-            lookup,
-            request,
-            target: &target,
-            scheme,
-        };
-        return asked.respond(&mut scratch.changed, &mut scratch.access, &mut scratch.path, context.waiter);
+    let found = match release.rules.current().filter(|_| !challenges::is_challenge(target.path)) {
+        None => {
+            let mut find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
+            match guard {
+                None => Some(find()?),
+                Some(guard) => guard.find(&site, target.path, &mut scratch.access, find)?,
+            }
+        }
+        Some(rules) => {
+            let (site, release, rules, target) = (&site, &release, &rules, &target);
+            let asked = Asked { site, release, rules, guard, lookup, request, target, scheme };
+            match asked.find(&mut scratch.changed, &mut scratch.access, &mut scratch.path)? {
+                Some(ByRules::Answer(answer)) => return Ok(Some(answer)),
+                Some(ByRules::Found(found)) => Some(found),
+                None => None,
+            }
+        }
+    };
+    match found {
+        Some(found) => answer(service, request, &target, found, context.waiter),
+        None => Ok(None),
     }
-    let find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
-    let Some(found) = guard.find(&site, target.path, &mut scratch.access, find)? else { return Ok(None) };
-    answer(service, request, &target, found, context.waiter)
 }
 
 /// Returns the answer to a request for what was found; none if the request has to wait until a listing was made.
@@ -218,7 +226,7 @@ fn check_first_byte(resource: &Resource, outcome: &Outcome) -> Result<(), Refusa
 fn error(
     service: &Service,
     request: &Request,
-    guard: Guard,
+    guard: Option<&Guard>,
     access: &mut Access,
     refusal: &Refusal,
     path: &mut Vec<u8>,
@@ -230,7 +238,7 @@ fn error(
     let find = || {
         let site = service.sites.select(&service.sites.host(request.authority)).ok()?;
         let page = site.error_page(status, target.as_ref(), &service.digests)?;
-        guard.may_have_page(&site, &page, status, access).then_some(page)
+        guard.is_none_or(|guard| guard.may_have_page(&site, &page, status, access)).then_some(page)
     };
     let page = has_page.then(find).flatten();
     let mut response = match page.as_ref().map(|page| (&page.representation.content_type, page.content())) {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::access::{Access, Guard};
-use super::{Answer, Cause, Changed, Waiter, answer};
+use super::{Answer, Cause, Changed};
 use crate::http::coding::Acceptable;
 use crate::http::{Coding, Refusal, Request, Response, Scheme, Status, Target, coding};
 use crate::rules::{self, Match, RuleRequest};
-use crate::service::Service;
 use crate::site::rules::SiteRules;
 use crate::site::{self, Content, Found, Lookup, Release, Resource, Selected};
 
@@ -17,58 +16,62 @@ const BY_RULE: &str = "a rule of _redirects asks for it";
 /// A request for a path of a site that has rules.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    pub service: &'a Service,
     pub site: &'a Selected<'a>,
     pub release: &'a Arc<Release>,
     pub rules: &'a Arc<SiteRules>,
-    pub guard: Guard<'a>,
+    pub guard: Option<&'a Guard<'a>>,
     pub lookup: Lookup<'a>,
     pub request: &'a Request<'a, 'a>,
     pub target: &'a Target<'a, 'a>,
     pub scheme: Scheme,
 }
 
+/// What a site with rules has for a request.
+#[derive(Debug)]
+pub enum ByRules {
+    /// What the target names, or a rule has put in its place.
+    Found(Found),
+    /// The answer that a rule asks for.
+    Answer(Answer),
+}
+
 impl Asked<'_> {
-    /// Returns the answer; none if the request has to wait until a listing was made. Sets what `changed` in its head, and
+    /// Finds what the request gets; none if its connection has to wait until it is woken. Sets what `changed` in its head, and
     /// what is known about the `access` to it. `buffer` is scratch space.
-    pub fn respond(
+    pub fn find(
         &self,
         changed: &mut Option<Changed>,
         access: &mut Access,
         buffer: &mut Vec<u8>,
-        waiter: Option<Waiter>,
-    ) -> Result<Option<Answer>, Refusal> {
-        let path = [b"/", self.target.path].concat();
+    ) -> Result<Option<ByRules>, Refusal> {
+        let path = self.target.absolute_path;
         let host = self.request.authority;
-        *changed = self.rules.of(host, &path).map(|rules| Changed { rules: Some(rules), is_rewritten: false });
-        if self.rules.has_passwords && self.rules.has_password(host, &path) {
+        let rules = self.rules.of(host, path);
+        let may_have_redirect = rules.may_have_redirect;
+        *changed = (!rules.changes.is_empty()).then_some(Changed { rules: Some(rules), is_rewritten: false });
+        if self.rules.has_passwords && self.rules.has_password(host, path) {
             return Err(Refusal::PasswordInRules);
         }
-        let asked = RuleRequest { scheme: self.scheme, host, path: &path, query: self.target.query };
-        if let Some(matched) = self.rules.redirects.find(&asked, true) {
-            return self.apply(matched, changed, access, buffer, waiter);
+        let asked = RuleRequest { scheme: self.scheme, host, path, query: self.target.query };
+        if may_have_redirect && let Some(matched) = self.rules.redirects.find(&asked, true) {
+            return self.apply(matched, changed, access, buffer);
         }
-        let found = self.find(self.target, coding::acceptable(self.request.fields), access, buffer);
-        let is_missing = match &found {
-            Ok(None) => return Ok(None),
-            Err(Refusal::NotFound) => true,
-            // Without an index, there is nothing at a directory.
-            Ok(Some(Found::Directory)) => !self.site.serves_directory(self.release, self.target.path, self.lookup),
-            _ => false,
-        };
+        let found = self.find_file(self.target, || coding::acceptable(self.request.fields), access, buffer);
+        let is_missing = may_have_redirect
+            && match &found {
+                Err(Refusal::NotFound) => true,
+                // Without an index, there is nothing at a directory.
+                Ok(Some(Found::Directory)) => !self.site.serves_directory(self.release, self.target.path, self.lookup),
+                _ => false,
+            };
+        // No rule reveals that there are files with rules.
         if is_missing
-            && !self.is_never_served()
+            && !rules::is_reserved(self.target.path)
             && let Some(matched) = self.rules.redirects.find(&asked, false)
         {
-            return self.apply(matched, changed, access, buffer, waiter);
+            return self.apply(matched, changed, access, buffer);
         }
-        let Some(found) = found? else { return Ok(None) };
-        answer(self.service, self.request, self.target, found, waiter)
-    }
-
-    /// Returns whether the target is a file with rules, which no rule reveals.
-    fn is_never_served(&self) -> bool {
-        rules::is_reserved(self.target.path)
+        Ok(found?.map(ByRules::Found))
     }
 
     /// Returns the answer that a rule asks for. The target of a rewrite is neither rewritten again nor redirected by a rule.
@@ -78,17 +81,20 @@ impl Asked<'_> {
         changed: &mut Option<Changed>,
         access: &mut Access,
         buffer: &mut Vec<u8>,
-        waiter: Option<Waiter>,
-    ) -> Result<Option<Answer>, Refusal> {
+    ) -> Result<Option<ByRules>, Refusal> {
         let status = matched.rule.status;
-        let path = match matched.target {
-            rules::Target::Location(uri) => return Ok(Some(Answer::response(Response::redirect_by(status, uri)))),
+        let answer = |answer| Ok(Some(ByRules::Answer(answer)));
+        let mut path = match matched.target {
+            rules::Target::Location(uri) => return answer(Answer::response(Response::redirect_by(status, uri))),
             rules::Target::Path(path) => path,
         };
-        let mut path = path.strip_prefix(b"/").unwrap_or(&path).to_vec();
         // The page of an error is sent without a coding.
-        let accept = if status == Status::Ok { coding::acceptable(self.request.fields) } else { Acceptable::IDENTITY };
-        let mut find = |path: &[u8]| self.find(&Target { path, query: self.target.query }, accept, access, buffer);
+        let acceptable =
+            || if status == Status::Ok { coding::acceptable(self.request.fields) } else { Acceptable::IDENTITY };
+        let mut find = |path: &[u8]| {
+            let mut path = path.to_vec();
+            self.find_file(&Target::new(&mut path, self.target.query)?, acceptable, access, buffer)
+        };
         let found = match find(&path) {
             Ok(Some(Found::Directory)) => {
                 path.push(b'/');
@@ -103,30 +109,31 @@ impl Asked<'_> {
             Ok(Some(found @ Found::File(_))) if status == Status::Ok => {
                 let rules = changed.take().and_then(|changed| changed.rules);
                 *changed = Some(Changed { rules, is_rewritten: true });
-                answer(self.service, self.request, self.target, found, waiter)
+                Ok(Some(ByRules::Found(found)))
             }
-            Ok(Some(Found::File(page))) => Ok(Some(page_of_rule(status, page))),
+            Ok(Some(Found::File(page))) => answer(page_of_rule(status, page)),
             Ok(Some(_)) | Err(Refusal::NotFound) if status == Status::Ok => Err(Refusal::NotFound),
             Ok(Some(_)) | Err(Refusal::NotFound) => {
-                Ok(Some(Answer::Response { response: Response::error(status), cause: Some(Cause::Text(BY_RULE)) }))
+                answer(Answer::Response { response: Response::error(status), cause: Some(Cause::Text(BY_RULE)) })
             }
             Err(refusal) => Err(refusal),
         }
     }
 
     /// Finds what `target` names, and checks the access to it.
-    fn find(
+    fn find_file(
         &self,
         target: &Target,
-        acceptable: Acceptable,
+        acceptable: impl Fn() -> Acceptable,
         access: &mut Access,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>, Refusal> {
-        if !self.guard.check(self.site, target.path, access)? {
-            return Ok(None);
-        }
-        let find = || self.site.find(self.release, target, || acceptable, buffer, self.lookup);
-        let found = self.guard.find(self.site, target.path, access, find)?;
+        let mut find = || self.site.find(self.release, target, &acceptable, buffer, self.lookup);
+        let found = match self.guard {
+            None => Some(find()?),
+            Some(guard) if !guard.check(self.site, target.path, access)? => None,
+            Some(guard) => guard.find(self.site, target.path, access, find)?,
+        };
         if self.rules.has_passwords
             && let Some(Found::File(page) | Found::Moved { page, .. }) = &found
         {

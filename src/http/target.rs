@@ -1,6 +1,11 @@
 //! Conversion of a request target to a path below the document root (RFC 9112 §3.2, RFC 3986 §5.2.4).
 
+use std::ffi::CStr;
+
 use super::{Refusal, syntax};
+
+/// The error of a path that no file can have.
+pub const NUL: Refusal = Refusal::Malformed("the path contains a NUL");
 
 /// The path of a request. Guarantees:
 ///
@@ -8,28 +13,37 @@ use super::{Refusal, syntax};
 /// - it has no segment `.` or `..`, and no NUL;
 /// - it was percent-decoded exactly once;
 /// - it ends with `/`, or is empty, if and only if the client requests a directory.
-///
-/// Its bytes are in the buffer that was passed to [`decode`], followed by a NUL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target<'p, 'r> {
     /// The path, decoded.
     pub path: &'p [u8],
+    /// The same for system calls.
+    pub c_path: &'p CStr,
+    /// The same with a slash before it (RFC 9110 §4.1).
+    pub absolute_path: &'p [u8],
     /// The text after the `?`, as it was sent.
     pub query: Option<&'r str>,
+    /// Whether a name in the path begins with a dot, except `.well-known` as the first name (RFC 8615).
+    pub is_hidden: bool,
 }
 
-impl Target<'_, '_> {
+impl<'p, 'r> Target<'p, 'r> {
+    /// Creates the target of an absolute path with the guarantees above, to which it appends a NUL.
+    pub fn new(absolute_path: &'p mut Vec<u8>, query: Option<&'r str>) -> Result<Self, Refusal> {
+        let is_hidden = is_hidden(&absolute_path[1..]);
+        Target::with_nul(absolute_path, query, is_hidden)
+    }
+
+    fn with_nul(buffer: &'p mut Vec<u8>, query: Option<&'r str>, is_hidden: bool) -> Result<Self, Refusal> {
+        buffer.push(0);
+        let c_path = CStr::from_bytes_with_nul(&buffer[1..]);
+        let c_path = c_path.map_err(|_| NUL)?;
+        Ok(Target { path: c_path.to_bytes(), c_path, absolute_path: &buffer[..buffer.len() - 1], query, is_hidden })
+    }
+
     /// Returns whether the client requests a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self.path.last(), None | Some(b'/'))
-    }
-
-    /// Returns whether a name in the path begins with a dot, except `.well-known` as the first name (RFC 8615).
-    pub fn is_hidden(&self) -> bool {
-        let names = self.path.split(|&b| b == b'/').enumerate();
-        let is_hidden =
-            |(depth, name): (usize, &[u8])| name.starts_with(b".") && !(depth == 0 && name == b".well-known");
-        names.into_iter().any(is_hidden)
     }
 
     /// Returns the Location of a directory that was requested without its slash: its name, a slash, and the query (RFC 9110
@@ -80,20 +94,25 @@ impl Target<'_, '_> {
     }
 }
 
+/// Returns whether a name in a path begins with a dot, except `.well-known` as the first name (RFC 8615).
+pub fn is_hidden(path: &[u8]) -> bool {
+    let mut names = path.split(|&b| b == b'/').enumerate();
+    names.any(|(depth, name)| name.starts_with(b".") && !(depth == 0 && name == b".well-known"))
+}
+
 fn last_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
-/// Decodes `target`, which is in origin form or absolute form, into `path`.
+/// Decodes `target`, which is in origin form or absolute form, into `buffer`.
 ///
 /// A `%2F` is not a separator: file names contain no slash, so nothing exists there (404). Dot segments, encoded or not,
 /// are resolved as in RFC 3986; a `..` that would leave the root is malformed. Empty segments are removed.
-pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
-    path.clear();
+pub fn decode<'p, 'r>(target: &'r str, buffer: &'p mut Vec<u8>) -> Result<Target<'p, 'r>, Refusal> {
+    buffer.clear();
     if is_plain(target.as_bytes()) {
-        path.extend_from_slice(&target.as_bytes()[1..]);
-        path.push(0);
-        return Ok(Target { path: &path[..target.len() - 1], query: None });
+        buffer.extend_from_slice(target.as_bytes());
+        return Target::with_nul(buffer, None, false);
     }
     // Clients must not send a fragment (RFC 9110 §7.1).
     if contains(target, b'#') {
@@ -104,16 +123,15 @@ pub fn decode<'p, 'r>(target: &'r str, path: &'p mut Vec<u8>) -> Result<Target<'
         Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
         None => (target, query),
     };
+    // Also in a segment that is removed.
     if contains(raw, 0) {
-        return Err(Refusal::Malformed("the path contains a NUL"));
+        return Err(NUL);
     }
-
+    buffer.push(b'/');
     for segment in raw.as_bytes()[1..].split_inclusive(|&b| b == b'/') {
-        push_segment(segment, path)?;
+        push_segment(segment, buffer)?;
     }
-    let length = path.len();
-    path.push(0);
-    Ok(Target { path: &path[..length], query })
+    Target::new(buffer, query)
 }
 
 /// Returns the https URI of a valid target at `host`, with its path and query as they were sent. None if it is in another
@@ -130,9 +148,9 @@ pub fn https_uri(host: &str, port: Option<u16>, target: &str) -> Option<String> 
     Some(uri)
 }
 
-/// Returns whether a target needs no splitting, decoding or resolving, as most do not.
+/// Returns whether a target needs no splitting, decoding or resolving, and is not hidden, as most are.
 fn is_plain(target: &[u8]) -> bool {
-    let is_odd = |pair: &[u8]| matches!(pair, [_, 0 | b'%' | b'?' | b'#'] | [b'/', b'/' | b'.']);
+    let is_odd = |pair: &[u8]| matches!(pair, [_, b'%' | b'?' | b'#'] | [b'/', b'/' | b'.']);
     target.starts_with(b"/") && !target.windows(2).any(is_odd)
 }
 
@@ -176,7 +194,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
-/// Appends one segment, with its slash if it has one, to a path that is empty or ends with a slash.
+/// Appends one segment, with its slash if it has one, to an absolute path that ends with a slash.
 fn push_segment(segment: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
     let (name, slash) = match segment {
         [name @ .., b'/'] => (name, true),
@@ -187,12 +205,9 @@ fn push_segment(segment: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
     match &path[start..] {
         b"" | b"." => path.truncate(start),
         b".." => {
-            path.truncate(start);
-            let Some(parent) = path.strip_suffix(b"/") else {
-                return Err(Refusal::Malformed("the path leads above the root"));
-            };
-            let length = parent.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
-            path.truncate(length);
+            let parent = path[..start - 1].iter().rposition(|&b| b == b'/');
+            let parent = parent.ok_or(Refusal::Malformed("the path leads above the root"))?;
+            path.truncate(parent + 1);
         }
         name if name.contains(&b'/') => return Err(Refusal::NotFound),
         _ if slash => path.push(b'/'),
@@ -210,7 +225,7 @@ fn percent_decode(mut name: &[u8], path: &mut Vec<u8>) -> Result<(), Refusal> {
         };
         match byte {
             None => return Err(Refusal::Malformed("a percent sign is not followed by two hexadecimal digits")),
-            Some(0) => return Err(Refusal::Malformed("the path contains a NUL")),
+            Some(0) => return Err(NUL),
             Some(byte) => path.push(byte),
         }
         name = &name[percent + 3..];

@@ -117,6 +117,11 @@ impl RedirectRules {
         self.rules.iter()
     }
 
+    /// Returns whether a rule may match a request for `path`. False is certain, whatever else the request has.
+    pub fn may_match(&self, path: &[u8]) -> bool {
+        self.has_hosts || self.candidates(None, path).next().is_some()
+    }
+
     /// Returns the first rule that matches, in the order of the file, if it is one of those that are `forced`, which are asked
     /// for before a file is looked for, or one of the others, which are asked for when there is none. As on Netlify, no later
     /// rule is tried, so that a file decides only whether the first one applies.

@@ -121,7 +121,7 @@ impl Site {
             return Ok(Some(original));
         }
         if self.settings.has_variants {
-            let available = release.variants.of(path, &release.root);
+            let available = original.variants.of(path, &release.root);
             if !available.is_empty() {
                 return self.find_variant(release, acceptable(), available, path, lookup, original);
             }

@@ -162,9 +162,8 @@ impl Site {
     /// Returns the site's own page for an error, if it has one of at most [`MAX_ERROR_PAGE_BYTES`]: 401.html, 403.html or
     /// 50x.html in the document root; 404.html in the nearest directory above `target`.
     pub fn error_page(&self, status: Status, target: Option<&Target>, digests: &Digests) -> Option<Arc<Resource>> {
-        let path = target
-            .filter(|target| self.settings.dotfiles || !target.is_hidden())
-            .map_or(&b""[..], |target| target.path);
+        let path =
+            target.filter(|target| self.settings.dotfiles || !target.is_hidden).map_or(&b""[..], |target| target.path);
         let (name, path): (&[u8], _) = match status.code() {
             401 => (b"401.html", &path[..0]),
             403 => (b"403.html", &path[..0]),

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::{Directory, Resource};
 use crate::config::{Options, Pretty};
+use crate::http::target::NUL;
 use crate::http::{Refusal, Target};
 use crate::rules;
 
 /// The extension of a page that a pretty name lacks.
 pub const EXTENSION: &[u8] = b".html";
-
-/// The error of a path that no file can have.
-const NUL: Refusal = Refusal::Malformed("the path contains a NUL");
 
 /// The names of pages of a site.
 #[derive(Debug)]
@@ -85,8 +83,7 @@ impl PageNames {
         let found = if target.is_directory() {
             self.find_index(files, target.path, buffer)
         } else {
-            let path = join(&[target.path], buffer).ok_or(NUL)?;
-            files.find(path).map(|file| file.map_or(Found::Directory, Found::File))
+            files.find(target.c_path).map(|file| file.map_or(Found::Directory, Found::File))
         };
         match (&found, self.pretty) {
             (_, Pretty::Off) | (Ok(Found::File(_)), Pretty::On) => found,
@@ -192,7 +189,7 @@ pub fn is_never_served(target: &Target, dotfiles: bool) -> bool {
     let path = target.path;
     let is_copy = || [&b".br"[..], b".zst", b".gz"].iter().find_map(|suffix| path.strip_suffix(*suffix));
     let is_reserved = || rules::is_reserved(path) || is_copy().is_some_and(rules::is_reserved);
-    target.is_hidden() && !dotfiles || matches!(path.first(), Some(b'_' | b'n')) && is_reserved()
+    target.is_hidden && !dotfiles || matches!(path.first(), Some(b'_' | b'n')) && is_reserved()
 }
 
 /// Joins parts of a path in `buffer`. None if there is a NUL in them.

@@ -16,7 +16,6 @@ use super::reserved::ReservedFiles;
 use super::resource::Resource;
 use super::root::Root;
 use super::rules::RulesFiles;
-use super::variants::Variants;
 use super::version::{FileVersion, since_epoch_ns};
 use crate::digest::Digest;
 use crate::http::{Refusal, Representation};
@@ -43,8 +42,6 @@ pub struct Release {
     pub root: Root,
     /// Its files that are in memory or open.
     pub cache: Cache,
-    /// The variants that are known to exist in it.
-    pub variants: Variants,
     /// Its rules.
     pub rules: RulesFiles,
     /// The files that are never served.
@@ -113,7 +110,7 @@ impl Release {
         let before = before.map(|before| &before.rules);
         let rules = RulesFiles::load(&root, path, before, limits, logs_rules);
         let reserved = ReservedFiles::find(&root);
-        Release { root, cache: Cache::new(limits), variants: Variants::new(limits), rules, reserved }
+        Release { root, cache: Cache::new(limits), rules, reserved }
     }
 
     /// Looks for changes of its rules, and of the files that are never served.

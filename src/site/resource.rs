@@ -10,6 +10,7 @@ use super::digests::Digests;
 use super::file::File;
 use super::memory::Reservation;
 use super::root::Root;
+use super::variants::KnownVariants;
 use super::version::FileVersion;
 use crate::codec::{Rejected, decode};
 use crate::digest::Hasher;
@@ -35,6 +36,8 @@ pub struct Resource {
     pub version: FileVersion,
     /// The metadata.
     pub representation: Representation,
+    /// Its variants on the disk.
+    pub variants: KnownVariants,
     /// The content if it is in memory, and the end of the head of a 200.
     bytes: Box<[u8]>,
     content_length: usize,
@@ -118,6 +121,7 @@ impl Resource {
             path,
             forms: representation.is_compressible.then(Box::default),
             representation,
+            variants: KnownVariants::default(),
             bytes: bytes.into(),
             content_length,
             validators,

@@ -83,6 +83,8 @@ pub struct SiteRules {
 pub struct PathRules {
     /// The changes of field lines.
     pub changes: FieldChanges,
+    /// Whether a rule of `_redirects` may match.
+    pub may_have_redirect: bool,
     heads: RwLock<Vec<Head>>,
 }
 
@@ -237,11 +239,8 @@ fn report(file: &impl std::fmt::Display, mistakes: &[Mistake]) {
 }
 
 impl SiteRules {
-    /// Returns what the rules say about `path`, which begins with a slash, at a host; none if they say nothing.
-    pub fn of(&self, host: Option<&str>, path: &[u8]) -> Option<Arc<PathRules>> {
-        if self.headers.is_empty() {
-            return None;
-        }
+    /// Returns what the rules say about `path`, which begins with a slash, at a host.
+    pub fn of(&self, host: Option<&str>, path: &[u8]) -> Arc<PathRules> {
         let with_host: Vec<u8>;
         let key = match host.filter(|_| self.headers.depends_on_host()) {
             None => path,
@@ -251,16 +250,16 @@ impl SiteRules {
             }
         };
         let known = read(&self.paths).get(key).cloned();
-        let rules = known.unwrap_or_else(|| {
-            let rules = Arc::new(PathRules { changes: self.headers.changes(host, path), heads: RwLock::default() });
+        known.unwrap_or_else(|| {
+            let (changes, heads) = (self.headers.changes(host, path), RwLock::default());
+            let rules = Arc::new(PathRules { changes, may_have_redirect: self.redirects.may_match(path), heads });
             let mut paths = write(&self.paths);
             if paths.len() >= self.max_paths {
                 paths.clear();
             }
             paths.insert(key.into(), rules.clone());
             rules
-        });
-        (!rules.changes.is_empty()).then_some(rules)
+        })
     }
 
     /// Returns whether nobody gets the file at `path`, which begins with a slash.

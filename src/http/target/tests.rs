@@ -4,10 +4,13 @@ use crate::http::Status;
 fn check(target: &str, expected: &[u8]) {
     let mut path = Vec::new();
     match decode(target, &mut path) {
-        Ok(found) => assert_eq!(found.path, expected, "{target}"),
+        Ok(found) => {
+            assert_eq!(found.path, expected, "{target}");
+            assert_eq!(found.c_path.to_bytes(), expected, "{target}");
+            assert_eq!(found.absolute_path, [b"/", expected].concat(), "{target}");
+        }
         Err(refusal) => panic!("{target}: {refusal}"),
     }
-    assert_eq!(path.last(), Some(&0), "{target}: a NUL ends the path");
     // Not the way that plain targets take.
     if target.starts_with('/') {
         let resolved = format!("/.{target}");
@@ -109,7 +112,7 @@ fn absolute_form() {
 
 #[test]
 fn names_that_begin_with_a_dot_are_hidden() {
-    let is_hidden = |target| decode(target, &mut Vec::new()).unwrap().is_hidden();
+    let is_hidden = |target| decode(target, &mut Vec::new()).unwrap().is_hidden;
     for hidden in
         ["/.git/config", "/a/.htaccess", "/%2egit", "/.well-known/.secret", "/a/.well-known/b", "/.a/", "/..a"]
     {

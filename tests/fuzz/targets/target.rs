@@ -44,7 +44,7 @@ fuzz_target!(|text: &str| {
     // A path that ends with a dot segment is a directory, for which there is no redirect.
     if !target.is_directory() {
         assert_eq!(without_slash(again.path), without_slash(target.path));
-        assert_eq!(again.is_hidden(), target.is_hidden());
+        assert_eq!(again.is_hidden, target.is_hidden);
     }
     assert_eq!(again.query.is_some(), target.query.is_some());
 });
