@@ -11,13 +11,13 @@
 //! sent like files on disk.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
 use super::memory::MemoryLimit;
-use super::resource::{Content, Resource};
+use super::resource::{Content, Forms, Resource};
 use super::version::MAX_IN_MEMORY_BYTES;
 use crate::codec::MEMORY_CODINGS;
 use crate::digest::Digest;
@@ -71,15 +71,6 @@ struct Demand {
     requests: u32,
     /// When its job was sent last; 0 for never.
     sent_ms: u64,
-}
-
-/// The compressed forms of a file, once they were looked for.
-#[derive(Debug, Default)]
-pub struct Forms {
-    /// In the order of [`MEMORY_CODINGS`]; none if the content does not become shorter.
-    known: [OnceLock<Option<Arc<Resource>>>; MEMORY_CODINGS.len()],
-    /// When the next look is worthwhile.
-    next_ms: AtomicU64,
 }
 
 /// Returns whether a file of this size is compressed, if its media type says so.

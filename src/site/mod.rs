@@ -6,6 +6,7 @@ mod cache;
 mod caching;
 pub mod challenges;
 mod compressed;
+mod decoding;
 pub mod digests;
 pub mod directory;
 pub mod errno;

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use super::decoding::decode_in_memory;
 use super::file::File;
 use super::lookup::Lookup;
 use super::resource::{Content, Resource};
@@ -68,7 +69,8 @@ impl Candidate<'_> {
             Content::Memory(_) => File::open(self.root, &variants::path(self.path, self.coding)).ok().map(Arc::new),
         };
         let is_short = original.size() <= MAX_INLINE_BYTES;
-        let inline = is_short.then(|| self.variant.decode(self.coding, MAX_INLINE_BYTES, lookup.digests)).flatten();
+        let inline =
+            is_short.then(|| decode_in_memory(self.variant, self.coding, MAX_INLINE_BYTES, lookup.digests)).flatten();
         let decoded = match inline {
             // The bytes in memory may be those of another version than the one that the table has.
             None if !self.variant.is_cacheable() => None,
