@@ -67,9 +67,9 @@
 //! # Design decisions
 //!
 //! The heartbeat is a counter in the shared [`scoreboard`](ipc::scoreboard), not a message on the
-//! [`lifeline`](ipc::lifeline), which reports readiness and, by its end of file, the death of either side. So the supervisor
-//! wakes only for its own tick. The heartbeat advances while the self-check gets responses, other requests are completed, a
-//! thread is idle, or the worker drains, which has a deadline.
+//! [`lifeline`](ipc::lifeline), which reports readiness, that a reload has changed who gets what, and, by its end of file, the
+//! death of either side. So the supervisor wakes only for its own tick. The heartbeat advances while the self-check gets
+//! responses, other requests are completed, a thread is idle, or the worker drains, which has a deadline.
 //!
 //! A reload executes a new image of the supervisor instead of only changing its settings. So a start, a reload and an upgrade
 //! share one path. Sockets, counters, digests and old workers pass through execve(2) ([`handover`](ipc::handover)).

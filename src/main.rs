@@ -10,7 +10,7 @@ use otus_httpd::access::{self, AccessPolicy};
 use otus_httpd::client_limit::ClientLimiter;
 use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task};
 use otus_httpd::failure::Failure;
-use otus_httpd::ipc::handover::{Handover, KeyHandover};
+use otus_httpd::ipc::handover::KeyHandover;
 use otus_httpd::log::Destination;
 use otus_httpd::os::landlock::Sandbox;
 use otus_httpd::os::run_as::RunAs;
@@ -146,8 +146,8 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let identity = RunAs::new(options.user.as_deref())?;
     let handover = handover::take();
     let is_reload = handover.is_some();
-    let Handover { sockets, memories, workers, helper, ticket_keys, keys } = handover.unwrap_or_default();
-    let sockets = listeners::open(sockets, &options)?;
+    let mut previous = handover.unwrap_or_default();
+    let sockets = listeners::open(std::mem::take(&mut previous.sockets), &options)?;
     if sockets.iter().all(|socket| socket.name.is_some()) {
         for warning in unused_address_warnings {
             tracing::warn!("{warning}");
@@ -164,7 +164,9 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     // The monitor of the key process keeps the user.
     let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());
     let keys = match &options.certificates {
-        Some(directory) if has_tls => start_keys(directory, keys, identity.other_user().is_some())?,
+        Some(directory) if has_tls => {
+            start_keys(directory, std::mem::take(&mut previous.keys), identity.other_user().is_some())?
+        }
         _ => KeyProcess::default(),
     };
     identity.drop_privileges()?;
@@ -182,10 +184,7 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     Supervisor::new(
         WorkerContext { options, sockets, sites, descriptors, sandbox: confinement },
         clients,
-        memories,
-        workers,
-        helper,
-        ticket_keys,
+        previous,
         keys,
     )
 }

@@ -14,6 +14,8 @@ pub mod users;
 
 use std::path::PathBuf;
 
+use crate::digest::Digest;
+
 pub use credentials::Credentials;
 pub use network::Network;
 pub use policy::{AccessPolicy, AuthArea, Denied, files};
@@ -57,6 +59,11 @@ impl AuthRule {
             parts.ok_or("give a prefix and a file of users, such as /intern=/etc/otus-httpd/intern.users")?;
         Ok(AuthRule { prefix: Prefix::parse(prefix.trim())?, file: file.trim().into() })
     }
+}
+
+/// Returns a digest of the settings of access, by which a reload knows whether they are other ones.
+pub fn digest(allow: &[AllowRule], auth: &[AuthRule], accepts_clear: bool) -> Digest {
+    Digest::of(format!("{:?}", (allow, auth, accepts_clear)).as_bytes())
 }
 
 #[cfg(test)]

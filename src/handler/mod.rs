@@ -130,6 +130,9 @@ fn find(
     } else if let Some(location) = service.https.redirect(context.scheme, request) {
         return Ok(Some(Answer::response(Response::redirect(location))));
     }
+    if service.is_outdated() {
+        return Err(Refusal::Outdated);
+    }
     let site = service.sites.select(&host)?;
     scratch.site = site.slot(&service.counters);
     if let Some(guard) = guard
@@ -233,8 +236,8 @@ fn error(
 ) -> Response {
     let status = refusal.status();
     let target = target::decode(request.target, path).ok();
-    // The page may be on the disk that does not respond.
-    let has_page = !matches!(refusal, Refusal::Blocked(_));
+    // The page may be on the disk that does not respond, or for other clients.
+    let has_page = !matches!(refusal, Refusal::Blocked(_)) && !service.is_outdated();
     let find = || {
         let site = service.sites.select(&service.sites.host(request.authority)).ok()?;
         let page = site.error_page(status, target.as_ref(), &service.digests)?;

@@ -69,6 +69,8 @@ pub enum Refusal {
     LoginsBusy,
     /// 503: the file of users cannot be read, or the login process does not respond.
     LoginsUnavailable,
+    /// 503: a reload has changed who gets what since the connection was accepted.
+    Outdated,
     /// 403: the path has a password in `_headers`, which this server does not check.
     PasswordInRules,
     /// 403: the path leads to something other than a regular file or a directory.
@@ -108,7 +110,7 @@ impl Refusal {
             }
             Refusal::NeedsLogin { .. } | Refusal::WrongLogin { .. } => Status::Unauthorized,
             Refusal::TooManyLogins { .. } => Status::TooManyRequests,
-            Refusal::LoginsBusy | Refusal::LoginsUnavailable => Status::ServiceUnavailable,
+            Refusal::LoginsBusy | Refusal::LoginsUnavailable | Refusal::Outdated => Status::ServiceUnavailable,
             Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull => {
                 Status::ServiceUnavailable
             }
@@ -171,6 +173,7 @@ impl std::fmt::Display for Refusal {
             Refusal::TooManyLogins { .. } => "the client has sent too many wrong passwords",
             Refusal::LoginsBusy => "too many passwords are being compared",
             Refusal::LoginsUnavailable => "the file of users cannot be read, or the login process does not respond",
+            Refusal::Outdated => "a reload has changed the settings of access, and the connection is of before",
             Refusal::PasswordInRules => "_headers has a password for the path (Basic-Auth): use --auth",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",

@@ -50,6 +50,26 @@ pub struct Handover {
     pub ticket_keys: Option<OwnedFd>,
     /// The key process.
     pub keys: KeyHandover,
+    /// The login process.
+    pub logins: LoginHandover,
+}
+
+/// What the login processes leave to the next one.
+#[derive(Debug, Default)]
+pub struct LoginHandover {
+    /// The failed logins of clients.
+    pub failures: Option<OwnedFd>,
+    /// The login processes of old workers.
+    pub processes: Vec<OldLoginProcess>,
+}
+
+/// A login process that the previous image started.
+#[derive(Debug)]
+pub struct OldLoginProcess {
+    /// Its process, a child of this one.
+    pub pid: Pid,
+    /// Has sent the connections of workers to it.
+    pub server: OwnedFd,
 }
 
 /// The key process, and the connections of workers to it.
@@ -159,6 +179,16 @@ impl<'a> HandoverBuilder<'a> {
         self.line("key-connection", connection, &[&pid.to_string()]);
     }
 
+    /// Adds the failed logins of clients.
+    pub fn login_failures(&mut self, descriptor: BorrowedFd<'a>) {
+        self.line("login-failures", descriptor, &[]);
+    }
+
+    /// Adds a login process, and what sends the connections of workers to it.
+    pub fn login_process(&mut self, server: BorrowedFd<'a>, pid: Pid) {
+        self.line("login-process", server, &[&pid.to_string()]);
+    }
+
     /// Adds an old worker, and the index of the memory with its counters.
     pub fn worker(&mut self, lifeline: BorrowedFd<'a>, pid: Pid, memory: usize) {
         // Versions with one memory for all workers expect the worker's number in this position.
@@ -250,6 +280,11 @@ fn parse(text: &str, own: Pid) -> Option<Handover> {
             "digests" => handover.helper.digests = Some(descriptor),
             "compressed" => handover.helper.compressed = Some(descriptor),
             "ticket-keys" => handover.ticket_keys = Some(descriptor),
+            "login-failures" => handover.logins.failures = Some(descriptor),
+            "login-process" => {
+                let pid = Pid::from_raw(rest.parse().ok()?);
+                handover.logins.processes.push(OldLoginProcess { pid, server: descriptor });
+            }
             "queue-sender" => handover.helper.queue_sender = Some(descriptor),
             "queue-receiver" => handover.helper.queue_receiver = Some(descriptor),
             "worker" => {

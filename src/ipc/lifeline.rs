@@ -1,5 +1,5 @@
-//! The lifeline between a worker and its supervisor: a socket pair. The worker uses it to report that it is ready. Each
-//! side detects the death of the other by the end of file.
+//! The lifeline between a worker and its supervisor: a socket pair. The worker uses it to report that it is ready, and the
+//! supervisor to report that a reload has changed who gets what. Each side detects the death of the other by the end of file.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 const READY: &[u8] = b"ready";
+const OUTDATED: &[u8] = b"outdated";
 
 /// The supervisor's end.
 #[derive(Debug)]
@@ -31,8 +32,13 @@ impl SupervisorEnd {
 
     /// Returns whether the worker has reported that it is ready since the last call.
     pub fn poll_ready(&self) -> bool {
-        let mut message = [0; 16];
-        recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()).is_ok_and(|length| &message[..length] == READY)
+        has_message(&self.0, READY)
+    }
+
+    /// Reports to the worker that its settings of access are not those of the server any more. It stops, and refuses all
+    /// further requests. Workers of earlier versions only stop.
+    pub fn notify_outdated(&self) {
+        let _ = send(self.0.as_raw_fd(), OUTDATED, MsgFlags::MSG_NOSIGNAL);
     }
 }
 
@@ -42,6 +48,17 @@ impl WorkerEnd {
     pub fn notify_ready(&self) {
         let _ = send(self.0.as_raw_fd(), READY, MsgFlags::MSG_NOSIGNAL);
     }
+
+    /// Returns whether the supervisor has reported that the settings of access are others.
+    pub fn is_outdated(&self) -> bool {
+        has_message(&self.0, OUTDATED)
+    }
+}
+
+/// Receives a message, if there is one. Returns whether it is the expected one.
+fn has_message(end: &OwnedFd, expected: &[u8]) -> bool {
+    let mut message = [0; 16];
+    recv(end.as_raw_fd(), &mut message, MsgFlags::empty()).is_ok_and(|length| &message[..length] == expected)
 }
 
 impl AsFd for SupervisorEnd {
@@ -50,7 +67,7 @@ impl AsFd for SupervisorEnd {
     }
 }
 
-/// Readable once the supervisor has ended, and never before, since the supervisor sends nothing.
+/// Readable once the worker is to stop: the supervisor has ended, or reports that the worker is outdated.
 impl AsFd for WorkerEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -62,12 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readiness_is_reported_once() {
+    fn each_message_is_received_once() {
         let (supervisor, worker) = pair().unwrap();
         assert!(!supervisor.poll_ready());
         worker.notify_ready();
         assert!(supervisor.poll_ready());
         assert!(!supervisor.poll_ready());
+        assert!(!worker.is_outdated());
+        supervisor.notify_outdated();
+        assert!(worker.is_outdated() && !worker.is_outdated());
         drop(worker);
         assert!(!supervisor.poll_ready());
     }

@@ -5,7 +5,6 @@
 //! requests and files; others compare passwords ([`verifiers`]), which takes up to a second each by design of the hashes.
 
 mod confinement;
-mod failures;
 mod files;
 mod verifiers;
 
@@ -20,9 +19,9 @@ use nix::unistd::Pid;
 
 use crate::ipc::key_protocol::channel;
 use crate::ipc::login_protocol::frame::{MAX_FRAME_BYTES, Request, Response};
+use crate::ipc::login_protocol::{FailureMemory, Failures};
 use crate::os::{clock, rlimit};
 
-use failures::Failures;
 use files::UserFiles;
 use verifiers::{Job, Verifiers};
 
@@ -49,14 +48,15 @@ struct Logins {
 }
 
 /// Runs the login process in the process that was forked for it by the process `supervisor`, which sends the connections of
-/// workers over `server`. Returns its exit status.
-pub fn run(supervisor: Pid, server: &OwnedFd, files: &[PathBuf]) -> i32 {
+/// workers over `server`. It counts failed logins in `failures`. Returns its exit status.
+pub fn run(supervisor: Pid, server: &OwnedFd, files: &[PathBuf], failures: &FailureMemory) -> i32 {
+    // The descriptor is closed when the process is confined.
+    let failures = failures.map().map(Arc::new);
     if let Err(error) = confinement::confine(supervisor, server.as_fd(), files) {
         tracing::error!("The login process cannot be confined: {error}.");
         return EXIT_FAILURE;
     }
     rlimit::raise_limit();
-    let failures = Failures::new().map(Arc::new);
     let logins = failures.and_then(|failures| {
         let verifiers = Verifiers::start(failures.clone())?;
         Ok(Logins { files: UserFiles::new(files), failures, verifiers })

@@ -10,9 +10,9 @@ use std::thread::{Builder, available_parallelism};
 
 use zeroize::Zeroizing;
 
-use super::failures::Failures;
 use super::files::UserFile;
 use super::respond;
+use crate::ipc::login_protocol::Failures;
 use crate::ipc::login_protocol::frame::Response;
 use crate::os::{clock, sys};
 

@@ -70,6 +70,7 @@ pub struct Service {
     /// Warnings that clients can cause.
     pub warnings: RateLimitedWarnings,
     is_draining: AtomicBool,
+    is_outdated: AtomicBool,
 }
 
 impl Service {
@@ -102,6 +103,7 @@ impl Service {
             counters,
             warnings: RateLimitedWarnings::default(),
             is_draining: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
         })
     }
 
@@ -122,6 +124,16 @@ impl Service {
     /// Starts draining: every further response is the last of its connection.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Relaxed);
+    }
+
+    /// Starts refusing requests: a reload has changed who gets what, and this worker has the former settings.
+    pub fn refuse_requests(&self) {
+        self.is_outdated.store(true, Relaxed);
+    }
+
+    /// Returns whether the settings of this worker say no longer who gets what.
+    pub fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Relaxed)
     }
 
     /// Returns whether the worker drains: it ends after the requests in flight.

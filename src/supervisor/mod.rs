@@ -33,7 +33,7 @@ mod watchdog;
 mod workers;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -43,7 +43,7 @@ use nix::sys::signal::Signal;
 use crate::access_log::OrphanedDrops;
 use crate::client_limit::ClientLimiter;
 use crate::failure::Failure;
-use crate::ipc::handover::{HelperHandover, OldWorkerHandle};
+use crate::ipc::handover::Handover;
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
@@ -103,17 +103,15 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates a supervisor without workers of its own. It may have old workers, the memories with their counters,
-    /// what their helper works with, and the keys of session tickets. Signals are blocked from here on.
+    /// Creates a supervisor without workers of its own, which takes over what the image before has left: old workers, the memories
+    /// with their counters, and what the other processes work with. Signals are blocked from here on.
     pub fn new(
         context: WorkerContext,
         clients: Option<ClientLimiter>,
-        memories: Vec<OwnedFd>,
-        old_workers: Vec<OldWorkerHandle>,
-        helper: HelperHandover,
-        ticket_keys: Option<OwnedFd>,
+        previous: Handover,
         keys: KeyProcess,
     ) -> Result<Self, Failure> {
+        let Handover { memories, workers: old_workers, helper, ticket_keys, logins, .. } = previous;
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let cache = CompressCache { bytes: context.options.compress_cache, workers: context.options.workers };
         let prepare = || {
@@ -123,9 +121,13 @@ impl Supervisor {
             let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys)).transpose()?;
             let (ticket_keys, reader) = tickets.unzip();
             let workers = Workers::new(context, clients, access, reader.flatten())?;
-            Ok((Signals::listen(&signals::FOR_SUPERVISOR)?, workers, helper, ticket_keys.unwrap_or_default()))
+            let options = &context.options;
+            let settings = access::digest(&options.allow, &options.auth, options.auth_over_http);
+            let logins = LoginProcess::new(access::files(&options.auth), settings, logins)?;
+            let signals = Signals::listen(&signals::FOR_SUPERVISOR)?;
+            Ok((signals, workers, helper, ticket_keys.unwrap_or_default(), logins))
         };
-        let (signals, mut workers, helper, ticket_keys) = prepare().map_err(|error: io::Error| {
+        let (signals, mut workers, helper, ticket_keys, logins) = prepare().map_err(|error: io::Error| {
             Failure::new(format!(
                 "Cannot prepare for the workers ({error}): raise the limits on memory and descriptors."
             ))
@@ -148,7 +150,7 @@ impl Supervisor {
             helper,
             ticket_keys,
             keys,
-            logins: LoginProcess::new(access::files(&context.options.auth)),
+            logins,
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
             reload_error: None,
@@ -295,6 +297,9 @@ impl Supervisor {
         let old_workers = self.workers.old_workers();
         if old_workers.count() > 0 {
             tracing::info!(workers, version, "Reloaded; workers: {workers}, {what}: {root}, version {version}");
+            if self.logins.end_outdated() {
+                old_workers.refuse_requests();
+            }
             old_workers.signal(Signal::SIGTERM);
             self.kill_old_at_ms = Some(drained_by_ms(self.context.options.drain_timeout));
         } else {

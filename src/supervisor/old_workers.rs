@@ -49,6 +49,11 @@ impl OldWorkers {
         }
     }
 
+    /// Has each refuse all further requests: its settings say no longer who gets what.
+    pub fn refuse_requests(&self) {
+        self.workers.iter().for_each(|old_worker| old_worker.lifeline.notify_outdated());
+    }
+
     /// Kills each at the end of the drain timeout.
     pub fn kill_overdue(&mut self) {
         self.are_overdue = true;

@@ -54,6 +54,7 @@ impl Supervisor {
         }
         self.ticket_keys.memory().into_iter().for_each(|memory| handover.ticket_keys(memory));
         self.keys.add_to(&mut handover);
+        self.logins.add_to(&mut handover);
         let error = handover.exec(program);
         let why = format!("Cannot execute {} ({}).", program.display(), error.desc());
         self.metrics.open(clock::now_ms());

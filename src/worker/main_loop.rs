@@ -68,6 +68,9 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
         let now_ms = clock::now_ms();
 
         if let Some(end) = wakeup.end {
+            if lifeline.is_outdated() {
+                worker.service.refuse_requests();
+            }
             let (timeout, option) = match end {
                 End::Reload => (context.options.drain_timeout, "--drain-timeout"),
                 End::Stop => (context.stop_timeout(), "--stop-timeout"),
@@ -153,14 +156,14 @@ enum End {
 
 /// The reasons why the main loop woke up.
 struct Wakeup {
-    /// A signal, or the death of the supervisor: the worker stops.
+    /// A signal, or a message or the death of the supervisor: the worker stops.
     end: Option<End>,
     /// No request thread is idle.
     pool_exhausted: bool,
 }
 
-/// Waits for a signal, an event or the next timeout. While the worker drains, `supervisor` is none: the death of the
-/// supervisor changes nothing then.
+/// Waits for a signal, an event or the next timeout. While the worker drains, `supervisor` is none: nothing that it does changes
+/// that.
 fn wait(
     worker: &Worker,
     supervisor: Option<&WorkerEnd>,
@@ -183,7 +186,7 @@ fn wait(
         Err(errno) => return Err(errno.into()),
     }
     let is_ready = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
-    let is_orphan = supervisor.is_some() && is_ready(2);
+    let is_dismissed = supervisor.is_some() && is_ready(2);
     if (own..events.len()).any(is_ready) {
         backlog.on_pending(worker, clock::now_ms());
     }
@@ -191,7 +194,7 @@ fn wait(
     let end = match signal {
         Some(Signal::SIGINT) => Some(End::Stop),
         Some(_) => Some(End::Reload),
-        None => is_orphan.then_some(End::Reload),
+        None => is_dismissed.then_some(End::Reload),
     };
     Ok(Wakeup { end, pool_exhausted: is_ready(1) })
 }

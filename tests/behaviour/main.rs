@@ -44,6 +44,7 @@ mod leaving_clients;
 mod links;
 mod listening;
 mod listings;
+mod login_reload;
 mod logins;
 mod manual;
 mod metrics;
