@@ -9,9 +9,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 
+use crate::client_address::client_of;
 use crate::config::Options;
 use crate::failure::{self, Failure};
 use crate::ipc::worker_memory::{Memories, reserve};
@@ -70,7 +71,7 @@ impl ClientLimiter {
 
     /// Acquires a permit for a connection from `address` that worker number `worker` has accepted; none at the limit.
     pub fn acquire(&self, worker: usize, address: IpAddr) -> Option<Permit<'_>> {
-        let bucket = self.hash_builder.hash_one(of_address(address)) as usize % self.buckets;
+        let bucket = self.hash_builder.hash_one(client_of(address)) as usize % self.buckets;
         let count = &self.tables.writable(worker)[bucket];
         let before = count.fetch_add(1, SeqCst);
         // If the limit is exceeded, the permit is dropped, which releases it.
@@ -98,14 +99,6 @@ impl ClientLimiter {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
-    }
-}
-
-/// Returns the client of an address: the address itself, or the first address of its /64.
-pub fn of_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 
@@ -142,18 +135,5 @@ mod tests {
         assert!(clients.acquire(0, address).is_none());
         clients.forget(1);
         assert!(clients.acquire(0, address).is_some());
-    }
-
-    #[test]
-    fn an_ipv6_address_counts_by_its_64_prefix() {
-        for (one, other, is_same) in [
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-            ("::ffff:192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-        ] {
-            let client = |address: &str| of_address(address.parse().unwrap());
-            assert_eq!(client(one) == client(other), is_same, "{one} {other}");
-        }
     }
 }

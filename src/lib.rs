@@ -31,7 +31,7 @@
 //! | [`codec`] | content codings of whole files: encoders, and strict decoders |
 //! | [`access`] | the parts of a site that only some clients get: prefixes, networks, users, and the rule that decides |
 //! | [`http`] | the protocol: parsers, values and encoders |
-//! | [`failure`], [`printable`], [`digest`], [`dns_name`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names |
+//! | [`failure`], [`printable`], [`digest`], [`dns_name`], [`client_address`] | the error of a failed start; text for a terminal; digests of content; rules of DNS names; which addresses are one client |
 //!
 //! # Invariants
 //!
@@ -104,6 +104,7 @@ pub mod access;
 pub mod access_log;
 pub mod check;
 pub mod check_site;
+pub mod client_address;
 pub mod client_limit;
 pub mod codec;
 pub mod config;

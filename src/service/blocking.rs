@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 
 use foldhash::quality::RandomState;
 
-use crate::client_limit;
+use crate::client_address::client_of;
 use crate::listeners::Client;
 
 /// The time after which a thread that is busy with one request counts as blocked, in milliseconds.
@@ -93,7 +93,7 @@ impl BlockingLimits {
         let client = client.map_or(0, |client| {
             let mut hasher = self.hash_builder.build_hasher();
             // Each is one number: the Hash of an address would be several.
-            match client_limit::of_address(client.ip()) {
+            match client_of(client.ip()) {
                 IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
                 IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
             }

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::client_limit;
+use crate::client_address::client_of;
 use crate::digest::Digest;
 use crate::os::sys::{self, WritableCounters};
 
@@ -108,7 +108,7 @@ impl Failures {
 
     /// Returns the time at which all failures of a client are forgiven, in milliseconds.
     fn bucket(&self, client: Option<IpAddr>) -> &AtomicU64 {
-        let client = format!("{:?}", client.map(client_limit::of_address));
+        let client = format!("{:?}", client.map(client_of));
         let hash = blake3::keyed_hash(&self.key, client.as_bytes());
         let [first, second, ..] = *hash.as_bytes();
         &self.words[HEADER_WORDS + usize::from(u16::from_le_bytes([first, second]))]

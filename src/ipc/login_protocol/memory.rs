@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Question, Verdict};
-use crate::client_limit;
+use crate::client_address::client_of;
 
 /// The most accepted logins of each of two generations.
 const MAX_ACCEPTED: usize = 4_096;
@@ -43,7 +43,7 @@ impl LoginMemory {
     /// Returns the digest of a question: a login and its client, for whom the answer is.
     pub fn question(&self, question: &Question) -> LoginDigest {
         let mut hasher = self.hasher(question);
-        let client = question.client.map(client_limit::of_address);
+        let client = question.client.map(client_of);
         hasher.update(format!("{client:?}").as_bytes());
         *hasher.finalize().as_bytes()
     }
