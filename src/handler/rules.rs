@@ -5,13 +5,17 @@ use std::sync::Arc;
 use super::access::{Access, Guard};
 use super::{Answer, Cause, Changed};
 use crate::http::coding::Acceptable;
-use crate::http::{Coding, Refusal, Request, Response, Scheme, Status, Target, coding};
+use crate::http::{Coding, Field, Refusal, Request, Response, Scheme, Status, Target, coding};
 use crate::rules::{self, Match, RuleRequest};
 use crate::site::rules::SiteRules;
 use crate::site::{self, Content, Found, Lookup, Release, Resource, Selected};
 
 /// Why a response with an error was sent that a rule asks for.
 const BY_RULE: &str = "a rule of _redirects asks for it";
+
+/// The value of Retry-After of a 503 that a rule asks for, in seconds, unless `_headers` has another: maintenance takes longer than
+/// an overload.
+const MAINTENANCE_S: u32 = 300;
 
 /// A request for a path of a site that has rules.
 #[derive(Debug, Clone, Copy)]
@@ -113,9 +117,7 @@ impl Asked<'_> {
             }
             Ok(Some(Found::File(page))) => answer(page_of_rule(status, page)),
             Ok(Some(_)) | Err(Refusal::NotFound) if status == Status::Ok => Err(Refusal::NotFound),
-            Ok(Some(_)) | Err(Refusal::NotFound) => {
-                answer(Answer::Response { response: Response::error(status), cause: Some(Cause::Text(BY_RULE)) })
-            }
+            Ok(Some(_)) | Err(Refusal::NotFound) => answer(error_of_rule(Response::error(status))),
             Err(refusal) => Err(refusal),
         }
     }
@@ -164,5 +166,15 @@ fn page_of_rule(status: Status, page: Arc<Resource>) -> Answer {
         }
         _ => Response::error(status),
     };
+    error_of_rule(response)
+}
+
+/// The answer with an error that a rule asks for.
+fn error_of_rule(mut response: Response) -> Answer {
+    for field in &mut response.fields {
+        if let Field::RetryAfter(seconds) = field {
+            *seconds = MAINTENANCE_S;
+        }
+    }
     Answer::Response { response, cause: Some(Cause::Text(BY_RULE)) }
 }

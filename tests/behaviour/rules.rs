@@ -91,9 +91,10 @@ fn redirects_and_rewrites() {
             b"/old/* /new/:splat\n/there /index.html 302\n/forced.html /new/forced 301!\n/present.html /new/never\n\
               /app/* /app.html 200\n/latest.js /assets/index-C5rS8dPq.js 200\n/loop /loop2 200\n/loop2 /index.html 200\n\
               /shut /closed.html 503\n/old-page /gone.html 410\n/lost /missing.html 404\n/gone2 /none.html 410\n\
-              https://www.a.test/* https://a.test/:splat 301!\nhttp://www.a.test/* https://a.test/:splat 301!\n\
+              /shut-long /closed.html 503\nhttps://www.a.test/* https://a.test/:splat 301!\nhttp://www.a.test/* https://a.test/:splat 301!\n\
               /q id=:id /item/:id\n/empty /found\n/.well-known/* /new/challenge 301!\n",
         ),
+        ("_headers", b"/shut-long\n  Retry-After: 7200\n"),
         ("index.html", b"index"),
         ("forced.html", b"forced"),
         ("present.html", b"present"),
@@ -133,10 +134,11 @@ fn redirects_and_rewrites() {
     ] {
         let response = client.get(target);
         assert_eq!((response.status, response.text().as_str()), (status, text), "{target}");
-        assert_eq!(response.field("Retry-After").is_some(), status == 503, "{target}");
+        assert_eq!(response.field("Retry-After"), (status == 503).then_some("300"), "{target}");
         let head = client.send(format!("HEAD {target} HTTP/1.1\r\nHost: a.test\r\n\r\n")).head();
         assert_eq!((head.status, head.content_length()), (status, text.len()), "HEAD {target}");
     }
+    assert_eq!(client.get("/shut-long").field("Retry-After"), Some("7200"));
     // One pass: the target of a rewrite is no source.
     assert_eq!(client.get("/loop").status, 404);
     assert_eq!(client.get("/gone2").status, 410);
