@@ -97,8 +97,8 @@
 //!
 //! A response is never staler than its request: any stat(2) made after the request began to arrive may validate it,
 //! whichever thread made it ([`os::clock::LogicalClock`]). The exceptions are a listing, which is shared for one second after
-//! it was made ([`site::listings`]), a replaced document root, which is detected within half a second, and a new
-//! precompressed variant, which is used within a second.
+//! it was made ([`site::listings`]), a replaced document root, which is detected within a second, as are other
+//! rules of a site: large ones are parsed beside requests, and a new precompressed variant, which is used within a second.
 
 pub mod access;
 pub mod access_log;

@@ -143,8 +143,13 @@ fn find(
     let acceptable = || coding::acceptable(request.fields);
     let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
     let release = site.release()?;
-    // An ACME challenge passes by all rules, or certificates would not be renewed.
-    let found = match release.rules.current().filter(|_| !challenges::is_challenge(target.path)) {
+    let rules = match release.rules.current() {
+        Ok(None) => None,
+        // An ACME challenge passes by all rules, or certificates would not be renewed.
+        _ if challenges::is_challenge(target.path) => None,
+        rules => rules?,
+    };
+    let found = match rules {
         None => {
             let mut find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
             match guard {

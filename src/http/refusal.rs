@@ -77,6 +77,8 @@ pub enum Refusal {
     NotAFile,
     /// 503: the document root does not exist at the moment.
     NoRoot,
+    /// 503: a file with rules exists and cannot be used, and there are no former rules: they may say who gets what.
+    NoRules,
     /// 503: this process has no file descriptor or memory left; the error number tells which.
     Exhausted(i32),
     /// 503: too many threads already wait for a disk. The text names the limit that is reached.
@@ -111,9 +113,11 @@ impl Refusal {
             Refusal::NeedsLogin { .. } | Refusal::WrongLogin { .. } => Status::Unauthorized,
             Refusal::TooManyLogins { .. } => Status::TooManyRequests,
             Refusal::LoginsBusy | Refusal::LoginsUnavailable | Refusal::Outdated => Status::ServiceUnavailable,
-            Refusal::NoRoot | Refusal::Exhausted(_) | Refusal::Blocked(_) | Refusal::ListingsFull => {
-                Status::ServiceUnavailable
-            }
+            Refusal::NoRoot
+            | Refusal::NoRules
+            | Refusal::Exhausted(_)
+            | Refusal::Blocked(_)
+            | Refusal::ListingsFull => Status::ServiceUnavailable,
             Refusal::Disk(_) | Refusal::Changed => Status::InternalServerError,
         }
     }
@@ -177,6 +181,7 @@ impl std::fmt::Display for Refusal {
             Refusal::PasswordInRules => "_headers has a password for the path (Basic-Auth): use --auth",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",
+            Refusal::NoRules => "the rules of the site cannot be used",
             Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",
             Refusal::Exhausted(errno) | Refusal::Disk(errno) => {
                 return std::io::Error::from_raw_os_error(*errno).fmt(f);

@@ -52,7 +52,7 @@ pub use lookup::Lookup;
 use media_types::MediaTypes;
 pub use page_names::Found;
 use page_names::{PageNames, join};
-use release::DocumentRoot;
+use release::{DocumentRoot, Shared};
 pub use release::{Release, RootState};
 pub use resource::{Content, Resource};
 use root::{Role, Root};
@@ -85,7 +85,7 @@ struct Settings {
     dotfiles: bool,
     listing: bool,
     has_variants: bool,
-    cache_limits: Arc<CacheLimits>,
+    shared: Arc<Shared>,
 }
 
 impl Settings {
@@ -100,7 +100,7 @@ impl Settings {
             dotfiles: options.dotfiles,
             listing: options.listing,
             has_variants: options.precompressed,
-            cache_limits: CacheLimits::new(options.cache_size, max_open_files),
+            shared: Shared::new(CacheLimits::new(options.cache_size, max_open_files)),
         }))
     }
 }
@@ -108,7 +108,7 @@ impl Settings {
 impl Site {
     /// Opens the document root at `path`. If it cannot be opened, that is retried while the server runs.
     fn open(path: &Path, settings: Arc<Settings>) -> Self {
-        Site::new(DocumentRoot::open(path, &settings.cache_limits), path, settings)
+        Site::new(DocumentRoot::open(path, &settings.shared), path, settings)
     }
 
     fn new(root: DocumentRoot, path: &Path, settings: Arc<Settings>) -> Self {
@@ -132,10 +132,14 @@ impl Site {
         self.root.last_release().is_some()
     }
 
-    /// Returns whether [`close_stale`](Site::close_stale) is due. It can take as long as a disk does, so no client should
-    /// wait for it.
-    pub fn may_have_stale_files(&self) -> bool {
-        self.root.may_have_stale_files()
+    /// Makes a worker rely on rules only that it has read itself, if they have changed since it was forked.
+    fn distrust_rules(&self) {
+        self.root.distrust_rules();
+    }
+
+    /// Returns whether [`keep_up`](Site::keep_up) is due.
+    fn is_upkeep_due(&self) -> bool {
+        self.root.is_upkeep_due()
     }
 
     /// Returns the release to serve. A request takes it once: its rules are those that came with its files.
@@ -143,9 +147,10 @@ impl Site {
         self.root.release().ok_or(Refusal::NoRoot)
     }
 
-    /// Closes the files that were kept open for later requests and have expired.
-    pub fn close_stale(&self) {
-        self.root.close_stale();
+    /// Looks for another release and other rules, and closes the files that were kept open for later requests and have expired. It
+    /// can take as long as a disk does, so no client should wait for it.
+    pub fn keep_up(&self) {
+        self.root.keep_up();
     }
 
     /// Returns the device and inode of the directory that is served.
@@ -195,10 +200,16 @@ pub fn page_in_memory(page: Arc<Resource>) -> Option<Arc<Resource>> {
     }
 }
 
+fn check_root(options: &Options) -> Result<(), Failure> {
+    Root::check(Role::DOCUMENT_ROOT, &options.root, options.listing)?;
+    let unusable = rules::check(&Root::open(&options.root)?, &options.root);
+    if unusable.is_empty() { Ok(()) } else { Err(Failure::new(unusable.join(" "))) }
+}
+
 /// Returns the errors that keep a server with these options from serving files, and warnings.
 pub fn check(options: &Options) -> (Vec<Failure>, Vec<String>) {
     let checked = match &options.sites {
-        None => Root::check(Role::DOCUMENT_ROOT, &options.root, options.listing).map(|()| Vec::new()),
+        None => check_root(options).map(|()| Vec::new()),
         Some(directory) => sites::check(directory),
     };
     let (failure, warnings) = checked.map_or_else(|failure| (Some(failure), Vec::new()), |warnings| (None, warnings));

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -26,6 +26,11 @@ const CHECK_INTERVAL_MS: u64 = 500;
 
 /// The same while the path does not lead to the directory that is served, so that it is served soon after it exists.
 const ABSENT_CHECK_INTERVAL_MS: u64 = 100;
+
+/// The time after the last check within which a request leaves the next one to the upkeep, which is not part of a request, in
+/// milliseconds. Later, there were no requests for a while, or the upkeep hangs, and the request itself checks: what it sends is
+/// never a second old.
+const UPKEEP_MS: u64 = 750;
 
 /// The limit of checks in a row, if other threads find another release each time.
 const MAX_TRIES: usize = 8;
@@ -76,15 +81,26 @@ pub enum Location {
     },
 }
 
+/// What the document roots of a worker share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The limits of all caches.
+    pub cache_limits: Arc<CacheLimits>,
+    /// Whether one of them is due for its upkeep.
+    pub is_upkeep_due: AtomicBool,
+}
+
 /// The document root: its location, the release that is served, and the state of the location.
 #[derive(Debug)]
 pub struct DocumentRoot {
     location: Location,
-    cache_limits: Arc<CacheLimits>,
+    shared: Arc<Shared>,
     /// None until the path has led to a directory.
     release: RwLock<Option<Arc<Release>>>,
     checked_ms: AtomicU64,
-    may_have_stale_files: AtomicBool,
+    is_upkeep_due: AtomicBool,
+    /// Held by the thread that opens another release.
+    opening: Mutex<()>,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
@@ -101,6 +117,13 @@ impl RootState {
             state if state == RootState::Outside as u8 => RootState::Outside,
             _ => RootState::Served,
         }
+    }
+}
+
+impl Shared {
+    /// Creates what roots share that have these limits.
+    pub fn new(cache_limits: Arc<CacheLimits>) -> Arc<Self> {
+        Arc::new(Shared { cache_limits, is_upkeep_due: AtomicBool::new(false) })
     }
 }
 
@@ -190,13 +213,13 @@ impl Location {
 impl DocumentRoot {
     /// Opens the directory at `path`. If that fails, it is logged and retried while the server runs: a client that
     /// connects before the directory exists must not end the server.
-    pub fn open(path: &Path, cache_limits: &Arc<CacheLimits>) -> Self {
+    pub fn open(path: &Path, shared: &Arc<Shared>) -> Self {
         let root = Root::open(path).inspect_err(|failure| {
             tracing::error!("{failure} Until then, every request gets 503.");
         });
         // A relative path is relative to the directory in which the server was started.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        DocumentRoot::new(Location::Path(path), root.ok(), cache_limits, true)
+        DocumentRoot::new(Location::Path(path), root.ok(), shared, true)
     }
 
     /// Opens the directory that is the entry `name` of the directory `sites` with the path `path`. If that is not permitted at
@@ -207,7 +230,7 @@ impl DocumentRoot {
         sites: &Root,
         name: &CStr,
         path: &Path,
-        cache_limits: &Arc<CacheLimits>,
+        shared: &Arc<Shared>,
         logs_rules: bool,
     ) -> Result<Self, Errno> {
         let path = path.join(OsStr::from_bytes(name.to_bytes()));
@@ -216,20 +239,22 @@ impl DocumentRoot {
             result => result.ok(),
         };
         let location = Location::Entry { sites: sites.clone(), name: name.into(), path };
-        let document_root = DocumentRoot::new(location, root, cache_limits, logs_rules);
+        let document_root = DocumentRoot::new(location, root, shared, logs_rules);
         document_root.is_log_disabled.store(true, Relaxed);
         Ok(document_root)
     }
 
-    fn new(location: Location, root: Option<Root>, cache_limits: &Arc<CacheLimits>, logs_rules: bool) -> Self {
+    fn new(location: Location, root: Option<Root>, shared: &Arc<Shared>, logs_rules: bool) -> Self {
         let state = AtomicU8::new(if root.is_some() { RootState::Served } else { RootState::Missing } as u8);
-        let release = root.map(|root| Arc::new(Release::new(root, location.path(), None, cache_limits, logs_rules)));
+        let limits = &shared.cache_limits;
+        let release = root.map(|root| Arc::new(Release::new(root, location.path(), None, limits, logs_rules)));
         DocumentRoot {
             location,
-            cache_limits: cache_limits.clone(),
+            shared: shared.clone(),
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
-            may_have_stale_files: AtomicBool::new(false),
+            is_upkeep_due: AtomicBool::new(false),
+            opening: Mutex::default(),
             state,
             is_log_disabled: AtomicBool::new(false),
             logs_rules: AtomicBool::new(logs_rules),
@@ -247,22 +272,59 @@ impl DocumentRoot {
         RootState::from_number(self.state.load(Relaxed))
     }
 
-    /// Returns the release to serve. Checks the path first if the last check is older than the interval.
+    /// Makes a worker rely on rules only that it has read itself; see [`RulesFiles::distrust`].
+    pub fn distrust_rules(&self) {
+        self.last_release().iter().for_each(|release| release.rules.distrust());
+    }
+
+    /// Returns the release to serve. If the last check of the path is older than the interval, the [upkeep](Self::keep_up) is due;
+    /// if it is much older, the path is checked first.
     pub fn release(&self) -> Option<Arc<Release>> {
-        let interval_ms = if self.state() == RootState::Served { CHECK_INTERVAL_MS } else { ABSENT_CHECK_INTERVAL_MS };
+        let is_served = self.state() == RootState::Served;
+        let interval_ms = if is_served { CHECK_INTERVAL_MS } else { ABSENT_CHECK_INTERVAL_MS };
         let now_ms = clock::now_ms();
         let checked_ms = self.checked_ms.load(Relaxed);
-        // One thread checks; the others use the last release.
-        if now_ms < checked_ms + interval_ms
-            || self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_err()
-        {
+        if now_ms < checked_ms + interval_ms {
             return self.last_release();
         }
-        self.may_have_stale_files.store(true, Relaxed);
+        if !self.is_upkeep_due.swap(true, Relaxed) {
+            self.shared.is_upkeep_due.store(true, Relaxed);
+        }
+        // One thread checks; the others use the last release.
+        if is_served && now_ms < checked_ms + UPKEEP_MS || !self.begin_check(checked_ms, now_ms) {
+            return self.last_release();
+        }
+        self.update()
+    }
+
+    fn begin_check(&self, checked_ms: u64, now_ms: u64) -> bool {
+        self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Returns whether the [upkeep](Self::keep_up) is due.
+    pub fn is_upkeep_due(&self) -> bool {
+        self.is_upkeep_due.load(Relaxed)
+    }
+
+    /// Checks the path, reads the rules that have changed, and closes the files that were kept open for later requests and have
+    /// expired. It can take as long as a disk does, and as parsing does, so no client waits for it.
+    pub fn keep_up(&self) {
+        self.is_upkeep_due.store(false, Relaxed);
+        let (now_ms, checked_ms) = (clock::now_ms(), self.checked_ms.load(Relaxed));
+        let release = match now_ms >= checked_ms + CHECK_INTERVAL_MS && self.begin_check(checked_ms, now_ms) {
+            true => self.update(),
+            false => self.last_release(),
+        };
+        if let Some(release) = release {
+            release.cache.close_stale();
+        }
+    }
+
+    /// Checks the path and the rules.
+    fn update(&self) -> Option<Arc<Release>> {
         let release = self.check();
         if let Some(release) = &release {
-            let logs_rules = self.logs_rules.load(Relaxed);
-            release.refresh(self.location.path(), &self.cache_limits, logs_rules);
+            release.refresh(self.location.path(), &self.shared.cache_limits, self.logs_rules.load(Relaxed));
         }
         release
     }
@@ -292,6 +354,11 @@ impl DocumentRoot {
             }
             Some(Ok(false)) | None => {}
         }
+        // The rules of a release are read once, and not by each thread that misses a file meanwhile.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.last_release().as_ref().map(Arc::as_ptr) != last.as_ref().map(Arc::as_ptr) {
+            return Err(Replaced);
+        }
         match self.location.open() {
             Ok(root) if root.is_out_of_bounds() => {
                 self.set_state(RootState::Outside);
@@ -300,7 +367,7 @@ impl DocumentRoot {
             Ok(root) => {
                 let is_first = last.is_none();
                 let (path, logs_rules) = (self.location.path(), self.logs_rules.load(Relaxed));
-                let release = Release::new(root, path, last.as_deref(), &self.cache_limits, logs_rules);
+                let release = Release::new(root, path, last.as_deref(), &self.shared.cache_limits, logs_rules);
                 let release = Arc::new(release);
                 self.replace(&last, Some(release.clone()))?;
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
@@ -355,19 +422,6 @@ impl DocumentRoot {
         }
         true
     }
-
-    /// Returns whether [`close_stale`](DocumentRoot::close_stale) is due.
-    pub fn may_have_stale_files(&self) -> bool {
-        self.may_have_stale_files.load(Relaxed)
-    }
-
-    /// Closes the files that were kept open for later requests and have expired.
-    pub fn close_stale(&self) {
-        self.may_have_stale_files.store(false, Relaxed);
-        if let Some(release) = self.last_release() {
-            release.cache.close_stale();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -387,7 +441,7 @@ mod tests {
             fs::rename(directory.path().join("next"), &path).unwrap();
         };
         deploy("1");
-        let root = DocumentRoot::open(&path, &CacheLimits::new(1 << 20, 8));
+        let root = DocumentRoot::open(&path, &Shared::new(CacheLimits::new(1 << 20, 8)));
         let first = root.check().unwrap();
         assert!(Arc::ptr_eq(&first, &root.check().unwrap()));
         deploy("2");
@@ -396,5 +450,36 @@ mod tests {
         // A slower thread, which has found another release before, does not put it back.
         assert!(root.replace(&Some(first.clone()), Some(first)).is_err());
         assert!(Arc::ptr_eq(&second, &root.last_release().unwrap()));
+    }
+    /// The rules of a large file take a while.
+    #[test]
+    fn a_request_leaves_changed_rules_to_the_upkeep_unless_there_was_none_for_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = DocumentRoot::open(directory.path(), &Shared::new(CacheLimits::new(1 << 20, 8)));
+        let has_rules = |root: &DocumentRoot| root.last_release().unwrap().rules.current().unwrap().is_some();
+        let was_checked_before_ms = |age_ms: u64| root.checked_ms.store(clock::now_ms() - age_ms, Relaxed);
+        let write = |name: &str| {
+            let file = directory.path().join(name);
+            fs::write(&file, "/* /x\n").unwrap();
+            // Until it is taken as complete.
+            let begin = SystemTime::now();
+            while begin.elapsed().is_ok_and(|age| age.as_millis() < 400) {
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+        };
+        write("_redirects");
+        for _ in 0..10 {
+            was_checked_before_ms(CHECK_INTERVAL_MS + 50);
+            root.release().unwrap();
+            assert!(!has_rules(&root) && root.is_upkeep_due() && root.shared.is_upkeep_due.load(Relaxed));
+        }
+        root.keep_up();
+        assert!(has_rules(&root) && !root.is_upkeep_due());
+        fs::remove_file(directory.path().join("_redirects")).unwrap();
+        for _ in 0..3 {
+            was_checked_before_ms(2 * UPKEEP_MS);
+            root.release().unwrap();
+        }
+        assert!(!has_rules(&root));
     }
 }

@@ -110,28 +110,39 @@ impl Sites {
         }
     }
 
-    /// Stops logging changes of the document root: of the processes that check the same path, one logs them.
-    pub fn disable_root_log(&self) {
+    /// Begins to serve in a worker, which was forked from the process that has opened the sites. With `is_silent`, another one
+    /// logs changes of the document root.
+    pub fn begin_worker(&self, is_silent: bool) {
+        match &self.sites {
+            Kind::Only(site) => site.distrust_rules(),
+            Kind::Named(_) => {}
+        }
+        if is_silent {
+            self.disable_root_log();
+        }
+    }
+
+    fn disable_root_log(&self) {
         match &self.sites {
             Kind::Only(site) => site.disable_root_log(),
             Kind::Named(sites) => sites.disable_log(),
         }
     }
 
-    /// Returns whether [`close_stale`](Sites::close_stale) is due. It can take as long as a disk does, so no client should
-    /// wait for it.
-    pub fn may_have_stale_files(&self) -> bool {
+    /// Returns whether [`keep_up`](Sites::keep_up) is due. It can take as long as a disk does, so no client should wait for it.
+    pub fn is_upkeep_due(&self) -> bool {
         match &self.sites {
-            Kind::Only(site) => site.may_have_stale_files(),
-            Kind::Named(sites) => sites.may_have_stale_files(),
+            Kind::Only(site) => site.is_upkeep_due(),
+            Kind::Named(sites) => sites.is_upkeep_due(),
         }
     }
 
-    /// Closes the files that were kept open for later requests and whose time is over.
-    pub fn close_stale(&self) {
+    /// Looks for other releases and rules of the sites in use, and closes the files that were kept open for later requests and
+    /// have expired.
+    pub fn keep_up(&self) {
         match &self.sites {
-            Kind::Only(site) => site.close_stale(),
-            Kind::Named(sites) => sites.close_stale(),
+            Kind::Only(site) => site.keep_up(),
+            Kind::Named(sites) => sites.keep_up(),
         }
     }
 }

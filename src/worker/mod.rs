@@ -145,9 +145,7 @@ impl Worker {
     fn new(context: &'static WorkerContext, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
         let options = &context.options;
         // All workers see the same changes of the document root.
-        if number > 0 {
-            context.sites.disable_root_log();
-        }
+        context.sites.begin_worker(number > 0);
         let counters = shared.board.counters(number);
         let keys = shared.keys.as_ref().map(|client| RemoteKeys { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());

@@ -58,7 +58,7 @@ fn run(worker: &'static Worker) {
     let mut reports = [EpollEvent::empty(); MAX_EVENTS];
     loop {
         let Some(event) = worker.events.pop(&worker.service.pool).or_else(|| wait(worker, &mut reports)) else {
-            worker.service.sites.close_stale();
+            keep_up(worker);
             if worker.service.pool.try_retire() {
                 return worker.service.blocking.remove_thread(slot);
             }
@@ -80,10 +80,18 @@ fn run(worker: &'static Worker) {
         worker.service.wakeups.take().into_iter().for_each(|descriptor| park::wake(worker, descriptor));
         worker.service.blocking.end(slot);
         worker.service.pool.end_turn();
-        if worker.service.sites.may_have_stale_files() {
-            worker.service.sites.close_stale();
+        if worker.service.sites.is_upkeep_due() {
+            keep_up(worker);
         }
     }
+}
+
+/// Does what the sites need besides requests, such as reading rules. The other threads serve meanwhile.
+fn keep_up(worker: &Worker) {
+    worker.service.pool.begin_long_work();
+    // What a panic leaves behind is kept up the next time.
+    let _ = catch_unwind(AssertUnwindSafe(|| worker.service.sites.keep_up()));
+    worker.service.pool.end_long_work();
 }
 
 /// Returns an event, and queues all others that are reported with it. Returns none if there was no event for

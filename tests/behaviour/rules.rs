@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::support::{Client, Response, Server, Site, encode, wait_until};
+use nix::sys::signal::Signal;
+
+use crate::support::{BINARY, Client, Response, Server, Setup, Site, encode, own_user, wait_until};
 
 fn ask(client: &mut Client, target: &str, fields: &str) -> Response {
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n")).response_or_304()
@@ -339,12 +341,12 @@ fn rules_are_replaced_with_the_release() {
         site.write(format!("releases/{release}/name"), release.as_bytes());
     }
     symlink("releases/1", site.path("site")).unwrap();
-    let server = Server::with(&site, &[&format!("--root={}", site.path("site").display())]);
+    let server = Server::with(&site, &["--workers=1", &format!("--root={}", site.path("site").display())]);
     assert_eq!(server.get("/name").field("X-Release"), Some("1"));
     assert_eq!(server.get("/to").field("Location"), Some("/1"));
     symlink("releases/2", site.path("next")).unwrap();
     fs::rename(site.path("next"), site.path("site")).unwrap();
-    wait_until("the next release", || (0..10).all(|_| server.get("/name").text() == "2"));
+    wait_until("the next release", || server.get("/name").text() == "2");
     for _ in 0..10 {
         assert_eq!(server.get("/name").field("X-Release"), Some("2"));
         assert_eq!(server.get("/to").field("Location"), Some("/2"));
@@ -356,4 +358,90 @@ fn strict_transport_security_of_a_rule_is_not_sent_without_tls() {
     let site = Site::with(&[("_headers", b"/*\n  Strict-Transport-Security: max-age=60\n  X-A: 1\n"), ("a", b"a")]);
     let response = Server::of(&site).get("/a");
     assert_eq!((response.field("Strict-Transport-Security"), response.field("X-A")), (None, Some("1")));
+}
+
+/// The kinds of rules files that cannot be used.
+fn unusable(site: &Site, name: &str, kind: &str) {
+    let new = site.path("new");
+    match kind {
+        "large" => fs::File::create(&new).unwrap().set_len((8 << 20) + 1).unwrap(),
+        "many" => fs::write(&new, "/x /y\n".repeat(100_001)).unwrap(),
+        "outside" => symlink("/etc/hostname", &new).unwrap(),
+        "loop" => symlink(name, &new).unwrap(),
+        _ => fs::create_dir(&new).unwrap(),
+    }
+    let _ = fs::remove_file(site.path(name));
+    fs::rename(new, site.path(name)).unwrap();
+}
+
+#[test]
+fn a_site_whose_rules_were_never_known_gives_nothing_away() {
+    for (name, kind) in [
+        ("_headers", "large"),
+        ("_redirects", "many"),
+        ("_headers", "outside"),
+        ("_headers", "loop"),
+        ("_redirects", "directory"),
+    ] {
+        let site = Site::with(&[("a", b"SECRET"), (".well-known/acme-challenge/token", b"token")]);
+        site.write("50x.html", b"later");
+        unusable(&site, name, kind);
+        let server = Server::of(&site);
+        for target in ["/a", "/", "/none", "/50x.html"] {
+            let response = server.get(target);
+            assert_eq!((response.status, response.text().as_str()), (503, "later"), "{name} {kind} {target}");
+        }
+        assert_eq!(server.get("/.well-known/acme-challenge/token").text(), "token");
+        server.wait_for_log(&format!("{name} cannot be used: "));
+        assert!(server.log().contains("or remove it."), "the remedy");
+        let check = std::process::Command::new(BINARY)
+            .args(["--check", &format!("--root={}", site.root().display())])
+            .envs(own_user())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(check.status.code() == Some(1) && text.contains(&format!("{name} cannot be used: ")), "{text}");
+        // Repaired.
+        fs::rename(site.path(name), site.path("away")).unwrap();
+        site.write("new", b"/b\n  X-A: 1\n".as_slice());
+        fs::rename(site.path("new"), site.path("_headers")).unwrap();
+        wait_until("the site", || (0..10).all(|_| server.get("/a").status == 200));
+    }
+}
+
+#[test]
+fn a_new_process_has_no_weaker_rules_than_the_one_before() {
+    let site = Site::with(&[("a", b"SECRET"), ("b", b"b")]);
+    let server = Server::with(&site, &["--workers=1"]);
+    assert_eq!(server.get("/a").status, 200);
+    site.write("new", b"/a\n  Basic-Auth: user:password\n");
+    fs::rename(site.path("new"), site.path("_headers")).unwrap();
+    wait_until("the rules", || (0..10).all(|_| server.get("/a").status == 403));
+    unusable(&site, "_headers", "large");
+    server.wait_for_log("The last good rules stay");
+    // A reload would begin without rules.
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("_headers cannot be used");
+    assert_eq!(server.get("/a").status, 403);
+    let before = server.workers();
+    nix::sys::signal::kill(before[0], Signal::SIGKILL).unwrap();
+    wait_until("another worker", || server.workers().len() == 1 && server.workers() != before);
+    for _ in 0..10 {
+        let response = server.get("/a");
+        assert!(matches!(response.status, 403 | 503), "{response:?}");
+    }
+    wait_until("the end of the site", || (0..10).all(|_| server.get("/b").status == 503));
+}
+
+#[test]
+fn unusable_rules_of_one_site_are_its_own_matter() {
+    let sites = Site::with(&[("a.test/f", b"a"), ("b.test/f", b"b")]);
+    fs::create_dir(sites.path("a.test/_headers")).unwrap();
+    let server = Setup::bare(&["--workers=1", &format!("--sites={}", sites.root().display())]).listen();
+    let status =
+        |host: &str| server.connect().send(format!("GET /f HTTP/1.1\r\nHost: {host}\r\n\r\n")).response().status;
+    for _ in 0..10 {
+        assert_eq!((status("a.test"), status("b.test")), (503, 200));
+    }
+    server.wait_for_log("a.test/_headers cannot be used: it is a directory");
 }

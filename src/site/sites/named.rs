@@ -57,6 +57,8 @@ pub struct NamedSites {
     /// Whether the entry of an open site is missing.
     has_absent: AtomicBool,
     may_have_stale_files: AtomicBool,
+    /// Whether a thread keeps sites up: if a disk hangs, no other one does.
+    is_keeping_up: AtomicBool,
     /// Whether another process logs the changes of the directory.
     is_log_disabled: AtomicBool,
     outside: OncePerMinute,
@@ -117,6 +119,7 @@ impl NamedSites {
             state: AtomicU8::new(state as u8),
             has_absent: AtomicBool::new(false),
             may_have_stale_files: AtomicBool::new(false),
+            is_keeping_up: AtomicBool::new(false),
             is_log_disabled: AtomicBool::new(false),
             outside: OncePerMinute::default(),
         }
@@ -189,7 +192,7 @@ impl NamedSites {
         // Names of entries have no NUL.
         let name = CString::new(entry).unwrap_or_default();
         let logs_rules = !self.is_log_disabled.load(Relaxed);
-        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.cache_limits, logs_rules)?;
+        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.shared, logs_rules)?;
         Ok(Site::new(root, &self.path.join(entry), self.settings.clone()))
     }
 
@@ -283,20 +286,37 @@ impl NamedSites {
         self.is_log_disabled.store(true, Relaxed);
     }
 
-    /// Returns whether [`close_stale`](NamedSites::close_stale) is due.
-    pub fn may_have_stale_files(&self) -> bool {
-        self.may_have_stale_files.load(Relaxed)
+    /// Returns whether [`keep_up`](NamedSites::keep_up) is due.
+    pub fn is_upkeep_due(&self) -> bool {
+        (self.may_have_stale_files.load(Relaxed) || self.settings.shared.is_upkeep_due.load(Relaxed))
+            && !self.is_keeping_up.load(Relaxed)
     }
 
-    /// Closes the files that were kept open for later requests and have expired, and the sites that were not used for long.
-    pub fn close_stale(&self) {
-        self.may_have_stale_files.store(false, Relaxed);
-        let all: Vec<_> = read(&self.open).all().cloned().collect();
-        all.iter().for_each(|site| site.site().close_stale());
-        if let Some(before_ms) = clock::now_ms().checked_sub(UNUSED_MS) {
+    /// Looks for other releases and rules of the sites in use, closes the files that were kept open for later requests and have
+    /// expired, and the sites that were not used for long.
+    pub fn keep_up(&self) {
+        if self.is_keeping_up.swap(true, Relaxed) {
+            return;
+        }
+        let _keeping_up = KeepingUp(self);
+        self.settings.shared.is_upkeep_due.store(false, Relaxed);
+        let is_for_all = self.may_have_stale_files.swap(false, Relaxed);
+        let is_due = |site: &&Arc<NamedSite>| is_for_all || site.site().is_upkeep_due();
+        let due: Vec<_> = read(&self.open).all().filter(is_due).cloned().collect();
+        due.iter().for_each(|site| site.site().keep_up());
+        if is_for_all && let Some(before_ms) = clock::now_ms().checked_sub(UNUSED_MS) {
             let closed = write(&self.open).close_unused(before_ms);
             drop(closed);
         }
+    }
+}
+
+/// Ends the upkeep, also after a panic.
+struct KeepingUp<'s>(&'s NamedSites);
+
+impl Drop for KeepingUp<'_> {
+    fn drop(&mut self) {
+        self.0.is_keeping_up.store(false, Relaxed);
     }
 }
 

@@ -1,0 +1,113 @@
+//! The rules of a release: `_headers` and `_redirects` at the top of the document root, and what they say about paths.
+//!
+//! They are read when the release is opened, and again when one of the files has changed. What cannot be read, is being
+//! written, or is beyond the bounds never takes rules away: the last good ones stay. If there are none, nothing is known
+//! about who may get what, and the site gives nothing away.
+
+mod by_path;
+mod rules_file;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::cache::CacheLimits;
+use super::lock::{read, write};
+use super::root::Root;
+use crate::http::Refusal;
+use crate::rules::{HeaderRules, RedirectRules};
+
+pub use by_path::{PathRules, SiteRules};
+use rules_file::{Reading, RulesFile};
+
+/// The rules files of a release.
+#[derive(Debug, Default)]
+pub struct RulesFiles {
+    /// A [`State`].
+    state: AtomicU8,
+    current: RwLock<Option<Arc<SiteRules>>>,
+    files: Mutex<Files>,
+}
+
+/// What is known about the rules of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+enum State {
+    /// There are none.
+    #[default]
+    None,
+    /// There are some.
+    Some,
+    /// A file exists, cannot be used, and there are no former rules.
+    Unknown,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Files {
+    headers: RulesFile<HeaderRules>,
+    redirects: RulesFile<RedirectRules>,
+}
+
+impl RulesFiles {
+    /// Reads the rules of a release. What cannot be read is taken over from the release before.
+    pub fn load(root: &Root, path: &Path, before: Option<&RulesFiles>, limits: &CacheLimits, is_logged: bool) -> Self {
+        let rules = RulesFiles::default();
+        if let Some(before) = before {
+            let Files { headers, redirects } = &*before.files();
+            *rules.files() = Files { headers: headers.of_another_release(), redirects: redirects.of_another_release() };
+        }
+        rules.update(Reading { root, path, is_logged, is_first: true }, limits);
+        rules
+    }
+
+    /// Reads the files that have changed.
+    pub fn refresh(&self, root: &Root, path: &Path, limits: &CacheLimits, is_logged: bool) {
+        self.update(Reading { root, path, is_logged, is_first: false }, limits);
+    }
+
+    /// No longer relies on the rules for files that have changed: this process was forked from the one that has read them, and
+    /// they are not the last good ones.
+    pub fn distrust(&self) {
+        let mut files = self.files();
+        files.headers.distrust();
+        files.redirects.distrust();
+    }
+
+    /// Returns the rules, if there are any.
+    pub fn current(&self) -> Result<Option<Arc<SiteRules>>, Refusal> {
+        match self.state.load(Relaxed) {
+            state if state == State::None as u8 => Ok(None),
+            state if state == State::Unknown as u8 => Err(Refusal::NoRules),
+            _ => Ok(read(&self.current).clone()),
+        }
+    }
+
+    fn update(&self, reading: Reading, limits: &CacheLimits) {
+        // Another thread reads them: this one does not wait.
+        let Ok(mut files) = self.files.try_lock() else { return };
+        let headers = files.headers.update(reading, c"_headers", HeaderRules::parse);
+        let redirects = files.redirects.update(reading, c"_redirects", RedirectRules::parse);
+        if !headers && !redirects && !reading.is_first {
+            return;
+        }
+        let rules = SiteRules::new(files.headers.rules.clone(), files.redirects.rules.clone(), limits);
+        let state = match rules.is_empty() {
+            _ if files.headers.is_unknown || files.redirects.is_unknown => State::Unknown,
+            true => State::None,
+            false => State::Some,
+        };
+        *write(&self.current) = (state == State::Some).then(|| Arc::new(rules));
+        self.state.store(state as u8, Relaxed);
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns why the rules at the top of `root`, whose path is `path`, cannot be used.
+pub fn check(root: &Root, path: &Path) -> Vec<String> {
+    let reading = Reading { root, path, is_logged: false, is_first: true };
+    let headers = reading.check(c"_headers", HeaderRules::parse);
+    headers.into_iter().chain(reading.check(c"_redirects", RedirectRules::parse)).collect()
+}
