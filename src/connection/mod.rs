@@ -24,7 +24,7 @@ use nix::sys::epoll::EpollFlags;
 
 use crate::client_limit::Permit;
 use crate::http::Scheme;
-use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::ipc::scoreboard::{Counter, SiteSlot, WorkerCounters};
 use crate::service::blocking::BlockingKey;
 
 use pending_records::PendingRecords;
@@ -117,6 +117,8 @@ pub struct Connection {
     bytes_acked: u64,
     /// `bytes_sent` before the first response that is being sent.
     bytes_sent_before: u64,
+    /// Where the last request is counted, if it was for one of many sites.
+    site: Option<SiteSlot>,
     /// Records for the access log.
     pub records: PendingRecords,
     counters: WorkerCounters<'static>,
@@ -162,6 +164,7 @@ impl Connection {
             bytes_sent: 0,
             bytes_acked: 0,
             bytes_sent_before: 0,
+            site: None,
             records,
             counters,
             _permit: permit,

@@ -171,6 +171,7 @@ pub fn respond(
     }
     let mut summary = ResponseSummary::new(&answer, begin, output.len());
     summary.user = &scratch.handler.access.user;
+    connection.site = scratch.handler.site;
     if let Some(site) = scratch.handler.site {
         connection.counters.count_site_request(site, summary.status);
     }
@@ -198,6 +199,7 @@ pub fn reject(
     scratch: &mut Scratch,
 ) {
     connection.begin_response();
+    connection.site = None;
     connection.after_response = AfterResponse::LingeringClose;
     let answer = handler::reject(service, refusal);
     let hsts = service.https.hsts(connection.scheme());

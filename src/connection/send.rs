@@ -67,8 +67,7 @@ impl Connection {
     pub fn send(&mut self, output: &mut Vec<u8>) -> Progress {
         let is_last = self.after_response != AfterResponse::KeepAlive;
         let (sent, progress) = self.send_queue.send(&mut self.transport, output, is_last, self.has_waited);
-        self.bytes_sent += sent as u64;
-        self.counters.add(Counter::BytesSent, sent as u64);
+        self.count_sent(sent as u64);
         if progress == Progress::Done {
             self.end_responses(true);
         }
@@ -78,9 +77,17 @@ impl Connection {
     /// Sends the last response as far as that is possible without waiting.
     pub fn send_last(&mut self, answer: &[u8]) {
         let sent = self.transport.write(answer, false).unwrap_or(0);
-        self.bytes_sent += sent as u64;
-        self.counters.add(Counter::BytesSent, sent as u64);
+        self.count_sent(sent as u64);
         self.end_responses(sent == answer.len());
+    }
+
+    /// Counts bytes that the transport has accepted. Those of responses to pipelined requests count for the site of the last.
+    fn count_sent(&mut self, bytes: u64) {
+        self.bytes_sent += bytes;
+        self.counters.add(Counter::BytesSent, bytes);
+        if let Some(site) = self.site {
+            self.counters.count_site_bytes(site, bytes);
+        }
     }
 
     /// Counts and records the responses that are completely sent, or whose connection ends.

@@ -1,6 +1,8 @@
 //! The scoreboard: the counters of each worker, in memory that the supervisor reads and that outlives the worker.
 
+mod counter;
 mod sites;
+mod worker;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,277 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::unistd::Pid;
 
-use crate::http::request::Method;
 use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
 
-pub use sites::{ByClass, MAX_SITES, SiteRequests, SiteSlot};
+pub use counter::{Counter, HANDSHAKE_FAILURES};
+pub use sites::{BYTES, MAX_SITES, SiteCounts, SiteSlot, SiteTotals};
+pub use worker::{BOUNDS_NS, CLASSES, Durations, METHODS, WorkerCounters};
 
-/// A counter or gauge of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    /// Connections that were accepted.
-    Accepted,
-    /// Connections that were rejected with 503 because their client has reached --max-per-client.
-    RejectedPerClient,
-    /// Connections that ended without a request.
-    Unused,
-    /// Requests, and connections without one, that the access log has to account for.
-    LogDue,
-    /// Requests and connections with a record of their own.
-    LogWritten,
-    /// Requests and connections that were summarized.
-    LogSummed,
-    /// Requests and connections whose record was dropped: the journal was too slow.
-    LogDropped,
-    /// Dropped records that were reported in the log.
-    LogReported,
-    /// Dropped records that the worker has not reported yet.
-    LogUnreported,
-    /// Bytes of responses that the kernel has accepted.
-    BytesSent,
-    /// Requests whose response the kernel has not completely accepted.
-    InFlight,
-    /// Open connections.
-    Connections,
-    /// Parked connections.
-    Parked,
-    /// Request threads.
-    Threads,
-    /// The time of the last heartbeat, in milliseconds of CLOCK_MONOTONIC.
-    Heartbeat,
-    /// 1 while all request threads are busy.
-    Saturated,
-    /// 1 while the document root does not exist.
-    RootMissing,
-    /// 1 while the path of the document root leads to a directory that the worker may not read.
-    RootOutside,
-    /// Workers that were ended by a signal; counted by the supervisor.
-    Killed,
-    /// Workers that exited unexpectedly; counted by the supervisor.
-    Exited,
-    /// Workers that were killed because they were hung; counted by the supervisor.
-    Hung,
-    /// Connections that were evicted for new ones.
-    Evicted,
-    /// Listening sockets that have failed.
-    FailedListeners,
-    /// Messages of the server that could not be logged.
-    MessagesDropped,
-    /// Notifications that systemd did not receive; counted by the supervisor.
-    NotificationsDropped,
-    /// Files that were read for the digest of their content.
-    HashedFiles,
-    /// Bytes that were read for digests.
-    HashedBytes,
-    /// Requests for which a precompressed variant was not used because it is not the file.
-    RejectedVariants,
-    /// Files that were compressed for the memory of the server.
-    CompressedFiles,
-    /// Bytes of these files.
-    CompressedBytes,
-    /// Requests that were answered with such a result.
-    CompressedHits,
-    /// Full TLS handshakes, of version 1.2.
-    Tls12Full,
-    /// TLS handshakes that resumed a session, of version 1.2.
-    Tls12Resumed,
-    /// Full TLS handshakes, of version 1.3.
-    Tls13Full,
-    /// TLS handshakes that resumed a session, of version 1.3.
-    Tls13Resumed,
-    /// TLS handshakes that ended with an alert of the client.
-    TlsFailedAlert,
-    /// TLS handshakes during which the client disconnected.
-    TlsFailedClosed,
-    /// TLS handshakes without common parameters.
-    TlsFailedParameters,
-    /// TLS handshakes that violated the protocol, or had too long a hello.
-    TlsFailedMalformed,
-    /// TLS handshakes for a name that no certificate has.
-    TlsFailedName,
-    /// Connections without TLS to a socket for TLS.
-    TlsFailedNotTls,
-    /// TLS handshakes without a common application protocol.
-    TlsFailedAlpn,
-    /// TLS handshakes for which the server had no signature, or failed otherwise.
-    TlsFailedServer,
-    /// TLS handshakes that did not end before their timeout.
-    TlsFailedTimeout,
-    /// Signatures by the key process.
-    Signatures,
-    /// Signatures that the key process did not make.
-    SignaturesFailed,
-    /// The time that threads waited for signatures, in nanoseconds.
-    SignatureWaitNs,
-    /// Requests of workers that the key process has refused; counted by the supervisor.
-    KeyRequestsRefused,
-}
-
-/// The reasons for which TLS handshakes fail, as they are in metrics.
-pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [
-    ("alert", Counter::TlsFailedAlert),
-    ("alpn", Counter::TlsFailedAlpn),
-    ("closed", Counter::TlsFailedClosed),
-    ("malformed", Counter::TlsFailedMalformed),
-    ("name", Counter::TlsFailedName),
-    ("not_tls", Counter::TlsFailedNotTls),
-    ("parameters", Counter::TlsFailedParameters),
-    ("server", Counter::TlsFailedServer),
-    ("timeout", Counter::TlsFailedTimeout),
-];
-
-/// The methods by which requests are counted. A malformed request counts as other.
-pub const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
-
-/// The classes of status codes, by their first digit.
-pub const CLASSES: [u8; 4] = [2, 3, 4, 5];
-
-/// The upper bounds of the buckets of the duration histogram, in nanoseconds: 1, 2.5 and 5 of each power of ten from
-/// 100 microseconds to 10 seconds. A last bucket holds longer durations.
-pub const BOUNDS_NS: [u64; 16] = [
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-];
-
-/// The durations of responses.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Durations {
-    /// The number of durations in each bucket, up to its bound in [`BOUNDS_NS`] and above the bound before. The last
-    /// bucket has no bound.
-    pub counts: [u64; BOUNDS_NS.len() + 1],
-    /// Their sum, in nanoseconds.
-    pub sum_ns: u64,
-}
-
-/// The counters of one worker.
-#[derive(Debug, Clone, Copy)]
-pub struct WorkerCounters<'m>(&'m [AtomicU64]);
-
-/// The layout: each [`Counter`], then requests by method and class, the buckets of durations and their sum, and the requests of
-/// many sites.
-const REQUESTS: usize = 64;
-const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
-const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
-
-const SITES: usize = DURATION_SUM + 1;
-
-const COUNTERS_PER_WORKER: usize = SITES + sites::WORDS;
-
-/// The gauges: their values end with the worker.
-const GAUGES: [Counter; 10] = [
-    Counter::InFlight,
-    Counter::Connections,
-    Counter::Parked,
-    Counter::Threads,
-    Counter::Heartbeat,
-    Counter::Saturated,
-    Counter::LogUnreported,
-    Counter::FailedListeners,
-    Counter::RootMissing,
-    Counter::RootOutside,
-];
-
-impl WorkerCounters<'_> {
-    /// Returns counters that no process reads.
-    pub fn discard() -> WorkerCounters<'static> {
-        static UNSEEN: [AtomicU64; COUNTERS_PER_WORKER] = [const { AtomicU64::new(0) }; COUNTERS_PER_WORKER];
-        WorkerCounters(&UNSEEN)
-    }
-
-    /// Increases a counter.
-    pub fn add(&self, counter: Counter, by: u64) {
-        self.0[counter as usize].fetch_add(by, Relaxed);
-    }
-
-    /// Decreases a gauge.
-    pub fn subtract(&self, counter: Counter, by: u64) {
-        self.0[counter as usize].fetch_sub(by, Relaxed);
-    }
-
-    /// Sets a gauge.
-    pub fn set(&self, counter: Counter, value: u64) {
-        self.0[counter as usize].store(value, Relaxed);
-    }
-
-    /// Returns a counter.
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.0[counter as usize].load(Relaxed)
-    }
-
-    /// Adds the counts, but not the gauges, of a worker that has ended.
-    fn absorb(&self, other: &ReadableCounters) {
-        let is_gauge = |index: usize| GAUGES.iter().any(|gauge| *gauge as usize == index);
-        for (index, own) in self.0[..SITES].iter().enumerate().filter(|(index, _)| !is_gauge(*index)) {
-            own.fetch_add(other.get(HEADER_WORDS + index), Relaxed);
-        }
-        sites::absorb(&self.0[SITES..], |index| other.get(HEADER_WORDS + SITES + index));
-    }
-
-    /// Returns where the requests of one of many sites are counted.
-    pub fn site_slot(&self, name: &str) -> SiteSlot {
-        sites::slot(&self.0[SITES..], name)
-    }
-
-    /// Counts a request of one of many sites by status code.
-    pub fn count_site_request(&self, slot: SiteSlot, status: u16) {
-        sites::add(&self.0[SITES..], slot, class(status), 1);
-    }
-
-    /// Counts a request by method and status code.
-    pub fn count_request(&self, method: Method, status: u16) {
-        let method = match method {
-            Method::Get => 0,
-            Method::Head => 1,
-            Method::Options => 2,
-            Method::Other | Method::Unknown => 3,
-        };
-        self.0[REQUESTS + method * CLASSES.len() + class(status)].fetch_add(1, Relaxed);
-    }
-
-    /// Counts responses that took `each_ns` each.
-    pub fn count_responses(&self, count: u64, each_ns: u64) {
-        let class = BOUNDS_NS.iter().position(|&bound| each_ns <= bound).unwrap_or(BOUNDS_NS.len());
-        self.0[DURATIONS + class].fetch_add(count, Relaxed);
-        self.0[DURATION_SUM].fetch_add(count * each_ns, Relaxed);
-    }
-
-    /// Counts the records that a worker which has ended did not account for as dropped.
-    pub fn count_lost_records(&self) {
-        self.add(Counter::LogDropped, unaccounted(|counter| self.get(counter)));
-    }
-
-    /// Clears the gauges of a worker that has ended; its counts stay.
-    pub fn clear_gauges(&self) {
-        GAUGES.iter().for_each(|gauge| self.set(*gauge, 0));
-    }
-}
-
-/// Returns the index of the class of a status code in [`CLASSES`].
-fn class(status: u16) -> usize {
-    (usize::from(status) / 100).clamp(2, 5) - 2
-}
-
-/// Returns the number of records that are due but not accounted for, according to the counters that `get` reads.
-fn unaccounted(get: impl Fn(Counter) -> u64) -> u64 {
-    let accounted = [Counter::LogWritten, Counter::LogSummed, Counter::LogDropped].map(&get);
-    let accounted = accounted.into_iter().fold(0, u64::saturating_add);
-    get(Counter::LogDue).saturating_sub(accounted)
-}
+use worker::{COUNTERS_PER_WORKER, DURATION_SUM, DURATIONS, REQUESTS, SITES, unaccounted};
 
 /// The counters of all workers, and those of old workers that the last [`handover`](crate::ipc::handover) passed on.
 /// Each worker has memory of its own, and so have the supervisor and the helper.
@@ -301,7 +40,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 8;
+const LAYOUT: u64 = 9;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;
@@ -427,9 +166,14 @@ impl Scoreboard {
         self.sum(REQUESTS + method * CLASSES.len() + class)
     }
 
-    /// Returns the requests of many sites.
-    pub fn site_requests(&self) -> SiteRequests {
-        let mut sum = SiteRequests::default();
+    /// Returns the largest value of a gauge among the workers that started with this image.
+    pub fn largest(&self, counter: Counter) -> u64 {
+        self.memories.read(HEADER_WORDS + counter as usize).max().unwrap_or(0)
+    }
+
+    /// Returns what is counted of many sites.
+    pub fn site_totals(&self) -> SiteTotals {
+        let mut sum = SiteTotals::default();
         let old_workers = self.old_workers.iter().map(|old_worker| &old_worker.counters);
         for memory in self.memories.readable().iter().chain(old_workers) {
             sites::read(|index| memory.get(HEADER_WORDS + SITES + index), &mut sum);

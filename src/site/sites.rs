@@ -110,6 +110,14 @@ impl Sites {
         }
     }
 
+    /// Returns the number of sites of a directory of sites, and whether it has one for all other hosts.
+    pub fn count(&self) -> (usize, bool) {
+        match &self.sites {
+            Kind::Only(_) => (0, false),
+            Kind::Named(sites) => sites.count(),
+        }
+    }
+
     /// Begins to serve in a worker, which was forked from the process that has opened the sites. With `is_silent`, another one
     /// logs changes of the document root.
     pub fn begin_worker(&self, is_silent: bool) {

@@ -8,7 +8,7 @@ use crate::http::h1::parse;
 use crate::http::request::Method;
 use crate::http::{Refusal, Request, Response, Status, target};
 use crate::ipc::key_protocol::Overview;
-use crate::ipc::scoreboard::{BOUNDS_NS, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard, SiteRequests};
+use crate::ipc::scoreboard::{BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard, SiteTotals};
 
 /// The label of all sites that have no counts of their own, and of a site with this name.
 const OTHER_SITES: &str = "other";
@@ -29,6 +29,8 @@ pub struct Snapshot<'b> {
     pub old_workers: usize,
     /// Whether the server stops.
     pub is_stopping: bool,
+    /// Whether it has a directory of sites.
+    pub has_sites: bool,
     /// When it started.
     pub started: SystemTime,
     /// The certificates; none in a server without TLS.
@@ -83,6 +85,9 @@ impl Snapshot<'_> {
             (false, 0) => (Status::ServiceUnavailable, "no workers ready"),
             (false, _) if self.board.total(Counter::FailedListeners) > 0 => {
                 (Status::ServiceUnavailable, "a listening socket was shut down")
+            }
+            (false, _) if self.board.total(Counter::RootMissing) > 0 && self.has_sites => {
+                (Status::ServiceUnavailable, "the directory of sites is missing or cannot be read")
             }
             (false, _) if self.board.total(Counter::RootMissing) > 0 => {
                 (Status::ServiceUnavailable, "the document root is missing")
@@ -173,23 +178,35 @@ impl Snapshot<'_> {
         }
     }
 
-    /// The requests of many sites; nothing if there is one site.
+    /// The counts of many sites; nothing if there is one site.
     fn sites(&self, exposition: &mut Exposition) {
-        let SiteRequests { mut by_name, mut other } = self.board.site_requests();
+        if !self.has_sites {
+            return;
+        }
+        let name = "otus_sites";
+        exposition.family(name, "gauge", "Sites of the directory of sites, without _default and aliases.");
+        exposition.sample(name, "", self.board.largest(Counter::Sites));
+        let SiteTotals { mut by_name, mut other } = self.board.site_totals();
         if let Some(same) = by_name.remove(OTHER_SITES) {
             other.iter_mut().zip(same).for_each(|(sum, count)| *sum = sum.wrapping_add(count));
         }
-        let sites = by_name.iter().map(|(name, by_class)| (name.as_str(), by_class));
+        let sites = by_name.iter().map(|(name, counts)| (label(name), counts));
         let is_other_used = other.iter().any(|count| *count > 0);
-        let rows = sites.chain(is_other_used.then_some((OTHER_SITES, &other)));
-        for (index, (site, by_class)) in rows.enumerate() {
-            let name = "otus_http_site_requests_total";
-            if index == 0 {
-                exposition.family(name, "counter", "Responses of many sites, by site and status class.");
+        let rows: Vec<_> = sites.chain(is_other_used.then_some((OTHER_SITES.to_string(), &other))).collect();
+        if rows.is_empty() {
+            return;
+        }
+        let name = "otus_http_site_requests_total";
+        exposition.family(name, "counter", "Responses of many sites, by site and status class.");
+        for (site, counts) in &rows {
+            for (class, count) in CLASSES.iter().zip(*counts).filter(|(_, count)| **count > 0) {
+                exposition.sample(name, format_args!("{{site=\"{site}\",code=\"{class}xx\"}}"), count);
             }
-            for (class, count) in CLASSES.iter().zip(by_class).filter(|(_, count)| **count > 0) {
-                exposition.sample(name, format_args!("{{site=\"{}\",code=\"{class}xx\"}}", label(site)), count);
-            }
+        }
+        let name = "otus_http_site_sent_bytes_total";
+        exposition.family(name, "counter", "Bytes of responses of many sites that the kernel has accepted, by site.");
+        for (site, counts) in &rows {
+            exposition.sample(name, format_args!("{{site=\"{site}\"}}"), counts[BYTES]);
         }
     }
 

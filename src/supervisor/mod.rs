@@ -231,6 +231,7 @@ impl Supervisor {
             workers: self.workers.size(),
             old_workers: self.workers.old_workers().count(),
             is_stopping: self.lifecycle.is_stopping(),
+            has_sites: self.context.options.sites.is_some(),
             started: self.started,
             certificates: self.keys.report().map(|report| report.folders().unwrap_or_default()),
         };

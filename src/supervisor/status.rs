@@ -23,6 +23,7 @@ impl Supervisor {
         let state = self.lifecycle.name(old_workers > 0);
         let workers = (self.workers.ready(), self.workers.size());
         let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
+        line += &root(self.workers.board(), self.context.options.sites.is_some());
         if old_workers > 0 {
             line += &format!(", old workers {old_workers}");
         }
@@ -61,9 +62,8 @@ impl StatusLine {
             0 => String::new(),
             count => format!(", log records dropped {count}"),
         };
-        let root = if board.total(Counter::RootMissing) > 0 { ", DOCUMENT ROOT MISSING" } else { "" };
         format!(
-            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}{dropped}{root}",
+            "{state}: workers {ready}/{workers}{saturated}, requests {requests}, {rate:.1} req/s, in flight {}, parked {}, threads {}{dropped}",
             board.total(Counter::InFlight),
             board.total(Counter::Parked),
             board.total(Counter::Threads),
@@ -83,9 +83,35 @@ impl StatusLine {
     }
 }
 
+/// Returns what the line says about the document root, or about the directory of sites.
+fn root(board: &Scoreboard, has_sites: bool) -> String {
+    match (has_sites, board.total(Counter::RootMissing) > 0, board.largest(Counter::DefaultSite) > 0) {
+        (false, true, _) => ", DOCUMENT ROOT MISSING".to_string(),
+        (false, false, _) => String::new(),
+        (true, true, _) => ", DIRECTORY OF SITES MISSING OR UNREADABLE".to_string(),
+        (true, false, true) => format!(", sites {} and _default", board.largest(Counter::Sites)),
+        (true, false, false) => format!(", sites {}, no _default", board.largest(Counter::Sites)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_says_what_there_is_to_serve() {
+        let board = Scoreboard::new(2).unwrap();
+        let both = || (root(&board, false), root(&board, true));
+        assert_eq!(both(), (String::new(), ", sites 0, no _default".into()));
+        for (worker, sites) in [(0, 12), (1, 11)] {
+            board.counters(worker).set(Counter::Sites, sites);
+        }
+        assert_eq!(both().1, ", sites 12, no _default", "the workers read the list at different times");
+        board.counters(1).set(Counter::DefaultSite, 1);
+        assert_eq!(both().1, ", sites 12 and _default");
+        board.counters(1).set(Counter::RootMissing, 1);
+        assert_eq!(both(), (", DOCUMENT ROOT MISSING".into(), ", DIRECTORY OF SITES MISSING OR UNREADABLE".into()));
+    }
 
     #[test]
     fn the_rate_is_that_of_the_last_ten_seconds() {

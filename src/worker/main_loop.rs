@@ -120,11 +120,14 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     }
 }
 
-/// Publishes the state of the document root for the supervisor.
+/// Publishes the state of the document root, or of the directory of sites, for the supervisor.
 fn report_root(worker: &Worker) {
     let root = worker.service.sites.root_state();
     worker.service.counters.set(Counter::RootMissing, u64::from(root == RootState::Missing));
     worker.service.counters.set(Counter::RootOutside, u64::from(root == RootState::Outside));
+    let (sites, has_default) = worker.service.sites.count();
+    worker.service.counters.set(Counter::Sites, sites as u64);
+    worker.service.counters.set(Counter::DefaultSite, u64::from(has_default));
 }
 
 fn tick_ms(worker: &Worker) -> u16 {

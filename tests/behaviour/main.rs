@@ -67,6 +67,7 @@ mod settings;
 mod shared_caches;
 mod shared_listings;
 mod signals;
+mod site_reports;
 mod sites;
 mod slow_clients;
 mod start;

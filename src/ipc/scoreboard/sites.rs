@@ -1,4 +1,4 @@
-//! The counts of requests of many sites: those of the first sites in use by name, those of all others together.
+//! The counts of many sites, requests and bytes: those of the first sites in use by name, those of all others together.
 //!
 //! Each worker has a table of its own, since it may write no other memory, and the supervisor adds them by name. A compromised
 //! worker can write any name: a reader checks it, and the number of names.
@@ -13,30 +13,34 @@ use crate::dns_name::{self, MAX_NAME_BYTES};
 /// The limit of sites that have counts of their own.
 pub const MAX_SITES: usize = 1_000;
 
+/// The index of the bytes that were sent for a site, after its requests by class.
+pub const BYTES: usize = CLASSES.len();
+const COUNTS: usize = BYTES + 1;
+
 /// A name is padded with zeroes.
 const NAME_WORDS: usize = (MAX_NAME_BYTES + 1).div_ceil(8);
-const SLOT_WORDS: usize = NAME_WORDS + CLASSES.len();
+const SLOT_WORDS: usize = NAME_WORDS + COUNTS;
 
 /// The size of a table: the sites, then the counts of all others.
-pub(super) const WORDS: usize = MAX_SITES * SLOT_WORDS + CLASSES.len();
+pub(super) const WORDS: usize = MAX_SITES * SLOT_WORDS + COUNTS;
 
-/// Where the requests of a site are counted.
+/// Where a site is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SiteSlot(u16);
 
 /// The slot of all sites that have none of their own.
 const OTHER: SiteSlot = SiteSlot(MAX_SITES as u16);
 
-/// Requests of a site by [class](CLASSES).
-pub type ByClass = [u64; CLASSES.len()];
+/// Requests of a site by [class](CLASSES), and [`BYTES`].
+pub type SiteCounts = [u64; COUNTS];
 
-/// The requests of all sites.
+/// The counts of all sites.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SiteRequests {
+pub struct SiteTotals {
     /// Those of the first [`MAX_SITES`].
-    pub by_name: BTreeMap<String, ByClass>,
+    pub by_name: BTreeMap<String, SiteCounts>,
     /// Those of the others.
-    pub other: ByClass,
+    pub other: SiteCounts,
 }
 
 /// Returns the slot of the site `name` in a table of this process. It is taken if the site has none and one is free.
@@ -58,14 +62,14 @@ pub(super) fn slot(table: &[AtomicU64], name: &str) -> SiteSlot {
     OTHER
 }
 
-/// Adds requests of a site to a table of this process.
-pub(super) fn add(table: &[AtomicU64], slot: SiteSlot, class: usize, count: u64) {
-    table[counts(slot) + class].fetch_add(count, Relaxed);
+/// Adds to a count of a site in a table of this process.
+pub(super) fn add(table: &[AtomicU64], slot: SiteSlot, index: usize, count: u64) {
+    table[counts(slot) + index].fetch_add(count, Relaxed);
 }
 
-/// Adds the requests in a table, of which `word` returns each word.
-pub(super) fn read(word: impl Fn(usize) -> u64, sum: &mut SiteRequests) {
-    let by_class = |slot| -> ByClass { std::array::from_fn(|class| word(counts(slot) + class)) };
+/// Adds the counts in a table, of which `word` returns each word.
+pub(super) fn read(word: impl Fn(usize) -> u64, sum: &mut SiteTotals) {
+    let all = |slot| -> SiteCounts { std::array::from_fn(|index| word(counts(slot) + index)) };
     for slot in (0..MAX_SITES).map(|index| SiteSlot(index as u16)) {
         let begin = usize::from(slot.0) * SLOT_WORDS;
         if word(begin) == 0 {
@@ -79,18 +83,18 @@ pub(super) fn read(word: impl Fn(usize) -> u64, sum: &mut SiteRequests) {
             Some(name) => sum.by_name.entry(name.into()).or_default(),
             None => &mut sum.other,
         };
-        increase(into, by_class(slot));
+        increase(into, all(slot));
     }
-    increase(&mut sum.other, by_class(OTHER));
+    increase(&mut sum.other, all(OTHER));
 }
 
-/// Adds the requests of another table to one of this process.
+/// Adds the counts of another table to one of this process.
 pub(super) fn absorb(table: &[AtomicU64], word: impl Fn(usize) -> u64) {
-    let mut sum = SiteRequests::default();
+    let mut sum = SiteTotals::default();
     read(word, &mut sum);
-    let named = sum.by_name.iter().map(|(name, by_class)| (slot(table, name), by_class));
-    for (slot, by_class) in named.chain([(OTHER, &sum.other)]) {
-        by_class.iter().enumerate().for_each(|(class, count)| add(table, slot, class, *count));
+    let named = sum.by_name.iter().map(|(name, counts)| (slot(table, name), counts));
+    for (slot, counts) in named.chain([(OTHER, &sum.other)]) {
+        counts.iter().enumerate().for_each(|(index, count)| add(table, slot, index, *count));
     }
 }
 
@@ -102,7 +106,7 @@ fn counts(slot: SiteSlot) -> usize {
 }
 
 /// A compromised worker may report any value.
-fn increase(sum: &mut ByClass, by: ByClass) {
+fn increase(sum: &mut SiteCounts, by: SiteCounts) {
     sum.iter_mut().zip(by).for_each(|(sum, by)| *sum = sum.wrapping_add(by));
 }
 
@@ -120,8 +124,8 @@ mod tests {
         (0..WORDS).map(|_| AtomicU64::new(0)).collect()
     }
 
-    fn requests(tables: &[&[AtomicU64]]) -> SiteRequests {
-        let mut sum = SiteRequests::default();
+    fn requests(tables: &[&[AtomicU64]]) -> SiteTotals {
+        let mut sum = SiteTotals::default();
         tables.iter().for_each(|table| read(|index| table[index].load(Relaxed), &mut sum));
         sum
     }
@@ -138,10 +142,11 @@ mod tests {
         ] {
             add(table, slot(table, name), class, 1);
         }
-        let expected = [("a.test", [2, 0, 1, 0]), (&longest, [0, 0, 0, 1]), ("b.test", [1, 0, 0, 0])];
-        let expected = expected.map(|(name, by_class)| (name.to_string(), by_class));
+        add(&first, slot(&first, &longest), BYTES, 7);
+        let expected = [("a.test", [2, 0, 1, 0, 0]), (&longest, [0, 0, 0, 1, 7]), ("b.test", [1, 0, 0, 0, 0])];
+        let expected = expected.map(|(name, counts)| (name.to_string(), counts));
         let sum = requests(&[&first, &second]);
-        assert_eq!((sum.by_name, sum.other), (expected.into(), [0; 4]));
+        assert_eq!((sum.by_name, sum.other), (expected.into(), [0; 5]));
         absorb(&second, |index| first[index].load(Relaxed));
         assert_eq!(requests(&[&second]), requests(&[&first, &table_of("a.test", 2)]));
     }
@@ -159,14 +164,14 @@ mod tests {
             add(&table, slot(&table, &format!("{number}.test")), 1, 1);
         }
         let sum = requests(&[&table]);
-        assert_eq!((sum.by_name.len(), sum.other), (MAX_SITES, [0, 5, 0, 0]));
+        assert_eq!((sum.by_name.len(), sum.other), (MAX_SITES, [0, 5, 0, 0, 0]));
         assert_eq!(slot(&table, "0.test"), SiteSlot(0));
         // Those of a worker with other names, or with any bytes.
         add(&other, slot(&other, "x.test"), 0, 1);
         let sum = requests(&[&table, &other]);
-        assert_eq!((sum.by_name.len(), sum.other), (MAX_SITES, [1, 5, 0, 0]));
+        assert_eq!((sum.by_name.len(), sum.other), (MAX_SITES, [1, 5, 0, 0, 0]));
         other.iter_mut().for_each(|word| *word.get_mut() = u64::MAX);
         let sum = requests(&[&other]);
-        assert!(sum.by_name.is_empty() && sum.other != [0; 4]);
+        assert!(sum.by_name.is_empty() && sum.other != [0; 5]);
     }
 }

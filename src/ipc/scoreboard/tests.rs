@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::request::Method;
 
 #[test]
 fn counts_are_summed_and_gauges_are_cleared() {

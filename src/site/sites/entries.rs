@@ -31,6 +31,8 @@ const MAX_LINKS: usize = 40;
 pub struct Entries {
     /// By name in lower case; by the empty name for all other hosts. None if the entry has exactly this name.
     sites: FxHashMap<Box<[u8]>, Option<Box<str>>>,
+    /// How many are no aliases.
+    count: usize,
 }
 
 /// An entry that is no site.
@@ -107,6 +109,7 @@ impl Entries {
             {
                 (served, links) = (target, links + 1);
             }
+            entries.count += usize::from(links == 0 && !key.is_empty());
             let served = (key != *served).then(|| served.as_str().into());
             entries.sites.insert(key.into_bytes().into(), served);
         }
@@ -140,6 +143,11 @@ impl Entries {
             hosts.sort_by_key(|host| (!host.eq_ignore_ascii_case(entry), host.clone()));
         }
         sites.into_values().collect()
+    }
+
+    /// Returns the number of sites without their aliases, and whether there is one for all other hosts.
+    pub fn count(&self) -> (usize, bool) {
+        (self.count, self.sites.contains_key(&b""[..]))
     }
 
     /// Returns whether there is no site.
@@ -229,6 +237,7 @@ mod tests {
         let (entries, refused) = read(true);
         let hosts = [&["a.test", "0.a.test", "www.a.test"][..], &["c.test"], &["b.test"], &["d.test"]];
         assert_eq!(entries.hosts(), hosts);
+        assert_eq!(entries.count(), (3, true));
         assert_eq!(entries.served(), ["A.test", "_default", "b.test", "d.test"]);
         assert_eq!(refused.len(), 2, "{refused:?}");
         for (host, entry) in [("0.a.test", Some("A.test")), ("", Some("_default")), ("e1.test", None)] {

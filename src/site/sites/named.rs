@@ -256,6 +256,11 @@ impl NamedSites {
         RootState::Served
     }
 
+    /// Returns the number of sites, and whether there is one for all other hosts.
+    pub fn count(&self) -> (usize, bool) {
+        read(&self.listing).as_ref().map_or((0, false), |listing| listing.entries.count())
+    }
+
     /// Returns the state of the directory at the last check.
     pub fn state(&self) -> RootState {
         RootState::from_number(self.state.load(Relaxed))
