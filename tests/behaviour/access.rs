@@ -168,6 +168,47 @@ fn no_other_name_leads_around_a_rule() {
     }
 }
 
+/// A page is covered by the name that it has in a URL, and by that of its file.
+#[test]
+fn names_of_pages_lead_around_no_rule() {
+    let site = Site::with(&[
+        ("private.html", b"SECRET"),
+        ("both.html", b"SECRET"),
+        ("both/index.html", b"SECRET"),
+        ("privateer.html", b"open"),
+        ("a/private.html", b"open"),
+    ]);
+    symlink("private.html", site.path("alias.html")).unwrap();
+    let users = crate::logins::Users::new();
+    for pretty in ["off", "on", "redirect"] {
+        for prefix in ["/private", "/private.html", "/private/"] {
+            for (rule, refused) in [(format!("--allow={prefix}=192.0.2.0/24"), 403), (users.rule(prefix), 401)] {
+                let server = Server::with(&site, &[&rule, &format!("--pretty={pretty}")]);
+                for target in
+                    ["/private", "/private.html", "/private/", "/private.html/", "/alias", "/alias.html", "/alias/"]
+                {
+                    let response = server.get(target);
+                    let is_nothing = response.status == 404 && response.field("Location").is_none();
+                    assert!(response.status == refused || is_nothing, "{prefix} {pretty} {target}: {response:?}");
+                    assert!(!response.text().contains("SECRET"), "{prefix} {pretty} {target}");
+                }
+                let page = if pretty == "off" { "/private.html" } else { "/private" };
+                assert_eq!(server.get(page).status, refused, "{prefix} {pretty}");
+                for target in ["/privateer.html", "/a/private.html", "/both"] {
+                    assert!(matches!(server.get(target).status, 200 | 301), "{target}");
+                }
+            }
+        }
+        for prefix in ["/both", "/both/"] {
+            let rule = format!("--allow={prefix}=192.0.2.0/24");
+            let server = Server::with(&site, &[&rule, &format!("--pretty={pretty}")]);
+            for target in ["/both", "/both/", "/both.html", "/both/index.html", "/both/index"] {
+                assert_eq!(server.get(target).status, 403, "{prefix} {pretty} {target}");
+            }
+        }
+    }
+}
+
 /// A link that changes takes effect with the next request.
 #[test]
 fn the_present_target_of_a_link_counts() {

@@ -5,6 +5,10 @@ use std::os::unix::fs::symlink;
 
 use nix::sys::signal::Signal;
 
+use rustls::version::TLS13;
+
+use crate::https::{Certificates, connect, exchange};
+use crate::logins::{Users, basic};
 use crate::support::{BINARY, Client, Response, Server, Setup, Site, encode, own_user, wait_until};
 
 fn ask(client: &mut Client, target: &str, fields: &str) -> Response {
@@ -354,12 +358,170 @@ fn rules_are_replaced_with_the_release() {
 }
 
 #[test]
-fn strict_transport_security_of_a_rule_is_not_sent_without_tls() {
+fn strict_transport_security_of_a_rule_is_sent_over_https_alone() {
     let site = Site::with(&[("_headers", b"/*\n  Strict-Transport-Security: max-age=60\n  X-A: 1\n"), ("a", b"a")]);
     let response = Server::of(&site).get("/a");
     assert_eq!((response.field("Strict-Transport-Security"), response.field("X-A")), (None, Some("1")));
+    let certificates = Certificates::new();
+    let server = certificates.serve(&site, &[]);
+    let config = certificates.client("first", &TLS13);
+    for target in ["/a", "/none"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let response = exchange(&mut connect(server.address, &config), &request);
+        assert_eq!(response.matches("Strict-Transport-Security: max-age=60\r\n").count(), 1, "{response}");
+        assert_eq!(response.matches("Strict-Transport-Security").count(), 1, "{response}");
+    }
 }
 
+/// A policy of the site would block the script and the style, whose hashes are in their own policy.
+#[test]
+fn pages_of_the_server_keep_their_own_policy() {
+    let site = Site::with(&[
+        (
+            "_headers",
+            b"/*\n  Content-Security-Policy: default-src 'self'\n  X-A: 1\n/none\n  ! Content-Security-Policy\n",
+        ),
+        ("_redirects", b"/shut /nothing.html 503\n"),
+        ("directory/a", b"a"),
+        ("sub/404.html", b"of the site"),
+    ]);
+    let server = Server::with(&site, &["--listing"]);
+    let own = |target: &str| {
+        let response = server.get(target);
+        assert_eq!(response.field("X-A"), Some("1"), "{target}");
+        response.field("Content-Security-Policy").unwrap().to_string()
+    };
+    for target in ["/directory/", "/none", "/shut"] {
+        assert!(own(target).contains("sha256-") && !own(target).contains("default-src 'self'"), "{target}");
+    }
+    for target in ["/directory/a", "/sub/none", "/directory"] {
+        assert_eq!(own(target), "default-src 'self'", "{target}");
+    }
+}
+
+/// What some clients get is for no shared cache, whatever the rules of the site say.
+#[test]
+fn rules_for_caches_do_not_make_public_what_is_restricted() {
+    let site = Site::with(&[
+        (
+            "_headers",
+            b"/*\n  Cache-Control: public, s-maxage=60, max-age=5\n  CDN-Cache-Control: max-age=60\n  Surrogate-Control: \
+              max-age=60\n  Cloudflare-CDN-Cache-Control: max-age=60\n  X-A: 1\n/private/bare\n  ! Cache-Control\n",
+        ),
+        ("_redirects", b"/private/way /private/f 200\n/out /private/f 200\n/private/shut /open 503\n/private/go /open 301\n"),
+        ("private/f", b"f"),
+        ("private/bare", b"bare"),
+        ("private/large", &[b'x'; 100_000]),
+        ("open", b"open"),
+    ]);
+    let users = Users::new();
+    for rules in [&["--allow=/private=127.0.0.0/8".into()][..], &[users.rule("/private")]] {
+        let rules: Vec<_> = rules.iter().map(String::as_str).collect();
+        let server = Server::with(&site, &rules);
+        let login = format!("Authorization: {}\r\n", basic("anna", "pa:ss"));
+        let mut targets = vec!["/private/f", "/private/bare", "/private/large", "/private/way", "/out", "/private/go"];
+        targets.extend(["/private/none", "/private/shut", "/private"]);
+        for target in targets {
+            for (fields, is_allowed) in [(login.as_str(), true), ("", rules[0].starts_with("--allow"))] {
+                let response = ask(&mut server.connect(), target, fields);
+                assert_eq!(response.status == 401, !is_allowed, "{target} {rules:?}");
+                let value = response.field("Cache-Control").unwrap();
+                assert!(value.starts_with("private") && !value.contains("public"), "{target}: {response:?}");
+                assert!(!value.contains("s-maxage"), "{target}: {response:?}");
+                for name in ["CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Surrogate-Control"] {
+                    assert_eq!(response.field(name), None, "{target}");
+                }
+                assert!(!is_allowed || response.field("X-A") == Some("1"), "{target}");
+                assert!(response.status < 400 || !value.contains("max-age"), "{target}: {response:?}");
+            }
+        }
+        let open = server.get("/open");
+        assert_eq!(open.field("CDN-Cache-Control"), Some("max-age=60"));
+        let missing = server.get("/none");
+        assert_eq!((missing.field("CDN-Cache-Control"), missing.field("Cache-Control")), (None, None));
+    }
+}
+
+/// Certificates are renewed whatever the site's rules are, and whoever may get the rest.
+#[test]
+fn challenges_pass_by_rules_and_access() {
+    let site = Site::with(&[
+        ("_headers", b"/*\n  Basic-Auth: user:password\n  X-A: 1\n"),
+        ("_redirects", b"/* /closed.html 503!\n"),
+        (".well-known/acme-challenge/token", b"of the site"),
+        ("closed.html", b"closed"),
+    ]);
+    let folder = site.outside().join("challenges");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("other"), "of the directory").unwrap();
+    let users = Users::new();
+    for rules in [vec![], vec!["--allow=/=192.0.2.0/24".into()], vec![users.rule("/")]] {
+        let challenges = format!("--acme-challenges={}", folder.display());
+        let rules: Vec<_> = rules.iter().map(String::as_str).chain([challenges.as_str()]).collect();
+        let server = Server::with(&site, &rules);
+        for (name, content) in [("token", "of the site"), ("other", "of the directory")] {
+            let response = server.get(&format!("/.well-known/acme-challenge/{name}"));
+            assert_eq!((response.status, response.text().as_str()), (200, content), "{rules:?}");
+            assert_eq!(response.field("X-A"), None);
+        }
+        assert!(matches!(server.get("/closed").status, 401 | 403));
+        assert!(matches!(server.get("/.well-known/acme-challenge/../../closed.html").status, 401 | 403));
+    }
+    site.write("_headers", b"");
+    let server = Server::of(&site);
+    assert_eq!(server.get("/.well-known/acme-challenge/token").status, 200);
+    assert_eq!(server.get("/.well-known/acme-challenge/none").status, 404);
+    assert_eq!((server.get("/any").status, server.get("/.well-known/x").status), (503, 503));
+}
+
+/// Access is decided before any redirect, and again on the file to which a rule leads.
+#[test]
+fn no_rule_leads_around_access() {
+    let site = Site::with(&[
+        (
+            "_redirects",
+            b"/private/moved /elsewhere 301!\n/way/* /private/:splat 200\n/forced /private/f 200!\n/gone /private/f 410\n\
+              /lost /private/f 404\n/shut /private/f 503!\n/name /secret 200\n/dir /private/ 200\n/private/out /open 200!\n",
+        ),
+        ("private/f", b"SECRET"),
+        ("private/index.html", b"SECRET"),
+        ("secret.html", b"SECRET"),
+        ("open", b"open"),
+    ]);
+    let users = Users::new();
+    let prefixes = ["/private", "/secret"];
+    let allow: Vec<_> = prefixes.iter().map(|prefix| format!("--allow={prefix}=192.0.2.0/24")).collect();
+    let auth: Vec<_> = prefixes.iter().map(|prefix| users.rule(prefix)).collect();
+    for (rules, expected) in [(allow, 403), (auth, 401)] {
+        let server = Server::with(&site, &rules.iter().map(String::as_str).collect::<Vec<_>>());
+        for target in [
+            "/private/moved",
+            "/way/f",
+            "/way/",
+            "/way",
+            "/forced",
+            "/gone",
+            "/lost",
+            "/shut",
+            "/name",
+            "/dir",
+            "/private/out",
+            "/secret",
+            "/secret/",
+        ] {
+            let response = server.get(target);
+            assert_eq!((response.status, response.field("Location")), (expected, None), "{target}: {response:?}");
+            assert!(!response.text().contains("SECRET"), "{target}");
+        }
+        assert_eq!(server.get("/open").text(), "open");
+        if expected == 401 {
+            let login = format!("Authorization: {}\r\n", basic("anna", "pa:ss"));
+            let mut client = server.connect();
+            assert_eq!(ask(&mut client, "/way/f", &login).text(), "SECRET");
+            assert_eq!(location(&ask(&mut client, "/private/moved", &login)), (301, Some("/elsewhere")));
+        }
+    }
+}
 /// The kinds of rules files that cannot be used.
 fn unusable(site: &Site, name: &str, kind: &str) {
     let new = site.path("new");

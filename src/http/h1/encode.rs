@@ -77,20 +77,24 @@ pub fn changed_fields(
             && matches!(field, Field::ContentType(text) if text.starts_with("multipart/byteranges"))
     };
     let has_parts = fields.iter().any(is_multipart);
+    // A page that the server makes has the policy with the hashes of its script and style: with another, they would not run.
+    let is_policy = |field: &Field| matches!(field, Field::ContentSecurityPolicy(_));
+    let has_policy = fields.iter().any(is_policy);
     let (mut vary, mut cache_control) = (Vec::new(), Vec::new());
     for line in fields {
         match line {
             Field::Vary(text) => vary.push(*text),
-            _ if changes.replaces(line.name(), status) && !is_multipart(line) => {}
+            _ if changes.replaces(line.name(), status) && !is_multipart(line) && !is_policy(line) => {}
             Field::CacheControl(text) if is_private => cache_control.push(*text),
             _ => field(out, line),
         }
     }
     for line in changes.lines(status, scheme) {
         let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+        let is_of_server = has_parts && is("Content-Type") || has_policy && is("Content-Security-Policy");
         if is_private && is("Cache-Control") {
             cache_control.push(&line.value);
-        } else if !(has_parts && is("Content-Type") || is_private && private::is_for_shared_caches(&line.name)) {
+        } else if !(is_of_server || is_private && private::is_for_shared_caches(&line.name)) {
             text_field(out, &line.name, &line.value);
         }
     }
