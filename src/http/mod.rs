@@ -41,6 +41,7 @@ pub mod timestamp;
 
 // The wire format.
 pub mod h1;
+pub mod h2;
 
 #[cfg(test)]
 mod random_tests;

@@ -1,0 +1,3 @@
+//! HTTP/2 without I/O (RFC 9113): so far, the compression of field sections.
+
+pub mod hpack;
