@@ -4,7 +4,11 @@
 //! A wrong guess cannot be taken back, so a name counts only with a hash of the right form at the place where generators put it:
 //! at the end of the name, before the extension. The forms are hexadecimal digits (webpack, Next.js, MkDocs), eight characters of
 //! base64url (Rollup and Vite), and eight of base32 (esbuild). How strict a form is read depends on the directory: some belong
-//! to a generator alone, some hold files of the author as well. A hash that looks like a word, a number or a date does not count.
+//! to a generator alone, some hold files of the author as well. A hash that looks like words, a number or a date does not count.
+
+mod words;
+
+use words::strangeness;
 
 /// The directories that only a generator writes, with slashes: Next.js, Astro, SvelteKit, Nuxt.
 const OF_GENERATORS: [&str; 4] = ["_next/static/", "_astro/", "_app/immutable/", "_nuxt/"];
@@ -24,6 +28,10 @@ const SEPARATORS: &[u8] = b".-";
 
 /// The length of a hash of Rollup, Vite and esbuild.
 const SHORT: usize = 8;
+
+/// The [`strangeness`] from which base64url is taken for a hash where authors may have files as well. Of 3,000 names of eight
+/// characters in upper and lower case that people gave to things in programs, the highest is 17.
+const STRANGE: i32 = 18;
 
 /// The length from which hexadecimal digits are no word and no date.
 const LONG: usize = 16;
@@ -52,10 +60,9 @@ pub fn is_hashed(path: &[u8]) -> bool {
     let stem = MARKS.iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(stem);
     match place {
         Place::Generator => is_hash_of_generator(stem) || of_image(stem).is_some_and(is_hash_of_generator),
-        Place::Shared if CODE.contains(&extension) => is_hex_hash(stem) || ends_with(stem, is_base64_of_code),
-        Place::Shared => is_hex_hash(stem) || ends_with(stem, is_base64_of_any),
+        Place::Shared => is_hex_hash(stem) || ends_with(stem, is_base64),
         Place::Other if CODE.contains(&extension) => {
-            is_hex_hash(stem) || ends_with(stem, is_base64_of_code_elsewhere) || ends_with(stem, is_base32)
+            is_hex_hash(stem) || ends_with(stem, is_base64_with_digit) || ends_with(stem, is_base32)
         }
         Place::Other => false,
     }
@@ -98,23 +105,15 @@ fn is_hex_hash(stem: &str) -> bool {
         && (hex.len() >= LONG || hex.len() >= SHORT && !has_number_at_edge(hex) && !is_date(hex))
 }
 
-/// Eight characters of base64url in the name of a script or style, where authors may have files as well: 7 of 10 hashes count.
-fn is_base64_of_code(hash: &str) -> bool {
+/// Eight characters of base64url that are unlike words.
+fn is_base64(hash: &str) -> bool {
     let letters = Letters::of(hash);
-    let least = if letters.digits > 0 { 3 } else { 4 };
-    letters.is_base64 && letters.is_mixed(hash) && letters.changes >= least && !has_number_at_edge(hash)
+    letters.is_base64 && letters.is_mixed(hash) && strangeness(hash) >= STRANGE
 }
 
 /// The same without the directory of a generator: there has to be a digit.
-fn is_base64_of_code_elsewhere(hash: &str) -> bool {
-    Letters::of(hash).digits > 0 && is_base64_of_code(hash)
-}
-
-/// The same in the name of an image, font or document: no part may look like a word, so 6 of 10 hashes count.
-fn is_base64_of_any(hash: &str) -> bool {
-    let letters = Letters::of(hash);
-    let least = if letters.digits > 0 { 4 } else { 5 };
-    letters.is_base64 && letters.is_mixed(hash) && letters.changes >= least && letters.longest_lower < 3
+fn is_base64_with_digit(hash: &str) -> bool {
+    Letters::of(hash).digits > 0 && is_base64(hash)
 }
 
 /// Eight characters of base32 (esbuild, Angular), with digits and letters.
@@ -177,31 +176,19 @@ struct Letters {
     lower: usize,
     upper: usize,
     digits: usize,
-    /// The number of characters that are of another kind than the one before.
-    changes: usize,
-    longest_lower: usize,
 }
 
 impl Letters {
     fn of(text: &str) -> Self {
         let mut letters = Letters { is_base64: true, ..Letters::default() };
-        let (mut last, mut run) = (0, 0);
         for byte in text.bytes() {
-            let kind = match byte {
-                b'a'..=b'z' => 1,
-                b'A'..=b'Z' => 2,
-                b'0'..=b'9' => 3,
-                b'-' | b'_' => 4,
-                _ => 5,
-            };
-            letters.is_base64 &= kind < 5;
-            letters.lower += usize::from(kind == 1);
-            letters.upper += usize::from(kind == 2);
-            letters.digits += usize::from(kind == 3);
-            letters.changes += usize::from(last != 0 && last != kind);
-            run = if kind == 1 { run + 1 } else { 0 };
-            letters.longest_lower = letters.longest_lower.max(run);
-            last = kind;
+            match byte {
+                b'a'..=b'z' => letters.lower += 1,
+                b'A'..=b'Z' => letters.upper += 1,
+                b'0'..=b'9' => letters.digits += 1,
+                b'-' | b'_' => {}
+                _ => letters.is_base64 = false,
+            }
         }
         letters
     }
