@@ -52,7 +52,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-threads -d 'M
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-connections -d 'Maximum number of open connections; beyond it, idle ones are closed, or new ones wait in the listen queue' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-per-client -d 'Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 [default: no limit]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l cache-size -d 'Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache' -r
-complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l compress-cache -d 'Memory for compressed content, of all workers together, in bytes or with k, m or g; 0 compresses nothing' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l compress-cache -d 'Memory for compressed content of files of 1 KiB to 4 MiB, of all workers together, in bytes or with k, m or g; 0 compresses nothing' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-request-line -d 'Maximum length of a request line, in bytes or with k; longer ones get 414' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-head -d 'Maximum length of a request head, in bytes or with k; longer ones get 431' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l max-fields -d 'Maximum number of header fields in a request; more get 431' -r

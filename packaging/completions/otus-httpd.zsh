@@ -47,7 +47,7 @@ off\:"None"))' \
 '--max-connections=[Maximum number of open connections; beyond it, idle ones are closed, or new ones wait in the listen queue]:N:_default' \
 '--max-per-client=[Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 \[default\: no limit\]]:N:_default' \
 '--cache-size=[Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache]:BYTES:_default' \
-'--compress-cache=[Memory for compressed content, of all workers together, in bytes or with k, m or g; 0 compresses nothing]:BYTES:_default' \
+'--compress-cache=[Memory for compressed content of files of 1 KiB to 4 MiB, of all workers together, in bytes or with k, m or g; 0 compresses nothing]:BYTES:_default' \
 '--max-request-line=[Maximum length of a request line, in bytes or with k; longer ones get 414]:BYTES:_default' \
 '--max-head=[Maximum length of a request head, in bytes or with k; longer ones get 431]:BYTES:_default' \
 '--max-fields=[Maximum number of header fields in a request; more get 431]:N:_default' \

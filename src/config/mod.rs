@@ -248,7 +248,8 @@ pub struct Options {
           help_heading = "Capacity")]
     pub cache_size: usize,
 
-    /// Memory for compressed content, of all workers together, in bytes or with k, m or g; 0 compresses nothing
+    /// Memory for compressed content of files of 1 KiB to 4 MiB, of all workers together, in bytes or with k, m or g; 0 compresses
+    /// nothing
     #[arg(long, env = "OTUS_COMPRESS_CACHE", value_name = "BYTES", default_value = "64m", value_parser = parsers::bytes,
           help_heading = "Capacity")]
     pub compress_cache: usize,

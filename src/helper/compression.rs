@@ -25,12 +25,17 @@ const MIN_SAVED_PART: usize = 16;
 /// What text shrinks to, at the least: without room for it, nothing is read.
 const EXPECTED_PART: usize = 8;
 
+/// The time for which nothing is compressed after there was no room for a result, in milliseconds. It was larger than expected, and
+/// so may be all that follow.
+const FULL_MS: u64 = 10_000;
+
 impl Helper<'_> {
     /// Compresses a file and stores the result under the digest of its content.
     pub(super) fn compress(&self, store: &CompressedStore, file: BorrowedFd, coding: Coding) -> io::Result<()> {
         let identity = FileIdentity::from(&fstat(file)?);
         let is_in_range = (MIN_FILE_BYTES..=MAX_FILE_BYTES).contains(&identity.size);
-        if !is_in_range || !store.has_room(identity.size as usize / EXPECTED_PART, clock::now_ms()) {
+        let (now_ms, expected) = (clock::now_ms(), identity.size as usize / EXPECTED_PART);
+        if !is_in_range || now_ms < self.store_full_until_ms.get() || !store.has_room(expected, now_ms) {
             return Ok(());
         }
         let mut reader = BackgroundReader::new(file, identity.size, &self.limit);
@@ -49,6 +54,8 @@ impl Helper<'_> {
         } else if store.insert(self.digests, digest, coding, &compressed, clock::now_ms()) {
             self.counters.add(Counter::CompressedFiles, 1);
             self.counters.add(Counter::CompressedBytes, identity.size);
+        } else {
+            self.store_full_until_ms.set(clock::now_ms() + FULL_MS);
         }
         let used_ns = u128::from(clock::thread_ns() - begin_ns);
         let tokens = used_ns * u128::from(BYTES_PER_PROCESSOR_SECOND) / 1_000_000_000;

@@ -13,6 +13,7 @@ mod confinement;
 mod rate_limit;
 mod reader;
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -68,6 +69,8 @@ struct Helper<'s> {
     store: Option<&'s CompressedStore>,
     counters: WorkerCounters<'s>,
     limit: RateLimit,
+    /// The time until which nothing is compressed, since there was no room for a result.
+    store_full_until_ms: Cell<u64>,
 }
 
 /// Runs the helper in the process that was forked for it by the process `supervisor`. Returns its exit status.
@@ -82,7 +85,8 @@ pub fn run(supervisor: Pid, queue: &WorkReceiver, results: Results, counters: Wo
 /// Does the work of the queue until there has been none for `idle_timeout`. Returns the exit status.
 fn serve(queue: &WorkReceiver, results: Results, counters: WorkerCounters, idle_timeout: Duration) -> i32 {
     let Results { digests, store } = results;
-    let mut helper = Helper { digests, store, counters, limit: RateLimit::new(BYTES_PER_SECOND) };
+    let limit = RateLimit::new(BYTES_PER_SECOND);
+    let mut helper = Helper { digests, store, counters, limit, store_full_until_ms: Cell::new(0) };
     loop {
         match queue.receive(idle_timeout) {
             // A worker that is not compromised sends regular files only.

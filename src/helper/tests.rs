@@ -72,6 +72,7 @@ fn with_helper(check: impl FnOnce(&mut Helper)) {
         store: None,
         counters: board.helper(),
         limit: RateLimit::new(BYTES_PER_SECOND),
+        store_full_until_ms: Cell::new(0),
     });
 }
 
@@ -258,5 +259,29 @@ fn content_that_does_not_shrink_is_known_as_such() {
         let stored = store.reader().unwrap().get(&helper.digests.reader().unwrap(), Digest::of(&noise), Coding::Brotli);
         assert_eq!(stored, Stored::Useless);
         assert_eq!(helper.counters.get(Counter::CompressedFiles), 0);
+    });
+}
+
+/// Otherwise each of many files would be read and compressed for nothing.
+#[test]
+fn nothing_is_compressed_for_a_while_after_a_result_had_no_room() {
+    let digits: String =
+        (0..512u64).map(|number| format!("{:x}", Digest::of(&number.to_ne_bytes()).to_words()[0])).collect();
+    let text = "a line of text that repeats itself\n".repeat(100);
+    let [large, small] = [&digits, &text].map(|content| {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+        file
+    });
+    let store = CompressedStore::new(None, 4 << 10).unwrap();
+    with_helper(|helper| {
+        let stored = |helper: &Helper| {
+            helper.compress(&store, small.as_fd(), Coding::Brotli).unwrap();
+            store.knows(helper.digests, Digest::of(text.as_bytes()), Coding::Brotli)
+        };
+        helper.compress(&store, large.as_fd(), Coding::Brotli).unwrap();
+        assert!(!stored(helper), "there would be room");
+        helper.store_full_until_ms.set(clock::now_ms());
+        assert!(stored(helper));
     });
 }

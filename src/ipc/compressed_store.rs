@@ -219,6 +219,11 @@ impl CompressedReader {
     pub fn get(&self, digests: &DigestReader, content: Digest, coding: Coding) -> Stored {
         stored(digests.get(key(content, coding)), self.size, |index| self.words.get(index))
     }
+
+    /// Returns whether it was filled: a further result replaces others.
+    pub fn is_full(&self) -> bool {
+        (0..SEGMENTS).all(|segment| self.words.get(TIMES + segment) != 0)
+    }
 }
 
 /// Returns what an entry of the digest table stands for; `word` returns a number of the store, whose ring has `size` of them.
@@ -299,10 +304,12 @@ mod tests {
     fn a_full_store_keeps_what_is_young_and_overwrites_what_is_old() {
         let fixture = Fixture::new(16 << 10);
         let result = |number: u64| vec![number as u8; 1000];
+        let reader = fixture.store.reader().unwrap();
         let stored = |now_ms, numbers: std::ops::Range<u64>| {
             numbers.filter(|&number| fixture.insert(number, &result(number), now_ms)).count()
         };
-        assert_eq!(stored(1_000, 0..30), 16, "16 KiB");
+        assert_eq!((stored(1_000, 0..15), reader.is_full()), (15, false));
+        assert_eq!((stored(1_000, 15..30), reader.is_full()), (1, true), "16 KiB");
         assert!(!fixture.store.has_room(1000, 999 + MIN_AGE_MS) && fixture.store.has_room(1000, 1_000 + MIN_AGE_MS));
         assert_eq!(stored(999 + MIN_AGE_MS, 30..60), 0);
         assert!((0..16).all(|number| fixture.get(number) == Some(result(number))));

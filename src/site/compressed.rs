@@ -32,6 +32,13 @@ use crate::os::{clock, sys};
 /// The requests for a content after which it is compressed.
 const MIN_REQUESTS: u32 = 2;
 
+/// The requests for a content, within [`COUNTED_MS`], after which it is compressed if that replaces another result: a crawler that
+/// comes back all the time must not have a site compressed over and over that is larger than the store.
+const MIN_REQUESTS_WHEN_FULL: u32 = 16;
+
+/// The time for which requests are counted then, in milliseconds: that for which a result is kept at least.
+const COUNTED_MS: u64 = 300_000;
+
 /// The time after which a job is sent again if there is no result, in milliseconds: the queue or the store was full, or the
 /// helper was killed.
 const RESEND_MS: u64 = 10_000;
@@ -42,7 +49,7 @@ const RETRY_MS: u64 = 20;
 /// The time for which a result is not used again that was too large for the memory of the worker, in milliseconds.
 const NO_ROOM_MS: u64 = 1_000;
 
-/// The limit of contents whose requests are counted, 400 KiB in all. When it is reached, all are forgotten.
+/// The limit of contents whose requests are counted, half a MiB in all. When it is reached, all are forgotten.
 const MAX_DEMANDED: usize = 8 * 1024;
 
 /// What a worker has of the store of compressed content.
@@ -69,8 +76,39 @@ pub struct Compressed {
 #[derive(Debug, Clone, Copy, Default)]
 struct Demand {
     requests: u32,
+    /// When the first of them was.
+    since_ms: u64,
     /// When its job was sent last; 0 for never.
     sent_ms: u64,
+}
+
+/// What is done about a content that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// It is not requested often enough.
+    Count,
+    /// Its job was sent.
+    Wait,
+    /// Its job is to be sent.
+    Send,
+}
+
+impl Demand {
+    /// Counts a request.
+    fn add(&mut self, is_full: bool, now_ms: u64) -> Step {
+        if self.requests == 0 || (is_full && now_ms >= self.since_ms + COUNTED_MS) {
+            (self.requests, self.since_ms) = (0, now_ms);
+        }
+        self.requests = self.requests.saturating_add(1);
+        if self.requests < (if is_full { MIN_REQUESTS_WHEN_FULL } else { MIN_REQUESTS }) {
+            Step::Count
+        } else if self.sent_ms == 0 || now_ms >= self.sent_ms + RESEND_MS {
+            self.sent_ms = now_ms;
+            Step::Send
+        } else {
+            Step::Wait
+        }
+    }
 }
 
 /// Returns whether a file of this size is compressed, if its media type says so.
@@ -135,17 +173,11 @@ impl Compressed {
         if demands.len() >= MAX_DEMANDED {
             demands.clear();
         }
-        let demand = demands.entry((content, coding)).or_default();
-        demand.requests = demand.requests.saturating_add(1);
-        if demand.requests < MIN_REQUESTS {
-            return false;
+        let step = demands.entry((content, coding)).or_default().add(self.access.reader.is_full(), now_ms);
+        if step != Step::Count {
+            forms.next_ms.store(now_ms + RETRY_MS, Relaxed);
         }
-        forms.next_ms.store(now_ms + RETRY_MS, Relaxed);
-        let is_due = demand.sent_ms == 0 || now_ms >= demand.sent_ms + RESEND_MS;
-        if is_due {
-            demand.sent_ms = now_ms;
-        }
-        is_due
+        step == Step::Send
     }
 
     /// Sends the job to compress a file. If the queue is full, it is sent again later.
@@ -184,5 +216,33 @@ impl Compressed {
             original.form_in_file(representation, memory, reservation?)?
         };
         Some((Arc::new(form), is_kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is done about the requests at these times.
+    fn steps(is_full: bool, times_ms: impl IntoIterator<Item = u64>) -> Vec<Step> {
+        let mut demand = Demand::default();
+        times_ms.into_iter().map(|now_ms| demand.add(is_full, now_ms)).collect()
+    }
+
+    #[test]
+    fn the_job_is_sent_at_the_second_request_and_later_again() {
+        use Step::{Count, Send, Wait};
+        assert_eq!(steps(false, [5, 7, 8, 6 + RESEND_MS, 7 + RESEND_MS]), [Count, Send, Wait, Wait, Send]);
+        assert_eq!(steps(false, [5, 5 + 10 * COUNTED_MS]), [Count, Send], "however long that takes");
+    }
+
+    /// A crawler that comes back replaces nothing, and what is requested often does.
+    #[test]
+    fn what_replaces_a_result_is_requested_often() {
+        let often = u64::from(MIN_REQUESTS_WHEN_FULL);
+        let sent = |times: Vec<u64>| steps(true, times).iter().position(|step| *step == Step::Send);
+        assert_eq!(sent((0..often).collect()), Some(often as usize - 1));
+        assert_eq!(sent((0..often).map(|number| 1 + number * COUNTED_MS / often).collect()), Some(often as usize - 1));
+        assert_eq!(sent((0..100).map(|number| 1 + number * COUNTED_MS / (often - 1)).collect()), None);
     }
 }
