@@ -26,7 +26,9 @@ def ab(url, *extra, requests=15000, connections=100):
 
 def wrk(url, *extra, connections=100, seconds=1, refused=False):
     """With `refused`, every answer must be an error (4xx)."""
-    text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra, url])
+    # What is behind "--" is for the script.
+    at = extra.index("--") if "--" in extra else len(extra)
+    text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra[:at], url, *extra[at:]])
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     failed = sum(map(int, errors.groups())) if errors else 0
     requests, errors = int(number(r"(\d+) requests in", text)), number(r"Non-2xx or 3xx responses: (\d+)", text, 0)

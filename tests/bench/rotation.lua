@@ -1,8 +1,15 @@
--- wrk asks for pages, styles and scripts in turn: 20 of each, as compression.py makes them.
-local suffixes = { "html", "css", "js" }
+-- wrk asks for files in turn: those of a list, a path in each line.
+--   wrk -s rotation.lua URL -- LIST
+local paths = {}
 local number = 0
 
+init = function(arguments)
+    for path in io.lines(arguments[1]) do
+        paths[#paths + 1] = "/" .. path
+    end
+end
+
 request = function()
-    number = (number + 1) % 60
-    return wrk.format("GET", string.format("/text/%d.%s", math.floor(number / 3), suffixes[number % 3 + 1]))
+    number = number % #paths + 1
+    return wrk.format("GET", paths[number])
 end

@@ -54,21 +54,32 @@ class Bound:
     values: Callable
 
 
-def against(label, peers, at_most, figure="cost"):
+def against(label, peers, at_most, figure="cost", of="otus"):
     """Our figure over that of the peer that is best in this row, each pair from one round."""
 
     def values(results):
         measured = [results[peer] for peer in peers if peer in results]
-        if "otus" not in results or not measured:
+        if of not in results or not measured:
             return None
         best = min(measured, key=lambda rounds: statistics.median(r[figure] for r in rounds))
-        return [ours[figure] / theirs[figure] for ours, theirs in zip(results["otus"], best)]
+        return [ours[figure] / theirs[figure] for ours, theirs in zip(results[of], best)]
 
     return Bound(label, at_most, "x", values)
 
 
 def ours(label, figure, at_most, unit=""):
     return Bound(label, at_most, unit, lambda results: [r[figure] for r in results.get("otus", [])])
+
+
+def difference(label, figure, peer, at_most, unit):
+    """How much more our figure is than that of a peer in the same round."""
+
+    def values(results):
+        if "otus" not in results or peer not in results:
+            return None
+        return [ours[figure] - theirs[figure] for ours, theirs in zip(results["otus"], results[peer])]
+
+    return Bound(label, at_most, unit, values)
 
 
 def grown(label, before, during):
@@ -123,6 +134,26 @@ def keep_alive(name, label, file):
         lambda server: clients.wrk(server.url(file)),
         [against("nginx tuned", NGINX, 0.75), against("lighttpd", ["lighttpd"], 0.9), against("the constant answer", ["floor"], 1.25)],
         file,
+    )
+
+
+def once_compressed():
+    """What text must cost once it is compressed, beside the servers that compress it for each response."""
+    return [
+        *[against(f"CPU, to {label}", [peer], 0.2) for peer, label in zip(COMPRESSING, ("Debian's nginx", "nginx with gzip_types", "Caddy"))],
+        *[against(f"bytes over {scheme.upper()}, to the fewest", COMPRESSING, 1.0, scheme) for scheme in ("https", "http")],
+    ]
+
+
+def generated(site):
+    """The texts of the site that a generator has built, at the first visit and warm."""
+    return Row(
+        f"compress-{compression.key(site)}", f"Text of a site of {site.name}",
+        f"a new server; each file once; then wrk -t1 -c{compression.CONNECTIONS} -d1s -s rotation.lua, Accept-Encoding: {compression.HTTP}",
+        ["otus", *COMPRESSING], "test.html", compression.visits(site),
+        [("first", "KiB, first visit", 1), ("first_cost", "CPU µs/request", 1), ("https", "KiB for browsers over HTTPS, warm", 1),
+         ("http", "over HTTP", 1), *COST[:2]],
+        once_compressed(), fresh=True, warm=False, prepare=compression.prepared_site(site),
     )
 
 
@@ -284,9 +315,35 @@ def plain(fetch):
             f"wrk -t1 -c{compression.CONNECTIONS} -d1s -s rotation.lua, Accept-Encoding: {compression.HTTP}; 20 pages, styles and scripts of 20 to 150 KiB",
             ["otus", *COMPRESSING], "test.html", compression.warm,
             [*COST[:2], ("https", "KiB for browsers over HTTPS", 1), ("http", "over HTTP", 1)],
-            [against(f"CPU, to {label}", [peer], 0.2) for peer, label in zip(COMPRESSING, ("Debian's nginx", "nginx with gzip_types", "Caddy"))]
-            + [against(f"bytes over {scheme.upper()}, to the fewest", COMPRESSING, 1.0, scheme) for scheme in ("https", "http")],
+            once_compressed(),
             warm=False, prepare=compression.make_site,
+        ),
+        *[generated(site) for site in compression.SITES],
+        Row(
+            "compress-crawler", f"A crawler: {compression.PAGES:,} pages of 20 KiB, more than the cache has room for",
+            f"a new server; h2load with Accept-Encoding, each page once over one connection; then until no more are compressed; then {compression.CRAWLS} times",
+            ["otus-small-cache", "otus-uncompressed"], "test.html", compression.larger_than_cache,
+            [("once", "CPU µs/page, once", 2), ("fill", "CPU s until full", 2), ("again", "CPU µs/page then", 2)],
+            [against(f"itself with --compress-cache 0, {label}", ["otus-uncompressed"], 1.1, figure, "otus-small-cache")
+             for figure, label in (("once", "once"), ("again", "once the cache is full"))],
+            fresh=True, warm=False, prepare=compression.make_site,
+        ),
+        Row(
+            "compress-beside", f"Others while {compression.PAGES:,} pages are compressed",
+            f"a new server; a client with 97 B, and fetch, {compression.BESIDE_RATE} pages/s over {compression.CONNECTIONS} connections",
+            ["otus", "otus-uncompressed"], "test.html", compression.beside(fetch),
+            [("busy", "% of a core", 0), ("p99_before", "p99 ms, calm", 3), ("p99_during", "meanwhile", 3), ("more", "more", 3),
+             ("pages", "p99 ms of pages", 3)],
+            [ours("others' p99, more than before", "more", 3, "ms"),
+             difference("p99 of pages, more than with --compress-cache 0", "pages", "otus-uncompressed", 3, "ms")],
+            fresh=True, warm=False, prepare=compression.make_site,
+        ),
+        Row(
+            "compress-workers", f"First compression of {compression.PAGES:,} pages, by 2 and 16 workers",
+            "a new server; h2load until all are compressed; then h2load over 64 connections; Pss of all processes",
+            ["otus", "otus-uncompressed", "otus-16-workers", "otus-16-uncompressed"], "test.html", compression.first_warm_up,
+            [("cpu", "CPU s until then", 2), ("encoded", "encoded", 0), ("before", "MiB before", 1), ("memory", "MiB then", 1)],
+            [], fresh=True, warm=False, prepare=compression.make_site,
         ),
         Row(
             "first-byte", "First byte of 1 GiB", f"{first_use.STARTS} new servers a round: request to first byte",

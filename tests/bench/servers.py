@@ -51,7 +51,8 @@ def nginx(name, label, listen="", http="", tls=False):
             error_log stderr;
             events {{ worker_connections 16384; }}
             http {{
-                types {{ text/html html; text/css css; application/javascript js; }}
+                include /etc/nginx/mime.types;
+                types_hash_max_size 2048;
                 access_log off;
                 log_not_found off;
                 keepalive_requests {REQUESTS_PER_CONNECTION};
@@ -200,6 +201,9 @@ def everyone(otus_binary, compared_binary, otus_args, floor_program, file):
         nginx("nginx-gzip-types", "nginx with gzip_types", "", SENDFILE + GZIP_TYPES),
         caddy(),
         otus(otus_binary, f"{otus_args} --compress-cache 0", "otus-uncompressed", "otus-httpd, --compress-cache 0"),
+        otus(otus_binary, f"{otus_args} --compress-cache 1m", "otus-small-cache", "otus-httpd, --compress-cache 1m"),
+        otus(otus_binary, f"{otus_args} -w 16", "otus-16-workers", "otus-httpd, 16 workers"),
+        otus(otus_binary, f"{otus_args} -w 16 --compress-cache 0", "otus-16-uncompressed", "otus-httpd, 16 workers, --compress-cache 0"),
         lighttpd(),
         apache(),
         floor(floor_program, file),
