@@ -10,6 +10,8 @@ pub mod key_protocol;
 pub mod lifeline;
 pub mod login_protocol;
 pub mod scoreboard;
+#[cfg(test)]
+mod strict_frames;
 pub mod ticket_keys;
 pub mod work_queue;
 pub mod worker_memory;

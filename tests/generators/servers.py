@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-TIMEOUT = 30.0
+from server_process import TIMEOUT, ServerProcess
 
 
 class Server:
@@ -16,23 +16,15 @@ class Server:
     def __init__(self, site, directory):
         self.site = site
         directory.mkdir()
-        self._log = directory / "log"
         # Both take a socket that listens, on a port that is free.
-        with socket.create_server(("127.0.0.1", 0)) as listener, open(self._log, "wb") as log:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             command, environment = self.command(directory, listener.fileno(), port)
-            environment["PATH"] = os.environ["PATH"]
-            self._process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL,
-                                             stdout=log, stderr=log)
+            self._process = ServerProcess(command, directory / "log", environment, [listener.fileno()])
         self.url = f"http://127.0.0.1:{port}"
 
     def close(self):
-        self._process.terminate()
-        try:
-            self._process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.close()
 
     def __enter__(self):
         return self

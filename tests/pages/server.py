@@ -2,11 +2,8 @@
 
 import os
 import random
-import re
-import subprocess
-import time
 
-TIMEOUT = 30.0
+from server_process import ServerProcess
 
 # Names that are long, or that are markup, or in another direction, and one of each kind of file.
 NAMES = ["README.md", "file2.txt", "file10.txt", "File3.txt", "movie.mp4", "song.mp3", "photo.jpg", "archive.tar.gz", "paper.pdf",
@@ -22,33 +19,13 @@ class Server:
     def __init__(self, binary, directory):
         site = directory / "site"
         make(site)
-        self._log = directory / "log"
-        environment = {"PATH": os.environ["PATH"]} | ({"OTUS_USER": "root"} if os.geteuid() == 0 else {})
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen([binary, f"--root={site}", "--port=0", "--workers=2", "--listing"], env=environment,
-                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            self.url = self._wait(r"Listening on (http://127\.0\.0\.1:\d+)/")
-            self._wait("Ready; ")
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait(self, pattern):
-        deadline = time.monotonic() + TIMEOUT
-        while not (found := re.search(pattern, self._log.read_text(errors="replace"))):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {self._log.read_text(errors='replace')}")
-            time.sleep(0.05)
-        return found[found.re.groups]
+        command = [binary, f"--root={site}", "--port=0", "--workers=2", "--listing"]
+        self._process = ServerProcess(command, directory / "log")
+        self.url = self._process.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)/")
+        self._process.wait_for("Ready; ")
 
     def close(self):
-        self._process.terminate()
-        try:
-            self._process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.close()
 
 
 def make(site):

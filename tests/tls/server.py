@@ -1,14 +1,16 @@
 """The server, its site, and the access records that it has written."""
 
 import json
-import os
 import random
-import re
 import subprocess
+import sys
 import time
 import zlib
+from pathlib import Path
 
-TIMEOUT = 30.0
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from server_process import TIMEOUT, ServerProcess  # noqa: E402
 
 # A text of several TLS records.
 TEXT = "".join(f"{number} {random.Random(number).random()}\n" for number in range(4000))
@@ -60,37 +62,17 @@ class Server:
             (site / name).write_bytes(content)
         # testssl.sh tells of BREACH only where there is compression.
         subprocess.run([binary, "precompress", site], check=True, stdout=subprocess.DEVNULL)
-        self._log = directory / "log"
-        environment = {"PATH": os.environ["PATH"]} | ({"OTUS_USER": "root"} if os.geteuid() == 0 else {})
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(
-                [binary, f"--root={site}", "--port=0", "--https-port=0", "--workers=2", "--access-log=stderr",
-                 "--hsts=31536000", f"--certificates={certificates}"],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            self._wait("Ready; ")
-            self.port = int(re.search(r"Listening on https://127\.0\.0\.1:(\d+)/", self._log.read_text())[1])
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait(self, text):
-        deadline = time.monotonic() + TIMEOUT
-        while text not in self._log.read_text(errors="replace"):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {self._log.read_text(errors='replace')}")
-            time.sleep(0.05)
+        self._process = ServerProcess(
+            [binary, f"--root={site}", "--port=0", "--https-port=0", "--workers=2", "--access-log=stderr", "--hsts=31536000",
+             f"--certificates={certificates}"], directory / "log")
+        self._process.wait_for("Ready; ")
+        self.port = int(self._process.wait_for(r"Listening on https://127\.0\.0\.1:(\d+)/"))
 
     def close(self):
-        self._process.terminate()
-        try:
-            self._process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.close()
 
     def _lines(self):
-        lines = self._log.read_text(errors="replace").split("\n")
+        lines = self._process.text().split("\n")
         return [json.loads(line) for line in lines[:-1]]
 
     def records(self, user_agent, count):

@@ -182,6 +182,7 @@ impl Role {
 mod tests {
     use super::*;
     use crate::ipc::key_protocol::KeyKind;
+    use crate::ipc::strict_frames::check_strict;
 
     fn requests() -> Vec<Request> {
         vec![
@@ -224,19 +225,6 @@ mod tests {
             Response::Changed,
             Response::Violation { tag: 4 },
         ]
-    }
-
-    /// A frame that lacks bytes or has more of them is none, nor does it make the parser panic.
-    fn check_strict<T: std::fmt::Debug + PartialEq>(frame: &[u8], decode: impl Fn(&[u8]) -> Option<T>) {
-        for length in 0..frame.len() {
-            assert_eq!(decode(&frame[..length]), None, "{length} of {} bytes", frame.len());
-        }
-        assert_eq!(decode(&[frame, &[0]].concat()), None, "a further byte");
-        for position in 0..frame.len().min(200) {
-            let mut changed = frame.to_vec();
-            changed[position] ^= 0xff;
-            let _ = decode(&changed);
-        }
     }
 
     #[test]
