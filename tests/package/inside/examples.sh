@@ -103,11 +103,13 @@ every_example() {
     for words in --manual --webroot --https-port; do
         example "HTTPS/Wildcards, and HTTPS without these commands" "$words" > /dev/null
     done
-    mkdir -p /srv/new
-    echo "<a href=/>home</a>" > /srv/new/index.html
+    # The document root is a link to the release before.
+    mkdir -p /srv/releases/{2,3}
+    ln -s /srv/releases/2 /srv/site
+    echo "<a href=/>home</a>" > /srv/releases/3/index.html
     check "manual: a site is published after a check" run_example "CHECK OF A SITE" check-site
-    equal "manual: the site that was checked" "$(ls /srv/site)" index.html
-    rm -r /srv/site
+    equal "manual: the site that was checked" "$(readlink /srv/site): $(ls /srv/site/)" "/srv/releases/3: index.html"
+    rm -r /srv/site /srv/releases
     # Examples of the server's output.
     example "CHECK OF A SITE" about.html:12 > /dev/null
     example "ACCESS LOG/Record format" '"GET /x HTTP/1.1" 200' > /dev/null
