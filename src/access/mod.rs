@@ -20,7 +20,7 @@ pub use credentials::Credentials;
 pub use network::Network;
 pub use policy::{AccessPolicy, AuthArea, Denied, files};
 pub use prefix::Prefix;
-pub use rules::Rules;
+pub use rules::{Place, Rules};
 
 /// A value of `--allow`: the clients that get the paths with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]

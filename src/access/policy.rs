@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{AllowRule, AuthRule, Network, Prefix, Rules};
+use super::{AllowRule, AuthRule, Network, Place, Prefix, Rules};
 use crate::failure::Failure;
 use crate::http::Scheme;
 
@@ -85,27 +85,21 @@ impl AccessPolicy {
         }
     }
 
-    /// Returns whether a rule says who gets a path of a site, which `has_host` knows by the names of its hosts: then caches
-    /// must not give it to others.
-    pub fn is_restricted(&self, has_host: impl Fn(&str) -> bool, path: &[u8]) -> bool {
-        self.allow.find(&has_host, path).is_some() || self.auth.find(&has_host, path).is_some()
+    /// Returns whether a rule says who gets what is at a place: then caches must not give it to others.
+    pub fn is_restricted(&self, place: &impl Place) -> bool {
+        self.allow.find(place).is_some() || self.auth.find(place).is_some()
     }
 
-    /// Checks the address of a client that requests a path.
-    pub fn check_address(
-        &self,
-        has_host: impl Fn(&str) -> bool,
-        path: &[u8],
-        client: Option<SocketAddr>,
-    ) -> Result<(), Denied> {
-        let Some(networks) = self.allow.find(has_host, path) else { return Ok(()) };
+    /// Checks the address of a client that requests what is at a place.
+    pub fn check_address(&self, place: &impl Place, client: Option<SocketAddr>) -> Result<(), Denied> {
+        let Some(networks) = self.allow.find(place) else { return Ok(()) };
         let address: IpAddr = client.ok_or(Denied::NoAddress)?.ip();
         if networks.iter().any(|network| network.contains(address)) { Ok(()) } else { Err(Denied::Address) }
     }
 
-    /// Returns who gets a path; none if no password is needed.
-    pub fn area(&self, has_host: impl Fn(&str) -> bool, path: &[u8]) -> Option<&AuthArea> {
-        self.auth.find(has_host, path)
+    /// Returns who gets what is at a place; none if no password is needed.
+    pub fn area(&self, place: &impl Place) -> Option<&AuthArea> {
+        self.auth.find(place)
     }
 
     /// Returns whether a password may be asked for: it is encrypted on its way, or does not leave this machine or its networks.
@@ -163,7 +157,7 @@ mod tests {
             ["/a=/etc/a", "/b=/etc/b", "/c=/etc/a", "/d=/etc/../etc/d"].map(|rule| AuthRule::parse(rule).unwrap());
         assert_eq!(files(&rules).len(), 3);
         let policy = AccessPolicy::new(&[], &rules, false).unwrap();
-        let file = |path: &[u8]| policy.area(|_| false, path).map(|area| area.file);
+        let file = |path: &[u8]| policy.area(&path).map(|area| area.file);
         assert_eq!([&b"a"[..], b"b", b"c/x", b"d", b"e"].map(file), [Some(0), Some(1), Some(0), Some(2), None]);
         assert!(AccessPolicy::new(&[], &[], false).is_none());
     }

@@ -1,6 +1,29 @@
 //! Rules of one kind, by their prefixes.
 
+use std::borrow::Cow;
+
 use super::Prefix;
+
+/// Where something is: the paths that lead to it.
+pub trait Place {
+    /// Returns its path, as in [`Target`](crate::http::Target), in the site that serves it; and its path in the site around that
+    /// one, if that site is a part of another one.
+    fn paths(&self) -> impl Iterator<Item = &[u8]>;
+
+    /// Returns its path in the site of a host. None if it is not in that site.
+    fn path_in(&self, host: &str) -> Option<Cow<'_, [u8]>>;
+}
+
+/// A path of a server that has one site.
+impl Place for &[u8] {
+    fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(*self)
+    }
+
+    fn path_in(&self, _: &str) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+}
 
 /// Rules of one kind. The rule with the longest prefix that covers a path decides; of two with the same path, the one for
 /// its host.
@@ -26,10 +49,12 @@ impl<T> Rules<T> {
         self.0.is_empty()
     }
 
-    /// Returns the rule for a path as in [`Target`](crate::http::Target) of a site, which `has_host` knows by the names of its
-    /// hosts.
-    pub fn find(&self, has_host: impl Fn(&str) -> bool, path: &[u8]) -> Option<&T> {
-        let is_for = |prefix: &Prefix| prefix.covers(path) && prefix.host.as_deref().is_none_or(&has_host);
+    /// Returns the rule for what is at a place.
+    pub fn find(&self, place: &impl Place) -> Option<&T> {
+        let is_for = |prefix: &Prefix| match &prefix.host {
+            None => place.paths().any(|path| prefix.covers(path)),
+            Some(host) => place.path_in(host).is_some_and(|path| prefix.covers(&path)),
+        };
         self.0.iter().find(|(prefix, _)| is_for(prefix)).map(|(_, rule)| rule)
     }
 }
@@ -37,6 +62,19 @@ impl<T> Rules<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A path of the site of a host.
+    struct OfHost(&'static str, &'static str);
+
+    impl Place for OfHost {
+        fn paths(&self) -> impl Iterator<Item = &[u8]> {
+            std::iter::once(self.1.as_bytes())
+        }
+
+        fn path_in(&self, host: &str) -> Option<Cow<'_, [u8]>> {
+            (host == self.0).then(|| self.1.as_bytes().into())
+        }
+    }
 
     #[test]
     fn the_longest_prefix_decides() {
@@ -53,8 +91,8 @@ mod tests {
             ("y.test", "c/", "/"),
             ("y.test", "d.html.br", "/d.html"),
         ] {
-            assert_eq!(rules.find(|name| name == host, path.as_bytes()), Some(&expected), "{host} {path}");
+            assert_eq!(rules.find(&OfHost(host, path)), Some(&expected), "{host} {path}");
         }
-        assert_eq!(Rules::<()>::default().find(|_| true, b"a"), None);
+        assert_eq!(Rules::<()>::default().find(&OfHost("x.test", "a")), None);
     }
 }

@@ -60,13 +60,13 @@ impl<'r> Guard<'r> {
         if challenges::is_challenge(path) {
             return Ok(true);
         }
-        let has_host = |host: &str| self.is_host_of(site, host);
-        access.is_restricted |= self.policy.is_restricted(has_host, path);
-        self.policy.check_address(has_host, path, self.client).map_err(|denied| match denied {
+        let place = self.service.sites.place(site, path);
+        access.is_restricted |= self.policy.is_restricted(&place);
+        self.policy.check_address(&place, self.client).map_err(|denied| match denied {
             Denied::Address => Refusal::OtherNetwork,
             Denied::NoAddress => Refusal::NoAddress,
         })?;
-        match self.policy.area(has_host, path) {
+        match self.policy.area(&place) {
             Some(area) if access.granted != Some(area.file) => self.log_in(area, access),
             _ => Ok(true),
         }
@@ -101,19 +101,10 @@ impl<'r> Guard<'r> {
         if PAGES_FOR_ALL.contains(&(status, path.as_slice())) {
             return true;
         }
-        let has_host = |host: &str| self.is_host_of(site, host);
-        access.is_restricted |= self.policy.is_restricted(has_host, &path);
-        self.policy.check_address(has_host, &path, self.client).is_ok()
-            && self.policy.area(has_host, &path).is_none_or(|area| access.granted == Some(area.file))
-    }
-
-    /// Returns whether `site` is that of a host of a rule, under whatever alias it was requested.
-    fn is_host_of(&self, site: &Selected, host: &str) -> bool {
-        let Some(name) = site.name() else { return false };
-        let sites = self.service.sites;
-        // Two entries may lead to one directory.
-        let is_same = |other: Selected| other.name() == Some(name) || other.identity() == site.identity();
-        name == host || sites.select(&sites.host(Some(host))).is_ok_and(is_same)
+        let place = self.service.sites.place(site, &path);
+        access.is_restricted |= self.policy.is_restricted(&place);
+        self.policy.check_address(&place, self.client).is_ok()
+            && self.policy.area(&place).is_none_or(|area| access.granted == Some(area.file))
     }
 
     /// Checks the password of the request.

@@ -4,6 +4,7 @@ mod entries;
 mod host;
 mod named;
 mod open_sites;
+mod place;
 
 use std::ops::Deref;
 use std::sync::Arc;

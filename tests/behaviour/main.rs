@@ -6,6 +6,7 @@
 
 mod access;
 mod activation;
+mod aliases;
 #[path = "../fuzz/src/answer.rs"]
 mod answer;
 mod blocked_disk;

@@ -256,6 +256,16 @@ impl NamedSites {
         RootState::Served
     }
 
+    /// Returns the path of the directory of `site` below this one, without links, as it was at most [`CHECK_INTERVAL_MS`] ago.
+    pub fn directory_of(&self, site: &NamedSite) -> Option<Arc<[u8]>> {
+        let identity = site.site().identity()?;
+        site.directory(clock::now_ms(), CHECK_INTERVAL_MS, || {
+            let listing = read(&self.listing).clone()?;
+            let name = CString::new(site.name()).ok()?;
+            listing.root.real_path(&name, |present| present == identity).ok()?.map(Arc::from)
+        })
+    }
+
     /// Returns the number of sites, and whether there is one for all other hosts.
     pub fn count(&self) -> (usize, bool) {
         read(&self.listing).as_ref().map_or((0, false), |listing| listing.entries.count())

@@ -1,7 +1,7 @@
 //! The sites of a directory that are open.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -23,6 +23,8 @@ pub struct NamedSite {
     used_ms: AtomicU64,
     /// Where its requests are counted.
     slot: OnceLock<SiteSlot>,
+    /// The path of its directory, and when it was determined, in milliseconds.
+    directory: Mutex<Option<(Arc<[u8]>, u64)>>,
     /// When its entry was first missed, in milliseconds; 0 if it is there.
     absent_ms: AtomicU64,
 }
@@ -50,6 +52,7 @@ impl NamedSite {
             site,
             used_ms: AtomicU64::new(now_ms),
             slot: OnceLock::new(),
+            directory: Mutex::default(),
             absent_ms: AtomicU64::new(0),
         })
     }
@@ -67,6 +70,25 @@ impl NamedSite {
     /// Returns where its requests are counted, among the counters of this worker.
     pub fn slot(&self, counters: &WorkerCounters) -> SiteSlot {
         *self.slot.get_or_init(|| counters.site_slot(&self.name))
+    }
+
+    /// Returns the path of its directory, which `find` determines if it is older than `max_age_ms`.
+    pub fn directory(
+        &self,
+        now_ms: u64,
+        max_age_ms: u64,
+        find: impl FnOnce() -> Option<Arc<[u8]>>,
+    ) -> Option<Arc<[u8]>> {
+        let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, found_ms)) = &*directory
+            && now_ms < found_ms + max_age_ms
+        {
+            return Some(path.clone());
+        }
+        // While an entry is replaced, the last path counts: a rule must not be lost in between.
+        let found = find().or_else(|| directory.as_ref().map(|(path, _)| path.clone()))?;
+        *directory = Some((found.clone(), now_ms));
+        Some(found)
     }
 
     /// Records that it is used.
