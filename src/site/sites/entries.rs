@@ -192,9 +192,9 @@ fn entry_name<'t>(target: &'t Path, path: &Path) -> Option<&'t str> {
 fn site_name(name: &CStr) -> Result<&str, &'static str> {
     match name.to_str() {
         Ok(name) if dns_name::is_name(name) => Ok(name),
-        Ok(name) if !name.is_ascii() => {
-            Err("requests name their host in ASCII (A-label): name it by that, such as xn--bcher-kva.example")
-        }
+        Ok(name) if !name.is_ascii() => Err(
+            "requests name their host in ASCII (A-label): rename it to what `idn2 NAME` prints, such as xn--bcher-kva.example, or let a link with that name lead to it",
+        ),
         _ => Err("no host can have this name: rename it, or begin its name with a dot"),
     }
 }
