@@ -88,7 +88,8 @@ impl Sites {
 
     /// Returns what [`select`](Sites::select) needs of the authority of a request (RFC 9110 §7.2). None is that of a request
     /// without one.
-    pub fn host(&self, authority: Option<&str>) -> Host {
+    #[inline]
+    pub fn host<'r>(&self, authority: Option<&'r str>) -> Host<'r> {
         match &self.sites {
             Kind::Only(_) => Host::ANY,
             Kind::Named(_) => Host::of(authority),

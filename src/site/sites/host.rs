@@ -1,14 +1,15 @@
 //! The host of a request, as the name of a site.
 
+use std::borrow::Cow;
+
 use crate::dns_name::MAX_NAME_BYTES;
 use crate::http::syntax;
 
 /// The host of a request by which a site is selected: in lower case, without port and without a dot at the end. It is
-/// compared with the names of sites, and never part of a path.
-#[derive(Debug, Clone, Copy)]
-pub struct Host {
-    bytes: [u8; MAX_NAME_BYTES],
-    length: u8,
+/// compared with the names of sites, and never part of a path. One that is sent in lower case, as browsers do, is not copied.
+#[derive(Debug, Clone)]
+pub struct Host<'r> {
+    name: Cow<'r, [u8]>,
     kind: Kind,
 }
 
@@ -24,35 +25,38 @@ enum Kind {
     Name,
 }
 
-impl Host {
+impl<'r> Host<'r> {
     /// The host of a request to a server that has one site for all hosts.
-    pub const ANY: Host = Host::without_name(Kind::Any);
+    pub const ANY: Host<'static> = Host::without_name(Kind::Any);
 
     /// Returns the host in the authority of a request, if it has one.
-    pub fn of(authority: Option<&str>) -> Self {
+    #[inline]
+    pub fn of(authority: Option<&'r str>) -> Self {
         let Some(authority) = authority else { return Host::without_name(Kind::None) };
         let host = syntax::host(authority);
         Host::named(host.strip_suffix('.').unwrap_or(host).as_bytes())
     }
 
     /// Returns the host with this name, in whatever case.
-    pub fn named(name: &[u8]) -> Self {
-        let mut host = Host::without_name(Kind::Other);
-        if let Some(bytes) = host.bytes.get_mut(..name.len()).filter(|bytes| !bytes.is_empty()) {
-            bytes.copy_from_slice(name);
-            bytes.make_ascii_lowercase();
-            (host.length, host.kind) = (name.len() as u8, Kind::Name);
+    #[inline]
+    pub fn named(name: &'r [u8]) -> Self {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            return Host::without_name(Kind::Other);
         }
-        host
+        let name = match name.iter().any(u8::is_ascii_uppercase) {
+            true => name.to_ascii_lowercase().into(),
+            false => name.into(),
+        };
+        Host { name, kind: Kind::Name }
     }
 
     const fn without_name(kind: Kind) -> Self {
-        Host { bytes: [0; MAX_NAME_BYTES], length: 0, kind }
+        Host { name: Cow::Borrowed(&[]), kind }
     }
 
     /// Returns its name; empty if it has none.
     pub fn name(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.name
     }
 
     /// Returns whether the request names no host.
