@@ -137,7 +137,7 @@ impl Release {
     }
 
     /// Looks for changes of its rules, and of the files that are never served.
-    fn refresh(&self, path: &Path, limits: &CacheLimits, logs_rules: bool) {
+    fn refresh(&self, path: &Path, limits: &Arc<CacheLimits>, logs_rules: bool) {
         self.cache.remove_files(&self.reserved.refresh(&self.root));
         self.rules.refresh(&self.root, path, limits, logs_rules);
     }

@@ -28,6 +28,8 @@ pub struct CacheLimits {
     young_bytes: AtomicUsize,
     open: AtomicUsize,
     caches: Mutex<Registered>,
+    /// The bytes that all releases keep besides files.
+    pub kept_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl CacheLimits {
             young_bytes: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             caches: Mutex::default(),
+            kept_bytes: AtomicUsize::new(0),
         })
     }
 
@@ -87,7 +90,7 @@ impl CacheLimits {
         contents
     }
 
-    /// Returns the part of `total` entries of another kind that each release may keep, by the number of caches.
+    /// Returns the part of `total` entries or bytes of another kind that each release may keep, by the number of caches.
     pub fn share_of(&self, total: usize) -> usize {
         (total / self.registered().caches.len().max(1)).max(MIN_SHARE)
     }

@@ -1,21 +1,20 @@
-//! What the rules of a site say about paths: it is determined once for a path, and kept.
+//! What the rules of a site say about paths: it is determined once for a path, and kept as long as there is room.
 
 use std::sync::{Arc, RwLock, Weak};
-
-use rustc_hash::FxHashMap;
 
 use super::super::cache::CacheLimits;
 use super::super::lock::{read, write};
 use super::super::resource::Resource;
+use super::kept::{Kept, KeptPaths};
 use crate::http::h1::encode;
 use crate::http::{Field, FieldChanges, Scheme, Status};
 use crate::rules::{HeaderRules, RedirectRules};
 
-/// The limit of paths for which it is kept what the rules say, over all releases. When it is reached, all are discarded.
-const MAX_PATHS: usize = 2 * 1024;
-
 /// The limit of heads that are kept for a path: codings, versions, schemes.
 const MAX_HEADS: usize = 8;
+
+/// The size of an entry besides its contents, in bytes.
+const ENTRY_OVERHEAD: usize = 256;
 
 /// Rules, and what they say about paths.
 #[derive(Debug)]
@@ -25,8 +24,7 @@ pub struct SiteRules {
     pub redirects: Arc<RedirectRules>,
     /// Whether there are paths that nobody gets, since they have a password in `_headers`.
     pub has_passwords: bool,
-    paths: RwLock<FxHashMap<Box<[u8]>, Arc<PathRules>>>,
-    max_paths: usize,
+    paths: Arc<KeptPaths<PathRules>>,
 }
 
 /// What the rules say about a path.
@@ -37,6 +35,8 @@ pub struct PathRules {
     /// Whether a rule of `_redirects` may match.
     pub may_have_redirect: bool,
     heads: RwLock<Vec<Head>>,
+    /// Where this is kept.
+    paths: Weak<KeptPaths<PathRules>>,
 }
 
 /// The end of the head of a file's response.
@@ -49,10 +49,9 @@ struct Head {
 
 impl SiteRules {
     /// Creates the rules of these files.
-    pub fn new(headers: Arc<HeaderRules>, redirects: Arc<RedirectRules>, limits: &CacheLimits) -> Self {
+    pub fn new(headers: Arc<HeaderRules>, redirects: Arc<RedirectRules>, limits: &Arc<CacheLimits>) -> Self {
         let has_passwords = headers.rules().any(|rule| rule.has_password);
-        let (paths, max_paths) = (RwLock::default(), limits.share_of(MAX_PATHS));
-        SiteRules { headers, redirects, has_passwords, paths, max_paths }
+        SiteRules { headers, redirects, has_passwords, paths: Arc::new(KeptPaths::new(limits)) }
     }
 
     /// Returns whether there are none.
@@ -70,15 +69,14 @@ impl SiteRules {
                 &with_host
             }
         };
-        let known = read(&self.paths).get(key).cloned();
-        known.unwrap_or_else(|| {
-            let (changes, heads) = (self.headers.changes(host, path), RwLock::default());
-            let rules = Arc::new(PathRules { changes, may_have_redirect: self.redirects.may_match(path), heads });
-            let mut paths = write(&self.paths);
-            if paths.len() >= self.max_paths {
-                paths.clear();
-            }
-            paths.insert(key.into(), rules.clone());
+        self.paths.get(key).unwrap_or_else(|| {
+            let rules = Arc::new(PathRules {
+                changes: self.headers.changes(host, path),
+                may_have_redirect: self.redirects.may_match(path),
+                heads: RwLock::default(),
+                paths: Arc::downgrade(&self.paths),
+            });
+            self.paths.insert(key, &rules);
             rules
         })
     }
@@ -86,6 +84,16 @@ impl SiteRules {
     /// Returns whether nobody gets the file at `path`, which begins with a slash.
     pub fn has_password(&self, host: Option<&str>, path: &[u8]) -> bool {
         self.headers.has_password(host, path)
+    }
+}
+
+impl Kept for PathRules {
+    fn bytes(&self) -> usize {
+        let FieldChanges { removed, set, vary, .. } = &self.changes;
+        let names = removed.iter().chain(vary).map(String::len);
+        let lines = set.iter().map(|line| line.name.len() + line.value.len());
+        let count = removed.len() + vary.len() + 2 * set.len();
+        ENTRY_OVERHEAD + names.chain(lines).sum::<usize>() + count * size_of::<String>()
     }
 }
 
@@ -107,12 +115,16 @@ impl PathRules {
         let mut bytes = Vec::new();
         encode::changed_fields(&mut bytes, status, &fields(), &self.changes, scheme, false);
         let bytes: Arc<[u8]> = bytes.into();
-        let mut heads = write(&self.heads);
-        heads.retain(|head| head.resource.strong_count() > 0);
-        if heads.len() >= MAX_HEADS {
-            heads.clear();
+        // The structure of a resource stays in memory with the reference to it.
+        let taken = ENTRY_OVERHEAD + size_of::<Resource>() + bytes.len();
+        if self.paths.upgrade().is_some_and(|paths| paths.take(taken)) {
+            let mut heads = write(&self.heads);
+            heads.retain(|head| head.resource.strong_count() > 0);
+            if heads.len() >= MAX_HEADS {
+                heads.clear();
+            }
+            heads.push(Head { resource: Arc::downgrade(resource), key, bytes: bytes.clone() });
         }
-        heads.push(Head { resource: Arc::downgrade(resource), key, bytes: bytes.clone() });
         bytes
     }
 }

@@ -5,6 +5,7 @@
 //! about who may get what, and the site gives nothing away.
 
 mod by_path;
+mod kept;
 mod rules_file;
 
 use std::path::Path;
@@ -50,7 +51,13 @@ struct Files {
 
 impl RulesFiles {
     /// Reads the rules of a release. What cannot be read is taken over from the release before.
-    pub fn load(root: &Root, path: &Path, before: Option<&RulesFiles>, limits: &CacheLimits, is_logged: bool) -> Self {
+    pub fn load(
+        root: &Root,
+        path: &Path,
+        before: Option<&RulesFiles>,
+        limits: &Arc<CacheLimits>,
+        is_logged: bool,
+    ) -> Self {
         let rules = RulesFiles::default();
         if let Some(before) = before {
             let Files { headers, redirects } = &*before.files();
@@ -61,7 +68,7 @@ impl RulesFiles {
     }
 
     /// Reads the files that have changed.
-    pub fn refresh(&self, root: &Root, path: &Path, limits: &CacheLimits, is_logged: bool) {
+    pub fn refresh(&self, root: &Root, path: &Path, limits: &Arc<CacheLimits>, is_logged: bool) {
         self.update(Reading { root, path, is_logged, is_first: false }, limits);
     }
 
@@ -82,7 +89,7 @@ impl RulesFiles {
         }
     }
 
-    fn update(&self, reading: Reading, limits: &CacheLimits) {
+    fn update(&self, reading: Reading, limits: &Arc<CacheLimits>) {
         // Another thread reads them: this one does not wait.
         let Ok(mut files) = self.files.try_lock() else { return };
         let headers = files.headers.update(reading, c"_headers", HeaderRules::parse);
