@@ -15,7 +15,7 @@ const MIN_AGE_NS: i128 = 2_000_000_000;
 
 /// The metadata that identify a version of a file. A write changes it, except within the resolution of the file system's
 /// times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
     /// The device of its file system.
     pub device: u64,

@@ -1,6 +1,7 @@
 //! The scoreboard: the counters of each worker, in memory that the supervisor reads and that outlives the worker.
 
 mod counter;
+mod reports;
 mod sites;
 mod worker;
 
@@ -14,10 +15,11 @@ use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
 
 pub use counter::{Counter, HANDSHAKE_FAILURES};
+pub use reports::Reporter;
 pub use sites::{BYTES, MAX_SITES, SiteCounts, SiteSlot, SiteTotals};
 pub use worker::{BOUNDS_NS, CLASSES, Durations, METHODS, WorkerCounters};
 
-use worker::{COUNTERS_PER_WORKER, DURATION_SUM, DURATIONS, REQUESTS, SITES, unaccounted};
+use worker::{COUNTERS_PER_WORKER, DURATION_SUM, DURATIONS, REPORTS, REQUESTS, SITES, unaccounted};
 
 /// The counters of all workers, and those of old workers that the last [`handover`](crate::ipc::handover) passed on.
 /// Each worker has memory of its own, and so have the supervisor and the helper.
@@ -40,7 +42,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 9;
+const LAYOUT: u64 = 11;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -15,10 +15,11 @@ use super::lookup::Lookup;
 use super::reserved::ReservedFiles;
 use super::resource::Resource;
 use super::root::Root;
-use super::rules::RulesFiles;
+use super::rules::{Reading, RulesFiles};
 use super::version::{FileVersion, since_epoch_ns};
 use crate::digest::Digest;
 use crate::http::{Refusal, Representation};
+use crate::ipc::scoreboard::Reporter;
 use crate::os::clock;
 
 /// The interval between two checks of the root's path, in milliseconds.
@@ -88,6 +89,8 @@ pub struct Shared {
     pub cache_limits: Arc<CacheLimits>,
     /// Whether one of them is due for its upkeep.
     pub is_upkeep_due: AtomicBool,
+    /// Decides which worker logs a mistake in rules; unset in the process that workers are forked from.
+    pub reporter: OnceLock<Reporter>,
 }
 
 /// The document root: its location, the release that is served, and the state of the location.
@@ -105,8 +108,6 @@ pub struct DocumentRoot {
     state: AtomicU8,
     /// Whether another process logs the changes of the root.
     is_log_disabled: AtomicBool,
-    /// Whether this process logs mistakes in rules.
-    logs_rules: AtomicBool,
 }
 
 impl RootState {
@@ -123,23 +124,25 @@ impl RootState {
 impl Shared {
     /// Creates what roots share that have these limits.
     pub fn new(cache_limits: Arc<CacheLimits>) -> Arc<Self> {
-        Arc::new(Shared { cache_limits, is_upkeep_due: AtomicBool::new(false) })
+        Arc::new(Shared { cache_limits, is_upkeep_due: AtomicBool::new(false), reporter: OnceLock::new() })
     }
 }
 
 impl Release {
     /// Creates the release of a directory, and reads its rules.
-    fn new(root: Root, path: &Path, before: Option<&Release>, limits: &Arc<CacheLimits>, logs_rules: bool) -> Self {
-        let before = before.map(|before| &before.rules);
-        let rules = RulesFiles::load(&root, path, before, limits, logs_rules);
+    fn new(root: Root, path: &Path, before: Option<&Release>, shared: &Shared) -> Self {
+        let (before, limits) = (before.map(|before| &before.rules), &shared.cache_limits);
+        let reading = Reading { root: &root, path, reporter: shared.reporter.get().copied(), is_first: true };
+        let rules = RulesFiles::load(reading, before, limits);
         let reserved = ReservedFiles::find(&root);
         Release { root, cache: Cache::new(limits), rules, reserved }
     }
 
     /// Looks for changes of its rules, and of the files that are never served.
-    fn refresh(&self, path: &Path, limits: &Arc<CacheLimits>, logs_rules: bool) {
+    fn refresh(&self, path: &Path, shared: &Shared) {
         self.cache.remove_files(&self.reserved.refresh(&self.root));
-        self.rules.refresh(&self.root, path, limits, logs_rules);
+        let reading = Reading { root: &self.root, path, reporter: shared.reporter.get().copied(), is_first: false };
+        self.rules.refresh(reading, &shared.cache_limits);
     }
 
     /// Returns the file at `path`, from the cache or opened now, in which case it is cached if possible; `describe` gets the
@@ -219,35 +222,27 @@ impl DocumentRoot {
         });
         // A relative path is relative to the directory in which the server was started.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        DocumentRoot::new(Location::Path(path), root.ok(), shared, true)
+        DocumentRoot::new(Location::Path(path), root.ok(), shared)
     }
 
     /// Opens the directory that is the entry `name` of the directory `sites` with the path `path`. If that is not permitted at
     /// the moment, it is retried while the server runs. Fails if there is no such directory, with EXDEV if it is outside. Its
-    /// changes are not logged.
-    /// With `logs_rules`, mistakes in its rules are.
-    pub fn open_entry(
-        sites: &Root,
-        name: &CStr,
-        path: &Path,
-        shared: &Arc<Shared>,
-        logs_rules: bool,
-    ) -> Result<Self, Errno> {
+    /// changes are not logged; mistakes in its rules are.
+    pub fn open_entry(sites: &Root, name: &CStr, path: &Path, shared: &Arc<Shared>) -> Result<Self, Errno> {
         let path = path.join(OsStr::from_bytes(name.to_bytes()));
         let root = match sites.open_root(name, &path) {
             Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV)) => return Err(errno),
             result => result.ok(),
         };
         let location = Location::Entry { sites: sites.clone(), name: name.into(), path };
-        let document_root = DocumentRoot::new(location, root, shared, logs_rules);
+        let document_root = DocumentRoot::new(location, root, shared);
         document_root.is_log_disabled.store(true, Relaxed);
         Ok(document_root)
     }
 
-    fn new(location: Location, root: Option<Root>, shared: &Arc<Shared>, logs_rules: bool) -> Self {
+    fn new(location: Location, root: Option<Root>, shared: &Arc<Shared>) -> Self {
         let state = AtomicU8::new(if root.is_some() { RootState::Served } else { RootState::Missing } as u8);
-        let limits = &shared.cache_limits;
-        let release = root.map(|root| Arc::new(Release::new(root, location.path(), None, limits, logs_rules)));
+        let release = root.map(|root| Arc::new(Release::new(root, location.path(), None, shared)));
         DocumentRoot {
             location,
             shared: shared.clone(),
@@ -257,14 +252,12 @@ impl DocumentRoot {
             opening: Mutex::default(),
             state,
             is_log_disabled: AtomicBool::new(false),
-            logs_rules: AtomicBool::new(logs_rules),
         }
     }
 
     /// Stops logging changes of the root: of the processes that check the same path, one logs them.
     pub fn disable_log(&self) {
         self.is_log_disabled.store(true, Relaxed);
-        self.logs_rules.store(false, Relaxed);
     }
 
     /// Returns the state of the path at the last check.
@@ -324,7 +317,7 @@ impl DocumentRoot {
     fn update(&self) -> Option<Arc<Release>> {
         let release = self.check();
         if let Some(release) = &release {
-            release.refresh(self.location.path(), &self.shared.cache_limits, self.logs_rules.load(Relaxed));
+            release.refresh(self.location.path(), &self.shared);
         }
         release
     }
@@ -366,9 +359,7 @@ impl DocumentRoot {
             }
             Ok(root) => {
                 let is_first = last.is_none();
-                let (path, logs_rules) = (self.location.path(), self.logs_rules.load(Relaxed));
-                let release = Release::new(root, path, last.as_deref(), &self.shared.cache_limits, logs_rules);
-                let release = Arc::new(release);
+                let release = Arc::new(Release::new(root, self.location.path(), last.as_deref(), &self.shared));
                 self.replace(&last, Some(release.clone()))?;
                 if !self.set_state(RootState::Served) && !is_first && !self.is_log_disabled.load(Relaxed) {
                     tracing::info!("The document root {} is another directory now.", self.location.path().display());

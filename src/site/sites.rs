@@ -10,11 +10,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::challenges::Challenges;
+use super::release::Shared;
 use super::{RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
 use crate::http::Refusal;
-use crate::ipc::scoreboard::{SiteSlot, WorkerCounters};
+use crate::ipc::scoreboard::{Reporter, SiteSlot, WorkerCounters};
 
 pub use host::Host;
 use named::NamedSites;
@@ -25,6 +26,7 @@ use open_sites::NamedSite;
 #[derive(Debug)]
 pub struct Sites {
     sites: Kind,
+    shared: Arc<Shared>,
     /// The challenges, for all authorities.
     pub challenges: Challenges,
 }
@@ -79,11 +81,12 @@ impl Sites {
     /// Opens the sites for processes with a limit of `descriptors` file descriptors each.
     pub fn open(options: &Options, descriptors: usize) -> Result<Self, Failure> {
         let settings = Settings::load(options, descriptors)?;
+        let shared = settings.shared.clone();
         let sites = match &options.sites {
             None => Kind::Only(Site::open(&options.root, settings)),
             Some(directory) => Kind::Named(NamedSites::open(directory, settings, descriptors)),
         };
-        Ok(Sites { sites, challenges: Challenges::new(&options.acme_challenges) })
+        Ok(Sites { sites, shared, challenges: Challenges::new(&options.acme_challenges) })
     }
 
     /// Returns what [`select`](Sites::select) needs of the authority of a request (RFC 9110 §7.2). None is that of a request
@@ -122,10 +125,11 @@ impl Sites {
 
     /// Begins to serve in a worker, which was forked from the process that has opened the sites. With `is_silent`, another one
     /// logs changes of the document root.
-    pub fn begin_worker(&self, is_silent: bool) {
-        match &self.sites {
-            Kind::Only(site) => site.distrust_rules(),
-            Kind::Named(_) => {}
+    pub fn begin_worker(&self, reporter: Reporter, is_silent: bool) {
+        // It is called once.
+        let _ = self.shared.reporter.set(reporter);
+        if let Kind::Only(site) = &self.sites {
+            site.distrust_rules();
         }
         if is_silent {
             self.disable_root_log();

@@ -24,7 +24,7 @@ const TICK_NS: i128 = 20_000_000;
 const COARSE_TICK_NS: i128 = 2_000_000_000;
 
 /// A version of a file: its metadata when they were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileVersion {
     /// What a write changes. The change time cannot be set back.
     pub identity: FileIdentity,

@@ -30,7 +30,7 @@ use crate::config::Options;
 use crate::ipc::key_protocol;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::login_protocol::LoginClient;
-use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::ipc::scoreboard::{Counter, Reporter, Scoreboard};
 use crate::ipc::ticket_keys::TicketKeyReader;
 use crate::listeners::Socket;
 use crate::os::landlock::Sandbox;
@@ -145,7 +145,7 @@ impl Worker {
     fn new(context: &'static WorkerContext, number: usize, shared: &'static Shared) -> std::io::Result<Worker> {
         let options = &context.options;
         // All workers see the same changes of the document root.
-        context.sites.begin_worker(number > 0);
+        context.sites.begin_worker(Reporter::new(&shared.board, number), number > 0);
         let counters = shared.board.counters(number);
         let keys = shared.keys.as_ref().map(|client| RemoteKeys { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());

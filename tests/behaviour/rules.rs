@@ -599,11 +599,37 @@ fn a_new_process_has_no_weaker_rules_than_the_one_before() {
 fn unusable_rules_of_one_site_are_its_own_matter() {
     let sites = Site::with(&[("a.test/f", b"a"), ("b.test/f", b"b")]);
     fs::create_dir(sites.path("a.test/_headers")).unwrap();
-    let server = Setup::bare(&["--workers=1", &format!("--sites={}", sites.root().display())]).listen();
+    let server = Setup::bare(&["--workers=2", &format!("--sites={}", sites.root().display())]).listen();
     let status =
         |host: &str| server.connect().send(format!("GET /f HTTP/1.1\r\nHost: {host}\r\n\r\n")).response().status;
     for _ in 0..10 {
         assert_eq!((status("a.test"), status("b.test")), (503, 200));
     }
     server.wait_for_log("a.test/_headers cannot be used: it is a directory");
+}
+
+/// Each worker parses the rules of a site, when it is first asked for it.
+#[test]
+fn a_mistake_is_logged_by_one_worker_whichever_that_is() {
+    let sites = Site::new();
+    let hosts: Vec<_> = (0..20).map(|number| format!("s{number}.test")).collect();
+    for host in &hosts {
+        sites.write(format!("{host}/_headers"), b"/*\n  Content-Length: 1\n  X-A: 1\n");
+        sites.write(format!("{host}/f"), b"f");
+    }
+    let server = Setup::bare(&["--workers=4", &format!("--sites={}", sites.root().display())]).listen();
+    let ask = |host: &str| server.connect().send(format!("GET /f HTTP/1.1\r\nHost: {host}\r\n\r\n")).response();
+    let count = |host: &str| server.log().matches(&format!("{host}/_headers, line 2: ")).count();
+    for host in &hosts {
+        for _ in 0..20 {
+            assert_eq!(ask(host).field("X-A"), Some("1"));
+        }
+        wait_until("the record", || count(host) == 1);
+    }
+    // Changed.
+    sites.write("new", b"/*\n  Content-Length: 2\n  X-A: 2\n");
+    fs::rename(sites.path("new"), sites.path("s0.test/_headers")).unwrap();
+    wait_until("the change", || (0..40).all(|_| ask("s0.test").field("X-A") == Some("2")));
+    wait_until("the record of the change", || count("s0.test") == 2);
+    assert!(hosts[1..].iter().all(|host| count(host) == 1), "{}", server.log());
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::counter::GAUGES;
 use super::sites::{self, SiteSlot};
-use super::{Counter, HEADER_WORDS};
+use super::{Counter, HEADER_WORDS, reports};
 use crate::http::request::Method;
 use crate::os::sys::ReadableCounters;
 
@@ -49,15 +49,17 @@ pub struct Durations {
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerCounters<'m>(pub(super) &'m [AtomicU64]);
 
-/// The layout: each [`Counter`], then requests by method and class, the buckets of durations and their sum, and the requests of
-/// many sites.
+/// The layout: each [`Counter`], then requests by method and class, the buckets of durations and their sum, the requests of
+/// many sites, and what one worker reports for all.
 pub(super) const REQUESTS: usize = 64;
 pub(super) const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 pub(super) const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
 pub(super) const SITES: usize = DURATION_SUM + 1;
 
-pub(super) const COUNTERS_PER_WORKER: usize = SITES + sites::WORDS;
+pub(super) const REPORTS: usize = SITES + sites::WORDS;
+
+pub(super) const COUNTERS_PER_WORKER: usize = REPORTS + reports::WORDS;
 
 impl WorkerCounters<'_> {
     /// Returns counters that no process reads.

@@ -19,7 +19,8 @@ use crate::http::Refusal;
 use crate::rules::{HeaderRules, RedirectRules};
 
 pub use by_path::{PathRules, SiteRules};
-use rules_file::{Reading, RulesFile};
+pub use rules_file::Reading;
+use rules_file::RulesFile;
 
 /// The rules files of a release.
 #[derive(Debug, Default)]
@@ -51,25 +52,14 @@ struct Files {
 
 impl RulesFiles {
     /// Reads the rules of a release. What cannot be read is taken over from the release before.
-    pub fn load(
-        root: &Root,
-        path: &Path,
-        before: Option<&RulesFiles>,
-        limits: &Arc<CacheLimits>,
-        is_logged: bool,
-    ) -> Self {
+    pub fn load(reading: Reading, before: Option<&RulesFiles>, limits: &Arc<CacheLimits>) -> Self {
         let rules = RulesFiles::default();
         if let Some(before) = before {
             let Files { headers, redirects } = &*before.files();
             *rules.files() = Files { headers: headers.of_another_release(), redirects: redirects.of_another_release() };
         }
-        rules.update(Reading { root, path, is_logged, is_first: true }, limits);
+        rules.refresh(reading, limits);
         rules
-    }
-
-    /// Reads the files that have changed.
-    pub fn refresh(&self, root: &Root, path: &Path, limits: &Arc<CacheLimits>, is_logged: bool) {
-        self.update(Reading { root, path, is_logged, is_first: false }, limits);
     }
 
     /// No longer relies on the rules for files that have changed: this process was forked from the one that has read them, and
@@ -89,7 +79,8 @@ impl RulesFiles {
         }
     }
 
-    fn update(&self, reading: Reading, limits: &Arc<CacheLimits>) {
+    /// Reads the files that have changed.
+    pub fn refresh(&self, reading: Reading, limits: &Arc<CacheLimits>) {
         // Another thread reads them: this one does not wait.
         let Ok(mut files) = self.files.try_lock() else { return };
         let headers = files.headers.update(reading, c"_headers", HeaderRules::parse);
@@ -114,7 +105,7 @@ impl RulesFiles {
 
 /// Returns why the rules at the top of `root`, whose path is `path`, cannot be used.
 pub fn check(root: &Root, path: &Path) -> Vec<String> {
-    let reading = Reading { root, path, is_logged: false, is_first: true };
+    let reading = Reading { root, path, reporter: None, is_first: true };
     let headers = reading.check(c"_headers", HeaderRules::parse);
     headers.into_iter().chain(reading.check(c"_redirects", RedirectRules::parse)).collect()
 }

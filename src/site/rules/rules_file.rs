@@ -2,16 +2,19 @@
 
 use std::ffi::CStr;
 use std::fmt::Display;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
+use rustc_hash::FxHasher;
 
 use super::super::file::File;
 use super::super::root::Root;
 use super::super::version::{FileVersion, since_epoch_ns};
 use crate::http::Refusal;
+use crate::ipc::scoreboard::Reporter;
 use crate::rules::{MAX_BYTES, MAX_RULES, Mistake, Parsed, TooMany};
 
 /// The time since the last write after which a file is taken as complete, in nanoseconds. With the interval of checks, a
@@ -48,8 +51,8 @@ pub struct Reading<'r> {
     pub root: &'r Root,
     /// The path of that, for the journal.
     pub path: &'r Path,
-    /// Whether mistakes are logged.
-    pub is_logged: bool,
+    /// Decides which worker logs a mistake; none in a process that all workers are forked from.
+    pub reporter: Option<Reporter>,
     /// Whether the release is new, so that nothing can be waited for.
     pub is_first: bool,
 }
@@ -111,7 +114,7 @@ impl<T: Default> RulesFile<T> {
         });
         match parsed {
             Ok((version, Parsed { rules, mistakes })) => {
-                if reading.is_logged {
+                if !mistakes.is_empty() && reading.is_reporter(name, (version, "")) {
                     report(&reading.file(name), &mistakes);
                 }
                 (self.rules, self.good, self.bad) = (Arc::new(rules), Some(version), None);
@@ -150,7 +153,7 @@ impl<T: Default> RulesFile<T> {
         self.bad = version.map(|version| (version, may_pass));
         let is_unknown = !self.is_reliable;
         let becomes_unknown = is_unknown && !std::mem::replace(&mut self.is_unknown, is_unknown);
-        if reading.is_logged && (is_new || becomes_unknown) {
+        if (is_new || becomes_unknown) && reading.is_reporter(name, (version, &*why, is_unknown)) {
             let file = reading.file(name);
             match is_unknown {
                 true => tracing::error!(%file, "{}", unknown(&file, &why)),
@@ -173,6 +176,13 @@ impl Reading<'_> {
             },
         };
         Some(unknown(&self.file(name), &why))
+    }
+
+    /// Returns whether this process logs `what` about a file.
+    fn is_reporter(self, name: &CStr, what: impl Hash) -> bool {
+        let mut hasher = FxHasher::default();
+        (self.path, name, what).hash(&mut hasher);
+        self.reporter.is_none_or(|reporter| reporter.begin(hasher.finish()))
     }
 
     fn file(self, name: &CStr) -> String {

@@ -191,8 +191,7 @@ impl NamedSites {
     fn open_entry(&self, listing: &Listing, entry: &str) -> Result<Site, Errno> {
         // Names of entries have no NUL.
         let name = CString::new(entry).unwrap_or_default();
-        let logs_rules = !self.is_log_disabled.load(Relaxed);
-        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.shared, logs_rules)?;
+        let root = DocumentRoot::open_entry(&listing.root, &name, &self.path, &self.settings.shared)?;
         Ok(Site::new(root, &self.path.join(entry), self.settings.clone()))
     }
 
