@@ -2,6 +2,7 @@
 """Counts the user instructions that a worker needs for a keep-alive request, and compares programs.
 
     tests/bench/instructions.py NEW BASE        # two otus-httpd; needs valgrind
+    tests/bench/instructions.py --sites NEW     # one site against one of 10,000 of --sites
 
 Each program serves the same sites under valgrind's callgrind, which counts only while a connection is driven. The difference
 between a run with 3,000 requests and one with 1,000, divided by 2,000, does not contain the start. The figures do not depend on
@@ -18,6 +19,15 @@ import time
 RUNS = (1_000, 3_000)
 PAGE = "/page.html"
 SETTLED_S = 3
+HOST = "localhost"
+MANY = 10_000
+
+
+def write_site(root, files):
+    os.makedirs(root)
+    for file, content in {PAGE[1:]: "a" * 97, **files}.items():
+        with open(os.path.join(root, file), "w", encoding="ascii") as out:
+            out.write(content)
 
 
 def make_sites(top):
@@ -29,12 +39,17 @@ def make_sites(top):
     }
     sites = {"without rules": {}, "1,000 + 10,000 rules": rules}
     for name, files in sites.items():
-        root = os.path.join(top, name)
-        os.mkdir(root)
-        for file, content in {PAGE[1:]: "a" * 97, **files}.items():
-            with open(os.path.join(root, file), "w", encoding="ascii") as out:
-                out.write(content)
+        write_site(os.path.join(top, name), files)
     return list(sites)
+
+
+def make_many(top):
+    """A directory of sites, one of which is that of the requests. The others are never used."""
+    sites = os.path.join(top, "sites")
+    for number in range(MANY - 1):
+        os.makedirs(os.path.join(sites, f"site{number}.example"))
+    write_site(os.path.join(sites, HOST), {})
+    return sites
 
 
 def connect(port, process):
@@ -48,7 +63,7 @@ def connect(port, process):
 
 
 def request(stream, lines):
-    stream.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % PAGE.encode())
+    stream.sendall(f"GET {PAGE} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
     status, length = lines.readline(), 0
     while (line := lines.readline()) not in (b"\r\n", b""):
         if line.lower().startswith(b"content-length:"):
@@ -57,7 +72,7 @@ def request(stream, lines):
         sys.exit(f"The page was not sent: {status!r}")
 
 
-def instructions(program, root, requests):
+def instructions(program, site, requests):
     """The instructions of the process that drove connections, for this number of requests."""
     with tempfile.TemporaryDirectory() as out:
         # A server that root starts gives up its privileges.
@@ -66,7 +81,7 @@ def instructions(program, root, requests):
             port = free.getsockname()[1]
         callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}/%p"]
         callgrind.append("--toggle-collect=*ConnectionDriver*drive*")
-        server = [program, "-r", root, "-s", "127.0.0.1", "-p", str(port), "-w", "1", "--access-log", "off"]
+        server = [program, *site, "-s", "127.0.0.1", "-p", str(port), "-w", "1", "--access-log", "off"]
         process = subprocess.Popen(callgrind + server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             stream = connect(port, process)
@@ -84,22 +99,41 @@ def instructions(program, root, requests):
         return max(totals)
 
 
-def main():
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
+def per_request(program, *site):
+    """The instructions of one request to a site that these options name."""
+    few, many = RUNS
+    program = os.path.abspath(program)
+    return (instructions(program, site, many) - instructions(program, site, few)) / (many - few)
+
+
+def compare(new, base):
     with tempfile.TemporaryDirectory() as top:
         os.chmod(top, 0o755)
         sites = make_sites(top)
         # A file that has just been written is read for each request.
         time.sleep(SETTLED_S)
         for site in sites:
-            few, many = RUNS
-            root = os.path.join(top, site)
-            new, base = (
-                (instructions(program, root, many) - instructions(program, root, few)) / (many - few)
-                for program in map(os.path.abspath, sys.argv[1:])
-            )
-            print(f"{site}: {new:.0f} instructions a request, {base:.0f} before: {new / base:.3f}")
+            after, before = (per_request(program, "-r", os.path.join(top, site)) for program in (new, base))
+            print(f"{site}: {after:.0f} instructions a request, {before:.0f} before: {after / before:.3f}")
+
+
+def compare_sites(program):
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)
+        sites = make_many(top)
+        time.sleep(SETTLED_S)
+        many, one = per_request(program, "--sites", sites), per_request(program, "-r", os.path.join(sites, HOST))
+        print(f"one of {MANY:,} sites: {many:.0f} instructions a request, {one:.0f} with one site: {many / one:.3f}")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if len(arguments) != 2:
+        sys.exit(__doc__)
+    if arguments[0] == "--sites":
+        compare_sites(arguments[1])
+    else:
+        compare(*arguments)
 
 
 if __name__ == "__main__":
