@@ -165,9 +165,10 @@ def main():
         print(f"{kind}: a first login {first:.0f} ms (longest {longest:.0f}), a known one {known:.2f} ms")
     for kind in ("bcrypt, cost 10", "argon2id, 64 MiB, 1 pass"):
         quiet, busy, seconds, most, threads = with_server(program, "u", kinds[kind], 10_000, beside_logins)
+        who = "1 thread that compares" if threads == 1 else f"{threads} threads that compare"
         print(
             f"{PARALLEL} first logins at a time ({kind}), for {seconds:.1f} s: p99 of another client {busy:.2f} ms, {quiet:.2f} ms "
-            f"without; the login process has {threads} thread{"s"[threads == 1:]} that compare{"s"[threads > 1:]}, and took up to {most:.0f} MiB"
+            f"without; the login process has {who}, and took up to {most:.0f} MiB"
         )
 
 
