@@ -8,7 +8,7 @@ mod rules;
 use access::{Access, Guard};
 pub use answer::{Answer, Cause, Changed};
 pub use listing::Waiter;
-use rules::{Asked, ByRules};
+use rules::{Asked, Reply};
 
 use tracing::Level;
 
@@ -22,6 +22,9 @@ use crate::log::catalog;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 use crate::site::{Content, Found, Freshness, Lookup, Resource, challenges};
+
+/// The limit of releases in which a request looks for a file: each replaced the one before while it was searched.
+const MAX_RELEASES: usize = 5;
 
 /// Buffers of a thread that are reused for each request.
 #[derive(Debug, Default)]
@@ -142,33 +145,39 @@ fn find(
     }
     let acceptable = || coding::acceptable(request.fields);
     let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
-    let release = site.release()?;
-    let rules = match release.rules.current() {
-        Ok(None) => None,
-        // An ACME challenge passes by all rules, or certificates would not be renewed.
-        _ if challenges::is_challenge(target.path) => None,
-        rules => rules?,
-    };
-    let found = match rules {
-        None => {
+    let mut find = || {
+        scratch.changed = None;
+        let release = site.release()?;
+        let rules = match release.rules.current() {
+            Ok(None) => None,
+            // An ACME challenge passes by all rules, or certificates would not be renewed.
+            _ if challenges::is_challenge(target.path) => None,
+            rules => rules?,
+        };
+        let Some(rules) = rules else {
             let mut find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
-            match guard {
+            let found = match guard {
                 None => Some(find()?),
                 Some(guard) => guard.find(&site, target.path, &mut scratch.access, find)?,
-            }
-        }
-        Some(rules) => {
-            let (site, release, rules, target) = (&site, &release, &rules, &target);
-            let asked = Asked { site, release, rules, guard, lookup, request, target, scheme };
-            match asked.find(&mut scratch.changed, &mut scratch.access, &mut scratch.path)? {
-                Some(ByRules::Answer(answer)) => return Ok(Some(answer)),
-                Some(ByRules::Found(found)) => Some(found),
-                None => None,
-            }
+            };
+            return Ok(found.map(Reply::Found));
+        };
+        let (site, release, rules, target) = (&site, &release, &rules, &target);
+        let asked = Asked { site, release, rules, guard, lookup, request, target, scheme };
+        asked.find(&mut scratch.changed, &mut scratch.access, &mut scratch.path)
+    };
+    // Files and rules are those of one release: if it is replaced meanwhile, all begins again.
+    let mut tries = 0;
+    let reply = loop {
+        tries += 1;
+        match find() {
+            Err(Refusal::Replaced) if tries < MAX_RELEASES => {}
+            reply => break reply?,
         }
     };
-    match found {
-        Some(found) => answer(service, request, &target, found, context.waiter),
+    match reply {
+        Some(Reply::Found(found)) => answer(service, request, &target, found, context.waiter),
+        Some(Reply::Answer(answer)) => Ok(Some(answer)),
         None => Ok(None),
     }
 }

@@ -30,9 +30,9 @@ pub struct Asked<'a> {
     pub scheme: Scheme,
 }
 
-/// What a site with rules has for a request.
+/// What a request gets.
 #[derive(Debug)]
-pub enum ByRules {
+pub enum Reply {
     /// What the target names, or a rule has put in its place.
     Found(Found),
     /// The answer that a rule asks for.
@@ -47,7 +47,7 @@ impl Asked<'_> {
         changed: &mut Option<Changed>,
         access: &mut Access,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<ByRules>, Refusal> {
+    ) -> Result<Option<Reply>, Refusal> {
         let path = self.target.absolute_path;
         let host = self.request.authority;
         let rules = self.rules.of(host, path);
@@ -75,7 +75,7 @@ impl Asked<'_> {
         {
             return self.apply(matched, changed, access, buffer);
         }
-        Ok(found?.map(ByRules::Found))
+        Ok(found?.map(Reply::Found))
     }
 
     /// Returns the answer that a rule asks for. The target of a rewrite is neither rewritten again nor redirected by a rule.
@@ -85,9 +85,9 @@ impl Asked<'_> {
         changed: &mut Option<Changed>,
         access: &mut Access,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<ByRules>, Refusal> {
+    ) -> Result<Option<Reply>, Refusal> {
         let status = matched.rule.status;
-        let answer = |answer| Ok(Some(ByRules::Answer(answer)));
+        let answer = |answer| Ok(Some(Reply::Answer(answer)));
         let mut path = match matched.target {
             rules::Target::Location(uri) => return answer(Answer::response(Response::redirect_by(status, uri))),
             rules::Target::Path(path) => path,
@@ -113,7 +113,7 @@ impl Asked<'_> {
             Ok(Some(found @ Found::File(_))) if status == Status::Ok => {
                 let rules = changed.take().and_then(|changed| changed.rules);
                 *changed = Some(Changed { rules, is_rewritten: true });
-                Ok(Some(ByRules::Found(found)))
+                Ok(Some(Reply::Found(found)))
             }
             Ok(Some(Found::File(page))) => answer(page_of_rule(status, page)),
             Ok(Some(_)) | Err(Refusal::NotFound) if status == Status::Ok => Err(Refusal::NotFound),

@@ -77,6 +77,8 @@ pub enum Refusal {
     NotAFile,
     /// 503: the document root does not exist at the moment.
     NoRoot,
+    /// 503: the document root was replaced while something was looked for in it, each time that it was tried.
+    Replaced,
     /// 503: a file with rules exists and cannot be used, and there are no former rules: they may say who gets what.
     NoRules,
     /// 503: this process has no file descriptor or memory left; the error number tells which.
@@ -115,6 +117,7 @@ impl Refusal {
             Refusal::LoginsBusy | Refusal::LoginsUnavailable | Refusal::Outdated => Status::ServiceUnavailable,
             Refusal::NoRoot
             | Refusal::NoRules
+            | Refusal::Replaced
             | Refusal::Exhausted(_)
             | Refusal::Blocked(_)
             | Refusal::ListingsFull => Status::ServiceUnavailable,
@@ -181,6 +184,7 @@ impl std::fmt::Display for Refusal {
             Refusal::PasswordInRules => "_headers has a password for the path (Basic-Auth): use --auth",
             Refusal::NotAFile => "the path leads neither to a regular file nor to a directory",
             Refusal::NoRoot => "the document root does not exist",
+            Refusal::Replaced => "the document root is replaced again and again",
             Refusal::NoRules => "the rules of the site cannot be used",
             Refusal::ListingsFull => "the listings that are being sent have reached their memory limit",
             Refusal::Exhausted(errno) | Refusal::Disk(errno) => {

@@ -15,9 +15,6 @@ use crate::digest::Digest;
 use crate::http::coding::{Acceptable, Coding};
 use crate::http::{Refusal, Representation, Status, Target};
 
-/// The limit of releases in which a request looks for a file: each replaced the one before while it was searched.
-const MAX_RELEASES: usize = 4;
-
 /// The files of a release, for one request.
 struct FilesOf<'r, A> {
     site: &'r Site,
@@ -52,8 +49,8 @@ impl<A: Fn() -> Acceptable> Files for FilesOf<'_, A> {
 }
 
 impl Site {
-    /// Finds what `target` names in `release` or in one that has replaced it, in the coding that the client prefers. `path` is
-    /// scratch space.
+    /// Finds what `target` names in `release`, in the coding that the client prefers. Fails with [`Refusal::Replaced`] if there is
+    /// another release by now, in which it may be. `path` is scratch space.
     pub fn find(
         &self,
         release: &Arc<Release>,
@@ -65,40 +62,21 @@ impl Site {
         if page_names::is_never_served(target, self.settings.dotfiles) {
             return Err(Refusal::NotFound);
         }
-        let mut found = self.find_in(release, target, &acceptable, path, lookup);
-        let mut replaced_by: Option<Arc<Release>> = None;
-        for _ in 0..MAX_RELEASES {
-            // Until now, the release may have been replaced and removed. A check before the file was missed says nothing about that.
-            let may_be_stale = match &found {
-                Err(refusal) => matches!(refusal.status(), Status::NotFound | Status::Forbidden),
-                Ok(found) => matches!(found, Found::Listing(_)),
-            };
-            if !may_be_stale {
-                break;
-            }
+        let files = FilesOf { site: self, release, acceptable: &acceptable, lookup };
+        let found = self.settings.page_names.find(&files, target, path);
+        // Until now, the release may have been replaced and removed. A check before the file was missed says nothing about that.
+        let may_be_stale = match &found {
+            Err(refusal) => matches!(refusal.status(), Status::NotFound | Status::Forbidden),
+            Ok(found) => matches!(found, Found::Listing(_)),
+        };
+        if may_be_stale {
             match self.root.check() {
-                Some(now) if !Arc::ptr_eq(&now, replaced_by.as_ref().unwrap_or(release)) => {
-                    found = self.find_in(&now, target, &acceptable, path, lookup);
-                    replaced_by = Some(now);
-                }
+                Some(now) if !Arc::ptr_eq(&now, release) => return Err(Refusal::Replaced),
                 _ if self.root_state() == RootState::Missing => return Err(Refusal::NoRoot),
-                _ => break,
+                _ => {}
             }
         }
         found
-    }
-
-    /// Finds what `target` names in a release.
-    fn find_in(
-        &self,
-        release: &Release,
-        target: &Target,
-        acceptable: &impl Fn() -> Acceptable,
-        path: &mut Vec<u8>,
-        lookup: Lookup,
-    ) -> Result<Found, Refusal> {
-        let files = FilesOf { site: self, release, acceptable, lookup };
-        self.settings.page_names.find(&files, target, path)
     }
 
     /// Returns whether a request for the directory `path` with a slash would get an index or a listing.

@@ -224,3 +224,26 @@ fn a_root_whose_parent_did_not_exist_is_served_within_a_second() {
     let attempts: Vec<_> = (0..5).map(|_| seen_after_ms()).collect();
     assert!(attempts.iter().any(|&ms| ms < 1_000), "{attempts:?}");
 }
+
+/// A file that only the next release has comes with the rules of that release, even for the request that finds the release.
+#[test]
+fn files_and_rules_are_those_of_one_release() {
+    let site = releases();
+    let (current, next) = (site.outside().join("current"), site.outside().join("releases/2"));
+    fs::create_dir(next.join("private")).unwrap();
+    fs::write(next.join("private/page"), "secret").unwrap();
+    fs::write(next.join("plain"), "plain").unwrap();
+    let rules = "/private/*\n  Basic-Auth: user:password\n/plain\n  X-Release: 2\n/name\n  X-Release: 2\n";
+    fs::write(next.join("_headers"), rules).unwrap();
+    for target in ["/private/page", "/plain"] {
+        point(&current, "releases/1");
+        let server = Setup::new(&site, &[&format!("--root={}", current.display()), "--workers=1"]).listen();
+        let response = server.get("/name");
+        assert_eq!((response.text().as_str(), response.field("X-Release")), ("1", None));
+        point(&current, "releases/2");
+        let response = server.get(target);
+        let expected = if target == "/plain" { (200, Some("2")) } else { (403, None) };
+        assert_eq!((response.status, response.field("X-Release")), expected, "{target}");
+        wait_until("the second release", || server.get("/name").field("X-Release") == Some("2"));
+    }
+}
