@@ -17,6 +17,8 @@ const MAX_STEPS: usize = 32;
 impl ConnectionDriver {
     /// Drives `connection` until it has to wait. The event that it waited for had happened by the logical
     /// time `reported_at`.
+    // tests/bench/instructions.py counts from here.
+    #[inline(never)]
     pub fn drive(&mut self, service: &Service, connection: &mut Connection, reported_at: u64) -> DriveResult {
         (self.arrival_began, self.arrival_ended) = (reported_at, 0);
         connection.waits_for_turn = false;

@@ -96,6 +96,8 @@ def instructions(program, site, requests):
         for name in os.listdir(out):
             with open(os.path.join(out, name), encoding="utf-8", errors="replace") as profile:
                 totals += [int(line.split()[1]) for line in profile if line.startswith("totals:")]
+        if not max(totals):
+            sys.exit(f"{program}: nothing was counted. Its symbols are needed, and ConnectionDriver::drive as a function of its own.")
         return max(totals)
 
 
