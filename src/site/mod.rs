@@ -137,6 +137,11 @@ impl Site {
         self.root.distrust_rules();
     }
 
+    /// Returns the size of the files with its rules, in bytes.
+    fn rules_bytes(&self) -> u64 {
+        self.root.last_release().map_or(0, |release| release.rules.bytes())
+    }
+
     /// Returns whether [`keep_up`](Site::keep_up) is due.
     fn is_upkeep_due(&self) -> bool {
         self.root.is_upkeep_due()

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{BINARY, Client, Response, Server, Setup, Site, open_descriptors, own_user, ticks, wait_until};
+use crate::support::{
+    BINARY, Client, Response, Server, Setup, Site, is_open, open_descriptors, own_user, ticks, wait_until,
+};
 
 /// Starts two workers for the directory of sites.
 fn serve(sites: &Site, arguments: &[&str]) -> Server {
@@ -333,6 +335,39 @@ fn requests_are_counted_by_site_also_over_a_reload() {
 }
 
 /// Private memory of a process, in KiB.
+/// The first sites of five are closed when the rules of the others take the memory, and opened again when they are used.
+#[test]
+fn rules_of_all_sites_have_a_common_limit() {
+    let sites = Site::new();
+    let hosts: Vec<String> = (0..5).map(|number| format!("s{number}.test")).collect();
+    for host in &hosts {
+        make(&sites, host);
+        // A comment takes no time.
+        let rules = format!("/old /new-{host} 302\n# {}\n", "x".repeat(8_000_000));
+        sites.write(format!("{host}/_redirects"), rules.as_bytes());
+    }
+    let server = serve(&sites, &["--workers=1"]);
+    let moved = |host: &str| {
+        let response = get_of(&server, host, "/old");
+        assert_eq!((response.status, response.field("Location")), (302, Some(&*format!("/new-{host}"))));
+    };
+    hosts.iter().for_each(|host| moved(host));
+    let workers = server.workers();
+    let is_used = |host: &String| is_open(&workers, host);
+    wait_until("the first site is closed", || {
+        moved(&hosts[4]);
+        !is_used(&hosts[0])
+    });
+    let used: Vec<_> = hosts.iter().filter(|host| is_used(host)).collect();
+    assert_eq!(used, hosts[1..].iter().collect::<Vec<_>>());
+    moved(&hosts[0]);
+    wait_until("the second site is closed", || {
+        moved(&hosts[0]);
+        !is_used(&hosts[1])
+    });
+    assert!(is_used(&hosts[0]) && is_used(&hosts[4]));
+}
+
 fn private_kib(process: nix::unistd::Pid) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let lines = rollup.lines().filter(|line| line.starts_with("Private_"));

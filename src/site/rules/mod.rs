@@ -9,7 +9,7 @@ mod kept;
 mod rules_file;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::cache::CacheLimits;
@@ -28,6 +28,8 @@ pub struct RulesFiles {
     /// A [`State`].
     state: AtomicU8,
     current: RwLock<Option<Arc<SiteRules>>>,
+    /// The size of the files that the rules are from.
+    bytes: AtomicU64,
     files: Mutex<Files>,
 }
 
@@ -79,6 +81,11 @@ impl RulesFiles {
         }
     }
 
+    /// Returns the size of the files that the rules are from, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     /// Reads the files that have changed.
     pub fn refresh(&self, reading: Reading, limits: &Arc<CacheLimits>) {
         // Another thread reads them: this one does not wait.
@@ -94,6 +101,7 @@ impl RulesFiles {
             true => State::None,
             false => State::Some,
         };
+        self.bytes.store(files.headers.bytes() + files.redirects.bytes(), Relaxed);
         *write(&self.current) = (state == State::Some).then(|| Arc::new(rules));
         self.state.store(state as u8, Relaxed);
     }

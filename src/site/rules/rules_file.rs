@@ -80,6 +80,11 @@ impl<T: Default> RulesFile<T> {
         RulesFile { rules: rules.clone(), is_unknown: *is_unknown, is_reliable: *is_reliable, ..RulesFile::default() }
     }
 
+    /// Returns the size of the file that the rules are from, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.good.map_or(0, |version| version.size())
+    }
+
     /// See [`RulesFiles::distrust`](super::RulesFiles::distrust).
     pub fn distrust(&mut self) {
         self.is_reliable = false;

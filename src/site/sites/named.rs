@@ -27,6 +27,7 @@ use crate::http::Refusal;
 use crate::ipc::file_identity::FileIdentity;
 use crate::log::OncePerMinute;
 use crate::os::clock;
+use crate::rules::MAX_BYTES;
 
 /// The interval between two checks of the directory, in milliseconds.
 const CHECK_INTERVAL_MS: u64 = 500;
@@ -36,6 +37,10 @@ const UNUSED_MS: u64 = 10 * 60 * 1_000;
 
 /// The limit of sites that are open in a worker. Each has a file descriptor, and some kilobytes of memory.
 const MAX_OPEN: usize = 1024;
+
+/// The limit of files with rules of all sites that are open in a worker, in bytes: what is made of them takes several times as much
+/// memory.
+const MAX_RULES_BYTES: u64 = 4 * MAX_BYTES;
 
 /// The limit of refused entries that are logged at the start.
 const MAX_LOGGED: usize = 20;
@@ -320,6 +325,10 @@ impl NamedSites {
         due.iter().for_each(|site| site.site().keep_up());
         if is_for_all && let Some(before_ms) = clock::now_ms().checked_sub(UNUSED_MS) {
             let closed = write(&self.open).close_unused(before_ms);
+            drop(closed);
+        }
+        if read(&self.open).all().map(|site| site.site().rules_bytes()).sum::<u64>() > MAX_RULES_BYTES {
+            let closed = write(&self.open).close_beyond_rules(MAX_RULES_BYTES);
             drop(closed);
         }
     }

@@ -1,5 +1,6 @@
 //! The sites of a directory that are open.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -143,6 +144,27 @@ impl OpenSites {
         let is_unused = |site: &NamedSite| site.used_ms.load(Relaxed) <= before_ms;
         self.by_host.retain(|_, site| !is_unused(site));
         self.by_entry.extract_if(|_, site| is_unused(site)).map(|(_, site)| site).collect()
+    }
+
+    /// Closes sites whose rules take memory, those that were not used for the longest time first, until the files with the rules of
+    /// the others have at most `max_bytes` together. The one that was used last stays.
+    pub fn close_beyond_rules(&mut self, max_bytes: u64) -> Closed {
+        let with_rules = self.all().map(|site| (site.used_ms.load(Relaxed), site.site.rules_bytes(), site.clone()));
+        let mut sites: Vec<_> = with_rules.filter(|(_, bytes, _)| *bytes > 0).collect();
+        sites.sort_unstable_by_key(|(used_ms, ..)| Reverse(*used_ms));
+        let mut total = 0;
+        let mut is_beyond = |bytes: u64| {
+            total += bytes;
+            total > max_bytes
+        };
+        let beyond = sites.into_iter().enumerate().filter(|(number, (_, bytes, _))| is_beyond(*bytes) && *number > 0);
+        let closed: Closed = beyond.map(|(_, (_, _, site))| site).collect();
+        let is_closed = |site: &Arc<NamedSite>| closed.iter().any(|closed| Arc::ptr_eq(closed, site));
+        if !closed.is_empty() {
+            self.by_host.retain(|_, site| !is_closed(site));
+            self.by_entry.retain(|_, site| !is_closed(site));
+        }
+        closed
     }
 
     /// Closes the sites whose entry is gone, a link to another, or not to be opened. Returns them, and whether the entries of others are missing
