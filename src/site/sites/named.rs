@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, stat};
 use nix::unistd::{AccessFlags, eaccess};
 
+use super::super::document_root::DocumentRoot;
 use super::super::lock::{read, write};
-use super::super::release::DocumentRoot;
 use super::super::root::{Role, Root};
 use super::super::version::since_epoch_ns;
 use super::super::{RootState, Settings, Site};
