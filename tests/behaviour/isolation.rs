@@ -182,8 +182,8 @@ fn the_size_of_the_shared_memory_cannot_be_changed() {
     let memories: Vec<File> = paths.map(|path| OpenOptions::new().read(true).write(true).open(path).unwrap()).collect();
     assert_eq!(
         memories.len(),
-        6,
-        "each worker's, the supervisor's, the helper's, the digest table and compressed content"
+        7,
+        "each worker's, the supervisor's, the helper's, the digest table, compressed content and failed logins"
     );
     for memory in memories {
         let length = memory.metadata().unwrap().len();
