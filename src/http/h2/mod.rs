@@ -1,9 +1,11 @@
-//! HTTP/2 without I/O (RFC 9113): so far, frames, the compression of field sections, and requests.
+//! HTTP/2 without I/O (RFC 9113): so far, the side of a connection that receives.
 
 mod error_code;
 pub mod frame;
 pub mod hpack;
 pub mod priority;
 pub mod request_head;
+pub mod session;
+pub mod stream;
 
 pub use error_code::{ErrorCode, FrameError};

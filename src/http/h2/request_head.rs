@@ -22,6 +22,7 @@ use std::ops::ControlFlow;
 
 use httparse::Header;
 
+use super::priority::Priority;
 use crate::http::request::{Body, Method, Version};
 use crate::http::{Fields, Limits, Refusal, Request, Scheme, limits, syntax};
 
@@ -200,11 +201,10 @@ impl RequestHead {
             return Err(Refused(if is_long_method { Refusal::LongMethod } else { Refusal::LongRequestLine }));
         }
         storage.clear();
-        for &(begin, name, value) in &self.lines {
-            let (name, value) = self.bytes[begin..begin + name + value].split_at(name);
-            // Names are tokens.
-            storage.push(Header { name: std::str::from_utf8(name).unwrap_or_default(), value });
-        }
+        // Names are tokens.
+        storage.extend(
+            self.lines().map(|(name, value)| Header { name: std::str::from_utf8(name).unwrap_or_default(), value }),
+        );
         Ok(Request {
             method: Method::named(method_name),
             method_name,
@@ -214,6 +214,26 @@ impl RequestHead {
             fields: Fields(storage),
             body,
         })
+    }
+
+    /// Returns the priority of its Priority field, if it has one (RFC 9218 §5).
+    pub fn priority(&self) -> Option<Priority> {
+        self.lines().find(|(name, _)| *name == b"priority").map(|(_, value)| Priority::parse(value))
+    }
+
+    /// Returns whether the client waits for permission to send the content (RFC 9110 §10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.lines().any(|(name, _)| name == b"expect")
+    }
+
+    /// Returns what is wrong with it as trailers (RFC 9113 §8.1).
+    pub fn fault_of_trailers(&self) -> Option<&'static str> {
+        let has_pseudo = [self.method, self.scheme, self.authority, self.path].iter().any(Option::is_some);
+        self.malformed.or_else(|| has_pseudo.then_some("trailers have a pseudo-header field"))
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|&(begin, name, value)| self.bytes[begin..begin + name + value].split_at(name))
     }
 
     /// Returns the authority, of which Host says the same.
