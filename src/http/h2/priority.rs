@@ -19,6 +19,20 @@ impl Default for Priority {
 }
 
 impl Priority {
+    /// Returns the priority of a response with this media type for a client that has sent none: what a page needs first is sent
+    /// first, and images share the connection.
+    pub fn of_media_type(media_type: &str) -> Self {
+        let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+        let (urgency, incremental) = match essence.split_once('/') {
+            Some(("text", "html")) | Some(("application", "xhtml+xml")) => (1, false),
+            Some(("text", "css")) | Some(("font", _)) => (2, false),
+            Some(("image", _)) => (5, true),
+            Some(("audio" | "video", _)) => (6, true),
+            _ => (DEFAULT_URGENCY, false),
+        };
+        Priority { urgency, incremental }
+    }
+
     /// Returns the priority with the parameters of a Priority field or a PRIORITY_UPDATE. Those that are unknown or out of range
     /// are ignored (RFC 9218 §4).
     pub fn parse(value: &[u8]) -> Self {
@@ -39,6 +53,15 @@ impl Priority {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn media_types() {
+        let urgency = |media_type| Priority::of_media_type(media_type).urgency;
+        let types =
+            ["text/html; charset=utf-8", "text/css", "font/woff2", "text/javascript", "image/png", "video/mp4", ""];
+        assert_eq!(types.map(urgency), [1, 2, 2, 3, 5, 6, 3]);
+        assert!(Priority::of_media_type("image/svg+xml").incremental);
+    }
 
     #[test]
     fn parameters() {
