@@ -30,6 +30,7 @@ pub mod cache_control;
 pub mod content_range;
 pub mod field;
 pub mod field_changes;
+pub mod head_lines;
 pub mod listing;
 pub mod multipart;
 pub mod page;

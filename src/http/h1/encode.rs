@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::http::field::Field;
-use crate::http::{FieldChanges, Scheme, Status, private};
+use crate::http::head_lines::{self, FieldLines};
+use crate::http::{FieldChanges, Scheme, Status};
 
 /// The parts of every head besides status and field lines.
 #[derive(Debug, Clone, Copy)]
@@ -18,27 +19,25 @@ pub struct Context<'c> {
     pub is_private: bool,
 }
 
+/// Field lines at the end of a buffer.
+struct Lines<'o>(&'o mut Vec<u8>);
+
+impl FieldLines for Lines<'_> {
+    fn add(&mut self, line: &Field) {
+        field(self.0, line);
+    }
+
+    fn add_text(&mut self, name: &str, value: &str) {
+        for part in [name, ": ", value, "\r\n"] {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
 /// Appends a complete head.
 pub fn head<'f>(out: &mut Vec<u8>, status: Status, context: Context, fields: impl IntoIterator<Item = &'f Field<'f>>) {
     begin_head(out, status, context);
-    match context.is_private {
-        true => private_fields(out, fields),
-        false => fields.into_iter().for_each(|line| field(out, line)),
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends field lines, with `private` in Cache-Control.
-fn private_fields<'f>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'f Field<'f>>) {
-    let mut cache_control = None;
-    for line in fields {
-        match line {
-            Field::CacheControl(text) => cache_control = Some(*text),
-            _ => field(out, line),
-        }
-    }
-    out.extend_from_slice(b"Cache-Control: ");
-    out.extend_from_slice(private::cache_control(cache_control.unwrap_or_default()).as_bytes());
+    head_lines::add(&mut Lines(out), fields, context.is_private);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -71,47 +70,8 @@ pub fn changed_fields(
     scheme: Scheme,
     is_private: bool,
 ) {
-    // The media type of a response with several ranges belongs to its parts.
-    let is_multipart = |field: &Field| {
-        status == Status::PartialContent
-            && matches!(field, Field::ContentType(text) if text.starts_with("multipart/byteranges"))
-    };
-    let has_parts = fields.iter().any(is_multipart);
-    // A page that the server makes has the policy with the hashes of its script and style: with another, they would not run.
-    let is_policy = |field: &Field| matches!(field, Field::ContentSecurityPolicy(_));
-    let has_policy = fields.iter().any(is_policy);
-    let (mut vary, mut cache_control) = (Vec::new(), Vec::new());
-    for line in fields {
-        match line {
-            Field::Vary(text) => vary.push(*text),
-            _ if changes.replaces(line.name(), status) && !is_multipart(line) && !is_policy(line) => {}
-            Field::CacheControl(text) if is_private => cache_control.push(*text),
-            _ => field(out, line),
-        }
-    }
-    for line in changes.lines(status, scheme) {
-        let is = |name: &str| line.name.eq_ignore_ascii_case(name);
-        let is_of_server = has_parts && is("Content-Type") || has_policy && is("Content-Security-Policy");
-        if is_private && is("Cache-Control") {
-            cache_control.push(&line.value);
-        } else if !(is_of_server || is_private && private::is_for_shared_caches(&line.name)) {
-            text_field(out, &line.name, &line.value);
-        }
-    }
-    vary.extend(changes.vary.iter().map(String::as_str));
-    if !vary.is_empty() {
-        text_field(out, "Vary", &vary.join(", "));
-    }
-    if is_private {
-        text_field(out, "Cache-Control", &private::cache_control(&cache_control.join(", ")));
-    }
+    head_lines::add_changed(&mut Lines(out), status, fields, changes, scheme, is_private);
     out.extend_from_slice(b"\r\n");
-}
-
-fn text_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
 }
 
 /// Appends the status line and the field lines that every response has. Further field lines and an empty line end the head.
