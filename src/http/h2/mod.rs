@@ -1,5 +1,7 @@
-//! HTTP/2 without I/O (RFC 9113): so far, the side of a connection that receives, and the order in which streams send.
+//! HTTP/2 without I/O (RFC 9113): so far, the side of a connection that receives, the order in which streams send, and
+//! the heads of responses.
 
+pub mod encode;
 mod error_code;
 pub mod frame;
 pub mod hpack;
