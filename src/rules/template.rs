@@ -137,7 +137,7 @@ impl File {
                 Part::Capture(index) => captures.get(*index)?,
             });
         }
-        resolve(&filled).filter(|path| !is_hidden(path) && !is_reserved(path))
+        resolve(&filled).filter(|path| !target::is_hidden(&path[1..]) && !is_reserved(path))
     }
 }
 
@@ -187,12 +187,6 @@ fn resolve(path: &[u8]) -> Option<Vec<u8>> {
         resolved.push(b'/');
     }
     (!resolved.contains(&0)).then_some(resolved)
-}
-
-/// Returns whether a name in the path begins with a dot, except `.well-known` as the first name (RFC 8615).
-fn is_hidden(path: &[u8]) -> bool {
-    let names = path.split(|&byte| byte == b'/').enumerate();
-    names.into_iter().any(|(depth, name)| name.starts_with(b".") && !(depth == 1 && name == b".well-known"))
 }
 
 /// Splits a URI before its path. Of a path, all is the rest.
