@@ -21,6 +21,13 @@ pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Returns the number that the digits of `value` are, as in Content-Length (RFC 9110 §8.6). None if there are other bytes, or none, or
+/// the number is too large.
+pub fn number(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok()
+}
+
 /// Removes leading spaces and tabs.
 pub fn skip_blanks(bytes: &[u8]) -> &[u8] {
     let blanks = bytes.iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();

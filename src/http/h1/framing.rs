@@ -46,9 +46,7 @@ pub enum Framing {
 impl Framing {
     /// Adds a line of Content-Length.
     pub fn with_length(self, value: &[u8]) -> Result<Framing, Refusal> {
-        let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok());
-        let length = length.ok_or(Refusal::Malformed("a Content-Length is not a number"))?;
+        let length = syntax::number(value).ok_or(Refusal::Malformed("a Content-Length is not a number"))?;
         match self {
             Framing::None => Ok(Framing::Length(length)),
             Framing::Length(before) if before == length => Ok(self),

@@ -138,8 +138,7 @@ impl RequestHead {
     }
 
     fn add_content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok()).ok_or("Content-Length is not a number")?;
+        let length = syntax::number(value).ok_or("Content-Length is not a number")?;
         match self.content_length.replace(length) {
             Some(before) if before != length => Err("two of Content-Length differ"),
             _ => Ok(()),
