@@ -36,6 +36,13 @@ impl FieldChanges {
             || self.set.iter().any(|line| line.name.eq_ignore_ascii_case(name) && line.applies_to(status))
     }
 
+    /// Returns what is left of the lines that every response has: the value of Strict-Transport-Security, which is `hsts` without a
+    /// rule, and whether there is Server.
+    pub fn common<'h>(&self, status: Status, hsts: Option<&'h str>) -> (Option<&'h str>, bool) {
+        let hsts = hsts.filter(|_| !self.replaces("Strict-Transport-Security", status));
+        (hsts, !self.replaces("Server", status))
+    }
+
     /// Returns the field lines to send, without Vary.
     pub fn lines(&self, status: Status, scheme: Scheme) -> impl Iterator<Item = &FieldLine> {
         self.set.iter().filter(move |line| line.applies_to(status) && line.applies_over(scheme))

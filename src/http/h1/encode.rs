@@ -56,8 +56,8 @@ pub fn changed_head(
 
 /// The same as [`begin_head`] with the changes of rules.
 pub fn begin_changed_head(out: &mut Vec<u8>, status: Status, context: Context, changes: &FieldChanges) {
-    let hsts = context.hsts.filter(|_| !changes.replaces("Strict-Transport-Security", status));
-    begin(out, status, Context { hsts, ..context }, !changes.replaces("Server", status));
+    let (hsts, has_server) = changes.common(status, context.hsts);
+    begin(out, status, Context { hsts, ..context }, has_server);
 }
 
 /// Appends the field lines of a head with the changes of rules, and the empty line. With `is_private`, only caches of single

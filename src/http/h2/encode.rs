@@ -46,8 +46,8 @@ pub fn changed_head(
     changes: &FieldChanges,
     scheme: Scheme,
 ) {
-    let hsts = context.hsts.filter(|_| !changes.replaces("Strict-Transport-Security", status));
-    begin(out, status, Context { hsts, ..context }, !changes.replaces("Server", status));
+    let (hsts, has_server) = changes.common(status, context.hsts);
+    begin(out, status, Context { hsts, ..context }, has_server);
     head_lines::add_changed(&mut Lines(out), status, fields, changes, scheme, context.is_private);
 }
 
