@@ -658,13 +658,6 @@ impl Session {
         self.streams.remove(id);
     }
 
-    /// Resets a stream that cannot be answered.
-    pub fn fail(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
-        write::reset_stream(out, id, code);
-        self.remember_reset(id);
-        self.streams.remove(id);
-    }
-
     /// Returns whether the client has acknowledged the settings (RFC 9113 §6.5.3).
     pub fn has_acknowledged(&self) -> bool {
         self.has_acknowledged

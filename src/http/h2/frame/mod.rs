@@ -268,4 +268,4 @@ fn number(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

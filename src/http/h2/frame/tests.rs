@@ -2,7 +2,7 @@ use super::*;
 use ErrorCode::*;
 
 /// A frame with any type, flags and payload.
-fn raw(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn raw(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = write::head(FrameType::Data, flags, stream, payload.len()).to_vec();
     bytes[3] = kind;
     bytes.extend_from_slice(payload);

@@ -1,3 +1,4 @@
+use super::super::frame::tests::raw as frame;
 use super::super::frame::{ACK, END_HEADERS, END_STREAM, FrameType};
 use super::super::hpack::encoder;
 use super::*;
@@ -11,13 +12,6 @@ struct Client {
     scratch: Scratch,
     unread: Vec<u8>,
     ended: bool,
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = write::head(FrameType::Data, flags, stream, payload.len()).to_vec();
-    bytes[3] = kind;
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 fn section(lines: &[(&str, &str)]) -> Vec<u8> {
