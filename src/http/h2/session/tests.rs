@@ -1,6 +1,7 @@
 use super::super::frame::tests::raw as frame;
-use super::super::frame::{ACK, END_HEADERS, END_STREAM, FrameType};
+use super::super::frame::{self, ACK, END_HEADERS, END_STREAM, Frame, FrameType};
 use super::super::hpack::encoder;
+use super::requests::MAX_WAITING;
 use super::*;
 
 const GET: &[(&str, &str)] = &[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];

@@ -1,0 +1,52 @@
+//! Streams that end early, and what still arrives for them (RFC 9113 §5.1, §5.4.2, §6.4).
+
+use super::super::ErrorCode;
+use super::super::frame::write;
+use super::super::stream::MAX_STREAMS;
+use super::{Event, Handled, Session, fatal};
+
+impl Session {
+    pub(super) fn receive_reset(&mut self, id: u32, events: &mut Vec<Event>) -> Handled {
+        if id > self.last_stream {
+            return Err(fatal(ErrorCode::ProtocolError, "a stream is reset that is not open"));
+        }
+        if self.streams.get(id).is_none_or(|stream| stream.is_reset) {
+            return self.credits.spend_frame();
+        }
+        self.cancel(id, events);
+        self.credits.spend_reset()
+    }
+
+    /// Resets a stream, open or not.
+    pub(super) fn reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>, events: &mut Vec<Event>) -> Handled {
+        write::reset_stream(out, id, code);
+        self.cancel(id, events);
+        self.remember_reset(id);
+        self.credits.spend_reset()
+    }
+
+    /// Nothing more is sent for a stream. If it is worked on, it keeps its place until that has ended.
+    fn cancel(&mut self, id: u32, events: &mut Vec<Event>) {
+        let Some(stream) = self.streams.get(id) else { return };
+        if stream.head.is_some() {
+            self.streams.remove(id);
+        } else if !std::mem::replace(&mut stream.is_reset, true) {
+            events.push(Event::Cancelled { stream: id });
+        }
+    }
+
+    pub(super) fn remember_reset(&mut self, id: u32) {
+        if self.reset_streams.len() >= MAX_STREAMS {
+            self.reset_streams.pop_front();
+        }
+        self.reset_streams.push_back(id);
+    }
+
+    /// A frame is for a stream that has no place any more: it was on its way when the stream was reset, or comes too late.
+    pub(super) fn after_end(&self, id: u32) -> Handled {
+        match self.reset_streams.contains(&id) {
+            true => Ok(()),
+            false => Err(fatal(ErrorCode::StreamClosed, "a frame is for a stream that has ended")),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! DATA and the windows (RFC 9113 §5.2, §6.1, §6.9): what the client may send, and what it takes.
+
+use super::super::frame::write;
+use super::super::stream;
+use super::super::{ErrorCode, FrameError};
+use super::requests::LENGTH;
+use super::{Event, Handled, Session, fatal};
+use crate::http::request::Body;
+
+/// The window of the connection for the client's content, in bytes (RFC 9113 §6.9.2).
+pub(super) const RECEIVE_WINDOW: u32 = 65_535;
+
+/// The dropped content that is given back to the window of the connection at one time, in bytes.
+const GIVEN_BACK_BYTES: u32 = RECEIVE_WINDOW / 2;
+
+impl Session {
+    pub(super) fn receive_data(
+        &mut self,
+        id: u32,
+        length: usize,
+        window_bytes: u32,
+        ends_stream: bool,
+        out: &mut Vec<u8>,
+        events: &mut Vec<Event>,
+    ) -> Handled {
+        if id > self.last_stream {
+            return Err(fatal(ErrorCode::ProtocolError, "content of a stream that is not open"));
+        }
+        self.receive_window = self
+            .receive_window
+            .checked_sub(window_bytes)
+            .ok_or(fatal(ErrorCode::FlowControlError, "the client has sent more than the window of the connection"))?;
+        self.give_back(window_bytes, out);
+        let max_bytes = self.limits.body_bytes as u64;
+        let Some(stream) = self.streams.get(id) else { return self.after_end(id) };
+        if stream.is_reset {
+            return Ok(());
+        }
+        if stream.is_received {
+            return Err(FrameError::Stream(id, ErrorCode::StreamClosed, "content follows the end of the stream"));
+        }
+        if !stream.receive(window_bytes) {
+            let why = "the client has sent more than the window of the stream";
+            return Err(FrameError::Stream(id, ErrorCode::FlowControlError, why));
+        }
+        stream.received_bytes += length as u64;
+        let expected = stream.head.as_ref().and_then(|head| head.content_length);
+        if expected.is_some_and(|expected| stream.received_bytes > expected) {
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError, LENGTH));
+        }
+        if ends_stream {
+            return self.end_content(id, events);
+        }
+        if stream.received_bytes > max_bytes
+            && let Some(head) = stream.head.take()
+        {
+            events.push(Event::Request { stream: id, head, body: Body::TooLarge });
+        }
+        Ok(())
+    }
+
+    /// The content of a request is complete.
+    pub(super) fn end_content(&mut self, id: u32, events: &mut Vec<Event>) -> Handled {
+        let Some(stream) = self.streams.get(id) else { return Ok(()) };
+        stream.is_received = true;
+        let expected = stream.head.as_ref().and_then(|head| head.content_length);
+        if expected.is_some_and(|expected| expected != stream.received_bytes) {
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError, LENGTH));
+        }
+        let Some(head) = stream.head.take() else { return Ok(()) };
+        events.push(Event::Request { stream: id, head, body: Body::Dropped });
+        Ok(())
+    }
+
+    /// Gives content that was dropped back to the window of the connection.
+    fn give_back(&mut self, bytes: u32, out: &mut Vec<u8>) {
+        self.dropped_bytes += bytes;
+        if self.dropped_bytes >= GIVEN_BACK_BYTES {
+            self.receive_window += self.dropped_bytes;
+            write::window_update(out, 0, std::mem::take(&mut self.dropped_bytes));
+        }
+    }
+
+    pub(super) fn extend_window(&mut self, id: u32, increment: u32) -> Handled {
+        if id == 0 {
+            let extended = stream::extend(&mut self.send_window, increment.into());
+            return extended
+                .map_err(|_| fatal(ErrorCode::FlowControlError, "the window of the connection is too large"));
+        }
+        if id > self.last_stream {
+            return Err(fatal(ErrorCode::ProtocolError, "the window of a stream that is not open is extended"));
+        }
+        let Some(stream) = self.streams.get(id).filter(|stream| !stream.is_reset) else { return Ok(()) };
+        let extended = stream::extend(&mut stream.send_window, increment.into());
+        extended.map_err(|_| FrameError::Stream(id, ErrorCode::FlowControlError, "the window of a stream is too large"))
+    }
+
+    /// Returns the bytes of content that can be sent for a stream now.
+    pub fn sendable_bytes(&mut self, id: u32) -> usize {
+        let connection = self.send_window;
+        self.stream(id).map_or(0, |stream| stream.send_window.min(connection).max(0) as usize)
+    }
+
+    /// Takes the windows of a DATA frame with `bytes` of content, at most what [can be sent](Session::sendable_bytes).
+    pub fn take_window(&mut self, id: u32, bytes: usize) {
+        self.send_window -= bytes as i64;
+        if let Some(stream) = self.streams.get(id) {
+            stream.send_window -= bytes as i64;
+        }
+        self.credits.restore_for_data();
+    }
+}
