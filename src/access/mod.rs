@@ -18,7 +18,7 @@ use crate::digest::Digest;
 
 pub use credentials::Credentials;
 pub use network::Network;
-pub use policy::{AccessPolicy, AuthArea, Denied, files};
+pub use policy::{AccessPolicy, AuthArea, files};
 pub use prefix::Prefix;
 pub use rules::{Place, Rules};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{AllowRule, AuthRule, Network, Place, Prefix, Rules};
 use crate::failure::Failure;
-use crate::http::Scheme;
+use crate::http::{Refusal, Scheme};
 
 /// The rules of a server.
 #[derive(Debug)]
@@ -24,15 +24,6 @@ pub struct AuthArea {
     pub file: u16,
     /// The name of the area for browsers.
     pub realm: Box<str>,
-}
-
-/// Why a client does not get a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// Its address is in none of the networks.
-    Address,
-    /// It has no address: it is connected by a unix socket.
-    NoAddress,
 }
 
 /// Returns the files of users, each once. Their order is that of their numbers.
@@ -85,20 +76,22 @@ impl AccessPolicy {
         }
     }
 
-    /// Returns whether a rule says who gets what is at a place: then caches must not give it to others.
-    pub fn is_restricted(&self, place: &impl Place) -> bool {
-        self.allow.find(place).is_some() || self.auth.find(place).is_some()
+    /// Returns whether a rule says who gets what is at a place: then caches must not give it to others. Fails if the place cannot
+    /// be determined at the moment, as all that follows.
+    pub fn is_restricted(&self, place: &impl Place) -> Result<bool, Refusal> {
+        Ok(self.allow.find(place)?.is_some() || self.auth.find(place)?.is_some())
     }
 
     /// Checks the address of a client that requests what is at a place.
-    pub fn check_address(&self, place: &impl Place, client: Option<SocketAddr>) -> Result<(), Denied> {
-        let Some(networks) = self.allow.find(place) else { return Ok(()) };
-        let address: IpAddr = client.ok_or(Denied::NoAddress)?.ip();
-        if networks.iter().any(|network| network.contains(address)) { Ok(()) } else { Err(Denied::Address) }
+    pub fn check_address(&self, place: &impl Place, client: Option<SocketAddr>) -> Result<(), Refusal> {
+        let Some(networks) = self.allow.find(place)? else { return Ok(()) };
+        let address: IpAddr = client.ok_or(Refusal::NoAddress)?.ip();
+        let is_allowed = networks.iter().any(|network| network.contains(address));
+        is_allowed.then_some(()).ok_or(Refusal::OtherNetwork)
     }
 
     /// Returns who gets what is at a place; none if no password is needed.
-    pub fn area(&self, place: &impl Place) -> Option<&AuthArea> {
+    pub fn area(&self, place: &impl Place) -> Result<Option<&AuthArea>, Refusal> {
         self.auth.find(place)
     }
 
@@ -157,7 +150,7 @@ mod tests {
             ["/a=/etc/a", "/b=/etc/b", "/c=/etc/a", "/d=/etc/../etc/d"].map(|rule| AuthRule::parse(rule).unwrap());
         assert_eq!(files(&rules).len(), 3);
         let policy = AccessPolicy::new(&[], &rules, false).unwrap();
-        let file = |path: &[u8]| policy.area(&path).map(|area| area.file);
+        let file = |path: &[u8]| policy.area(&path).unwrap().map(|area| area.file);
         assert_eq!([&b"a"[..], b"b", b"c/x", b"d", b"e"].map(file), [Some(0), Some(1), Some(0), Some(2), None]);
         assert!(AccessPolicy::new(&[], &[], false).is_none());
     }

@@ -3,25 +3,27 @@
 use std::borrow::Cow;
 
 use super::Prefix;
+use crate::http::Refusal;
 
 /// Where something is: the paths that lead to it.
 pub trait Place {
-    /// Returns its path, as in [`Target`](crate::http::Target), in the site that serves it; and its path in the site around that
-    /// one, if that site is a part of another one.
-    fn paths(&self) -> impl Iterator<Item = &[u8]>;
+    /// Returns whether `is_wanted` holds for its path, as in [`Target`](crate::http::Target), in the site that serves it, or for
+    /// its path in the site around that one, if that site is a part of another one. Fails if the latter cannot be determined at
+    /// the moment.
+    fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal>;
 
-    /// Returns its path in the site of a host. None if it is not in that site.
-    fn path_in(&self, host: &str) -> Option<Cow<'_, [u8]>>;
+    /// Returns its path in the site of a host. None if it is not in that site. Fails if that cannot be determined at the moment.
+    fn path_in(&self, host: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal>;
 }
 
 /// A path of a server that has one site.
 impl Place for &[u8] {
-    fn paths(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(*self)
+    fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal> {
+        Ok(is_wanted(self))
     }
 
-    fn path_in(&self, _: &str) -> Option<Cow<'_, [u8]>> {
-        None
+    fn path_in(&self, _: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
+        Ok(None)
     }
 }
 
@@ -49,13 +51,18 @@ impl<T> Rules<T> {
         self.0.is_empty()
     }
 
-    /// Returns the rule for what is at a place.
-    pub fn find(&self, place: &impl Place) -> Option<&T> {
+    /// Returns the rule for what is at a place. Fails if it cannot be determined at the moment whether there is one.
+    pub fn find(&self, place: &impl Place) -> Result<Option<&T>, Refusal> {
         let is_for = |prefix: &Prefix| match &prefix.host {
-            None => place.paths().any(|path| prefix.covers(path)),
-            Some(host) => place.path_in(host).is_some_and(|path| prefix.covers(&path)),
+            None => place.has_path(|path| prefix.covers(path)),
+            Some(host) => Ok(place.path_in(host)?.is_some_and(|path| prefix.covers(&path))),
         };
-        self.0.iter().find(|(prefix, _)| is_for(prefix)).map(|(_, rule)| rule)
+        for (prefix, rule) in &self.0 {
+            if is_for(prefix)? {
+                return Ok(Some(rule));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -67,12 +74,15 @@ mod tests {
     struct OfHost(&'static str, &'static str);
 
     impl Place for OfHost {
-        fn paths(&self) -> impl Iterator<Item = &[u8]> {
-            std::iter::once(self.1.as_bytes())
+        fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal> {
+            Ok(is_wanted(self.1.as_bytes()))
         }
 
-        fn path_in(&self, host: &str) -> Option<Cow<'_, [u8]>> {
-            (host == self.0).then(|| self.1.as_bytes().into())
+        fn path_in(&self, host: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
+            match self.0 {
+                "" => Err(Refusal::NoRoot),
+                own => Ok((host == own).then(|| self.1.as_bytes().into())),
+            }
         }
     }
 
@@ -91,8 +101,9 @@ mod tests {
             ("y.test", "c/", "/"),
             ("y.test", "d.html.br", "/d.html"),
         ] {
-            assert_eq!(rules.find(&OfHost(host, path)), Some(&expected), "{host} {path}");
+            assert_eq!(rules.find(&OfHost(host, path)), Ok(Some(&expected)), "{host} {path}");
         }
-        assert_eq!(Rules::<()>::default().find(&OfHost("x.test", "a")), None);
+        assert_eq!(Rules::<()>::default().find(&OfHost("x.test", "a")), Ok(None));
+        assert_eq!(rules.find(&OfHost("", "a/x")), Err(Refusal::NoRoot), "it is unknown whether x.test/a covers it");
     }
 }

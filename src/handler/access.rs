@@ -1,7 +1,7 @@
 //! Access to what a request asks for. It is decided twice: on the path of the request, before any redirect and before anything
 //! is looked up, and on the path of the file that is served, whatever link, index or name led to it.
 
-use crate::access::{AccessPolicy, AuthArea, Credentials, Denied};
+use crate::access::{AccessPolicy, AuthArea, Credentials};
 use crate::http::{Refusal, Request, Scheme, Status};
 use crate::ipc::login_protocol::{LoginStep, Question, Verdict};
 use crate::listeners::Client;
@@ -61,12 +61,9 @@ impl<'r> Guard<'r> {
             return Ok(true);
         }
         let place = self.service.sites.place(site, path);
-        access.is_restricted |= self.policy.is_restricted(&place);
-        self.policy.check_address(&place, self.client).map_err(|denied| match denied {
-            Denied::Address => Refusal::OtherNetwork,
-            Denied::NoAddress => Refusal::NoAddress,
-        })?;
-        match self.policy.area(&place) {
+        access.is_restricted |= self.policy.is_restricted(&place)?;
+        self.policy.check_address(&place, self.client)?;
+        match self.policy.area(&place)? {
             Some(area) if access.granted != Some(area.file) => self.log_in(area, access),
             _ => Ok(true),
         }
@@ -102,9 +99,10 @@ impl<'r> Guard<'r> {
             return true;
         }
         let place = self.service.sites.place(site, &path);
-        access.is_restricted |= self.policy.is_restricted(&place);
+        // What is unknown may be restricted.
+        access.is_restricted |= self.policy.is_restricted(&place).unwrap_or(true);
         self.policy.check_address(&place, self.client).is_ok()
-            && self.policy.area(&place).is_none_or(|area| access.granted == Some(area.file))
+            && self.policy.area(&place).is_ok_and(|area| area.is_none_or(|area| access.granted == Some(area.file)))
     }
 
     /// Checks the password of the request.

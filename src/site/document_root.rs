@@ -249,12 +249,12 @@ impl DocumentRoot {
         if self.last_release().as_ref().map(Arc::as_ptr) != last.as_ref().map(Arc::as_ptr) {
             return Err(Replaced);
         }
-        match self.location.open() {
-            Ok(root) if root.is_out_of_bounds() => {
+        match self.location.open().and_then(|root| Ok((root.is_out_of_bounds()?, root))) {
+            Ok((true, _)) => {
                 self.set_state(RootState::Outside);
                 Ok(last)
             }
-            Ok(root) => {
+            Ok((false, root)) => {
                 let is_first = last.is_none();
                 let release = Arc::new(Release::new(root, self.location.path(), last.as_deref(), &self.shared));
                 self.replace(&last, Some(release.clone()))?;

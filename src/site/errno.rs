@@ -12,9 +12,14 @@ pub fn refuse(errno: Errno) -> Refusal {
         Errno::EACCES | Errno::EPERM => Refusal::Unreadable,
         Errno::EXDEV => Refusal::OutsideRoot,
         Errno::ENXIO | Errno::ENODEV => Refusal::NotAFile,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Refusal::Exhausted(errno as i32),
+        _ if is_exhausted(errno) => Refusal::Exhausted(errno as i32),
         errno => Refusal::Disk(errno as i32),
     }
+}
+
+/// Returns whether descriptors or memory have run out: nothing is known about the path.
+pub fn is_exhausted(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 /// Converts an error of an open file: the file exists and is a file, whatever the error number.

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::errno::is_exhausted;
 use super::page_names::{self, Files};
 use super::release::Release;
 use super::variants::{self, AvailableCodings};
@@ -36,7 +37,7 @@ impl<A: Fn() -> Acceptable> Files for FilesOf<'_, A> {
     }
 
     fn has_listing(&self, path: &CStr) -> bool {
-        self.site.settings.listing && self.release.root.open_beneath(path).is_ok()
+        self.site.settings.listing && self.release.root.open_beneath(path).map_or_else(is_exhausted, |_| true)
     }
 
     fn listing(&self, directory: &[u8]) -> Result<Directory, Refusal> {

@@ -11,7 +11,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::unistd::{AccessFlags, eaccess, faccessat};
 
-use super::errno::refuse;
+use super::errno::{is_exhausted, refuse};
 use super::walk::{self, FLAGS, PLACE};
 use crate::failure::Failure;
 use crate::http::Refusal;
@@ -104,7 +104,7 @@ impl Root {
         let names: Vec<_> = [std::path::absolute(path), path.canonicalize()].into_iter().flatten().collect();
         let identity = fstat(&directory).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
         let mut root = Root { directory: Arc::new(directory), names: names.into(), identity, openat2: true };
-        root.openat2 = root.openat2(c".", PLACE).is_ok();
+        root.openat2 = root.openat2(c".", PLACE).map_or_else(is_exhausted, |_| true);
         root
     }
 
@@ -227,10 +227,14 @@ impl Root {
     }
 
     /// Returns whether it cannot be read although its permissions allow it: it is outside of the directories that this
-    /// process is [confined](crate::os::landlock) to, which access(2) does not consider.
-    pub fn is_out_of_bounds(&self) -> bool {
+    /// process is [confined](crate::os::landlock) to, which access(2) does not consider. Fails if it is unknown, since descriptors
+    /// or memory have run out.
+    pub fn is_out_of_bounds(&self) -> Result<bool, Errno> {
         let may = faccessat(&self.directory, c".", AccessFlags::R_OK, AtFlags::AT_EACCESS);
-        may.is_ok() && self.open_beneath(c".").err() == Some(Errno::EACCES)
+        match self.open_beneath(c".").map(drop) {
+            Err(errno) if is_exhausted(errno) => Err(errno),
+            opened => Ok(may.is_ok() && opened == Err(Errno::EACCES)),
+        }
     }
 
     /// Returns the metadata of the file at `path`. The path is not confined to the root here, so the result may only be

@@ -23,6 +23,7 @@ mod codings;
 mod compress;
 mod conditional;
 mod confined;
+mod exhausted;
 mod exposition;
 mod failing_disk;
 mod files;

@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, TryLockError};
 use std::time::SystemTime;
 
@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, stat};
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::super::document_root::DocumentRoot;
+use super::super::errno::is_exhausted;
 use super::super::lock::{read, write};
 use super::super::root::{Role, Root};
 use super::super::version::since_epoch_ns;
@@ -59,6 +60,8 @@ pub struct NamedSites {
     checked_ms: AtomicU64,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
+    /// Why the list could not be read at the last check, if descriptors or memory had run out: the error number. 0 otherwise.
+    exhausted: AtomicI32,
     /// Whether the entry of an open site is missing.
     has_absent: AtomicBool,
     may_have_stale_files: AtomicBool,
@@ -122,6 +125,7 @@ impl NamedSites {
             checking: Mutex::default(),
             checked_ms: AtomicU64::new(clock::now_ms()),
             state: AtomicU8::new(state as u8),
+            exhausted: AtomicI32::new(0),
             has_absent: AtomicBool::new(false),
             may_have_stale_files: AtomicBool::new(false),
             is_keeping_up: AtomicBool::new(false),
@@ -146,11 +150,27 @@ impl NamedSites {
             }
             site => site,
         };
-        match site.map_or_else(|| self.default(now_ms), |site| Ok(Some(site)))? {
+        let site = match site {
+            None => {
+                // The host may have a site, which an older list does not name.
+                self.list_is_readable()?;
+                self.default(now_ms)?
+            }
+            site => site,
+        };
+        match site {
             Some(site) => Ok(site),
             None if self.state() == RootState::Missing => Err(Refusal::NoRoot),
             None if host.is_missing() => Err(Refusal::NoHost),
             None => Err(Refusal::NoSite),
+        }
+    }
+
+    /// Fails if the list could not be read at the last check, since descriptors or memory had run out.
+    fn list_is_readable(&self) -> Result<(), Refusal> {
+        match self.exhausted.load(Relaxed) {
+            0 => Ok(()),
+            errno => Err(Refusal::Exhausted(errno)),
         }
     }
 
@@ -229,11 +249,17 @@ impl NamedSites {
         };
         let state = match stat {
             Ok(stat) if last.as_ref().is_some_and(|last| last.identity == Some(FileIdentity::from(&stat))) => {
-                RootState::Served
+                Ok(RootState::Served)
             }
             Ok(stat) => self.read_again(last.as_deref(), stat),
-            Err(_) => RootState::Missing,
+            Err(errno) => Err(errno),
         };
+        let exhausted = match state {
+            Err(errno) if is_exhausted(errno) => errno as i32,
+            _ => 0,
+        };
+        self.exhausted.store(exhausted, Relaxed);
+        let state = state.unwrap_or(RootState::Missing);
         self.set_state(state);
         if let Some(listing) = &*read(&self.listing) {
             let (closed, has_absent) = write(&self.open).close_absent(&listing.entries, now_ms);
@@ -244,29 +270,31 @@ impl NamedSites {
 
     /// Reads the list again; `stat` is of the directory to which the path leads. If it is another one than before, all sites
     /// are opened anew.
-    fn read_again(&self, last: Option<&Listing>, stat: FileStat) -> RootState {
+    fn read_again(&self, last: Option<&Listing>, stat: FileStat) -> Result<RootState, Errno> {
         let same = last.map(|last| &last.root).filter(|root| root.is(Ok(stat)) == Ok(true));
-        let root = match same.map_or_else(|| Root::open_path(&self.path), |root| Ok(root.clone())) {
-            Ok(root) if same.is_none() && root.is_out_of_bounds() => return RootState::Outside,
-            Ok(root) => root,
-            Err(_) => return RootState::Missing,
-        };
-        let Ok((listing, _)) = Listing::read(root, &self.path, false) else { return RootState::Missing };
+        let root = same.map_or_else(|| Root::open_path(&self.path), |root| Ok(root.clone()))?;
+        if same.is_none() && root.is_out_of_bounds()? {
+            return Ok(RootState::Outside);
+        }
+        let (listing, _) = Listing::read(root, &self.path, false)?;
         *write(&self.listing) = Some(Arc::new(listing));
         if same.is_none() {
             let closed = std::mem::take(&mut *write(&self.open));
             drop(closed);
         }
-        RootState::Served
+        Ok(RootState::Served)
     }
 
     /// Returns the path of the directory of `site` below this one, without links, as it was at most [`CHECK_INTERVAL_MS`] ago.
-    pub fn directory_of(&self, site: &NamedSite) -> Option<Arc<[u8]>> {
-        let identity = site.site().identity()?;
+    /// None if there is nothing, or not what is served.
+    pub fn directory_of(&self, site: &NamedSite) -> Result<Option<Arc<[u8]>>, Refusal> {
+        let identity = site.site().identity();
         site.directory(clock::now_ms(), CHECK_INTERVAL_MS, || {
-            let listing = read(&self.listing).clone()?;
-            let name = CString::new(site.name()).ok()?;
-            listing.root.real_path(&name, |present| present == identity).ok()?.map(Arc::from)
+            let Some(listing) = read(&self.listing).clone() else { return Ok(None) };
+            // Names of entries have no NUL.
+            let name = CString::new(site.name()).unwrap_or_default();
+            let is_served = |present| identity.is_none_or(|identity| identity == present);
+            Ok(listing.root.real_path(&name, is_served)?.map(Arc::from))
         })
     }
 

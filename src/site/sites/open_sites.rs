@@ -8,6 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::Site;
 use super::entries::Entries;
+use crate::http::Refusal;
 use crate::ipc::scoreboard::{SiteSlot, WorkerCounters};
 
 /// The time for which a site is served whose entry is missing, in milliseconds: it may be about to be replaced by another.
@@ -78,18 +79,18 @@ impl NamedSite {
         &self,
         now_ms: u64,
         max_age_ms: u64,
-        find: impl FnOnce() -> Option<Arc<[u8]>>,
-    ) -> Option<Arc<[u8]>> {
+        find: impl FnOnce() -> Result<Option<Arc<[u8]>>, Refusal>,
+    ) -> Result<Option<Arc<[u8]>>, Refusal> {
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((path, found_ms)) = &*directory
             && now_ms < found_ms + max_age_ms
         {
-            return Some(path.clone());
+            return Ok(Some(path.clone()));
         }
         // While an entry is replaced, the last path counts: a rule must not be lost in between.
-        let found = find().or_else(|| directory.as_ref().map(|(path, _)| path.clone()))?;
-        *directory = Some((found.clone(), now_ms));
-        Some(found)
+        let found = find()?.or_else(|| directory.as_ref().map(|(path, _)| path.clone()));
+        *directory = found.clone().map(|path| (path, now_ms));
+        Ok(found)
     }
 
     /// Records that it is used.

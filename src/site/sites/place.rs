@@ -1,11 +1,11 @@
 //! Where a path of a site is among all sites: a site can be a part of another one, or have several names.
 
 use std::borrow::Cow;
-use std::iter;
 use std::sync::Arc;
 
 use super::{Selected, Sites};
 use crate::access::Place;
+use crate::http::Refusal;
 
 /// A path of a site.
 #[derive(Debug)]
@@ -13,57 +13,84 @@ pub struct SitePlace<'p> {
     sites: &'p Sites,
     site: &'p Selected<'p>,
     path: &'p [u8],
-    /// The path in the site around this one, if its directory is in that of another entry.
-    outer: Option<Vec<u8>>,
+    /// The path of its directory below the directory of sites, without links; none if there is one site.
+    directory: Result<Option<Arc<[u8]>>, Refusal>,
 }
 
 impl Sites {
     /// Returns where `path`, as in [`Target`](crate::http::Target), of `site` is among all sites.
     pub fn place<'p>(&'p self, site: &'p Selected, path: &'p [u8]) -> SitePlace<'p> {
-        let directory = self.directory(site);
-        let outer = directory.and_then(|directory| {
-            let end = directory.iter().position(|byte| *byte == b'/').filter(|_| !directory.starts_with(b"."))?;
-            Some(join(&directory[end + 1..], path))
-        });
-        SitePlace { sites: self, site, path, outer }
+        // If the entry is being replaced, it is unknown where the site is.
+        let directory = match self.directory(site) {
+            Ok(None) if site.name().is_some() => Err(Refusal::NoRoot),
+            directory => directory,
+        };
+        SitePlace { sites: self, site, path, directory }
     }
 
-    /// Returns the path of the directory of one of many sites below the directory of sites, without links.
-    fn directory(&self, site: &Selected) -> Option<Arc<[u8]>> {
+    /// Returns the path of the directory of one of many sites below the directory of sites, without links; none if there is none.
+    fn directory(&self, site: &Selected) -> Result<Option<Arc<[u8]>>, Refusal> {
         match (&self.sites, site) {
             (super::Kind::Named(sites), Selected::Named(named)) => sites.directory_of(named),
-            _ => None,
+            _ => Ok(None),
         }
     }
 }
 
+impl SitePlace<'_> {
+    /// Returns the path in the site around this one, if its directory is in that of another entry.
+    fn outer(&self) -> Result<Option<Vec<u8>>, Refusal> {
+        let directory = self.directory.clone()?;
+        Ok(directory.and_then(|directory| {
+            let end = directory.iter().position(|byte| *byte == b'/').filter(|_| !directory.starts_with(b"."))?;
+            Some(join(&directory[end + 1..], self.path))
+        }))
+    }
+}
+
 impl Place for SitePlace<'_> {
-    fn paths(&self) -> impl Iterator<Item = &[u8]> {
-        iter::once(self.path).chain(self.outer.as_deref())
+    fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal> {
+        Ok(is_wanted(self.path) || self.outer()?.is_some_and(|path| is_wanted(&path)))
     }
 
     /// If the host has no site of its own, its site is the one for all other hosts.
-    fn path_in(&self, host: &str) -> Option<Cow<'_, [u8]>> {
-        let name = self.site.name()?;
+    fn path_in(&self, host: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
+        let Some(name) = self.site.name() else { return Ok(None) };
         if name == host {
-            return Some(self.path.into());
+            return Ok(Some(self.path.into()));
         }
-        let other = self.sites.select(&self.sites.host(Some(host))).ok()?;
+        let other = match self.sites.select(&self.sites.host(Some(host))) {
+            Ok(other) => other,
+            Err(Refusal::NoSite) => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
         // Two entries may lead to one directory.
         if other.name() == Some(name) || other.identity() == self.site.identity() {
-            return Some(self.path.into());
+            return Ok(Some(self.path.into()));
         }
-        let (own, other) = (self.sites.directory(self.site)?, self.sites.directory(&other)?);
-        let below = |directory: &[u8], path: &[u8]| Some(path.strip_prefix(directory)?.strip_prefix(b"/")?.to_vec());
-        match below(&other, &own) {
-            Some(part) => Some(join(&part, self.path).into()),
-            None => {
-                let part = below(&own, &other)?;
-                let path = self.path.strip_prefix(part.as_slice())?;
-                (path.is_empty() || path.starts_with(b"/")).then(|| path.strip_prefix(b"/").unwrap_or(path).into())
-            }
-        }
+        let Some(own) = self.directory.clone()? else { return Ok(None) };
+        let other = match self.sites.directory(&other) {
+            // It cannot be entered, so nothing in it is served.
+            Ok(None) | Err(Refusal::Unreadable) => return Ok(None),
+            Ok(Some(other)) => other,
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(path_between(&own, &other, self.path))
     }
+}
+
+/// Returns the path in the directory `other` of what is at `path` in the directory `own`, if it is in both.
+fn path_between<'p>(own: &[u8], other: &[u8], path: &'p [u8]) -> Option<Cow<'p, [u8]>> {
+    if let Some(part) = below(other, own) {
+        return Some(join(part, path).into());
+    }
+    let path = path.strip_prefix(below(own, other)?)?;
+    (path.is_empty() || path.starts_with(b"/")).then(|| path.strip_prefix(b"/").unwrap_or(path).into())
+}
+
+/// Returns the path of `path` below `directory`.
+fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    path.strip_prefix(directory)?.strip_prefix(b"/")
 }
 
 fn join(directory: &[u8], path: &[u8]) -> Vec<u8> {
