@@ -69,7 +69,8 @@ pub fn report(command_line: &CommandLine, scope: Option<String>) -> usize {
     certificates.lines.iter().for_each(|line| print(&format!("{line}\n")));
     warnings.extend(certificates.warnings);
     command_line.problems.iter().chain(&problems).for_each(log::failure);
-    for warning in command_line.warnings.iter().chain(&warnings) {
+    // Before a reload, nobody reads warnings: many would fill the pipe.
+    for warning in command_line.warnings.iter().chain(&warnings).filter(|_| !is_reload()) {
         tracing::warn!("{warning}");
     }
     for sentence in scope.into_iter().chain(service.iter().flat_map(ServiceUnit::unchecked_sentences)) {
@@ -91,15 +92,19 @@ fn certificates(command_line: &CommandLine, service: Option<&ServiceUnit>) -> Ce
         return service.certificates.clone();
     }
     // A server knows them before a reload.
-    let is_reload = std::env::var_os(unit::RELOAD_VARIABLE).is_some();
     let has_tls = https::has_socket(&command_line.options, None);
     match &command_line.options.certificates {
-        Some(directory) if has_tls && !is_reload => {
+        Some(directory) if has_tls && !is_reload() => {
             let socket = std::env::var_os(config::KEYS_SOCKET).map(PathBuf::from);
             certificates::find(socket.as_deref(), directory)
         }
         _ => Certificates::default(),
     }
+}
+
+/// Returns whether a server runs this check before a reload.
+fn is_reload() -> bool {
+    std::env::var_os(unit::RELOAD_VARIABLE).is_some()
 }
 
 /// Checks everything that a server with these settings needs.
@@ -125,7 +130,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     findings.warnings.extend(https::unreadable_challenges(challenges));
     match service.map_or(Ok(options.clone()), |service| resolve_paths(options, service)) {
         Ok(options) => {
-            let (problems, warnings) = site::check(&options);
+            let (problems, warnings) = site::check(&options, is_reload());
             findings.problems.extend(problems);
             findings.warnings.extend(warnings);
             check_users(&options, &mut findings);

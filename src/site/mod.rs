@@ -59,6 +59,7 @@ pub use release::Release;
 use release::Shared;
 pub use resource::{Content, Resource};
 use root::{Role, Root};
+use rules::Faults;
 pub use sites::{Host, Selected, Sites, hosts as hosts_of_sites};
 
 /// The size limit of an error page, in bytes: it is sent with every error of its kind.
@@ -208,17 +209,18 @@ pub fn page_in_memory(page: Arc<Resource>) -> Option<Arc<Resource>> {
     }
 }
 
-fn check_root(options: &Options) -> Result<(), Failure> {
+fn check_root(options: &Options) -> Result<Vec<String>, Failure> {
     Root::check(Role::DOCUMENT_ROOT, &options.root, options.listing)?;
-    let unusable = rules::check(&Root::open(&options.root)?, &options.root);
-    if unusable.is_empty() { Ok(()) } else { Err(Failure::new(unusable.join(" "))) }
+    let Faults { unusable, mistakes } = rules::check(&Root::open(&options.root)?, &options.root);
+    if unusable.is_empty() { Ok(mistakes) } else { Err(Failure::new(unusable.join(" "))) }
 }
 
-/// Returns the errors that keep a server with these options from serving files, and warnings.
-pub fn check(options: &Options) -> (Vec<Failure>, Vec<String>) {
+/// Returns the errors that keep a server with these options from serving files, and warnings. With `is_brief`, does not look for
+/// what leads to warnings alone.
+pub fn check(options: &Options, is_brief: bool) -> (Vec<Failure>, Vec<String>) {
     let checked = match &options.sites {
-        None => check_root(options).map(|()| Vec::new()),
-        Some(directory) => sites::check(directory),
+        None => check_root(options),
+        Some(directory) => sites::check(directory, is_brief),
     };
     let (failure, warnings) = checked.map_or_else(|failure| (Some(failure), Vec::new()), |warnings| (None, warnings));
     (failure.into_iter().chain(MediaTypes::load(options).err()).collect(), warnings)

@@ -1,7 +1,9 @@
 //! The sites of a server, and which of them a request is for.
 
+mod check;
 mod entries;
 mod host;
+mod listing;
 mod named;
 mod open_sites;
 mod place;
@@ -17,9 +19,9 @@ use crate::failure::Failure;
 use crate::http::Refusal;
 use crate::ipc::scoreboard::{Reporter, SiteSlot, WorkerCounters};
 
+pub use check::{check, hosts};
 pub use host::Host;
 use named::NamedSites;
-pub use named::{check, hosts};
 use open_sites::NamedSite;
 
 /// The sites of a server. The folder of challenges is the same for all.

@@ -572,6 +572,19 @@ fn a_site_whose_rules_were_never_known_gives_nothing_away() {
 }
 
 #[test]
+fn a_check_names_the_mistakes_in_rules() {
+    let site = Site::with(&[("a", b"a"), ("_headers", b"/a\n  X-A: 1\n  Date: now\n"), ("_redirects", b"/x\n")]);
+    let check = std::process::Command::new(BINARY)
+        .args(["--check", &format!("--root={}", site.root().display())])
+        .envs(own_user())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert_eq!(check.status.code(), Some(0), "the other rules hold: {text}");
+    assert!(text.contains("/_headers, line 3: ") && text.contains("/_redirects, line 1: "), "{text}");
+}
+
+#[test]
 fn a_new_process_has_no_weaker_rules_than_the_one_before() {
     let site = Site::with(&[("a", b"SECRET"), ("b", b"b")]);
     let server = Server::with(&site, &["--workers=1"]);

@@ -305,6 +305,47 @@ fn a_check_names_the_entries_that_are_no_site() {
 }
 
 #[test]
+fn a_check_reads_the_rules_of_each_site() {
+    let sites = sites(&["a.test", "b.test", "c.test", ".releases/1"]);
+    sites.write("a.test/_headers", b"/a\n  X-A: 1\n/b\n  Content-Length: 1\n".as_slice());
+    sites.write("b.test/_redirects", "/a /b Country=de\n".repeat(25).as_bytes());
+    sites.write(".releases/1/_redirects", b"/a https://other.test/ 200\n");
+    symlink(".releases/1", sites.path("d.test")).unwrap();
+    symlink("a.test", sites.path("www.a.test")).unwrap();
+    fs::create_dir(sites.path("c.test/_headers")).unwrap();
+    let directory = format!("--sites={}", sites.root().display());
+    let check = |reload: bool| {
+        let mut command = Command::new(BINARY);
+        command.env_remove("JOURNAL_STREAM").envs(own_user()).args(["--check", &directory]);
+        if reload {
+            command.env("_OTUS_RELOAD", "1");
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, log) = check(false);
+    assert_eq!(status, Some(0), "other sites are served: {log}");
+    for (text, count) in [
+        ("/a.test/_headers, line 4: ", 1),
+        ("/b.test/_redirects, line ", 20),
+        ("/b.test/_redirects, line 20: ", 1),
+        ("/b.test/_redirects has 5 more mistakes: \"otus-httpd check-site DIR\"", 1),
+        ("/c.test/_headers cannot be used: it is a directory", 1),
+        ("/d.test/_redirects, line 1: ", 1),
+    ] {
+        assert_eq!(log.matches(text).count(), count, "{text}: {log}");
+    }
+    for number in 0..200 {
+        sites.write(format!("{number}.test/_redirects"), b"/a\n");
+    }
+    let (_, log) = check(false);
+    assert!(log.contains("more sites have mistakes in the rules: \"otus-httpd check-site "), "{log}");
+    assert!(log.lines().count() < 150, "{log}");
+    // Before a reload, nobody reads them.
+    assert_eq!(check(true), (Some(0), String::new()));
+}
+
+#[test]
 fn requests_are_counted_by_site_also_over_a_reload() {
     let sites = sites(&["a.test", "b.test"]);
     symlink("a.test", sites.path("www.a.test")).unwrap();

@@ -111,9 +111,25 @@ impl RulesFiles {
     }
 }
 
-/// Returns why the rules at the top of `root`, whose path is `path`, cannot be used.
-pub fn check(root: &Root, path: &Path) -> Vec<String> {
+/// What is wrong with the rules of a site.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Why files cannot be used.
+    pub unusable: Vec<String>,
+    /// The mistakes in the others, as in the journal.
+    pub mistakes: Vec<String>,
+}
+
+/// Returns what is wrong with the rules at the top of `root`, whose path is `path`.
+pub fn check(root: &Root, path: &Path) -> Faults {
     let reading = Reading { root, path, reporter: None, is_first: true };
+    let mut faults = Faults::default();
     let headers = reading.check(c"_headers", HeaderRules::parse);
-    headers.into_iter().chain(reading.check(c"_redirects", RedirectRules::parse)).collect()
+    for checked in [headers, reading.check(c"_redirects", RedirectRules::parse)] {
+        match checked {
+            Ok(mistakes) => faults.mistakes.extend(mistakes),
+            Err(why) => faults.unusable.push(why),
+        }
+    }
+    faults
 }

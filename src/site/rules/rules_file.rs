@@ -170,17 +170,24 @@ impl<T: Default> RulesFile<T> {
 }
 
 impl Reading<'_> {
-    /// Returns why the file cannot be used, if it exists.
-    pub fn check<T>(self, name: &CStr, parse: impl FnOnce(&[u8]) -> Result<Parsed<T>, TooMany>) -> Option<String> {
-        let why = match self.root.stat(name) {
-            Err(Errno::ENOENT) => return None,
-            Err(errno) => errno.desc().into(),
+    /// Returns what the journal would say about the mistakes in the file, if it exists; or why it cannot be used.
+    pub fn check<T>(
+        self,
+        name: &CStr,
+        parse: impl FnOnce(&[u8]) -> Result<Parsed<T>, TooMany>,
+    ) -> Result<Vec<String>, String> {
+        let file = self.file(name);
+        let parsed = match self.root.stat(name) {
+            Err(Errno::ENOENT) => return Ok(Vec::new()),
+            Err(errno) => Err(errno.desc().into()),
             Ok(_) => match read_file(self.root, name) {
-                Ok((_, bytes)) => parse(&bytes).err()?.to_string(),
-                Err(unusable) => unusable.why,
+                Ok((_, bytes)) => parse(&bytes).map_err(|bounds| bounds.to_string()),
+                Err(unusable) => Err(unusable.why),
             },
         };
-        Some(unknown(&self.file(name), &why))
+        let Parsed { mistakes, .. } = parsed.map_err(|why| unknown(&file, &why))?;
+        let first = mistakes.iter().take(MAX_LOGGED).map(|mistake| sentence(&file, mistake));
+        Ok(first.chain(more(&file, &mistakes)).collect())
     }
 
     /// Returns whether this process logs `what` about a file.
@@ -248,11 +255,21 @@ impl Unusable {
 }
 
 fn report(file: &impl Display, mistakes: &[Mistake]) {
-    for Mistake { line, reason } in mistakes.iter().take(MAX_LOGGED) {
-        let reason = reason.trim_end_matches('.');
-        tracing::warn!(%file, line, %reason, "{file}, line {line}: {reason}. The other rules hold.");
+    for mistake in mistakes.iter().take(MAX_LOGGED) {
+        let Mistake { line, reason } = mistake;
+        tracing::warn!(%file, line, reason = reason.trim_end_matches('.'), "{}", sentence(file, mistake));
     }
-    if let Some(more) = mistakes.len().checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
-        tracing::warn!(%file, "{file} has {more} more mistakes: \"otus-httpd check-site DIR\" lists them all.");
+    if let Some(more) = more(file, mistakes) {
+        tracing::warn!(%file, "{more}");
     }
+}
+
+fn sentence(file: &impl Display, Mistake { line, reason }: &Mistake) -> String {
+    format!("{file}, line {line}: {}. The other rules hold.", reason.trim_end_matches('.'))
+}
+
+/// Returns that there are more mistakes than are logged.
+fn more(file: &impl Display, mistakes: &[Mistake]) -> Option<String> {
+    let more = mistakes.len().checked_sub(MAX_LOGGED).filter(|more| *more > 0)?;
+    Some(format!("{file} has {more} more mistakes: \"otus-httpd check-site DIR\" lists them all."))
 }

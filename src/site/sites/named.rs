@@ -8,22 +8,18 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, TryLockError};
-use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, stat};
-use nix::unistd::{AccessFlags, eaccess};
 
 use super::super::document_root::DocumentRoot;
 use super::super::errno::is_exhausted;
 use super::super::lock::{read, write};
-use super::super::root::{Role, Root};
-use super::super::version::since_epoch_ns;
+use super::super::root::Root;
 use super::super::{RootState, Settings, Site};
-use super::entries::{Entries, Refused};
 use super::host::Host;
+use super::listing::{Listing, warnings};
 use super::open_sites::{ABSENT_MS, NamedSite, OpenSites};
-use crate::failure::Failure;
 use crate::http::Refusal;
 use crate::ipc::file_identity::FileIdentity;
 use crate::log::OncePerMinute;
@@ -70,31 +66,6 @@ pub struct NamedSites {
     /// Whether another process logs the changes of the directory.
     is_log_disabled: AtomicBool,
     outside: OncePerMinute,
-}
-
-/// The names of the sites at one time.
-#[derive(Debug)]
-struct Listing {
-    root: Root,
-    entries: Entries,
-    /// The metadata of the directory; none if a change could have left them as they are.
-    identity: Option<FileIdentity>,
-}
-
-impl Listing {
-    /// Opens and reads the directory at `path`.
-    fn open(path: &Path) -> Result<(Self, Vec<Refused>), Failure> {
-        let root = Root::open_as(Role::SITES, path)?;
-        Listing::read(root, path, true).map_err(|errno| Role::SITES.denied(path, "listed", errno))
-    }
-
-    /// Reads the directory `root`, whose path is `path`. See [`Entries::read`].
-    fn read(root: Root, path: &Path, follows_links: bool) -> Result<(Self, Vec<Refused>), Errno> {
-        let identity = FileIdentity::from(&root.stat(c".")?);
-        let (entries, refused) = Entries::read(&root, path, follows_links)?;
-        let is_settled = identity.is_settled(since_epoch_ns(SystemTime::now()));
-        Ok((Listing { root, entries, identity: is_settled.then_some(identity) }, refused))
-    }
 }
 
 impl NamedSites {
@@ -369,40 +340,4 @@ impl Drop for KeepingUp<'_> {
     fn drop(&mut self) {
         self.0.is_keeping_up.store(false, Relaxed);
     }
-}
-
-/// Returns the warnings about a directory of sites, at most `max` about entries that are no site.
-fn warnings(path: &Path, entries: &Entries, refused: &[Refused], max: usize) -> Vec<String> {
-    let path = path.display();
-    let mut warnings: Vec<_> = refused
-        .iter()
-        .take(max)
-        .map(|Refused { name, reason }| format!("{path}/{} is no site: {reason}.", name.display()))
-        .collect();
-    if let Some(more) = refused.len().checked_sub(max).filter(|more| *more > 0) {
-        warnings.push(format!("{more} more entries of {path} are no site; otus-httpd --check names all."));
-    }
-    if entries.is_empty() {
-        warnings.push(format!("{path} has no site: make a directory in it with the name of a host, or _default."));
-    }
-    warnings
-}
-
-/// Returns the warnings about the directory of sites at `path`, for a check; or why it cannot be served.
-pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
-    Root::check(Role::SITES, path, true)?;
-    let (found, refused) = Listing::open(path)?;
-    let mut warnings = warnings(path, &found.entries, &refused, usize::MAX);
-    let is_denied = |entry: &&str| eaccess(&path.join(entry), AccessFlags::X_OK) == Err(Errno::EACCES);
-    let denied: Vec<_> = found.entries.served().into_iter().filter(is_denied).collect();
-    warnings.extend(denied.iter().map(|entry| {
-        let path = path.display();
-        format!("{path}/{entry} cannot be entered: let this server's user pass through it (chmod a+x).")
-    }));
-    Ok(warnings)
-}
-
-/// Returns the hosts of each site in the directory at `path`; first the one with the name of its entry.
-pub fn hosts(path: &Path) -> Result<Vec<Vec<String>>, Failure> {
-    Listing::open(path).map(|(listing, _)| listing.entries.hosts())
 }
