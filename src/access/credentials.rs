@@ -23,7 +23,7 @@ pub struct Credentials {
 impl Credentials {
     /// Returns the credentials of a request; none if it has none of the scheme `Basic`, malformed ones, or several.
     pub fn of(fields: Fields) -> Option<Self> {
-        Credentials::parse(fields.only("authorization")?)
+        Credentials::parse(fields.only("Authorization")?)
     }
 
     fn parse(value: &[u8]) -> Option<Self> {

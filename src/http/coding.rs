@@ -83,12 +83,12 @@ const MIN_WEIGHT: u16 = 1;
 /// - A malformed member is ignored: not to send a coding is always safe. Of two members for one coding, the lower weight
 ///   applies, for the same reason.
 pub fn acceptable(fields: Fields) -> Acceptable {
-    if !fields.has("accept-encoding") {
+    if !fields.has("Accept-Encoding") {
         return Acceptable::IDENTITY;
     }
     let mut named = [None; 4];
     let mut others = None;
-    let members = fields.all("accept-encoding").flat_map(quality::choices);
+    let members = fields.all("Accept-Encoding").flat_map(quality::choices);
     for Choice { name, weight, .. } in members.filter(|member| !member.has_parameters) {
         let entry = match Coding::named(name) {
             _ if name == b"*" => &mut others,

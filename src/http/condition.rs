@@ -45,26 +45,24 @@ pub enum Verdict {
 /// says nothing about a file that was replaced by an older one, as a rollback does. A date that httpdate cannot parse,
 /// which includes years before 1970, or that is given twice is ignored (§13.1.3, §13.1.4).
 pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
-    if fields.has("if-match") {
-        if !lists(fields, "if-match", |tag| selected.is_strongly(tag)) {
-            return Verdict::PreconditionFailed;
-        }
-    } else if dates(fields, selected, "if-unmodified-since").is_some_and(|(since, modified)| modified > since) {
+    let holds = lists(fields, "If-Match", |tag| selected.is_strongly(tag)).unwrap_or_else(|| {
+        dates(fields, selected, "If-Unmodified-Since").is_none_or(|(since, modified)| modified <= since)
+    });
+    if !holds {
         return Verdict::PreconditionFailed;
     }
-
-    if fields.has("if-none-match") {
-        if lists(fields, "if-none-match", |tag| selected.etag.is_some_and(|own| own.matches_weakly(tag))) {
-            return Verdict::NotModified;
+    match lists(fields, "If-None-Match", |tag| selected.etag.is_some_and(|own| own.matches_weakly(tag))) {
+        Some(true) => Verdict::NotModified,
+        Some(false) => {
+            let mut tags = fields.all("If-None-Match").flat_map(members);
+            let earlier = tags.find_map(|tag| selected.etag?.matching_earlier(tag));
+            earlier.map_or(Verdict::Proceed, Verdict::NotModifiedSince)
         }
-        let mut tags = fields.all("if-none-match").flat_map(members);
-        if let Some(earlier) = tags.find_map(|tag| selected.etag?.matching_earlier(tag)) {
-            return Verdict::NotModifiedSince(earlier);
-        }
-    } else if dates(fields, selected, "if-modified-since").is_some_and(|(since, modified)| modified == since) {
-        return Verdict::NotModified;
+        None => match dates(fields, selected, "If-Modified-Since") {
+            Some((since, modified)) if modified == since => Verdict::NotModified,
+            _ => Verdict::Proceed,
+        },
     }
-    Verdict::Proceed
 }
 
 /// Returns whether If-Range lets a Range apply (RFC 9110 §13.1.5). For GET only: HEAD has no ranges (§14.2).
@@ -73,7 +71,7 @@ pub fn evaluate(fields: Fields, selected: &Selected) -> Verdict {
 /// representation is sent. A weak tag and a date are such values: files of the same second can differ.
 pub fn range_applies(fields: Fields, selected: &Selected) -> bool {
     let is_same = |value: &[u8]| selected.is_strongly(value.trim_ascii());
-    !fields.has("if-range") || fields.only("if-range").is_some_and(is_same)
+    !fields.has("If-Range") || fields.only("If-Range").is_some_and(is_same)
 }
 
 /// Returns the date of the request and that of Last-Modified, if both exist.
@@ -81,13 +79,20 @@ fn dates(fields: Fields, selected: &Selected, name: &'static str) -> Option<(u64
     Some((date(fields, name)?, selected.modified_s?))
 }
 
-/// Returns whether the field, on one line or several, is `*` or has a member that is `same`.
+/// Returns whether the field, on one line or several, is `*` or has a member that is `same`. None if there is no such field.
 ///
 /// Members are compared byte by byte with the selected tag, which is well-formed: a malformed member, or a `*` among
 /// others, matches nothing and is skipped.
-fn lists<'b>(fields: Fields<'_, 'b>, name: &'static str, same: impl Fn(&'b [u8]) -> bool) -> bool {
-    let any = fields.only(name).is_some_and(|value| value.trim_ascii() == b"*");
-    any || fields.all(name).flat_map(members).any(same)
+fn lists<'b>(fields: Fields<'_, 'b>, name: &'static str, same: impl Fn(&'b [u8]) -> bool) -> Option<bool> {
+    let mut lines = fields.all(name);
+    let first = lines.next()?.trim_ascii();
+    // A browser sends one tag. So it is compared before it is searched for commas, byte by byte.
+    if same(first) {
+        return Some(true);
+    }
+    let mut others = lines.peekable();
+    let is_any = first == b"*" && others.peek().is_none();
+    Some(is_any || members(first).chain(others.flat_map(members)).any(same))
 }
 
 /// Splits a list of entity tags into its members, which may be empty. A comma between quotes is part of a tag, and quotes

@@ -2,14 +2,17 @@
 
 use httparse::Header;
 
-/// The field lines, in order.
+use super::syntax;
+
+/// The field lines, in order. Names are compared without case. Callers write a name as most clients of HTTP/1.1 send it, since
+/// the comparison of equal names costs least.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'f, 'b>(pub &'f [Header<'b>]);
 
 impl<'f, 'b> Fields<'f, 'b> {
-    /// Returns the values of every line with this name, case-insensitive, in order.
+    /// Returns the values of every line with this name, in order.
     pub fn all(self, name: &'static str) -> impl Iterator<Item = &'b [u8]> + 'f {
-        self.0.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+        self.0.iter().filter(move |line| syntax::is_name(line.name, name)).map(|line| line.value)
     }
 
     /// Returns the value of the only line with this name; none if there is none or more than one.

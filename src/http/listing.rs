@@ -95,7 +95,7 @@ fn chars(name: &[u8]) -> impl Iterator<Item = char> {
 ///
 /// Parameters are ignored: a client that requests `application/json;charset=utf-8` accepts JSON.
 fn weight(fields: Fields, kind: &str, subtype: &str) -> u16 {
-    let ranges = fields.all("accept").flat_map(quality::choices);
+    let ranges = fields.all("Accept").flat_map(quality::choices);
     let covering = ranges.filter_map(|range| {
         let mut parts = range.name.splitn(2, |&byte| byte == b'/');
         let (range_kind, range_subtype) = parts.next().zip(parts.next())?;

@@ -8,7 +8,7 @@ use super::etag::{EntityTag, Validator};
 use super::multipart::{self, Multipart};
 use super::range::{self, ByteRange, Selection};
 use super::request::{Method, Request};
-use super::{CacheControl, Coding, Field, Status};
+use super::{CacheControl, Coding, Field, Status, syntax};
 use crate::digest::Digest;
 
 /// The metadata of a file in its responses.
@@ -194,7 +194,6 @@ impl Representation {
     /// Evaluates `request`, a GET or HEAD: conditions first, then ranges (RFC 9110 §13.2.2).
     pub fn evaluate(&self, request: &Request) -> Outcome {
         let fields = request.fields;
-        let matters = |name: &str| name.len() >= 5 && (name[..3].eq_ignore_ascii_case("if-") || is_range(name));
         if !fields.0.iter().any(|line| matters(line.name)) {
             return Outcome::Whole;
         }
@@ -208,7 +207,7 @@ impl Representation {
         if request.method != Method::Get || !condition::range_applies(fields, &selected) {
             return Outcome::Whole;
         }
-        match range::select(fields.only("range"), self.size) {
+        match range::select(fields.only("Range"), self.size) {
             Selection::Whole => Outcome::Whole,
             Selection::One(range) => Outcome::Part(range),
             Selection::Several(ranges) => {
@@ -220,8 +219,13 @@ impl Representation {
     }
 }
 
-fn is_range(name: &str) -> bool {
-    name.eq_ignore_ascii_case("range")
+/// Returns whether the field with this name may be a condition, or has a range.
+fn matters(name: &str) -> bool {
+    match name.as_bytes() {
+        [b'i' | b'I', b'f' | b'F', b'-', ..] => true,
+        [b'r' | b'R', ..] => syntax::is_name(name, "Range"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,12 @@ pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Returns whether two names of fields are the same: their case does not matter (RFC 9110 §5.1), but names with the same case cost
+/// least.
+pub fn is_name(sent: &str, name: &str) -> bool {
+    sent == name || sent.eq_ignore_ascii_case(name)
+}
+
 /// Returns the number that the digits of `value` are, as in Content-Length (RFC 9110 §8.6). None if there are other bytes, or none, or
 /// the number is too large.
 pub fn number(value: &[u8]) -> Option<u64> {
@@ -68,7 +74,7 @@ fn skip_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
 /// Returns whether `value` is valid in a Host field, or as the authority of an http URI: a host that is not empty
 /// (RFC 9110 §4.2.1), an optional port, no user (RFC 9110 §7.2, RFC 3986 §3.2.2).
 pub fn is_authority(value: &[u8]) -> bool {
-    let (host, rest) = match value {
+    let rest = match value {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|&b| b == b']') else { return false };
             let (address, rest) = rest.split_at(end);
@@ -76,17 +82,17 @@ pub fn is_authority(value: &[u8]) -> bool {
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
-            // A placeholder for the address, which is validated and not empty.
-            (&b"address"[..], &rest[1..])
+            &rest[1..]
         }
-        _ => value.split_at(value.iter().position(|&b| b == b':').unwrap_or(value.len())),
+        name => skip_registered_name(name),
     };
     let is_port = match rest {
         [] => true,
         [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    is_port && !host.is_empty() && is_registered_name(host)
+    let has_host = rest.len() < value.len();
+    has_host && is_port
 }
 
 /// Returns the host of a valid authority, without its port: a name, an IPv4 address, or an IPv6 address in brackets.
@@ -99,15 +105,15 @@ pub fn host(authority: &str) -> &str {
     }
 }
 
-/// Returns whether `name` consists of unreserved characters, subcomponent delimiters and escapes (RFC 3986 §3.2.2).
-fn is_registered_name(mut name: &[u8]) -> bool {
-    while let Some(odd) = name.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
-        name = match &name[odd..] {
+/// Removes leading unreserved characters, subcomponent delimiters and escapes (RFC 3986 §3.2.2).
+fn skip_registered_name(mut bytes: &[u8]) -> &[u8] {
+    while let Some(odd) = bytes.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
+        bytes = match &bytes[odd..] {
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            _ => return false,
+            rest => return rest,
         };
     }
-    true
+    &[]
 }
 
 /// The bytes that need no escape in a host name. A table, since every request has a host name.

@@ -126,20 +126,20 @@ fn interpret<'f, 'b>(
     for Header { name, value } in fields.0 {
         // Most fields are none of these, and few of them have these lengths.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if syntax::is_name(name, "Host") => {
                 hosts += 1;
                 authority = std::str::from_utf8(value).ok();
                 if !syntax::is_authority(value) {
                     return Err(Refusal::Malformed("the Host field holds no host"));
                 }
             }
-            6 if name.eq_ignore_ascii_case("expect") => expects = true,
-            10 if name.eq_ignore_ascii_case("connection") => {
+            6 if syntax::is_name(name, "Expect") => expects = true,
+            10 if syntax::is_name(name, "Connection") => {
                 close |= has_token(value, "close");
                 keep_alive |= has_token(value, "keep-alive");
             }
-            14 if name.eq_ignore_ascii_case("content-length") => framing = framing.with_length(value)?,
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => framing = framing.with_codings(value, minor)?,
+            14 if syntax::is_name(name, "Content-Length") => framing = framing.with_length(value)?,
+            17 if syntax::is_name(name, "Transfer-Encoding") => framing = framing.with_codings(value, minor)?,
             _ => {}
         }
     }
