@@ -99,7 +99,9 @@ impl ConnectionDriver {
             connection.records.set_cause(why);
             return Break(DriveResult::Close);
         }
-        self.respond(service, connection);
+        if !self.input.unread().is_empty() {
+            self.respond(service, connection);
+        }
         match connection.phase {
             Phase::Waiting => Break(DriveResult::Listing),
             Phase::Sending => Continue(()),

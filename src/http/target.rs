@@ -150,9 +150,32 @@ pub fn https_uri(host: &str, port: Option<u16>, target: &str) -> Option<String> 
 
 /// Returns whether a target needs no splitting, decoding or resolving, and is not hidden, as most are.
 fn is_plain(target: &[u8]) -> bool {
-    let is_odd = |pair: &[u8]| matches!(pair, [_, b'%' | b'?' | b'#'] | [b'/', b'/' | b'.']);
-    target.starts_with(b"/") && !target.windows(2).any(is_odd)
+    let [b'/', rest @ ..] = target else { return false };
+    let (mut odd, mut here) = (0, ODD | ODD_AFTER_SLASH);
+    // There is no branch for each byte, since most targets are plain to their end.
+    for &byte in rest {
+        odd |= KINDS[usize::from(byte)] & here;
+        here = if byte == b'/' { ODD | ODD_AFTER_SLASH } else { ODD };
+    }
+    odd == 0
 }
+
+/// A byte that no plain target has.
+const ODD: u8 = 1;
+
+/// A byte that no plain target has after a slash.
+const ODD_AFTER_SLASH: u8 = 2;
+
+/// The kind of each byte of a target.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    kinds[b'%' as usize] = ODD;
+    kinds[b'?' as usize] = ODD;
+    kinds[b'#' as usize] = ODD;
+    kinds[b'/' as usize] = ODD_AFTER_SLASH;
+    kinds[b'.' as usize] = ODD_AFTER_SLASH;
+    kinds
+};
 
 /// Returns whether `text` contains `byte`. For short texts such as targets this is several times faster than a search that
 /// is optimized for long ones.
