@@ -63,6 +63,7 @@
 //!     a file: it must not be where workers may read.
 //! 13. Over plain HTTP, no response has Strict-Transport-Security, and a redirect to HTTPS leads only to a name that a
 //!     certificate covers ([`service::https`]).
+//! 14. Only a trusted proxy is believed who its client is ([`service::clients`]).
 //!
 //! # Design decisions
 //!

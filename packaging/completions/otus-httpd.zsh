@@ -33,6 +33,7 @@ _otus-httpd() {
 '--mime-types=[File of media types and their extensions, such as /etc/mime.types \[default\: none\]]:FILE:_files' \
 '*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
 '*--auth=[File of users who alone get a path and all below it, such as /intern=/etc/otus-httpd/intern.users, with lines of htpasswd(1). With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=FILE:_default' \
+'*--trusted-proxies=[Networks of the proxies that are believed who their clients are, such as 192.0.2.10 or 192.0.2.0/24; repeatable, or separated by commas \[default\: none\]]:CIDR:_default' \
 '*--index=[Name of the file that is served for a directory; repeatable, or separated by commas\: the first that exists]:NAME:_default' \
 '--pretty=[Names of pages without .html\: /about serves about.html if there is nothing else by that name (on), and /about.html redirects to it (redirect)]:HOW:((off\:"A page has only its own name"
 on\:"A page can be requested without its extension, if nothing else has that name"

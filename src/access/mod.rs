@@ -61,9 +61,10 @@ impl AuthRule {
     }
 }
 
-/// Returns a digest of the settings of access, by which a reload knows whether they are other ones.
-pub fn digest(allow: &[AllowRule], auth: &[AuthRule], accepts_clear: bool) -> Digest {
-    Digest::of(format!("{:?}", (allow, auth, accepts_clear)).as_bytes())
+/// Returns a digest of the settings of access, by which a reload knows whether they are other ones. Whom a trusted proxy names is
+/// believed to be that client.
+pub fn digest(allow: &[AllowRule], auth: &[AuthRule], accepts_clear: bool, trusted: &[Network]) -> Digest {
+    Digest::of(format!("{:?}", (allow, auth, accepts_clear, trusted)).as_bytes())
 }
 
 #[cfg(test)]

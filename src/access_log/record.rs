@@ -26,6 +26,8 @@ pub enum Text {
     User,
     /// The server name of TLS.
     TlsName,
+    /// The host that a proxy says the client asked for.
+    ProxyAuthority,
     /// The reason for an error, for an aborted response, or for the end of a connection without a request.
     Cause,
 }
@@ -37,10 +39,10 @@ impl Text {
     }
 }
 
-const TEXTS: usize = 9;
+const TEXTS: usize = 10;
 
 /// The capacity of each text in bytes.
-const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 64, 128, 96];
+const CAPACITY: [usize; TEXTS] = [24, 512, 128, 256, 256, 64, 64, 128, 128, 96];
 
 const BYTES: usize = {
     let (mut sum, mut n) = (0, 0);
@@ -103,6 +105,8 @@ pub struct Record {
     pub duration_us: u64,
     /// TLS, if the connection has it.
     pub tls: Option<TlsRecord>,
+    /// Whether the client uses HTTPS, with this server or with a proxy.
+    pub is_https: bool,
     /// The time of the end, in seconds since the epoch.
     pub ended_s: u64,
     /// The end of each text; it begins at the end of the one before.
@@ -128,6 +132,7 @@ impl Record {
             bytes: 0,
             duration_us: 0,
             tls: None,
+            is_https: false,
             ended_s: 0,
             ends: [0; TEXTS],
             truncated: 0,
@@ -137,8 +142,9 @@ impl Record {
 
     /// Resets the record for another request.
     pub fn clear(&mut self) {
-        (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding, self.tls) =
-            ([0; TEXTS], 0, false, 0, Coding::Identity, None);
+        (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding) =
+            ([0; TEXTS], 0, false, 0, Coding::Identity);
+        (self.tls, self.is_https) = (None, false);
     }
 
     /// Stores the texts of a request, with queries only if `query`.
@@ -188,8 +194,16 @@ impl Record {
     pub fn describe_tls(&mut self, properties: &Properties) {
         let &Properties { version, cipher, group, is_resumed, .. } = properties;
         self.tls = Some(TlsRecord { version, cipher, group, is_resumed });
+        self.is_https = true;
         if self.is_full {
             self.put(Text::TlsName, properties.name.as_deref().unwrap_or_default().as_bytes());
+        }
+    }
+
+    /// Stores the host that a proxy says the client asked for. The texts before must be stored already.
+    pub fn describe_authority(&mut self, authority: &[u8]) {
+        if self.is_full {
+            self.put(Text::ProxyAuthority, authority);
         }
     }
 

@@ -194,7 +194,8 @@ impl WriterThread {
         let (tls_version, tls_cipher) = (tls.map(|tls| tls.version), tls.map(|tls| tls.cipher));
         let tls_group = tls.map(|tls| tls.group).filter(|group| !group.is_empty());
         let tls_resumed = tls.map(|tls| if tls.is_resumed { "yes" } else { "no" });
-        let http_scheme = tls.map(|_| Scheme::Https.as_str());
+        let http_scheme = record.is_https.then(|| Scheme::Https.as_str());
+        let proxy_authority = field(Text::ProxyAuthority);
         let (range, cause) = (field(Text::Range), field(Text::Cause));
         let status = (record.status > 0).then_some(record.status);
         let address = record.client.map(|client| client.ip().to_string());
@@ -230,6 +231,7 @@ impl WriterThread {
                     tls_group,
                     tls_name,
                     tls_resumed,
+                    proxy_authority,
                     cause,
                 )
             };

@@ -146,6 +146,10 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     findings
         .problems
         .extend(names.iter().filter_map(|name| listeners::check_name(name, options.certificates.is_some()).err()));
+    let is_tcp = |(address, _): &(String, String)| !address.starts_with(['/', '@']);
+    let has_tcp = service.is_none_or(|service| service.addresses.iter().any(is_tcp));
+    let without_proxies = |name: &String| listeners::without_proxies(name, !options.trusted_proxies.is_empty());
+    findings.warnings.extend(names.iter().filter(|_| has_tcp).filter_map(without_proxies));
     let is_bound = service.is_none_or(|service| service.addresses.is_empty());
     if is_bound && options.https_port.is_some() && options.certificates.is_none() {
         findings.problems.push(listeners::no_certificates());

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::access::{AllowRule, AuthRule};
+use crate::access::{AllowRule, AuthRule, Network};
 use crate::config::unit::ServiceUnit;
 use crate::failure::Failure;
 use crate::http::Limits;
@@ -191,6 +191,12 @@ pub struct Options {
     /// Ask for passwords over plain HTTP from public addresses as well, where anybody on the way can read them
     #[arg(long, env = "OTUS_AUTH_OVER_HTTP", value_parser = parsers::yes_or_no, help_heading = "Access")]
     pub auth_over_http: bool,
+
+    /// Networks of the proxies that are believed who their clients are, such as 192.0.2.10 or 192.0.2.0/24; repeatable, or separated
+    /// by commas [default: none]
+    #[arg(long, env = "OTUS_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = Network::parse,
+          help_heading = "Proxies")]
+    pub trusted_proxies: Vec<Network>,
 
     /// Name of the file that is served for a directory; repeatable, or separated by commas: the first that exists
     #[arg(long, env = "OTUS_INDEX", value_name = "NAME", default_value = "index.html", value_delimiter = ',',
@@ -543,6 +549,7 @@ mod tests {
             "--mime=x=y",
             "--max-threads=0",
             "--hsts=x",
+            "--trusted-proxies=192.0.2.1/24",
             "--hsts=31536000,preload",
         ] {
             assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");

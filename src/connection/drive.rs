@@ -48,8 +48,13 @@ impl ConnectionDriver {
 
     /// Rejects a connection beyond the limit of its client, as far as that is possible without waiting. A client that
     /// expects TLS gets no response.
-    pub fn reject(&mut self, transport: &mut Transport, peer: Peer, mut records: PendingRecords) {
+    pub fn reject(&mut self, transport: &mut Transport, peer: Peer, records: PendingRecords) {
         self.input.clear();
+        self.refuse(transport, peer, records);
+    }
+
+    /// The same for a connection of which bytes were read.
+    pub(super) fn refuse(&mut self, transport: &mut Transport, peer: Peer, mut records: PendingRecords) {
         if transport.has_handshake() {
             transport.close_output();
             let _ = transport.read(self.input.spare());

@@ -70,7 +70,7 @@ pub enum AfterResponse {
 #[derive(Debug)]
 pub struct Connection {
     /// Must drop before `transport`: the client may reconnect as soon as it detects the close.
-    _permit: Option<Permit<'static>>,
+    permit: Option<Permit<'static>>,
     transport: Transport,
     /// The preface that it waits for in [`Phase::Preface`].
     preface: Preface,
@@ -167,7 +167,7 @@ impl Connection {
             site: None,
             records,
             counters,
-            _permit: permit,
+            permit,
         }
     }
 
@@ -177,8 +177,7 @@ impl Connection {
         let first = match preface {
             Preface::None if self.transport.has_handshake() => Phase::Handshake,
             Preface::None => return,
-            #[cfg(test)]
-            Preface::Line => Phase::Preface,
+            _ => Phase::Preface,
         };
         (self.preface, self.phase, self.deadline_ms) = (preface, first, deadline_ms);
     }
@@ -188,9 +187,9 @@ impl Connection {
         self.peer
     }
 
-    /// Returns the scheme of its requests.
+    /// Returns the scheme of its requests: that of the client, if a proxy ends TLS for it.
     fn scheme(&self) -> Scheme {
-        if self.transport.properties().is_some() { Scheme::Https } else { Scheme::Http }
+        if self.transport.properties().is_some() || self.peer.has_tls { Scheme::Https } else { Scheme::Http }
     }
 
     /// Returns whether its TLS handshake has begun and is not complete: a request follows.

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::access_log::{AccessLog, Record, RecordKind};
+use crate::access_log::{AccessLog, Record, RecordKind, Text};
 use crate::handler::Answer;
 use crate::http::request::Method;
-use crate::http::{Coding, Request};
+use crate::http::{Coding, Request, Scheme};
 use crate::listeners::Client;
 use crate::os::clock;
 use crate::tls::Properties;
@@ -28,6 +28,8 @@ pub struct PendingRecords {
     cause: Option<Cow<'static, str>>,
     /// TLS, after the handshake.
     tls: Option<Arc<Properties>>,
+    /// The host that a proxy says the client asked for.
+    authority: Option<Box<[u8]>>,
 }
 
 /// The record of a response. Positions count the bytes from the beginning of the first response that is being sent:
@@ -72,20 +74,38 @@ pub struct ResponseSummary<'a> {
     pub user: &'a [u8],
     /// The cause of an error.
     pub cause: Option<&'a dyn Display>,
+    /// The scheme of the request.
+    pub scheme: Scheme,
 }
 
 impl<'a> ResponseSummary<'a> {
     /// Creates the summary of `answer`, whose head is in the output from `begin` to `content`.
     pub fn new(answer: &'a Answer, begin: usize, content: usize) -> Self {
         let cause = answer.cause().map(|cause| cause as &dyn Display);
-        ResponseSummary { status: answer.status().code(), begin, content, coding: answer.coding(), user: b"", cause }
+        ResponseSummary {
+            status: answer.status().code(),
+            begin,
+            content,
+            coding: answer.coding(),
+            user: b"",
+            cause,
+            scheme: Scheme::Http,
+        }
     }
 }
 
 impl PendingRecords {
     /// Creates the state of a connection that is not logged.
     pub fn none() -> Self {
-        PendingRecords { access_log: None, connection: 0, since_ns: 0, pending: Vec::new(), cause: None, tls: None }
+        PendingRecords {
+            access_log: None,
+            connection: 0,
+            since_ns: 0,
+            pending: Vec::new(),
+            cause: None,
+            tls: None,
+            authority: None,
+        }
     }
 
     /// Creates the state of a client's connection.
@@ -114,6 +134,13 @@ impl PendingRecords {
         }
     }
 
+    /// Sets the host that a proxy says the client asked for, which is in all further records; empty if it is not known.
+    pub fn set_authority(&mut self, authority: &[u8]) {
+        if self.access_log.is_some() && !authority.is_empty() {
+            self.authority = Some(authority[..authority.len().min(Text::ProxyAuthority.capacity() + 1)].into());
+        }
+    }
+
     /// Begins the record of a response to request number `number` of the connection, which `client` sent and which
     /// arrived at `since_ns` of the monotonic clock.
     pub fn add(
@@ -130,7 +157,8 @@ impl PendingRecords {
             ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
         }
         record.describe_user(response.user);
-        self.tls.iter().for_each(|properties| record.describe_tls(properties));
+        self.describe_connection(&mut record);
+        record.is_https |= response.scheme == Scheme::Https;
         record.coding = response.coding;
         response.cause.iter().for_each(|cause| record.set_cause(cause));
         let (begin, content) = (response.begin as u64, response.content as u64);
@@ -162,9 +190,15 @@ impl PendingRecords {
         let Some((access, mut record)) = self.begin(client, 0, 0, now_ns) else { return };
         (record.kind, record.ended_s) = (RecordKind::NoRequest, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
-        self.tls.iter().for_each(|properties| record.describe_tls(properties));
+        self.describe_connection(&mut record);
         record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
         access.end(record, now_ns);
+    }
+
+    /// Adds what is known about the connection to a record.
+    fn describe_connection(&self, record: &mut Record) {
+        self.tls.iter().for_each(|properties| record.describe_tls(properties));
+        self.authority.iter().for_each(|authority| record.describe_authority(authority));
     }
 
     /// Creates a record with client, connection and request number, if there is an access log.

@@ -40,6 +40,11 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
     }
 
+    /// Removes all bytes after the first `length`.
+    pub fn truncate(&mut self, length: usize) {
+        self.end = self.end.min(self.start + length);
+    }
+
     /// Returns the free space after the unread bytes.
     pub fn spare(&mut self) -> &mut [u8] {
         self.bytes.copy_within(self.start..self.end, 0);
@@ -67,6 +72,9 @@ mod tests {
         input.spare()[..2].copy_from_slice(b"gh");
         input.filled(2);
         assert_eq!(input.unread(), b"efgh");
+        input.truncate(3);
+        input.truncate(4);
+        assert_eq!(input.unread(), b"efg");
         input.clear();
         assert_eq!(input.unread(), b"");
         assert_eq!(input.spare().len(), 8);

@@ -5,7 +5,8 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use nix::errno::Errno;
 
 use super::driver::{ConnectionDriver, DriveResult};
-use super::preface::{Parsed, Peer, Preface};
+use super::pending_records::PendingRecords;
+use super::preface::{Parsed, Peer, Preface, Rejection};
 use super::read_buffer::ReadBuffer;
 use super::{Connection, Phase};
 use crate::os::clock;
@@ -33,16 +34,29 @@ impl ConnectionDriver {
         may_have_input: &mut bool,
     ) -> ControlFlow<DriveResult> {
         match connection.preface.parse(self.input.unread(), connection.peer) {
-            Parsed::Done { consumed, peer } => {
+            Parsed::Done { consumed, peer, authority } => {
+                connection.records.set_authority(authority);
                 self.input.consume(consumed);
+                let Ok(permit) = service.admit(peer.address) else {
+                    let records = std::mem::replace(&mut connection.records, PendingRecords::none());
+                    self.refuse(&mut connection.transport, peer, records);
+                    return Break(DriveResult::Close);
+                };
+                connection.permit = permit;
                 connection.end_preface(peer, service.timeouts.idle(clock::now_ms()));
                 Continue(())
             }
-            Parsed::NeedMore if *may_have_input => self.read(service, connection, may_have_input),
+            Parsed::NeedMore if *may_have_input => {
+                let reading = connection.read_preface(&mut self.input);
+                let next = self.after_read(service, connection, reading, may_have_input);
+                if next == Break(DriveResult::Close) {
+                    connection.report_rejected_preface(Rejection::Closed);
+                }
+                next
+            }
             Parsed::NeedMore => Break(DriveResult::Readable),
-            Parsed::Rejected(why) => {
-                tracing::debug!("closed: {why}");
-                connection.records.set_cause(why);
+            Parsed::Rejected(rejection) => {
+                connection.report_rejected_preface(rejection);
                 Break(DriveResult::Close)
             }
         }
@@ -56,6 +70,16 @@ impl ConnectionDriver {
         may_have_input: &mut bool,
     ) -> ControlFlow<DriveResult> {
         let reading = connection.read(&mut self.input);
+        self.after_read(service, connection, reading, may_have_input)
+    }
+
+    fn after_read(
+        &mut self,
+        service: &Service,
+        connection: &mut Connection,
+        reading: ReadResult,
+        may_have_input: &mut bool,
+    ) -> ControlFlow<DriveResult> {
         self.record_arrival(service);
         match reading {
             ReadResult::Partial => Continue(()),
@@ -95,7 +119,30 @@ impl Connection {
     pub fn read(&mut self, input: &mut ReadBuffer) -> ReadResult {
         let room = input.spare();
         let size = room.len();
-        match self.transport.read(room) {
+        let result = self.transport.read(room);
+        self.after_read(input, result, size)
+    }
+
+    /// Reads bytes of the preface that have arrived. What follows it belongs to TLS, if there is TLS, which reads for itself.
+    fn read_preface(&mut self, input: &mut ReadBuffer) -> ReadResult {
+        if !self.transport.has_handshake() {
+            return self.read(input);
+        }
+        let before = input.unread().len();
+        let arrived = self.transport.peek_wire(input.spare());
+        input.filled(arrived.unwrap_or(0));
+        let wanted = match self.preface.parse(input.unread(), self.peer) {
+            Parsed::Done { consumed, .. } => consumed - before,
+            Parsed::NeedMore | Parsed::Rejected(_) => arrived.unwrap_or(0),
+        };
+        input.truncate(before);
+        let result = arrived.and_then(|_| self.transport.read_wire(&mut input.spare()[..wanted]));
+        // There may be more: what has arrived since.
+        self.after_read(input, result, 0)
+    }
+
+    fn after_read(&mut self, input: &mut ReadBuffer, result: nix::Result<usize>, size: usize) -> ReadResult {
+        match result {
             Ok(0) => ReadResult::Closed("the client closed the connection"),
             Ok(length) => {
                 input.filled(length);
@@ -113,6 +160,13 @@ impl Connection {
     /// Returns whether there is unread input, or the client has closed its side.
     pub fn has_unread(&self) -> bool {
         self.transport.has_input()
+    }
+
+    /// Records that its preface is not accepted.
+    pub fn report_rejected_preface(&mut self, rejection: Rejection) {
+        tracing::debug!("closed: {rejection}");
+        self.counters.add(rejection.counter(), 1);
+        self.records.set_cause(rejection.why());
     }
 
     /// Ends the preface: requests come from `peer`. The first is expected until `deadline_ms`, unless a handshake is to be

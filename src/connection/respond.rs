@@ -170,7 +170,7 @@ pub fn respond(
         Some(changed) => encode_changed_head(output, &answer, head, changed, connection.scheme()),
     }
     let mut summary = ResponseSummary::new(&answer, begin, output.len());
-    summary.user = &scratch.handler.access.user;
+    (summary.user, summary.scheme) = (&scratch.handler.access.user, connection.scheme());
     connection.site = scratch.handler.site;
     if let Some(site) = scratch.handler.site {
         connection.counters.count_site_request(site, summary.status);
@@ -204,7 +204,8 @@ pub fn reject(
     let answer = handler::reject(service, refusal);
     let hsts = service.https.hsts(connection.scheme());
     let context = Context { date: scratch.date.now(), keep_alive: false, hsts, is_private: false };
-    let summary = encode_rejection(output, &answer, bytes, context);
+    let mut summary = encode_rejection(output, &answer, bytes, context);
+    summary.scheme = connection.scheme();
     connection.count_response(ReceivedMessage::Malformed(bytes), connection.peer().address, &summary);
 }
 

@@ -40,7 +40,7 @@ const REQUESTS: &str = "GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n\
     garbage\r\n\r\n";
 
 /// The address of accept(2).
-const FRONT: Peer = Peer { address: Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 1), 1))) };
+const FRONT: Peer = Peer::at(Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 1), 1))));
 
 /// The address in [`PREFACE`].
 const CLIENT: Client = Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 7), 80)));
@@ -203,10 +203,10 @@ fn a_thread_that_is_blocked_counts_for_the_client_of_the_preface() {
 fn a_preface_that_is_rejected_or_incomplete_ends_the_connection_without_a_response() {
     let server = Server::with("--access-log=stderr");
     for (count, (input, cause)) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the preface is invalid"),
-        ("\n", "the preface is invalid"),
-        ("192.0.2.7", "the client closed the connection"),
-        ("", "the client closed the connection"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the connection does not begin with a PROXY header"),
+        ("\n", "the connection does not begin with a PROXY header"),
+        ("192.0.2.7", "the client closed the connection before the PROXY header was complete"),
+        ("", "the client closed the connection before the PROXY header was complete"),
     ]
     .into_iter()
     .enumerate()

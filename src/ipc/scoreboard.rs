@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::ipc::worker_memory::Memories;
 use crate::os::sys::ReadableCounters;
 
-pub use counter::{Counter, HANDSHAKE_FAILURES};
+pub use counter::{Counter, HANDSHAKE_FAILURES, PROXY_REJECTIONS};
 pub use reports::Reporter;
 pub use sites::{BYTES, MAX_SITES, SiteCounts, SiteSlot, SiteTotals};
 pub use worker::{BOUNDS_NS, CLASSES, Durations, METHODS, WorkerCounters};

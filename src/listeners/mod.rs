@@ -21,7 +21,7 @@ use crate::failure::{self, Failure};
 use crate::ipc::handover::Listener;
 use crate::os::sys;
 
-pub use purpose::{Protocol, Purpose, check_name};
+pub use purpose::{Protocol, Purpose, check_name, without_proxies};
 
 /// The time for which the kernel holds back a connection without data, in seconds. Even over a slow line, the first packet
 /// of a request arrives within this time; and the head timeout soon applies to slow clients.
@@ -89,6 +89,11 @@ pub fn open(left: Vec<Listener>, options: &Options) -> Result<Vec<Socket>, Failu
     };
     let mut names = sockets.iter().filter_map(|socket| socket.name.as_deref());
     names.try_for_each(|name| check_name(name, has_certificates))?;
+    // Who may connect to a unix socket is a matter of its permissions.
+    let tcp = sockets.iter().filter(|socket| socket.port().is_some()).filter_map(|socket| socket.name.as_deref());
+    for warning in tcp.filter_map(|name| without_proxies(name, !options.trusted_proxies.is_empty())) {
+        tracing::warn!("{warning}");
+    }
     if sockets.iter().any(|socket| socket.name.is_some() && socket.purpose != Purpose::Metrics) {
         return Ok(sockets);
     }

@@ -3,9 +3,9 @@
 //! FileDescriptorName= in the .socket unit sets the purpose of a socket: `metrics` is for monitoring; `http`, every other
 //! name, and none, for the site. A further unit without that line has its own name, such as `otus-httpd-extra.socket`.
 //!
-//! The name `https` selects TLS, which needs certificates. The names `proxy` and `https-proxy` select a [`Protocol`] that
-//! this version does not have. A socket that cannot be served as its name says prevents the start: without encryption, or
-//! with the header of a proxy taken for a request, it would be a trap.
+//! The name `https` selects TLS, which needs certificates. The names `proxy` and `https-proxy` select the PROXY protocol before
+//! HTTP or before TLS. A socket that cannot be served as its name says prevents the start: without encryption, it would be a
+//! trap.
 
 use crate::failure::Failure;
 use crate::http::Scheme;
@@ -28,7 +28,7 @@ pub struct Protocol {
     pub tls: bool,
 }
 
-/// Names that suggest a meaning which they do not have (yet).
+/// Names that suggest a meaning which they do not have (yet), or have only if they are written exactly so.
 const MISLEADING: [&str; 14] = [
     "https",
     "proxy",
@@ -90,14 +90,9 @@ fn is_near(word: &[u8], other: &[u8]) -> bool {
     row[other.len()] <= 2
 }
 
-/// Returns a failure if a socket of that name is for a protocol that this version does not have, or for TLS without
-/// certificates.
+/// Returns a failure if a socket of that name is for TLS without certificates.
 pub fn check_name(name: &str, has_certificates: bool) -> Result<(), Failure> {
     match Purpose::of(name) {
-        Purpose::Site(Protocol { proxy: true, .. }) => Err(Failure::new(format!(
-            "The socket \"{name}\" is not served, since this version has no PROXY protocol: set another name with \
-             FileDescriptorName= in its .socket unit, and switch that protocol off in the server in front of this one."
-        ))),
         Purpose::Site(Protocol { tls: true, .. }) if !has_certificates => Err(Failure::new(format!(
             "The socket \"{name}\" is not served, since it is for HTTPS and there are no certificates: set \
              --certificates (OTUS_CERTIFICATES) to their directory; or for plain HTTP, set another name with \
@@ -107,9 +102,21 @@ pub fn check_name(name: &str, has_certificates: bool) -> Result<(), Failure> {
     }
 }
 
+/// Returns a warning if a TCP socket of that name refuses every connection, since it is for the PROXY protocol and no proxy is
+/// trusted.
+pub fn without_proxies(name: &str, has_trusted_proxies: bool) -> Option<String> {
+    let is_refusing = matches!(Purpose::of(name), Purpose::Site(Protocol { proxy: true, .. })) && !has_trusted_proxies;
+    is_refusing.then(|| {
+        format!(
+            "The socket \"{name}\" refuses every TCP connection, since it is for the PROXY protocol and no proxy is trusted: set \
+             --trusted-proxies (OTUS_TRUSTED_PROXIES) to the addresses of the servers in front of this one."
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Protocol, Purpose, check_name};
+    use super::{Protocol, Purpose, check_name, without_proxies};
 
     #[test]
     fn a_name_is_a_purpose() {
@@ -136,22 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn protocols_that_are_missing_are_failures() {
-        for (name, missing) in [
-            ("https", Some("no certificates:")),
-            ("proxy", Some("no PROXY protocol:")),
-            ("https-proxy", Some("no PROXY protocol:")),
-            ("http", None),
-            ("HTTPS", None),
-            ("metrics", None),
-            ("", None),
+    fn protocols_without_what_they_need_are_reported() {
+        for (name, needs_certificates, needs_proxies) in [
+            ("https", true, false),
+            ("proxy", false, true),
+            ("https-proxy", true, true),
+            ("http", false, false),
+            ("HTTPS", false, false),
+            ("metrics", false, false),
+            ("", false, false),
         ] {
-            let is_unsupported = check_name(name, true).is_err();
-            assert_eq!(is_unsupported, missing.is_some() && name != "https", "{name}");
+            assert!(check_name(name, true).is_ok() && without_proxies(name, true).is_none(), "{name}");
             let failure = check_name(name, false).err().map(|failure| failure.to_string());
-            assert_eq!(failure.is_some(), missing.is_some(), "{name}");
-            if let Some(text) = failure {
-                assert!(text.contains(&format!("\"{name}\"")) && text.contains(missing.unwrap()), "{text}");
+            for (text, is_expected, why) in [
+                (failure, needs_certificates, "no certificates: set --certificates"),
+                (without_proxies(name, false), needs_proxies, "no proxy is trusted: set --trusted-proxies"),
+            ] {
+                assert_eq!(text.is_some(), is_expected, "{name}");
+                assert!(text.is_none_or(|text| text.contains(&format!("\"{name}\"")) && text.contains(why)), "{name}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::config::Options;
 use crate::dns_name;
 use crate::http::{Request, Scheme, syntax, target};
-use crate::listeners::Socket;
+use crate::listeners::{Protocol, Purpose, Socket};
 use crate::tls;
 
 /// The port of HTTPS that a URI need not name.
@@ -23,15 +23,27 @@ struct Redirect {
     tls: &'static tls::Server,
 }
 
+impl Redirect {
+    /// Returns the port of HTTPS as clients of a socket see it.
+    fn port(socket: &Socket) -> Option<u16> {
+        match socket.purpose {
+            Purpose::Site(Protocol { tls: true, proxy: true }) => Some(DEFAULT_PORT),
+            Purpose::Site(Protocol { tls: true, proxy: false }) => socket.port(),
+            _ => None,
+        }
+    }
+}
+
 impl HttpsPolicy {
     /// Creates a policy without redirects.
     pub fn new(options: &Options) -> Self {
         HttpsPolicy { redirect: None, hsts: options.hsts.clone() }
     }
 
-    /// Redirects to the port of a TCP socket for HTTPS, if there is one, and the options say so.
+    /// Redirects to the port of a TCP socket for HTTPS, if there is one, and the options say so. Clients do not see the port of a
+    /// socket that only proxies connect to: the proxy has that of HTTPS.
     pub fn enable_redirects(&mut self, options: &Options, sockets: &[Socket], tls: Option<&'static tls::Server>) {
-        let ports = || sockets.iter().filter(|socket| socket.purpose.is_tls()).filter_map(Socket::port);
+        let ports = || sockets.iter().filter_map(Redirect::port);
         let port = ports().find(|port| *port == DEFAULT_PORT).or_else(|| ports().next());
         self.redirect = tls.zip(port).filter(|_| options.redirect_to_https).map(|(tls, port)| Redirect { port, tls });
     }

@@ -2,6 +2,7 @@
 //! threads. It does not depend on connections and sockets, so that a test can serve a request without a worker.
 
 pub mod blocking;
+pub mod clients;
 pub mod handshakes;
 pub mod https;
 pub mod pool;
@@ -24,6 +25,7 @@ use crate::site::listings::Listings;
 use crate::site::{Digests, HelperAccess, Sites};
 
 use blocking::{BlockingKey, BlockingLimits};
+use clients::Clients;
 use handshakes::HandshakeLimit;
 use https::HttpsPolicy;
 use pool::ThreadPool;
@@ -43,6 +45,8 @@ pub struct Service {
     pub max_requests: u64,
     /// Who gets what, if that is restricted.
     pub access: Option<AccessPolicy>,
+    /// Trusted proxies, and the limit of connections per client.
+    pub clients: Clients,
     /// Verifies passwords, if there are users.
     pub logins: Option<&'static LoginClient>,
     /// Redirects to HTTPS, and Strict-Transport-Security.
@@ -89,6 +93,7 @@ impl Service {
             limits: options.limits(),
             max_requests: options.max_requests as u64,
             access: AccessPolicy::new(&options.allow, &options.auth, options.auth_over_http),
+            clients: Clients::new(&options.trusted_proxies),
             logins: None,
             https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),

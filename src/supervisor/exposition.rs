@@ -8,7 +8,9 @@ use crate::http::h1::parse;
 use crate::http::request::Method;
 use crate::http::{Refusal, Request, Response, Status, target};
 use crate::ipc::key_protocol::Overview;
-use crate::ipc::scoreboard::{BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, Scoreboard, SiteTotals};
+use crate::ipc::scoreboard::{
+    BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, PROXY_REJECTIONS, Scoreboard, SiteTotals,
+};
 
 /// The label of all sites that have no counts of their own, and of a site with this name.
 const OTHER_SITES: &str = "other";
@@ -115,6 +117,15 @@ impl Snapshot<'_> {
             exposition.sample(name, "", value);
         }
         self.handshakes(&mut exposition);
+        let rejections = "otus_proxy_headers_rejected_total";
+        exposition.family(
+            rejections,
+            "counter",
+            "Connections closed because of their PROXY protocol header, or since they are not from a trusted proxy, by reason.",
+        );
+        for (reason, counter) in PROXY_REJECTIONS {
+            exposition.sample(rejections, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
+        }
         let restarts = "otus_worker_restarts_total";
         exposition.family(restarts, "counter", "Workers that ended unexpectedly and were replaced, by reason.");
         for (reason, counter) in [("signal", Counter::Killed), ("exit", Counter::Exited), ("hung", Counter::Hung)] {

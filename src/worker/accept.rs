@@ -5,26 +5,27 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 
 use super::{Worker, park};
-use crate::client_limit::Permit;
 use crate::connection::pending_records::PendingRecords;
 use crate::connection::preface::{Peer, Preface};
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, ConnectionDriver};
 use crate::ipc::scoreboard::Counter;
-use crate::listeners::{Client, Protocol, Purpose, Socket};
+use crate::listeners;
+use crate::listeners::{Protocol, Purpose, Socket};
 use crate::log::catalog;
 use crate::os::{clock, sys};
-use crate::{access_log, listeners};
 
 /// Accepts a connection from `socket`. Returns none if there is no connection, or if it was rejected.
 pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -> Option<Box<Connection>> {
     let Purpose::Site(protocol) = socket.purpose else { return None };
     match sys::accept(socket) {
         Ok((accepted, address)) => {
-            let peer = Peer { address: address.as_ref().and_then(listeners::client) };
+            let peer = Peer::at(address.as_ref().and_then(listeners::client));
+            let preface = Preface::of(protocol, worker.service.clients.is_trusted_peer(peer.address));
             let records = PendingRecords::new(worker.service.access_log);
-            let Ok(permit) = permit(worker, peer.address) else {
-                worker.service.counters.add(Counter::RejectedPerClient, 1);
+            // The preface names the client that counts.
+            let permit = if preface == Preface::None { worker.service.admit(peer.address) } else { Ok(None) };
+            let Ok(permit) = permit else {
                 driver.reject(&mut transport(worker, accepted, protocol)?, peer, records);
                 return None;
             };
@@ -32,7 +33,7 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let transport = transport(worker, accepted, protocol)?;
             let mut connection =
                 Connection::new(transport, permit, peer, timeouts.idle(now_ms), records, worker.service.counters);
-            connection.expect(Preface::of(protocol), timeouts.head(now_ms));
+            connection.expect(preface, timeouts.head(now_ms));
             if worker.has_above_average_connections() {
                 requeue_listeners(worker);
             }
@@ -75,26 +76,6 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
 fn transport(worker: &Worker, accepted: OwnedFd, protocol: Protocol) -> Option<Transport> {
     let plain = Transport::plain(accepted);
     if protocol.tls { Some(Transport::tls(plain, worker.tls?)) } else { Some(plain) }
-}
-
-/// Acquires a permit for the client of a connection, if connections per client are limited. Returns an error if the
-/// limit is reached.
-fn permit(worker: &Worker, client: Client) -> Result<Option<Permit<'static>>, ()> {
-    let Some(clients) = worker.client_limit else { return Ok(None) };
-    let Some(client) = client else { return Ok(None) };
-    let permit = clients.acquire(worker.number, client.ip());
-    if permit.is_none() && worker.service.warnings.client_full.is_due() {
-        let limit = clients.max_per_client();
-        // The address is anonymized as in the access log.
-        let address = access_log::anonymize(client, worker.service.log_address).map(|client| client.ip().to_string());
-        let client_address = address.as_deref().unwrap_or("(not logged)");
-        tracing::warn!(
-            message_id = catalog::CLIENT_FULL,
-            client_address,
-            "Client {client_address} reached --max-per-client ({limit}); further connections get 503."
-        );
-    }
-    permit.map(Some).ok_or(())
 }
 
 /// Accepts the connections that the kernel has reported to this worker only. After accepting has stopped, no thread

@@ -16,6 +16,7 @@ use super::stall::{StallDetector, Verdict};
 use super::{Worker, WorkerContext, accept, park, thread};
 use crate::access_log::Writer;
 use crate::connection;
+use crate::connection::preface::Rejection;
 use crate::connection::{Connection, Phase};
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::scoreboard::Counter;
@@ -230,7 +231,7 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
             connection.report_aborted("the client receives too slowly");
             park::close_on_pool(worker, connection);
         }
-        Phase::Preface => connection.records.set_cause("the preface did not arrive before the head timeout"),
+        Phase::Preface => connection.report_rejected_preface(Rejection::Timeout),
         Phase::Handshake => {
             worker.service.handshakes.forget(connection.as_raw_fd());
             connection.report_slow_handshake();

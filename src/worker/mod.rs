@@ -97,7 +97,6 @@ const BALANCE_SLACK: u64 = 4;
 /// The state that the threads of a worker share: the service for requests, and the scheduling of connections.
 #[derive(Debug)]
 struct Worker {
-    number: usize,
     service: Service,
     epoll: Epoll,
     gate: AcceptGate,
@@ -105,7 +104,6 @@ struct Worker {
     events: EventQueue,
     board: &'static Scoreboard,
     max_connections: u64,
-    client_limit: Option<&'static ClientLimiter>,
     /// TLS, if a listening socket is for it.
     tls: Option<&'static tls::Server>,
 }
@@ -152,10 +150,10 @@ impl Worker {
         let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?;
         let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;
         service.logins = shared.logins.as_ref();
+        service.clients.limit(shared.client_limit.as_ref(), number);
         service.https.enable_redirects(options, &context.sockets, tls);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {
-            number,
             service,
             events: EventQueue::new(&epoll)?,
             epoll,
@@ -164,7 +162,6 @@ impl Worker {
             board: &shared.board,
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
-            client_limit: shared.client_limit.as_ref(),
             tls,
         })
     }

@@ -216,15 +216,27 @@ fn a_change_that_systemd_has_not_loaded_is_a_warning() {
 }
 
 #[test]
-fn a_socket_for_a_protocol_that_is_not_available_is_a_problem() {
+fn a_socket_that_cannot_be_served_is_a_problem_and_one_that_refuses_all_a_warning() {
     let machine = Machine::new(&[("a.service", SERVICE), ("a-metrics.socket", METRICS)]);
-    for (name, is_problem) in [("https", true), ("proxy", true), ("https-proxy", true), ("http", false)] {
-        machine.put("a.socket", &format!("{SOCKET}FileDescriptorName={name}\n"));
+    let unix = SOCKET.replace("Listen=[::]:80 (Stream)\n", "");
+    let (problem, warning) = ("is not served, since ", "refuses every TCP connection, since ");
+    for (socket, name, problems, expected) in [
+        (SOCKET, "https", 1, &[problem][..]),
+        (SOCKET, "proxy", 0, &[warning]),
+        (SOCKET, "https-proxy", 1, &[problem, warning]),
+        (SOCKET, "http", 0, &[]),
+        (&unix, "proxy", 0, &[]),
+    ] {
+        machine.put("a.socket", &format!("{socket}FileDescriptorName={name}\n"));
         let (status, _, messages) = machine.check(&["--unit=a"]);
-        assert_eq!((status, messages.len()), (i32::from(is_problem), usize::from(is_problem)), "{messages:?}");
-        let expected = format!("The socket \"{name}\" is not served, since ");
-        assert!(messages.iter().all(|message| message.contains(&expected)), "{messages:?}");
+        assert_eq!((status, messages.len()), (problems, expected.len()), "{messages:?}");
+        for (message, expected) in messages.iter().zip(expected) {
+            assert!(message.contains(&format!("The socket \"{name}\" {expected}")), "{messages:?}");
+        }
     }
+    machine.put("a.service", &SERVICE.replace("\"OTUS_CHARSET=utf-8\"", "OTUS_TRUSTED_PROXIES=192.0.2.10"));
+    machine.put("a.socket", &format!("{SOCKET}FileDescriptorName=proxy\n"));
+    assert_eq!(machine.check(&["--unit=a"]).2, [""; 0]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const OPTIONS: &str = "
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
     --max-threads OTUS_MAX_THREADS  --mime OTUS_MIME  --mime-types OTUS_MIME_TYPES  --min-rate OTUS_MIN_RATE
     --port OTUS_PORT  --precompressed OTUS_PRECOMPRESSED  --pretty OTUS_PRETTY  --redirect-to-https OTUS_REDIRECT_TO_HTTPS  --root OTUS_ROOT  --send-timeout OTUS_SEND_TIMEOUT
-    --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --unit -  --user OTUS_USER  --version -
+    --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --trusted-proxies OTUS_TRUSTED_PROXIES  --unit -  --user OTUS_USER  --version -
     --workers OTUS_WORKERS  -V -  -d -  -h -  -p -  -r -  -s -  -w -";
 
 /// Every metric: type, name, and labels with their values.
@@ -47,6 +47,7 @@ const METRICS: &str = "
     counter otus_http_sent_bytes_total
     counter otus_log_records_total outcome=dropped|summed|written
     counter otus_messages_dropped_total to=log|systemd
+    counter otus_proxy_headers_rejected_total reason=checksum|closed|command|malformed|timeout|too_long|untrusted
     gauge otus_request_threads
     counter otus_tls_handshake_failures_total reason=alert|alpn|closed|malformed|name|not_tls|parameters|server|timeout
     counter otus_tls_handshakes_total resumed=no|yes version
@@ -466,6 +467,7 @@ fn default_of(option: &str) -> &'static str {
         "--precompressed" | "--pretty" => "on",
         "--cache-control" => "hashed",
         "--log-address" => "full",
+        "--trusted-proxies" => "192.0.2.10",
         "--allow" => "/a=::1",
         "--auth" => "/a=/none",
         "--mime" => "a=text/plain",

@@ -56,6 +56,7 @@ mod notify;
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
 mod precompress;
+mod proxy_protocol;
 mod random;
 mod ranges;
 #[path = "../fuzz/src/reading.rs"]

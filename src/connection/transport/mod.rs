@@ -97,6 +97,24 @@ impl Transport {
         each!(self, inner => inner.read(buffer))
     }
 
+    /// Reads what precedes the handshake of TLS into `buffer`.
+    pub fn read_wire(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Transport::Tls(tls) => tls.wire().read(buffer),
+            wire => wire.read(buffer),
+        }
+    }
+
+    /// Returns what [`read_wire`](Transport::read_wire) would read, which stays there.
+    pub fn peek_wire(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Transport::Plain(plain) => plain.peek(buffer),
+            Transport::Tls(tls) => tls.wire().peek_wire(buffer),
+            #[cfg(test)]
+            Transport::Script(script) => script.peek(buffer),
+        }
+    }
+
     /// Returns whether the last read, of `length` bytes into a buffer of `size` bytes, has returned all bytes that had
     /// arrived.
     pub fn has_read_all(&self, length: usize, size: usize) -> bool {

@@ -31,6 +31,11 @@ impl Plain {
         recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty())
     }
 
+    /// Returns bytes that have arrived, which a later read returns again.
+    pub fn peek(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK)
+    }
+
     pub fn has_input(&self) -> bool {
         recv(self.socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) != Err(Errno::EAGAIN)
     }

@@ -61,6 +61,16 @@ impl Script {
         Ok(length)
     }
 
+    pub fn peek(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let input = self.input.lock().unwrap();
+        if input.bytes.is_empty() && input.is_open {
+            return Err(Errno::EAGAIN);
+        }
+        let length = self.read_size.min(buffer.len()).min(input.bytes.len());
+        buffer.iter_mut().zip(&input.bytes).take(length).for_each(|(to, from)| *to = *from);
+        Ok(length)
+    }
+
     pub fn has_input(&self) -> bool {
         true
     }

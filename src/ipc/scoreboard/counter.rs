@@ -103,7 +103,32 @@ pub enum Counter {
     Sites,
     /// 1 while a directory of sites has one for all other hosts.
     DefaultSite,
+    /// Connections whose PROXY header has a wrong checksum.
+    ProxyChecksum,
+    /// Connections that ended before their PROXY header was complete.
+    ProxyClosed,
+    /// Connections whose PROXY header has an unknown command.
+    ProxyCommand,
+    /// Connections that do not begin with a PROXY header, on a socket that requires it.
+    ProxyMalformed,
+    /// Connections whose PROXY header did not arrive before the head timeout.
+    ProxyTimeout,
+    /// Connections whose PROXY header is too long.
+    ProxyTooLong,
+    /// Connections to a socket for the PROXY protocol that are not from a trusted proxy.
+    ProxyUntrusted,
 }
+
+/// The reasons for which PROXY headers are rejected, as they are in metrics.
+pub const PROXY_REJECTIONS: [(&str, Counter); 7] = [
+    ("checksum", Counter::ProxyChecksum),
+    ("closed", Counter::ProxyClosed),
+    ("command", Counter::ProxyCommand),
+    ("malformed", Counter::ProxyMalformed),
+    ("timeout", Counter::ProxyTimeout),
+    ("too_long", Counter::ProxyTooLong),
+    ("untrusted", Counter::ProxyUntrusted),
+];
 
 /// The reasons for which TLS handshakes fail, as they are in metrics.
 pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [

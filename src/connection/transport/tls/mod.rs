@@ -94,6 +94,11 @@ impl Tls {
         }
     }
 
+    /// Returns what is below.
+    pub fn wire(&mut self) -> &mut Transport {
+        &mut self.wire
+    }
+
     /// Returns whether the certificate of the connection does not have the host of `authority`, and another one does. A
     /// client may use a connection for every name of its certificate (RFC 9113 §9.1.1).
     pub fn is_misdirected(&self, authority: &str) -> bool {
