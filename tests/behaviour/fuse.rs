@@ -78,7 +78,7 @@ impl Disk {
 
         let device = Arc::new(device);
         let files = files.iter().map(|(name, content)| Node::new(name, content)).collect();
-        let shelf = Arc::new(Mutex::new(Shelf { files, waiting: Vec::new() }));
+        let shelf = Arc::new(Mutex::new(Shelf { files, directory: Node::new("", b""), waiting: Vec::new() }));
         let thread = Some(std::thread::spawn({
             let (device, shelf) = (device.clone(), shelf.clone());
             move || serve(&device, &shelf)
@@ -86,11 +86,12 @@ impl Disk {
         Disk { path, device, shelf, thread, _site: site.clone() }
     }
 
-    /// From now on, `call` of the file `name` fails, and no other call of it.
+    /// From now on, `call` of the file `name` fails, and no other call of it. The empty name is that of the directory.
     pub fn set(&self, name: &str, call: Call, fault: Fault) {
         let mut shelf = hold(&self.shelf);
-        let file = shelf.files.iter_mut().find(|file| file.name == name.as_bytes()).expect("a file of this disk");
-        file.fault = Some((call, fault));
+        let Shelf { files, directory, .. } = &mut *shelf;
+        let mut nodes = files.iter_mut().chain([directory]);
+        nodes.find(|node| node.name == name.as_bytes()).expect("a file of this disk").fault = Some((call, fault));
     }
 
     /// Changes the metadata of the file `name`; its content is unchanged.
@@ -108,6 +109,7 @@ impl Disk {
     /// Ends all faults, and replies to the calls that hang.
     pub fn mend(&self) {
         let mut shelf = hold(&self.shelf);
+        shelf.directory.fault = None;
         shelf.files.iter_mut().for_each(|file| file.fault = None);
         for answer in shelf.waiting.drain(..) {
             // The process that waits for the reply may have been killed.
@@ -126,6 +128,7 @@ impl Drop for Disk {
 
 struct Shelf {
     files: Vec<Node>,
+    directory: Node,
     waiting: Vec<Vec<u8>>,
 }
 
@@ -210,7 +213,10 @@ impl Shelf {
             return None;
         }
         let node = self.node(request);
-        let fault = node.and_then(|node| self.files.get(node.checked_sub(DIRECTORY + 1)? as usize)?.fault(request));
+        let fault = node.and_then(|node| match node.checked_sub(DIRECTORY + 1) {
+            None => self.directory.fault(request),
+            Some(index) => self.files.get(index as usize)?.fault(request),
+        });
         match fault {
             None => Some(request.answer(self.result(request, node))),
             Some(Fault::Error(errno)) => Some(request.answer(Err(errno))),

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, socket};
 
 use crate::fuse::{Call, Disk, Fault};
-use crate::support::{Client, DEADLINE, Server, Site, get, is_open, stop, threads, wait_until};
+use crate::support::{Client, DEADLINE, Server, Setup, Site, get, is_open, stop, threads, wait_until};
 
 const LARGE: usize = 20_000_000;
 
@@ -72,6 +72,23 @@ fn a_file_that_hangs_delays_only_requests_for_it() {
             assert_eq!(server.warnings(), Vec::<String>::new());
         }
     }
+}
+
+#[test]
+fn a_directory_of_sites_that_hangs_delays_no_request() {
+    let (site, disk) = site();
+    let server = Setup::bare(&["--workers=2", &format!("--sites={}", site.path("disk").display())]).listen();
+    server.wait_until_ready();
+    disk.set("", Call::Stat, Fault::Hang);
+    wait_until("a check that hangs in each worker", || {
+        // This disk does not list its files, so it is unknown which sites there are.
+        assert_eq!(server.get("/").status, 503);
+        disk.waiting() >= 2
+    });
+    for _ in 0..50 {
+        assert_eq!(server.get("/").status, 503);
+    }
+    disk.mend();
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Many sites: a directory with an entry for each, which has the name of its host.
 //!
-//! The list of names is read again when the directory has changed, which is checked at most every half second. A site is
-//! opened by the first request for it, and closed when it was not used for a while, or when too many others are. So a host that
+//! The list of names is read again when the directory has changed, which is checked about twice a second, beside requests: none
+//! waits for a list of thousands of names. The probe of the worker is a request, so the list is checked without clients as well.
+//! A site is opened by the first request for it, and closed when it was not used for a while, or when too many others are. So a host that
 //! has no site costs a look into the list.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock, TryLockError};
+use std::sync::{Arc, RwLock};
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, stat};
@@ -26,8 +27,12 @@ use crate::log::OncePerMinute;
 use crate::os::clock;
 use crate::rules::MAX_BYTES;
 
-/// The interval between two checks of the directory, in milliseconds.
-const CHECK_INTERVAL_MS: u64 = 500;
+/// The interval between two checks of the directory, in milliseconds: a bit less than that of the probe, so that there is one with
+/// each, and a change counts within a second.
+const CHECK_INTERVAL_MS: u64 = 450;
+
+/// The time for which the path of the directory of a site is not determined again, in milliseconds.
+const DIRECTORY_MS: u64 = 500;
 
 /// The time after which a site that was not used is closed, in milliseconds.
 const UNUSED_MS: u64 = 10 * 60 * 1_000;
@@ -51,9 +56,10 @@ pub struct NamedSites {
     /// None until the path has led to a directory.
     listing: RwLock<Option<Arc<Listing>>>,
     open: RwLock<OpenSites>,
-    /// Held by the thread that checks the directory: if its disk hangs, no other one does.
-    checking: Mutex<()>,
     checked_ms: AtomicU64,
+    is_check_due: AtomicBool,
+    /// Whether a thread checks the directory: if its disk hangs, no other one does.
+    is_checking: AtomicBool,
     /// The result of the last check: a [`RootState`].
     state: AtomicU8,
     /// Why the list could not be read at the last check, if descriptors or memory had run out: the error number. 0 otherwise.
@@ -93,8 +99,9 @@ impl NamedSites {
             max_open: (descriptors / 8).clamp(1, MAX_OPEN),
             listing: RwLock::new(listing),
             open: RwLock::default(),
-            checking: Mutex::default(),
             checked_ms: AtomicU64::new(clock::now_ms()),
+            is_check_due: AtomicBool::new(false),
+            is_checking: AtomicBool::new(false),
             state: AtomicU8::new(state as u8),
             exhausted: AtomicI32::new(0),
             has_absent: AtomicBool::new(false),
@@ -109,22 +116,16 @@ impl NamedSites {
     pub fn select(&self, host: &Host) -> Result<Arc<NamedSite>, Refusal> {
         let now_ms = clock::now_ms();
         let is_changing = self.has_absent.load(Relaxed) || self.state() != RootState::Served;
-        self.check_after(if is_changing { ABSENT_MS } else { CHECK_INTERVAL_MS }, now_ms);
+        self.check_soon(if is_changing { ABSENT_MS } else { CHECK_INTERVAL_MS }, now_ms);
         if let Some(site) = read(&self.open).of_host(host.name()) {
             site.use_at(now_ms);
             return Ok(site.clone());
         }
         let site = match self.open_site(host.name(), now_ms)? {
-            // It may have been made since the last check.
-            None if !host.name().is_empty() && self.check_after(ABSENT_MS, now_ms) => {
-                self.open_site(host.name(), now_ms)?
-            }
-            site => site,
-        };
-        let site = match site {
             None => {
                 // The host may have a site, which an older list does not name.
                 self.list_is_readable()?;
+                self.check_soon(ABSENT_MS, now_ms);
                 self.default(now_ms)?
             }
             site => site,
@@ -191,24 +192,24 @@ impl NamedSites {
         Ok(Site::new(root, &self.path.join(entry), self.settings.clone()))
     }
 
-    /// Checks the directory if the last check is older than `interval_ms`. One thread checks, and the others use the last
-    /// result. Returns whether it was checked.
-    fn check_after(&self, interval_ms: u64, now_ms: u64) -> bool {
-        let checked_ms = self.checked_ms.load(Relaxed);
-        if now_ms < checked_ms + interval_ms {
-            return false;
+    /// Lets the [upkeep](NamedSites::keep_up) check the directory if the last check is older than `interval_ms`.
+    fn check_soon(&self, interval_ms: u64, now_ms: u64) {
+        if now_ms >= self.checked_ms.load(Relaxed) + interval_ms {
+            self.is_check_due.store(true, Relaxed);
         }
-        let _checking = match self.checking.try_lock() {
-            Ok(checking) => checking,
-            Err(TryLockError::Poisoned(checking)) => checking.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        if self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_err() {
-            return false;
+    }
+
+    /// Checks the directory if that is due, and no other thread does.
+    fn check_if_due(&self) {
+        if !self.is_check_due.load(Relaxed) || self.is_checking.swap(true, Relaxed) {
+            return;
         }
+        let _checking = InProgress(&self.is_checking);
+        let now_ms = clock::now_ms();
+        self.checked_ms.store(now_ms, Relaxed);
+        self.is_check_due.store(false, Relaxed);
         self.may_have_stale_files.store(true, Relaxed);
         self.check(now_ms);
-        true
     }
 
     fn check(&self, now_ms: u64) {
@@ -256,11 +257,11 @@ impl NamedSites {
         Ok(RootState::Served)
     }
 
-    /// Returns the path of the directory of `site` below this one, without links, as it was at most [`CHECK_INTERVAL_MS`] ago.
+    /// Returns the path of the directory of `site` below this one, without links, as it was at most [`DIRECTORY_MS`] ago.
     /// None if there is nothing, or not what is served.
     pub fn directory_of(&self, site: &NamedSite) -> Result<Option<Arc<[u8]>>, Refusal> {
         let identity = site.site().identity();
-        site.directory(clock::now_ms(), CHECK_INTERVAL_MS, || {
+        site.directory(clock::now_ms(), DIRECTORY_MS, || {
             let Some(listing) = read(&self.listing).clone() else { return Ok(None) };
             // Names of entries have no NUL.
             let name = CString::new(site.name()).unwrap_or_default();
@@ -306,17 +307,19 @@ impl NamedSites {
 
     /// Returns whether [`keep_up`](NamedSites::keep_up) is due.
     pub fn is_upkeep_due(&self) -> bool {
-        (self.may_have_stale_files.load(Relaxed) || self.settings.shared.is_upkeep_due.load(Relaxed))
-            && !self.is_keeping_up.load(Relaxed)
+        let has_work = self.may_have_stale_files.load(Relaxed) || self.settings.shared.is_upkeep_due.load(Relaxed);
+        has_work && !self.is_keeping_up.load(Relaxed)
+            || self.is_check_due.load(Relaxed) && !self.is_checking.load(Relaxed)
     }
 
-    /// Looks for other releases and rules of the sites in use, closes the files that were kept open for later requests and have
-    /// expired, and the sites that were not used for long.
+    /// Checks the directory, looks for other releases and rules of the sites in use, closes the files that were kept open for later
+    /// requests and have expired, and the sites that were not used for long.
     pub fn keep_up(&self) {
+        self.check_if_due();
         if self.is_keeping_up.swap(true, Relaxed) {
             return;
         }
-        let _keeping_up = KeepingUp(self);
+        let _keeping_up = InProgress(&self.is_keeping_up);
         self.settings.shared.is_upkeep_due.store(false, Relaxed);
         let is_for_all = self.may_have_stale_files.swap(false, Relaxed);
         let is_due = |site: &&Arc<NamedSite>| is_for_all || site.site().is_upkeep_due();
@@ -333,11 +336,11 @@ impl NamedSites {
     }
 }
 
-/// Ends the upkeep, also after a panic.
-struct KeepingUp<'s>(&'s NamedSites);
+/// What a thread does alone. It ends also after a panic.
+struct InProgress<'s>(&'s AtomicBool);
 
-impl Drop for KeepingUp<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
-        self.0.is_keeping_up.store(false, Relaxed);
+        self.0.store(false, Relaxed);
     }
 }
