@@ -8,7 +8,7 @@ use crate::http::Refusal;
 /// Where something is: the paths that lead to it.
 pub trait Place {
     /// Returns whether `is_wanted` holds for its path, as in [`Target`](crate::http::Target), in the site that serves it, or for
-    /// its path in the site around that one, if that site is a part of another one. Fails if the latter cannot be determined at
+    /// its path in another site, if one of them is a part of the other. Fails if the latter cannot be determined at
     /// the moment.
     fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal>;
 

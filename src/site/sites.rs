@@ -3,6 +3,7 @@
 mod check;
 mod entries;
 mod host;
+mod linked;
 mod listing;
 mod named;
 mod open_sites;

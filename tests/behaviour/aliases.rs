@@ -137,3 +137,69 @@ fn a_rule_for_all_sites_holds_where_a_part_of_one_is_another() {
     assert_guarded(&server, &guarded, &[("one.test", "/open"), ("one.test", "/privateer/f")]);
     assert_eq!(get(&server, "secret.test", "/f", "").text(), "SECRET");
 }
+
+/// A site can be a link into a directory whose name begins with a dot, or into another site; what is around it, or below it, has
+/// rules of its own.
+#[test]
+fn a_rule_for_all_sites_holds_in_each_site_that_has_the_file() {
+    let (sites, users) = (Site::new(), Users::new());
+    for path in [".releases/1/private/f", ".releases/1/private/in/f", ".releases/2/f", "a.test/b/private/f"] {
+        sites.write(path, b"SECRET");
+    }
+    for path in [".releases/1/open", ".private/1/f", ".private/1/x/y", "a.test/b/privateer/f", "a.test/c/f"] {
+        sites.write(path, b"open");
+    }
+    sites.write("a.test/c/private/f", b"open");
+    sites.write(".releases/1/sub/secret/f", b"SECRET");
+    for (target, link) in [
+        (".releases/1".into(), "outer.test"),
+        (".releases/1/private".into(), "part.test"),
+        ("outer.test/private/in".into(), "inner.test"),
+        (sites.path(".releases/1/private/in"), "absolute.test"),
+        (".current/private".into(), "indirect.test"),
+        ("a.test/b".into(), "b.test"),
+        ("a.test/b/private".into(), "b-private.test"),
+        (".releases/1/sub".into(), "sub.test"),
+        (".releases/1/sub/secret".into(), "sub-secret.test"),
+        // A directory with the name of a rule is no reason for it, unless the one around it is a site.
+        (".private/1".into(), "other.test"),
+        (".releases/2".into(), "two.test"),
+    ] {
+        symlink(target, sites.path(link)).unwrap();
+    }
+    symlink(".releases/1", sites.path(".current")).unwrap();
+    let server = serve(&sites, &["/private", "/secret", "/1"].map(|prefix| users.rule(prefix)));
+    let guarded = [
+        ("outer.test", "/private/f"),
+        ("part.test", "/f"),
+        ("part.test", "/in/f"),
+        ("part.test", "/in"),
+        ("inner.test", "/f"),
+        ("absolute.test", "/f"),
+        ("indirect.test", "/f"),
+        // In b.test it is private, and a.test has the same file.
+        ("b.test", "/private/f"),
+        ("a.test", "/b/private/f"),
+        ("b-private.test", "/f"),
+        ("sub.test", "/secret/f"),
+        ("outer.test", "/sub/secret/f"),
+        ("sub-secret.test", "/f"),
+    ];
+    let open = [
+        ("outer.test", "/open"),
+        ("other.test", "/f"),
+        ("other.test", "/x/y"),
+        ("a.test", "/b/privateer/f"),
+        ("a.test", "/c/f"),
+        // a.test/c is no site.
+        ("a.test", "/c/private/f"),
+    ];
+    assert_guarded(&server, &guarded, &open);
+    assert_eq!(get(&server, "two.test", "/f", "").text(), "SECRET");
+    assert_eq!(get(&server, "a.test", "/none/private/f", "").status, 404);
+    // The directory around it becomes a site.
+    symlink(".releases", sites.path("all.test")).unwrap();
+    wait_until("the rule of another site", || (0..10).all(|_| get(&server, "outer.test", "/open", "").status == 401));
+    symlink("a.test/c", sites.path("c.test")).unwrap();
+    wait_until("another site", || (0..10).all(|_| get(&server, "a.test", "/c/private/f", "").status == 401));
+}

@@ -31,6 +31,8 @@ const MAX_LINKS: usize = 40;
 pub struct Entries {
     /// By name in lower case; by the empty name for all other hosts. None if the entry has exactly this name.
     sites: FxHashMap<Box<[u8]>, Option<Box<str>>>,
+    /// The entries that are links, and no aliases.
+    links: Box<[Box<str>]>,
     /// How many are no aliases.
     count: usize,
 }
@@ -114,6 +116,8 @@ impl Entries {
             entries.sites.insert(key.into_bytes().into(), served);
         }
         entries.sites.shrink_to_fit();
+        let links = candidates.iter().filter(|(_, candidate)| matches!(candidate, Candidate::Link));
+        entries.links = links.map(|(name, _)| name.as_str().into()).collect();
         entries
     }
 
@@ -143,6 +147,11 @@ impl Entries {
             hosts.sort_by_key(|host| (!host.eq_ignore_ascii_case(entry), host.clone()));
         }
         sites.into_values().collect()
+    }
+
+    /// Returns the names of the entries that are links to other directories than those of entries.
+    pub fn links(&self) -> &[Box<str>] {
+        &self.links
     }
 
     /// Returns the number of sites without their aliases, and whether there is one for all other hosts.

@@ -14,11 +14,12 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, stat};
 
 use super::super::document_root::DocumentRoot;
-use super::super::errno::is_exhausted;
+use super::super::errno::{is_exhausted, refuse};
 use super::super::lock::{read, write};
 use super::super::root::Root;
 use super::super::{RootState, Settings, Site};
 use super::host::Host;
+use super::linked::LinkedDirectories;
 use super::listing::{Listing, warnings};
 use super::open_sites::{ABSENT_MS, NamedSite, OpenSites};
 use crate::http::Refusal;
@@ -56,6 +57,7 @@ pub struct NamedSites {
     /// None until the path has led to a directory.
     listing: RwLock<Option<Arc<Listing>>>,
     open: RwLock<OpenSites>,
+    linked: LinkedDirectories,
     checked_ms: AtomicU64,
     is_check_due: AtomicBool,
     /// Whether a thread checks the directory: if its disk hangs, no other one does.
@@ -99,6 +101,7 @@ impl NamedSites {
             max_open: (descriptors / 8).clamp(1, MAX_OPEN),
             listing: RwLock::new(listing),
             open: RwLock::default(),
+            linked: LinkedDirectories::default(),
             checked_ms: AtomicU64::new(clock::now_ms()),
             is_check_due: AtomicBool::new(false),
             is_checking: AtomicBool::new(false),
@@ -233,7 +236,9 @@ impl NamedSites {
         self.exhausted.store(exhausted, Relaxed);
         let state = state.unwrap_or(RootState::Missing);
         self.set_state(state);
-        if let Some(listing) = &*read(&self.listing) {
+        let listing = read(&self.listing).clone();
+        if let Some(listing) = listing {
+            self.linked.refresh(&listing, now_ms);
             let (closed, has_absent) = write(&self.open).close_absent(&listing.entries, now_ms);
             self.has_absent.store(has_absent, Relaxed);
             drop(closed);
@@ -268,6 +273,16 @@ impl NamedSites {
             let is_served = |present| identity.is_none_or(|identity| identity == present);
             Ok(listing.root.real_path(&name, is_served)?.map(Arc::from))
         })
+    }
+
+    /// Returns whether the directory at `path` below this one, which is without links, is a site of its own.
+    pub fn is_site(&self, path: &[u8]) -> Result<bool, Refusal> {
+        if !path.starts_with(b".") && !path.contains(&b'/') {
+            return Ok(true);
+        }
+        let (Some(listing), Ok(path)) = (read(&self.listing).clone(), CString::new(path)) else { return Ok(false) };
+        let stat = listing.root.stat(&path).map_err(refuse)?;
+        self.linked.contains((stat.st_dev, stat.st_ino), &listing, clock::now_ms())
     }
 
     /// Returns the number of sites, and whether there is one for all other hosts.

@@ -38,19 +38,32 @@ impl Sites {
 }
 
 impl SitePlace<'_> {
-    /// Returns the path in the site around this one, if its directory is in that of another entry.
-    fn outer(&self) -> Result<Option<Vec<u8>>, Refusal> {
-        let directory = self.directory.clone()?;
-        Ok(directory.and_then(|directory| {
-            let end = directory.iter().position(|byte| *byte == b'/').filter(|_| !directory.starts_with(b"."))?;
-            Some(join(&directory[end + 1..], self.path))
-        }))
+    /// Returns whether `is_wanted` holds for its path in a site around this one, or in one that is a part of it.
+    fn has_path_elsewhere(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal> {
+        let (Some(directory), super::Kind::Named(sites)) = (self.directory.clone()?, &self.sites.sites) else {
+            return Ok(false);
+        };
+        let whole = join(&directory, self.path);
+        for (slash, _) in whole.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            if slash == directory.len() || !is_wanted(&whole[slash + 1..]) {
+                continue;
+            }
+            match sites.is_site(&whole[..slash]) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // The path of a request need not exist; that of the site does, unless it is being replaced.
+                Err(Refusal::NotFound) if slash > directory.len() => {}
+                Err(Refusal::NotFound) => return Err(Refusal::NoRoot),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(false)
     }
 }
 
 impl Place for SitePlace<'_> {
     fn has_path(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool, Refusal> {
-        Ok(is_wanted(self.path) || self.outer()?.is_some_and(|path| is_wanted(&path)))
+        Ok(is_wanted(self.path) || self.has_path_elsewhere(is_wanted)?)
     }
 
     /// If the host has no site of its own, its site is the one for all other hosts.
