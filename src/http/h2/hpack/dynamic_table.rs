@@ -5,9 +5,6 @@ use std::collections::VecDeque;
 /// What an entry takes besides its name and value, in bytes (RFC 7541 §4.1).
 const ENTRY_BYTES: usize = 32;
 
-/// The bytes of entries that were removed, before those that are left are moved to the front of the memory.
-const MAX_GAP_BYTES: usize = 1024;
-
 /// A dynamic table.
 #[derive(Debug)]
 pub struct DynamicTable {
@@ -20,6 +17,8 @@ pub struct DynamicTable {
     /// The size as RFC 7541 §4.1 counts it.
     size: usize,
     max_size: usize,
+    /// The maximum size at the beginning, which is never exceeded.
+    largest_size: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +32,7 @@ impl DynamicTable {
     /// Creates an empty table of at most `max_size` bytes.
     pub fn new(max_size: u16) -> Self {
         let max_size = usize::from(max_size);
-        DynamicTable { entries: VecDeque::new(), bytes: Vec::new(), base: 0, size: 0, max_size }
+        DynamicTable { entries: VecDeque::new(), bytes: Vec::new(), base: 0, size: 0, max_size, largest_size: max_size }
     }
 
     /// Returns name and value of an entry; 0 is the newest one.
@@ -51,18 +50,30 @@ impl DynamicTable {
         if size > self.max_size {
             return;
         }
-        let oldest =
-            self.entries.back().map_or(self.bytes.len(), |entry| entry.position.wrapping_sub(self.base) as usize);
-        if oldest > MAX_GAP_BYTES || oldest == self.bytes.len() {
-            self.bytes.drain(..oldest);
-            self.base = self.base.wrapping_add(oldest as u32);
-        }
+        self.make_room(name.len() + value.len());
         let position = self.base.wrapping_add(self.bytes.len() as u32);
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         // Both are shorter than the table, which has at most 2^16 bytes.
         self.entries.push_front(Entry { position, name: name.len() as u16, value: value.len() as u16 });
         self.size += size;
+    }
+
+    /// Makes room for the bytes of an entry at the end: never more than the largest table takes.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() + bytes <= self.bytes.capacity() {
+            return;
+        }
+        let oldest =
+            self.entries.back().map_or(self.bytes.len(), |entry| entry.position.wrapping_sub(self.base) as usize);
+        self.bytes.drain(..oldest);
+        self.base = self.base.wrapping_add(oldest as u32);
+        let needed = self.bytes.len() + bytes;
+        // If the half is free now, it is worth it to have moved the rest.
+        if needed > self.bytes.capacity() / 2 {
+            let capacity = (2 * needed).min(self.largest_size).max(needed);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
     }
 
     /// Changes the maximum size, and removes the oldest entries for which there is no more room.
@@ -132,7 +143,7 @@ mod tests {
                 assert_eq!(table.get(index), Some((&name[..], &value[..])));
             }
             assert_eq!(table.get(model.0.len()), None);
-            assert!(table.bytes.len() <= 4096 + MAX_GAP_BYTES);
+            assert!(table.bytes.capacity() <= 4096);
         }
     }
 }
