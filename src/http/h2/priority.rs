@@ -36,8 +36,20 @@ impl Priority {
     /// Returns the priority with the parameters of a Priority field or a PRIORITY_UPDATE. Those that are unknown or out of range
     /// are ignored (RFC 9218 §4).
     pub fn parse(value: &[u8]) -> Self {
-        let mut priority = Priority::default();
-        for member in value.split(|&byte| byte == b',') {
+        Priority::default().with(value)
+    }
+
+    /// Returns the priority with further parameters: a field may have several lines.
+    pub fn with(self, value: &[u8]) -> Self {
+        let mut priority = self;
+        // A comma within a string separates nothing (RFC 8941 §3.3.3).
+        let (mut in_string, mut is_escaped) = (false, false);
+        let is_comma = |&byte: &u8| {
+            in_string ^= byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && in_string && !is_escaped;
+            byte == b',' && !in_string
+        };
+        for member in value.split(is_comma) {
             let member = member.split(|&byte| byte == b';').next().unwrap_or_default();
             match member.trim_ascii() {
                 [b'u', b'=', digit @ b'0'..=b'7'] => priority.urgency = digit - b'0',
@@ -76,6 +88,7 @@ mod tests {
             ("u=8, i=1", 3, false),
             ("u=-1", 3, false),
             ("u=1.5, x=\"u=0, i\"", 3, false),
+            ("x=\"a, i, u=0, \\\", u=1,\", u=4", 4, false),
             ("U=1, I", 3, false),
         ] {
             assert_eq!(Priority::parse(value.as_bytes()), Priority { urgency, incremental }, "{value}");

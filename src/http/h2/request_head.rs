@@ -9,10 +9,11 @@
 //! | a value with NUL, CR or LF, or with white space at an end | malformed |
 //! | a pseudo-header field that is unknown, doubled, missing, or after other fields | malformed |
 //! | a path that is empty, or does not begin with a slash and is not that of `OPTIONS *` | malformed |
-//! | another scheme than that of the connection | malformed |
+//! | another scheme than that of the connection; in clear, than `http` and `https` | malformed |
 //! | Connection, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade, TE other than `trailers` | malformed |
-//! | Host that is not `:authority`, or neither, or two of Host | malformed |
+//! | Host that is not `:authority`, apart from the port of its scheme, or neither, or two of Host | malformed |
 //! | Content-Length that is no number, or differs | malformed |
+//! | text that is no UTF-8 in a pseudo-header field or Host | malformed |
 //! | an authority that is none | 400 |
 //! | a value with another control character | 400 |
 //! | a request line that would be longer than its limit | 414, or 501 for a long method |
@@ -180,7 +181,9 @@ impl RequestHead {
             authority
         } else {
             let own_scheme = text(self.scheme, "the scheme is no text")?.ok_or(Malformed("there is no scheme"))?;
-            if !own_scheme.eq_ignore_ascii_case(scheme.as_str()) {
+            // In clear, a proxy may have received the request by either.
+            let is_known = |known: Scheme| own_scheme.eq_ignore_ascii_case(known.as_str());
+            if !(is_known(Scheme::Https) || is_known(scheme)) {
                 return Err(Malformed("the scheme is not that of the connection"));
             }
             let path = text(self.path, "the path is no text")?.ok_or(Malformed("there is no path"))?;
@@ -217,7 +220,8 @@ impl RequestHead {
 
     /// Returns the priority of its Priority field, if it has one (RFC 9218 §5).
     pub fn priority(&self) -> Option<Priority> {
-        self.lines().find(|(name, _)| *name == b"priority").map(|(_, value)| Priority::parse(value))
+        let values = self.lines().filter(|(name, _)| *name == b"priority").map(|(_, value)| value);
+        values.fold(None, |priority: Option<Priority>, value| Some(priority.unwrap_or_default().with(value)))
     }
 
     /// Returns whether the client waits for permission to send the content (RFC 9110 §10.1.1).
@@ -239,12 +243,21 @@ impl RequestHead {
     fn authority(&self) -> Result<&str, BadRequest> {
         let text = |text| self.text(text).transpose().map_err(|()| BadRequest::Malformed("the authority is no text"));
         match (text(self.authority)?, text(self.host)?) {
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            (Some(authority), Some(host)) if !self.is_same(authority, host) => {
                 Err(BadRequest::Malformed("Host is not the authority"))
             }
             (Some(authority), _) | (None, Some(authority)) => Ok(authority),
             (None, None) => Err(BadRequest::Malformed("there is neither an authority nor Host")),
         }
+    }
+
+    /// Returns whether two authorities are the same, one with the port that the scheme implies, or both without (RFC 9113 §8.3.1).
+    fn is_same(&self, authority: &str, host: &str) -> bool {
+        let is_https =
+            self.text(self.scheme).is_some_and(|scheme| scheme.is_ok_and(|s| s.eq_ignore_ascii_case("https")));
+        let port = if is_https { ":443" } else { ":80" };
+        let without_port = |text: &'_ str| text.len() - if text.ends_with(port) { port.len() } else { 0 };
+        authority[..without_port(authority)].eq_ignore_ascii_case(&host[..without_port(host)])
     }
 
     /// Returns a part of the bytes as text; an error if it is none.
