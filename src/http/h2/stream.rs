@@ -3,14 +3,17 @@
 use super::priority::Priority;
 use super::request_head::RequestHead;
 
-/// The window that a new stream has for the client's content, in bytes (RFC 9113 §6.9.2). It is not extended: no request needs more.
+/// The window that a stream has for the client's content, in bytes (RFC 9113 §6.9.2).
 const RECEIVE_WINDOW: u32 = 65_535;
 
 /// The largest window, in bytes (RFC 9113 §6.9.1).
-const MAX_WINDOW: i64 = 0x7fff_ffff;
+pub const MAX_WINDOW: i64 = 0x7fff_ffff;
 
 /// The limit of streams at one time.
 pub const MAX_STREAMS: usize = 128;
+
+/// The streams for which a connection without any keeps memory.
+const KEPT_STREAMS: usize = 16;
 
 /// A stream that takes one of the places: it is open, or what was begun for it has not ended.
 #[derive(Debug)]
@@ -58,6 +61,15 @@ impl Stream {
         self.receive_window = rest.unwrap_or(0);
         rest.is_some()
     }
+
+    /// Makes the window whole again if less than half of it is left. Returns the bytes that the client may send in addition.
+    pub fn give_back(&mut self) -> Option<u32> {
+        let bytes = RECEIVE_WINDOW - self.receive_window;
+        (bytes > RECEIVE_WINDOW / 2).then(|| {
+            self.receive_window = RECEIVE_WINDOW;
+            bytes
+        })
+    }
 }
 
 /// Extends a window.
@@ -96,6 +108,10 @@ impl Streams {
     /// Removes a stream.
     pub fn remove(&mut self, id: u32) {
         self.0.retain(|stream| stream.id != id);
+        // An idle connection keeps no memory for a hundred of them.
+        if self.0.is_empty() && self.0.capacity() > KEPT_STREAMS {
+            self.0 = Vec::new();
+        }
     }
 
     /// Returns all streams, in the order of their numbers.

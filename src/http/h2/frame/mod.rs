@@ -164,15 +164,13 @@ fn interpret(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Result<Frame<'
     check_length(kind, flags, stream, payload.len())?;
     Ok(match kind {
         FrameType::Data => {
-            let data = if has(PADDED) { without_padding(payload)? } else { payload };
+            let data = if has(PADDED) { without_padding(payload, 0)? } else { payload };
             Frame::Data { stream, data, window_bytes: payload.len() as u32, ends_stream: has(END_STREAM) }
         }
         FrameType::Headers => {
-            let mut fragment = if has(PADDED) { without_padding(payload)? } else { payload };
-            if has(PRIORITY_FIELDS) {
-                let rest = fragment.get(PRIORITY_BYTES..);
-                fragment = rest.ok_or(FrameError::Connection(ErrorCode::FrameSizeError, "a priority is too short"))?;
-            }
+            let ignored_bytes = if has(PRIORITY_FIELDS) { PRIORITY_BYTES } else { 0 };
+            let fragment = if has(PADDED) { without_padding(payload, ignored_bytes)? } else { payload };
+            let fragment = fragment.get(ignored_bytes..).ok_or(TOO_SHORT)?;
             Frame::Headers { stream, fragment, ends_stream: has(END_STREAM), ends_headers: has(END_HEADERS) }
         }
         FrameType::Continuation => Frame::Continuation { stream, fragment: payload, ends_headers: has(END_HEADERS) },
@@ -251,15 +249,17 @@ fn check_length(kind: FrameType, flags: u8, stream: u32, length: usize) -> Resul
     }
 }
 
-/// Removes the padding: its length is in the first byte.
-fn without_padding(payload: &[u8]) -> Result<&[u8], FrameError> {
-    let Some((&padding, rest)) = payload.split_first() else {
-        return Err(FrameError::Connection(ErrorCode::FrameSizeError, "the length of the padding is missing"));
-    };
-    let length = rest.len().checked_sub(usize::from(padding));
-    let length =
-        length.ok_or(FrameError::Connection(ErrorCode::ProtocolError, "a frame has more padding than bytes"))?;
-    Ok(&rest[..length])
+/// What a frame needs besides its padding is not there.
+const TOO_SHORT: FrameError = FrameError::Connection(ErrorCode::FrameSizeError, "a frame is too short for its flags");
+
+/// Removes the padding: its length is in the first byte. `needed_bytes` of the rest cannot be padding.
+fn without_padding(payload: &[u8], needed_bytes: usize) -> Result<&[u8], FrameError> {
+    let (&padding, rest) = payload.split_first().ok_or(TOO_SHORT)?;
+    let most_padding = rest.len().checked_sub(needed_bytes).ok_or(TOO_SHORT)?;
+    if usize::from(padding) > most_padding {
+        return Err(FrameError::Connection(ErrorCode::ProtocolError, "a frame has more padding than bytes"));
+    }
+    Ok(&rest[..rest.len() - usize::from(padding)])
 }
 
 /// Returns the 32 bits at the beginning, which the caller has checked to be there.

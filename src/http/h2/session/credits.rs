@@ -7,7 +7,9 @@ use super::{Handled, fatal};
 const RESETS: u32 = 200;
 const IDLE_FRAMES: u32 = 1_000;
 const FRAMES_PER_ANSWER: u32 = 20;
-const FRAMES_PER_DATA: u32 = 4;
+
+/// The bytes of content that restore the credit for one frame. A client with a window of a byte gets none.
+const BYTES_PER_FRAME: usize = 256;
 
 const CALM_RESETS: FrameError = fatal(ErrorCode::EnhanceYourCalm, "the client has had too many streams reset");
 const CALM_FRAMES: FrameError =
@@ -18,11 +20,13 @@ const CALM_FRAMES: FrameError =
 pub(super) struct Credits {
     resets: u32,
     idle_frames: u32,
+    /// The bytes of content that have not restored anything yet.
+    data_bytes: usize,
 }
 
 impl Credits {
     pub fn new() -> Self {
-        Credits { resets: RESETS, idle_frames: IDLE_FRAMES }
+        Credits { resets: RESETS, idle_frames: IDLE_FRAMES, data_bytes: 0 }
     }
 
     /// A stream was reset, or refused.
@@ -43,8 +47,10 @@ impl Credits {
         self.idle_frames = (self.idle_frames + FRAMES_PER_ANSWER).min(IDLE_FRAMES);
     }
 
-    /// A DATA frame was sent.
-    pub fn restore_for_data(&mut self) {
-        self.idle_frames = (self.idle_frames + FRAMES_PER_DATA).min(IDLE_FRAMES);
+    /// A DATA frame with so many bytes of content was sent.
+    pub fn restore_for_data(&mut self, bytes: usize) {
+        self.data_bytes += bytes;
+        self.idle_frames = (self.idle_frames + (self.data_bytes / BYTES_PER_FRAME) as u32).min(IDLE_FRAMES);
+        self.data_bytes %= BYTES_PER_FRAME;
     }
 }

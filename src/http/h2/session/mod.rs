@@ -11,13 +11,14 @@
 //! | what | credit | restored by |
 //! |---|---|---|
 //! | streams that are reset or refused, by whichever side (CVE-2023-44487, CVE-2025-8671) | 200 | an answer: 1 |
-//! | frames that ask for nothing: SETTINGS, PING, WINDOW_UPDATE, priorities, empty DATA, unknown ones | 1,000 | an answer: 20; a DATA frame that is sent: 4 |
+//! | frames that ask for nothing: SETTINGS, PING, WINDOW_UPDATE, priorities, empty DATA, HEADERS of closed streams, unknown ones | 1,000 | an answer: 20; 256 bytes of content that are sent: 1 |
 //! | bytes of a field section, and its frames | 4 times `--max-head`; 32 | the end of the section |
 //! | bytes of SETTINGS and PING answers that the client does not read | 16 KiB | that it reads them |
 //!
 //! A stream that was reset keeps its place among the [`MAX_STREAMS`] until the work for it has ended.
 
 mod credits;
+mod encoder_table;
 mod priorities;
 mod receiving;
 mod requests;
@@ -36,6 +37,7 @@ use super::{ErrorCode, FrameError};
 use crate::http::request::Body;
 use crate::http::{Limits, Scheme};
 use credits::Credits;
+use encoder_table::EncoderTable;
 use receiving::Phase;
 use requests::Section;
 use shutdown::Shutdown;
@@ -79,10 +81,13 @@ pub struct Session {
     scheme: Scheme,
     phase: Phase,
     decoder: Decoder,
+    encoder_table: EncoderTable,
     section: Option<Section>,
     streams: Streams,
     /// The highest number of a stream that the client has opened.
     last_stream: u32,
+    /// Whether the client has left out numbers.
+    has_skipped: bool,
     /// The streams that were reset last: frames for them may be on their way.
     reset_streams: VecDeque<u32>,
     /// The bytes that may be sent.
@@ -128,9 +133,11 @@ impl Session {
             scheme,
             phase: Phase::Preface,
             decoder: Decoder::new(TABLE_BYTES),
+            encoder_table: EncoderTable::default(),
             section: None,
             streams: Streams::default(),
             last_stream: 0,
+            has_skipped: false,
             reset_streams: VecDeque::new(),
             send_window: RECEIVE_WINDOW.into(),
             initial_window: RECEIVE_WINDOW,

@@ -1,8 +1,8 @@
 //! The frames of a client, one after the other (RFC 9113 §3.4, §4.1).
 
 use super::super::frame::{self, Frame, Setting, Settings, write};
+use super::super::hpack::TABLE_BYTES;
 use super::super::priority::Priority;
-use super::super::stream;
 use super::super::{ErrorCode, FrameError};
 use super::shutdown::{SHUTDOWN_PING, Shutdown};
 use super::{Event, Failure, Handled, PREFACE, Scratch, Section, Session, fatal};
@@ -46,7 +46,7 @@ impl Session {
                 Ok(None) => return Ok(used),
                 Ok(Some(length)) => used += length,
                 Err(FrameError::Connection(code, why) | FrameError::Stream(_, code, why)) => {
-                    write::go_away(out, self.last_stream, code);
+                    write::go_away(out, self.last_stream(), code);
                     return Err(Failure { code, why });
                 }
             }
@@ -82,7 +82,7 @@ impl Session {
         };
         match result {
             Ok(()) => {}
-            Err(FrameError::Stream(id, code, _)) if self.section.is_none() && id <= self.last_stream => {
+            Err(FrameError::Stream(id, code, _)) if self.section.is_none() && !self.is_idle(id) => {
                 self.reset(id, code, out, events)?;
             }
             Err(FrameError::Stream(_, code, why)) => return Err(fatal(code, why)),
@@ -155,17 +155,18 @@ impl Session {
     }
 
     fn apply(&mut self, settings: Settings) -> Handled {
+        let (mut highest, mut last) = (0, None);
         for (setting, value) in settings.iter() {
-            // The others limit what this server does not do: it has no table for encoding, does not push, and its frames and
-            // sections are short.
-            if setting == Setting::InitialWindowSize {
-                let change = i64::from(value) - i64::from(self.initial_window);
-                self.initial_window = value;
-                let mut windows = self.streams.iter_mut().map(|stream| &mut stream.send_window);
-                let extended = windows.try_for_each(|window| stream::extend(window, change));
-                extended.map_err(|_| fatal(ErrorCode::FlowControlError, "the window of a stream is too large"))?;
+            match setting {
+                Setting::HeaderTableSize if value < TABLE_BYTES.into() => self.encoder_table.lower(),
+                Setting::InitialWindowSize => (highest, last) = (value.max(highest), Some(value)),
+                // The others limit what this server does not do: it does not push, and its frames and sections are short.
+                _ => {}
             }
         }
-        Ok(())
+        match last {
+            Some(last) => self.change_initial_window(highest, last),
+            None => Ok(()),
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::super::hpack::DecodeError;
 use super::super::request_head::{BadRequest, RequestHead};
 use super::super::stream::Stream;
 use super::super::{ErrorCode, FrameError};
-use super::{Event, Handled, Scratch, Session, Shutdown, fatal};
+use super::{Event, Handled, Scratch, Session, fatal};
 use crate::http::request::Body;
 
 /// The limit of requests that wait for their content. Others are answered before it has arrived.
@@ -20,6 +20,9 @@ const MAX_SECTION_HEADS: usize = 4;
 pub(super) const LENGTH: &str = "Content-Length is not the length of the content";
 
 const CALM_SECTION: FrameError = fatal(ErrorCode::EnhanceYourCalm, "a field section is far too long");
+
+/// A stream may have been skipped, and is then closed (RFC 9113 §5.1.1).
+const SKIPPED: FrameError = fatal(ErrorCode::ProtocolError, "a stream has a lower number than one before");
 
 /// A field section that goes on in other frames.
 #[derive(Debug)]
@@ -79,11 +82,11 @@ impl Session {
         if id <= self.last_stream {
             return self.receive_trailers(id, ends_stream, head, events);
         }
+        self.has_skipped |= id - self.last_stream > 2;
         self.last_stream = id;
         let priority = self.take_priority(id);
-        if matches!(self.shutdown, Shutdown::After(last) if id > last) {
-            self.remember_reset(id);
-            return Ok(());
+        if self.is_after_shutdown(id) {
+            return self.credits.spend_frame();
         }
         if self.streams.is_full() {
             return Err(FrameError::Stream(id, ErrorCode::RefusedStream, "there are too many streams"));
@@ -129,10 +132,10 @@ impl Session {
     }
 
     fn receive_trailers(&mut self, id: u32, ends_stream: bool, head: &RequestHead, events: &mut Vec<Event>) -> Handled {
-        let Some(stream) = self.streams.get(id) else { return self.after_end(id) };
-        if stream.is_reset {
-            return Ok(());
-        }
+        let Some(stream) = self.streams.get(id).filter(|stream| !stream.is_reset) else {
+            self.credits.spend_frame()?;
+            return self.after_end(id).map_err(|error| if self.has_skipped { SKIPPED } else { error });
+        };
         if stream.is_received {
             return Err(FrameError::Stream(
                 id,

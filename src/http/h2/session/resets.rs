@@ -2,12 +2,14 @@
 
 use super::super::ErrorCode;
 use super::super::frame::write;
-use super::super::stream::MAX_STREAMS;
 use super::{Event, Handled, Session, fatal};
+
+/// The limit of streams that were reset and are known: more than a client can have had reset without an answer.
+const MAX_RESET_STREAMS: usize = 256;
 
 impl Session {
     pub(super) fn receive_reset(&mut self, id: u32, events: &mut Vec<Event>) -> Handled {
-        if id > self.last_stream {
+        if self.is_idle(id) {
             return Err(fatal(ErrorCode::ProtocolError, "a stream is reset that is not open"));
         }
         if self.streams.get(id).is_none_or(|stream| stream.is_reset) {
@@ -17,11 +19,13 @@ impl Session {
         self.credits.spend_reset()
     }
 
-    /// Resets a stream, open or not.
+    /// Resets a stream, open or not; once only (RFC 9113 §5.4.2).
     pub(super) fn reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>, events: &mut Vec<Event>) -> Handled {
-        write::reset_stream(out, id, code);
-        self.cancel(id, events);
-        self.remember_reset(id);
+        if !self.is_past(id) {
+            write::reset_stream(out, id, code);
+            self.cancel(id, events);
+            self.remember_reset(id);
+        }
         self.credits.spend_reset()
     }
 
@@ -36,15 +40,25 @@ impl Session {
     }
 
     pub(super) fn remember_reset(&mut self, id: u32) {
-        if self.reset_streams.len() >= MAX_STREAMS {
+        if self.reset_streams.len() >= MAX_RESET_STREAMS {
             self.reset_streams.pop_front();
         }
         self.reset_streams.push_back(id);
     }
 
-    /// A frame is for a stream that has no place any more: it was on its way when the stream was reset, or comes too late.
+    /// Returns whether the client has not opened a stream, and could not have (RFC 9113 §5.1).
+    pub(super) fn is_idle(&self, id: u32) -> bool {
+        id > self.last_stream || id.is_multiple_of(2)
+    }
+
+    /// Returns whether the server has said that it does not act on a stream: its frames may have been on their way.
+    fn is_past(&self, id: u32) -> bool {
+        self.reset_streams.contains(&id) || self.is_after_shutdown(id)
+    }
+
+    /// A frame is for a stream that has ended: it was on its way when the server reset it, or comes too late.
     pub(super) fn after_end(&self, id: u32) -> Handled {
-        match self.reset_streams.contains(&id) {
+        match self.is_past(id) {
             true => Ok(()),
             false => Err(fatal(ErrorCode::StreamClosed, "a frame is for a stream that has ended")),
         }

@@ -38,6 +38,16 @@ impl Session {
         }
     }
 
+    /// Returns whether a stream was opened too late: it is not acted on.
+    pub(super) fn is_after_shutdown(&self, id: u32) -> bool {
+        matches!(self.shutdown, Shutdown::After(last) if id > last)
+    }
+
+    /// Returns the highest number of a stream that was acted on. It does not grow after a GOAWAY has said it.
+    pub(super) fn last_stream(&self) -> u32 {
+        if let Shutdown::After(last) = self.shutdown { last } else { self.last_stream }
+    }
+
     /// Returns whether the connection has ended: new streams are not acted on, and there are no others.
     pub fn has_ended(&self) -> bool {
         matches!(self.shutdown, Shutdown::After(_)) && self.streams.is_empty()

@@ -23,7 +23,7 @@ impl Session {
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
     ) -> Handled {
-        if id > self.last_stream {
+        if self.is_idle(id) {
             return Err(fatal(ErrorCode::ProtocolError, "content of a stream that is not open"));
         }
         self.receive_window = self
@@ -32,10 +32,7 @@ impl Session {
             .ok_or(fatal(ErrorCode::FlowControlError, "the client has sent more than the window of the connection"))?;
         self.give_back(window_bytes, out);
         let max_bytes = self.limits.body_bytes as u64;
-        let Some(stream) = self.streams.get(id) else { return self.after_end(id) };
-        if stream.is_reset {
-            return Ok(());
-        }
+        let Some(stream) = self.streams.get(id).filter(|stream| !stream.is_reset) else { return self.after_end(id) };
         if stream.is_received {
             return Err(FrameError::Stream(id, ErrorCode::StreamClosed, "content follows the end of the stream"));
         }
@@ -55,6 +52,12 @@ impl Session {
             && let Some(head) = stream.head.take()
         {
             events.push(Event::Request { stream: id, head, body: Body::TooLarge });
+        }
+        // Padding counts in the window as well: a client must not wait for one while its request waits for its content.
+        if stream.head.is_some()
+            && let Some(bytes) = stream.give_back()
+        {
+            write::window_update(out, id, bytes);
         }
         Ok(())
     }
@@ -87,12 +90,27 @@ impl Session {
             return extended
                 .map_err(|_| fatal(ErrorCode::FlowControlError, "the window of the connection is too large"));
         }
-        if id > self.last_stream {
+        if self.is_idle(id) {
             return Err(fatal(ErrorCode::ProtocolError, "the window of a stream that is not open is extended"));
         }
         let Some(stream) = self.streams.get(id).filter(|stream| !stream.is_reset) else { return Ok(()) };
         let extended = stream::extend(&mut stream.send_window, increment.into());
         extended.map_err(|_| FrameError::Stream(id, ErrorCode::FlowControlError, "the window of a stream is too large"))
+    }
+
+    /// Changes the window of new streams, and by as much those of open ones, to `last`. It had the value `highest` in between: a
+    /// frame of settings costs the same, however many it has.
+    pub(super) fn change_initial_window(&mut self, highest: u32, last: u32) -> Handled {
+        let change = |size: u32| i64::from(size) - i64::from(self.initial_window);
+        let (largest_change, change) = (change(highest), change(last));
+        self.initial_window = last;
+        for stream in self.streams.iter_mut().filter(|stream| !stream.is_reset) {
+            if stream.send_window + largest_change > stream::MAX_WINDOW {
+                return Err(fatal(ErrorCode::FlowControlError, "the window of a stream is too large"));
+            }
+            stream.send_window += change;
+        }
+        Ok(())
     }
 
     /// Returns the bytes of content that can be sent for a stream now.
@@ -107,6 +125,6 @@ impl Session {
         if let Some(stream) = self.streams.get(id) {
             stream.send_window -= bytes as i64;
         }
-        self.credits.restore_for_data();
+        self.credits.restore_for_data(bytes);
     }
 }

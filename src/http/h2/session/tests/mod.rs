@@ -4,6 +4,9 @@ use super::super::hpack::encoder;
 use super::requests::MAX_WAITING;
 use super::*;
 
+mod cases;
+mod notation;
+
 const GET: &[(&str, &str)] = &[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
 const POST: &[(&str, &str)] = &[(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
 
@@ -200,7 +203,7 @@ fn faults_of_connections() {
         (vec![reset(1)], 1),
         (vec![window(1, 1)], 1),
         (vec![get(3), data(1, 0, 1)], 5),
-        (vec![get(3), headers(1, END_STREAM, GET)], 5),
+        (vec![get(3), headers(1, END_STREAM, GET)], 1),
         (vec![part(), get(3)], 1),
         (vec![part(), frame(6, 0, 0, &[0; 8])], 1),
         (vec![part(), frame(0xfa, 0, 0, b"")], 1),
@@ -360,13 +363,19 @@ fn frames_that_ask_for_nothing_end_the_connection() {
     let mut client = Client::new();
     client.send(&post(1, &[]));
     assert!((0..5_000).any(|_| client.send(&data(1, 0, 0)).contains("go away: 0xb")));
-    // A large download needs one for each part of it.
+    // A large download needs them for each part of it, and not for each byte.
     let mut client = Client::new();
     client.send(&get(1));
-    for _ in 0..100_000 {
-        client.session.take_window(1, 1);
-        assert_eq!(client.send(&[window(0, 1), window(1, 1)].concat()), "");
+    for _ in 0..10_000 {
+        client.session.take_window(1, 1_000);
+        assert_eq!(client.send(&[window(0, 500), window(1, 500)].concat()), "");
+        assert_eq!(client.send(&window(1, 500)), "");
     }
+    let count = (0..5_000).position(|_| {
+        client.session.take_window(1, 1);
+        client.send(&window(1, 1)).contains("go away: 0xb")
+    });
+    assert!(count.is_some_and(|count| (900..=1_010).contains(&count)), "{count:?}");
 }
 
 #[test]
@@ -424,6 +433,73 @@ fn a_shutdown_answers_what_is_on_its_way() {
     client.session.end(1, true, &mut Vec::new());
     client.session.end(3, true, &mut Vec::new());
     assert!(client.session.has_ended() && client.session.streams() == 0);
+}
+
+#[test]
+fn a_goaway_never_says_more_than_the_one_before() {
+    let mut client = Client::new();
+    let mut out = Vec::new();
+    client.send(&get(1));
+    client.session.end_shutdown(&mut out);
+    // Streams that were opened too late are ignored, with all that is sent for them.
+    let late = [get(3), post(5, &[]), data(5, 0, 9), window(5, 0), window(3, 1), reset(5), headers(9, 0, &[("X", "")])];
+    assert_eq!(client.send(&late.concat()), "");
+    let (mut answers, mut events) = (Vec::new(), Vec::new());
+    let failed = client.session.receive(&get(2), 0, &mut Scratch::default(), &mut answers, &mut events);
+    assert_eq!(failed.unwrap_err().code, ErrorCode::ProtocolError);
+    assert_eq!(answers[9..13], 1u32.to_be_bytes());
+    // They cost what other frames cost that ask for nothing.
+    let mut client = Client::new();
+    client.session.end_shutdown(&mut out);
+    assert!((0..2_000).any(|number| client.send(&get(2 * number + 1)).contains("go away: 0xb")));
+}
+
+#[test]
+fn the_first_section_after_a_smaller_table_begins_with_its_size() {
+    let section = |client: &mut Client| {
+        let mut out = Vec::new();
+        client.session.write_headers(&mut out, 1, b"\x88", true);
+        out[9..].to_vec()
+    };
+    for (sizes, expected) in [
+        (&[][..], [&b"\x88"[..], b"\x88"]),
+        (&[4_096], [b"\x88", b"\x88"]),
+        (&[65_536], [b"\x88", b"\x88"]),
+        (&[4_095], [b"\x20\x88", b"\x88"]),
+        (&[0, 4_096], [b"\x20\x88", b"\x88"]),
+        (&[100, 65_536, 50], [b"\x20\x88", b"\x88"]),
+    ] {
+        let mut client = Client::new();
+        sizes.iter().for_each(|size| assert_eq!(client.send(&setting(1, *size)), "settings ack"));
+        assert_eq!([section(&mut client), section(&mut client)], expected, "{sizes:?}");
+        client.send(&setting(1, 0));
+        let later = if expected[0].len() == 2 { &b"\x88"[..] } else { b"\x20\x88" };
+        assert_eq!(section(&mut client), later, "{sizes:?}");
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_its_content_always_has_a_window() {
+    let limits = Limits { body_bytes: 1_000_000, ..Limits::default() };
+    let mut session = Session::new(limits, Scheme::Https, &mut Vec::new());
+    let (mut out, mut events) = (Vec::new(), Vec::new());
+    let mut send = |bytes: &[u8]| {
+        out.clear();
+        session.receive(bytes, 0, &mut Scratch::default(), &mut out, &mut events).unwrap();
+        words(&out, &std::mem::take(&mut events))
+    };
+    send(&[PREFACE, &frame(4, 0, 0, b""), &post(1, &[])].concat());
+    let mut left = [65_535i64; 2];
+    for _ in 0..100 {
+        // A byte, and 253 of padding.
+        let answers = send(&frame(0, 8, 1, &[&[253, b'x'][..], &[0; 253]].concat()).repeat(20));
+        for (index, left) in left.iter_mut().enumerate() {
+            let given = answers.split(", ").filter_map(|word| word.strip_prefix(&format!("window {index}: ")));
+            *left += given.map(|bytes| bytes.parse::<i64>().unwrap()).sum::<i64>() - 20 * 255;
+            assert!(*left > 20_000 && *left <= 65_535, "{left}");
+        }
+    }
+    assert_eq!(send(&data(1, END_STREAM, 5)), "request 1: Dropped");
 }
 
 #[test]
