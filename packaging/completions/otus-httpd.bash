@@ -88,6 +88,10 @@ _otus__httpd() {
                     fi
                     return 0
                     ;;
+                --http2)
+                    COMPREPLY=($(compgen -W "off on cleartext" -- "${cur}"))
+                    return 0
+                    ;;
                 --acme-challenges)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then

@@ -30,6 +30,9 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Add
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 selects a free port and prints it' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l https-port -d 'TCP port for HTTPS at the same address, beside --port [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l certificates -d 'Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l http2 -d 'HTTP/2: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)' -r -f -a "off\t'Nowhere'
+on\t'Over TLS, and in clear on unix sockets'
+cleartext\t'Over TLS, and in clear on all sockets, with clients that know it beforehand'"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l acme-challenges -d 'Directory of the challenges of certification authorities: a file NAME in it is served at /.well-known/acme-challenge/NAME for every host' -r -f -a "(__fish_complete_directories)"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l hsts -d 'Strict-Transport-Security: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s r -l root -d 'Document root: the directory whose files are served' -r -f -a "(__fish_complete_directories)"

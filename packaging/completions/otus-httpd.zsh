@@ -23,6 +23,9 @@ _otus-httpd() {
 '--port=[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
 '--https-port=[TCP port for HTTPS at the same address, beside --port \[default\: none\]]:PORT:_default' \
 '--certificates=[Directory of certificates for HTTPS, with a subdirectory for each\: fullchain.pem and privkey.pem \[default\: none\]]:DIR:_files -/' \
+'--http2=[HTTP/2\: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)]:WHERE:((off\:"Nowhere"
+on\:"Over TLS, and in clear on unix sockets"
+cleartext\:"Over TLS, and in clear on all sockets, with clients that know it beforehand"))' \
 '--acme-challenges=[Directory of the challenges of certification authorities\: a file NAME in it is served at /.well-known/acme-challenge/NAME for every host]:DIR:_files -/' \
 '--hsts=[Strict-Transport-Security\: seconds in which browsers use HTTPS only, then optionally ,includeSubDomains and ,preload \[default\: none\]]:SECONDS:_default' \
 '-r+[Document root\: the directory whose files are served]:DIR:_files -/' \

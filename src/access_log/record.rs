@@ -98,6 +98,8 @@ pub struct Record {
     pub connection: u64,
     /// The number of the request in its connection.
     pub request: u64,
+    /// The stream of HTTP/2; 0 if there is none.
+    pub stream: u32,
     /// The bytes of content that were sent.
     pub bytes: u64,
     /// The time from the arrival of the request until the kernel has accepted the last byte of the response, in
@@ -129,6 +131,7 @@ impl Record {
             client: None,
             connection: 0,
             request: 0,
+            stream: 0,
             bytes: 0,
             duration_us: 0,
             tls: None,
@@ -144,7 +147,7 @@ impl Record {
     pub fn clear(&mut self) {
         (self.ends, self.truncated, self.is_aborted, self.bytes, self.coding) =
             ([0; TEXTS], 0, false, 0, Coding::Identity);
-        (self.tls, self.is_https) = (None, false);
+        (self.tls, self.is_https, self.stream) = (None, false, 0);
     }
 
     /// Stores the texts of a request, with queries only if `query`.
@@ -168,6 +171,10 @@ impl Record {
             if line.name.eq_ignore_ascii_case(name) {
                 *text = line.value;
             }
+        }
+        // In HTTP/2, it may be in the target only.
+        if host.is_empty() && request.version == Version::Http2 {
+            host = request.authority.unwrap_or_default().as_bytes();
         }
         self.put(Text::Host, host);
         self.put(Text::Referer, without_query(referer, query));

@@ -196,12 +196,14 @@ impl WriterThread {
         let tls_resumed = tls.map(|tls| if tls.is_resumed { "yes" } else { "no" });
         let http_scheme = record.is_https.then(|| Scheme::Https.as_str());
         let proxy_authority = field(Text::ProxyAuthority);
+        let http_version = (record.stream > 0).then(|| record.version.number());
         let (range, cause) = (field(Text::Range), field(Text::Cause));
         let status = (record.status > 0).then_some(record.status);
         let address = record.client.map(|client| client.ip().to_string());
         let port = record.client.map(|client| client.port()).filter(|port| *port > 0);
         let encoding = (record.coding != Coding::Identity).then(|| record.coding.token());
         let request = (record.request > 0).then_some(record.request);
+        let stream = (record.stream > 0).then_some(record.stream);
         macro_rules! event {
             ($level:ident) => {
                 tracing::event!(
@@ -210,6 +212,7 @@ impl WriterThread {
                     message,
                     http_method = method,
                     http_target = target,
+                    http_version,
                     http_scheme,
                     http_status = status,
                     http_host = host,
@@ -224,6 +227,7 @@ impl WriterThread {
                     worker = self.access.worker,
                     connection = record.connection,
                     request,
+                    stream,
                     range,
                     encoding,
                     tls_version,

@@ -139,6 +139,10 @@ pub struct Options {
     #[arg(long, env = "OTUS_CERTIFICATES", value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub certificates: Option<PathBuf>,
 
+    /// HTTP/2: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)
+    #[arg(long, env = "OTUS_HTTP2", value_name = "WHERE", default_value = "on", help_heading = "Requests")]
+    pub http2: Http2Mode,
+
     /// Directory of the challenges of certification authorities: a file NAME in it is served at
     /// /.well-known/acme-challenge/NAME for every host
     #[arg(long, env = "OTUS_ACME_CHALLENGES", value_name = "DIR", default_value = DEFAULT_CHALLENGES,
@@ -350,6 +354,17 @@ pub enum Pretty {
     On,
     /// The same, and its name with the extension leads there.
     Redirect,
+}
+
+/// Where HTTP/2 is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Http2Mode {
+    /// Nowhere.
+    Off,
+    /// Over TLS, and in clear on unix sockets.
+    On,
+    /// Over TLS, and in clear on all sockets, with clients that know it beforehand.
+    Cleartext,
 }
 
 /// The Cache-Control of files.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::driver::{ConnectionDriver, DriveResult};
+use super::http2;
 use super::pending_records::PendingRecords;
 use super::preface::Peer;
 use super::respond;
@@ -22,6 +23,14 @@ impl ConnectionDriver {
     pub fn drive(&mut self, service: &Service, connection: &mut Connection, reported_at: u64) -> DriveResult {
         (self.arrival_began, self.arrival_ended) = (reported_at, 0);
         connection.waits_for_turn = false;
+        if let Some(http2) = &mut connection.http2 {
+            http2.begin_turn();
+        }
+        self.continue_turn(service, connection)
+    }
+
+    /// Continues a turn.
+    pub(super) fn continue_turn(&mut self, service: &Service, connection: &mut Connection) -> DriveResult {
         self.input.load(&connection.input);
         self.output.clear();
         if !connection.output.is_empty() {
@@ -39,7 +48,7 @@ impl ConnectionDriver {
         connection.last_read_at = connection.last_read_at.max(self.arrival_ended);
         if next != DriveResult::Close {
             connection.input = self.input.unread().to_vec();
-            if connection.phase == Phase::Sending {
+            if connection.phase == Phase::Sending && connection.http2.is_none() {
                 connection.output = std::mem::take(&mut self.output);
             }
         }
@@ -76,8 +85,9 @@ impl ConnectionDriver {
             let step = match connection.phase {
                 Phase::Preface => self.read_preface(service, connection, &mut may_have_input),
                 Phase::Handshake => self.shake_hands(service, connection),
-                Phase::Sending => self.send(service, connection),
                 Phase::Lingering => self.discard_input(connection),
+                _ if connection.http2.is_some() => self.step_http2(service, connection),
+                Phase::Sending => self.send(service, connection),
                 Phase::Idle | Phase::Head | Phase::Waiting => {
                     self.read_and_respond(service, connection, &mut may_have_input)
                 }
@@ -103,6 +113,16 @@ impl ConnectionDriver {
             tracing::debug!("closed: {why}");
             connection.records.set_cause(why);
             return Break(DriveResult::Close);
+        }
+        if connection.may_be_http2 && connection.requests == 0 && http2::may_begin(self.input.unread()) {
+            match self.input.unread().len() >= http2::PREFACE.len() {
+                true => {
+                    self.begin_http2(service, connection);
+                    return Continue(());
+                }
+                false if *may_have_input => return self.read(service, connection, may_have_input),
+                false => {}
+            }
         }
         if !self.input.unread().is_empty() {
             self.respond(service, connection);

@@ -22,7 +22,12 @@ impl ConnectionDriver {
             return Break(DriveResult::Retry);
         };
         match connection.transport.handshake() {
-            Handshake::Done => connection.end_handshake(service.timeouts.idle(clock::now_ms())),
+            Handshake::Done => {
+                connection.end_handshake(service.timeouts.idle(clock::now_ms()));
+                if connection.transport.properties().is_some_and(|properties| properties.is_http2) {
+                    self.begin_http2(service, connection);
+                }
+            }
             Handshake::More => {}
             Handshake::Readable => return Break(DriveResult::Readable),
             Handshake::Writable => return Break(DriveResult::Writable),

@@ -7,6 +7,7 @@ mod drive;
 mod driver;
 mod handshake;
 pub mod harness;
+mod http2;
 pub mod pending_records;
 pub mod preface;
 mod read_buffer;
@@ -27,6 +28,7 @@ use crate::http::Scheme;
 use crate::ipc::scoreboard::{Counter, SiteSlot, WorkerCounters};
 use crate::service::blocking::BlockingKey;
 
+use http2::Http2;
 use pending_records::PendingRecords;
 use preface::{Peer, Preface};
 use send_queue::SendQueue;
@@ -122,6 +124,10 @@ pub struct Connection {
     /// Records for the access log.
     pub records: PendingRecords,
     counters: WorkerCounters<'static>,
+    /// Whether a connection in clear may begin with the preface of HTTP/2.
+    pub may_be_http2: bool,
+    /// The state of HTTP/2, once that has begun.
+    http2: Option<Box<Http2>>,
 }
 
 /// Thousands of connections may be idle.
@@ -168,6 +174,8 @@ impl Connection {
             records,
             counters,
             permit,
+            may_be_http2: false,
+            http2: None,
         }
     }
 
@@ -207,6 +215,28 @@ impl Connection {
         self.counters.subtract(Counter::Parked, 1);
     }
 
+    /// Returns whether HTTP/2 has something to do that no event of its client begins.
+    pub fn is_http2_due(&self, is_draining: bool, now_ms: u64) -> bool {
+        self.http2.as_ref().is_some_and(|http2| http2.is_due(is_draining, now_ms))
+    }
+
+    /// Returns whether it is one of HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.http2.is_some()
+    }
+
+    /// Another thread drives it while a task is done for one of its streams.
+    pub fn count_task_away(&mut self) {
+        self.http2.iter_mut().for_each(|http2| http2.count_away());
+    }
+
+    /// Tells the client of HTTP/2 that the connection ends, as far as that is possible without waiting.
+    pub fn send_go_away(&mut self) {
+        let Some(http2) = &mut self.http2 else { return };
+        let frames = http2.go_away();
+        let _ = self.transport.write(&frames, true);
+    }
+
     /// Shuts the connection down. The next thread that drives it closes it.
     pub fn shutdown(&mut self) {
         self.transport.shutdown();
@@ -224,6 +254,9 @@ impl Connection {
     /// Counts and records its end.
     fn end(&mut self) {
         self.counters.subtract(Counter::Connections, 1);
+        if let Some(http2) = &mut self.http2 {
+            http2.abort(self.records.cause());
+        }
         self.end_responses(false);
         if self.requests == 0 {
             self.counters.add(Counter::Unused, 1);

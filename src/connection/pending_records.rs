@@ -16,20 +16,26 @@ use crate::tls::Properties;
 /// client receives nothing.
 const MAX_PIPELINED: usize = 32;
 
+/// What the records of a connection have in common.
+#[derive(Debug, Clone)]
+pub struct RecordSource {
+    access_log: Option<&'static AccessLog>,
+    connection: u64,
+    /// TLS, after the handshake.
+    tls: Option<Arc<Properties>>,
+    /// The host that a proxy says the client asked for.
+    authority: Option<Box<[u8]>>,
+}
+
 /// The records of a connection.
 #[derive(Debug)]
 pub struct PendingRecords {
-    access_log: Option<&'static AccessLog>,
-    connection: u64,
+    source: RecordSource,
     /// When it was accepted, in nanoseconds of the monotonic clock.
     since_ns: u64,
     /// Records of the responses that are being sent, in order.
     pending: Vec<PendingRecord>,
     cause: Option<Cow<'static, str>>,
-    /// TLS, after the handshake.
-    tls: Option<Arc<Properties>>,
-    /// The host that a proxy says the client asked for.
-    authority: Option<Box<[u8]>>,
 }
 
 /// The record of a response. Positions count the bytes from the beginning of the first response that is being sent:
@@ -97,22 +103,21 @@ impl<'a> ResponseSummary<'a> {
 impl PendingRecords {
     /// Creates the state of a connection that is not logged.
     pub fn none() -> Self {
-        PendingRecords {
-            access_log: None,
-            connection: 0,
-            since_ns: 0,
-            pending: Vec::new(),
-            cause: None,
-            tls: None,
-            authority: None,
-        }
+        let source = RecordSource { access_log: None, connection: 0, tls: None, authority: None };
+        PendingRecords { source, since_ns: 0, pending: Vec::new(), cause: None }
     }
 
     /// Creates the state of a client's connection.
     pub fn new(access: Option<&'static AccessLog>) -> Self {
-        let Some(known) = access else { return PendingRecords::none() };
-        let connection = known.next_connection();
-        PendingRecords { access_log: access, connection, since_ns: clock::now_ns(), ..PendingRecords::none() }
+        let Some(access_log) = access else { return PendingRecords::none() };
+        let source =
+            RecordSource { access_log: access, connection: access_log.next_connection(), tls: None, authority: None };
+        PendingRecords { source, since_ns: clock::now_ns(), ..PendingRecords::none() }
+    }
+
+    /// Returns what its records have in common.
+    pub fn source(&self) -> &RecordSource {
+        &self.source
     }
 
     /// Returns whether there is room for the record of another response.
@@ -122,22 +127,27 @@ impl PendingRecords {
 
     /// Sets the cause of the end of the connection.
     pub fn set_cause(&mut self, cause: impl Into<Cow<'static, str>>) {
-        if self.access_log.is_some() {
+        if self.source.access_log.is_some() {
             self.cause = Some(cause.into());
         }
     }
 
+    /// Returns the cause of the end of the connection, if it is known.
+    pub fn cause(&self) -> &str {
+        self.cause.as_deref().unwrap_or("the connection ended")
+    }
+
     /// Sets the properties of TLS, which are in all further records.
     pub fn set_tls(&mut self, properties: Arc<Properties>) {
-        if self.access_log.is_some() {
-            self.tls = Some(properties);
+        if self.source.access_log.is_some() {
+            self.source.tls = Some(properties);
         }
     }
 
     /// Sets the host that a proxy says the client asked for, which is in all further records; empty if it is not known.
     pub fn set_authority(&mut self, authority: &[u8]) {
-        if self.access_log.is_some() && !authority.is_empty() {
-            self.authority = Some(authority[..authority.len().min(Text::ProxyAuthority.capacity() + 1)].into());
+        if self.source.access_log.is_some() && !authority.is_empty() {
+            self.source.authority = Some(authority[..authority.len().min(Text::ProxyAuthority.capacity() + 1)].into());
         }
     }
 
@@ -151,16 +161,7 @@ impl PendingRecords {
         since_ns: u64,
         response: &ResponseSummary,
     ) {
-        let Some((access, mut record)) = self.begin(client, response.status, number, since_ns) else { return };
-        match message {
-            ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
-            ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
-        }
-        record.describe_user(response.user);
-        self.describe_connection(&mut record);
-        record.is_https |= response.scheme == Scheme::Https;
-        record.coding = response.coding;
-        response.cause.iter().for_each(|cause| record.set_cause(cause));
+        let Some(record) = self.source.record(message, client, 0, number, since_ns, response) else { return };
         let (begin, content) = (response.begin as u64, response.content as u64);
         self.pending.push(PendingRecord { record, begin, content });
     }
@@ -168,7 +169,7 @@ impl PendingRecords {
     /// Ends the records of all responses that were being sent. `sent` bytes were sent since the first of them began. If
     /// `is_complete`, all responses were sent; otherwise only those that end within these bytes.
     pub fn end_responses(&mut self, sent: u64, is_complete: bool, now_ns: u64, duration_ns: u64) {
-        let Some(access) = self.access_log else { return };
+        let Some(access) = self.source.access_log else { return };
         let ended_s = clock::unix_s();
         let mut records = self.pending.drain(..).peekable();
         while let Some(PendingRecord { mut record, content, .. }) = records.next() {
@@ -187,12 +188,43 @@ impl PendingRecords {
     /// Writes a record of a connection of `client` that ended without a request.
     pub fn end_without_request(&mut self, client: Client) {
         let now_ns = clock::now_ns();
-        let Some((access, mut record)) = self.begin(client, 0, 0, now_ns) else { return };
+        let Some((access, mut record)) = self.source.begin(client, 0, 0, now_ns) else { return };
         (record.kind, record.ended_s) = (RecordKind::NoRequest, clock::unix_s());
         record.duration_us = now_ns.saturating_sub(self.since_ns) / 1_000;
-        self.describe_connection(&mut record);
-        record.set_cause(self.cause.as_deref().unwrap_or("the connection ended"));
+        self.source.describe_connection(&mut record);
+        record.set_cause(self.cause());
         access.end(record, now_ns);
+    }
+}
+
+impl RecordSource {
+    /// Returns the access log, if there is one.
+    pub fn access_log(&self) -> Option<&'static AccessLog> {
+        self.access_log
+    }
+
+    /// Begins the record of a response to request number `number` of the connection, which `client` sent on `stream` (0 in
+    /// HTTP/1) and which arrived at `since_ns` of the monotonic clock. None if there is no access log.
+    pub fn record(
+        &self,
+        message: ReceivedMessage,
+        client: Client,
+        stream: u32,
+        number: u64,
+        since_ns: u64,
+        response: &ResponseSummary,
+    ) -> Option<Box<Record>> {
+        let (access, mut record) = self.begin(client, response.status, number, since_ns)?;
+        match message {
+            ReceivedMessage::Request(request) => record.describe(request, access.with_query()),
+            ReceivedMessage::Malformed(bytes) => record.describe_malformed(bytes, access.with_query()),
+        }
+        record.describe_user(response.user);
+        self.describe_connection(&mut record);
+        record.is_https |= response.scheme == Scheme::Https;
+        (record.stream, record.coding) = (stream, response.coding);
+        response.cause.iter().for_each(|cause| record.set_cause(cause));
+        Some(record)
     }
 
     /// Adds what is known about the connection to a record.

@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Counts bytes that the transport has accepted. Those of responses to pipelined requests count for the site of the last.
-    fn count_sent(&mut self, bytes: u64) {
+    pub(super) fn count_sent(&mut self, bytes: u64) {
         self.bytes_sent += bytes;
         self.counters.add(Counter::BytesSent, bytes);
         if let Some(site) = self.site {
@@ -122,7 +122,10 @@ impl Connection {
     /// client has acknowledged everything, since then the server is the slow side.
     pub fn check_min_rate(&mut self, bytes: u64, deadline_ms: u64) {
         let acknowledged = self.transport.bytes_acknowledged();
-        if acknowledged >= self.bytes_acked + bytes || acknowledged == self.transport.bytes_written() {
+        // A client of HTTP/2 is also slow if it does not extend the windows.
+        let is_server_slow = acknowledged == self.transport.bytes_written()
+            && !self.http2.as_ref().is_some_and(|http2| http2.waits_for_windows());
+        if acknowledged >= self.bytes_acked + bytes || is_server_slow {
             self.bytes_acked = acknowledged;
             self.deadline_ms = deadline_ms;
         }

@@ -46,6 +46,13 @@ impl Scratch {
     pub fn new(slot: Option<usize>) -> Self {
         Scratch { slot, ..Scratch::default() }
     }
+
+    /// Forgets what is known about the last request.
+    pub fn reset(&mut self) {
+        self.access.reset();
+        self.site = None;
+        self.changed = None;
+    }
 }
 
 /// The context of a request: data that is not in its bytes.
@@ -67,9 +74,7 @@ pub struct RequestContext<'o> {
 
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
-    scratch.access.reset();
-    scratch.site = None;
-    scratch.changed = None;
+    scratch.reset();
     let guard = Guard::new(service, request, &context);
     let guard = guard.as_ref();
     let answer = match find(service, request, context, guard, scratch) {

@@ -117,6 +117,7 @@ impl Snapshot<'_> {
             exposition.sample(name, "", value);
         }
         self.handshakes(&mut exposition);
+        self.http2(&mut exposition);
         let rejections = "otus_proxy_headers_rejected_total";
         exposition.family(
             rejections,
@@ -246,6 +247,27 @@ impl Snapshot<'_> {
         let name = "otus_tls_signature_wait_seconds_total";
         exposition.family(name, "counter", "Time that request threads waited for signatures.");
         exposition.sample(name, "", seconds(self.board.total(Counter::SignatureWaitNs)));
+    }
+
+    fn http2(&self, exposition: &mut Exposition) {
+        let name = "otus_http2_connections_total";
+        exposition.family(name, "counter", "Connections of HTTP/2.");
+        exposition.sample(name, "", self.board.total(Counter::Http2Connections));
+        let name = "otus_http2_connections_failed_total";
+        exposition.family(name, "counter", "Connections of HTTP/2 that were ended with an error, by reason.");
+        for (reason, counter) in [("abuse", Counter::Http2Abuse), ("protocol", Counter::Http2Errors)] {
+            exposition.sample(name, format_args!("{{reason=\"{reason}\"}}"), self.board.total(counter));
+        }
+        let name = "otus_http2_streams_reset_total";
+        exposition.family(name, "counter", "Streams that clients have reset before the response was sent.");
+        exposition.sample(name, "", self.board.total(Counter::Http2StreamsReset));
+        let name = "otus_http2_connections_taken_over_total";
+        exposition.family(
+            name,
+            "counter",
+            "Connections of HTTP/2 whose thread was busy with a stream, so that another one continued.",
+        );
+        exposition.sample(name, "", self.board.total(Counter::Http2TakenOver));
     }
 
     fn durations(&self, exposition: &mut Exposition) {

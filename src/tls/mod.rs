@@ -35,8 +35,11 @@ pub use properties::Properties;
 pub use records::RecordBuffer;
 pub use store::Store;
 
-/// The protocol names that the server accepts (RFC 7301). A client that sends none speaks HTTP/1.1.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// The name of HTTP/2 (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
+
+/// The name of HTTP/1.1 (RFC 7301 §6). A client that sends no name speaks HTTP/1.1.
+const HTTP11: &[u8] = b"http/1.1";
 
 /// What all connections of a worker share.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Server {
             .with_no_client_auth()
             .with_cert_resolver(nobody);
         config.ignore_client_order = true;
-        config.alpn_protocols = PROTOCOLS.map(Vec::from).to_vec();
+        config.alpn_protocols = vec![HTTP11.into()];
         // Sessions are resumed by tickets alone: a cache would belong to one worker.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(keys) = ticket_keys {
@@ -74,6 +77,12 @@ impl Server {
         // One ticket for each connection, as a client has several connections at a time.
         (config.send_tls13_tickets, config.max_early_data_size) = (1, 0);
         Ok(Server { config, store: RwLock::new(Arc::new(store)), source: None })
+    }
+
+    /// Offers HTTP/2 first. The client's order does not count (RFC 7301 §3.2).
+    pub fn with_http2(mut self) -> Self {
+        self.config.alpn_protocols.insert(0, HTTP2.into());
+        self
     }
 
     /// Adds the key process that [`Server::update`] gets the certificates from.

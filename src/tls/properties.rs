@@ -22,6 +22,8 @@ pub struct Properties {
     pub group: &'static str,
     /// The name that the client sent.
     pub name: Option<Box<str>>,
+    /// Whether the client speaks HTTP/2 (ALPN, RFC 7301).
+    pub is_http2: bool,
     /// Whether the session was resumed.
     pub is_resumed: bool,
     /// The certificate for the name. For a resumed session, it was not sent.

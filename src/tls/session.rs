@@ -210,6 +210,7 @@ impl Session {
             cipher: connection.negotiated_cipher_suite().map_or("", |cipher| provider::cipher_name(cipher.suite())),
             group: group.unwrap_or_default(),
             name,
+            is_http2: connection.alpn_protocol() == Some(super::HTTP2),
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             certificate,
         })

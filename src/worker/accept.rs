@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 
 use super::{Worker, park};
+use crate::config::Http2Mode;
 use crate::connection::pending_records::PendingRecords;
 use crate::connection::preface::{Peer, Preface};
 use crate::connection::transport::Transport;
@@ -33,6 +34,11 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
             let transport = transport(worker, accepted, protocol)?;
             let mut connection =
                 Connection::new(transport, permit, peer, timeouts.idle(now_ms), records, worker.service.counters);
+            connection.may_be_http2 = match worker.http2 {
+                Http2Mode::Off => false,
+                Http2Mode::On => !protocol.tls && (protocol.proxy || peer.address.is_none()),
+                Http2Mode::Cleartext => !protocol.tls,
+            };
             connection.expect(preface, timeouts.head(now_ms));
             if worker.has_above_average_connections() {
                 requeue_listeners(worker);

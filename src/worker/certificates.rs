@@ -19,8 +19,13 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// Creates the TLS of a worker with the current certificates, and starts the thread that keeps them current. If the key
 /// process does not respond, there are no certificates until it does.
-pub fn start(keys: Option<RemoteKeys>, tickets: Option<&'static TicketKeyReader>) -> io::Result<&'static Server> {
+pub fn start(
+    keys: Option<RemoteKeys>,
+    tickets: Option<&'static TicketKeyReader>,
+    has_http2: bool,
+) -> io::Result<&'static Server> {
     let server = Server::new(Store::default(), tickets).map_err(io::Error::other)?;
+    let server = if has_http2 { server.with_http2() } else { server };
     let Some(keys) = keys else { return Ok(Box::leak(Box::new(server))) };
     let server: &'static Server = Box::leak(Box::new(server.with_keys(keys)));
     server.update();

@@ -44,7 +44,10 @@ impl Drain {
             worker.parked.sweep(|_| true, |connection| connection.leak_until_exit("the server stopped"));
             return true;
         }
-        let is_due = |connection: &mut Connection| is_idle(worker, connection, now_ms);
+        worker
+            .parked
+            .sweep(|connection| connection.is_http2_due(true, now_ms), |connection| park::rearm(worker, connection));
+        let is_due = |connection: &mut Connection| !connection.is_http2() && is_idle(worker, connection, now_ms);
         worker.parked.sweep(is_due, |mut connection| {
             connection.records.set_cause("the server stops");
             park::park_lingering(worker, connection, worker.service.timeouts.drain_linger(now_ms));

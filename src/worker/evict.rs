@@ -64,6 +64,7 @@ fn end(worker: &Worker, mut connection: Box<Connection>) -> Option<()> {
         return None;
     }
     match connection.phase {
+        _ if connection.is_http2() => connection.send_go_away(),
         Phase::Head => connection::reject_slow_head(&worker.service, &mut connection),
         Phase::Handshake => worker.service.handshakes.forget(connection.as_raw_fd()),
         _ => {}

@@ -13,6 +13,7 @@ use super::drain::Drain;
 use super::logins;
 use super::probe::Probe;
 use super::stall::{StallDetector, Verdict};
+use super::takeover::TakeoverWatch;
 use super::{Worker, WorkerContext, accept, park, thread};
 use crate::access_log::Writer;
 use crate::connection;
@@ -58,6 +59,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     lifeline.notify_ready();
 
     let mut watch = StallDetector::default();
+    let mut takeover = TakeoverWatch::default();
     let mut backlog = Backlog::default();
     let mut next_tick_ms = clock::now_ms();
     let mut next_trim_ms = next_tick_ms + TRIM_MS;
@@ -65,7 +67,8 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     let mut drain: Option<Drain> = None;
     loop {
         let supervisor = if drain.is_none() { Some(lifeline) } else { None };
-        let wakeup = wait(worker, supervisor, &signals, watch.interval_ms(), &mut backlog)?;
+        let interval_ms = takeover.interval_ms().or(watch.interval_ms());
+        let wakeup = wait(worker, supervisor, &signals, interval_ms, &mut backlog)?;
         let now_ms = clock::now_ms();
 
         if let Some(end) = wakeup.end {
@@ -93,6 +96,11 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
             && !(0..count).all(|_| thread::start(worker))
         {
             next_start_ms = now_ms + START_PAUSE_MS;
+        }
+        if wakeup.has_loans {
+            takeover.begin(&worker.loans);
+        } else if takeover.interval_ms().is_some() {
+            takeover.check(worker);
         }
         backlog.check(worker, now_ms);
         if now_ms >= next_tick_ms {
@@ -164,6 +172,8 @@ struct Wakeup {
     end: Option<End>,
     /// No request thread is idle.
     pool_exhausted: bool,
+    /// A thread has lent its connection.
+    has_loans: bool,
 }
 
 /// Waits for a signal, an event or the next timeout. While the worker drains, `supervisor` is none: nothing that it does changes
@@ -181,6 +191,7 @@ fn wait(
     let mut events = vec![
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         PollFd::new(worker.service.pool.no_idle_thread().as_fd(), PollFlags::POLLIN),
+        PollFd::new(worker.loans.as_fd(), PollFlags::POLLIN),
     ];
     events.extend(supervisor.map(|lifeline| PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)));
     let own = events.len();
@@ -190,7 +201,7 @@ fn wait(
         Err(errno) => return Err(errno.into()),
     }
     let is_ready = |index| events.get(index).and_then(PollFd::any).unwrap_or(false);
-    let is_dismissed = supervisor.is_some() && is_ready(2);
+    let is_dismissed = supervisor.is_some() && is_ready(3);
     if (own..events.len()).any(is_ready) {
         backlog.on_pending(worker, clock::now_ms());
     }
@@ -200,7 +211,7 @@ fn wait(
         Some(_) => Some(End::Reload),
         None => is_dismissed.then_some(End::Reload),
     };
-    Ok(Wakeup { end, pool_exhausted: is_ready(1) })
+    Ok(Wakeup { end, pool_exhausted: is_ready(1), has_loans: is_ready(2) })
 }
 
 /// Returns whether a connection has timed out or is to be retried.
@@ -208,7 +219,8 @@ fn is_due(worker: &Worker, connection: &mut Connection, now_ms: u64) -> bool {
     if connection.phase == Phase::Sending && connection.deadline_ms <= now_ms {
         connection.check_min_rate(worker.service.timeouts.min_bytes_per_window(), worker.service.timeouts.send(now_ms));
     }
-    connection.waits_for_turn || connection.deadline_ms <= now_ms
+    let is_http2_due = connection.is_http2_due(worker.service.is_draining(), now_ms);
+    connection.waits_for_turn || connection.deadline_ms <= now_ms || is_http2_due
 }
 
 /// Ends a connection that has timed out, or retries it.
@@ -217,9 +229,18 @@ fn expire(worker: &Worker, mut connection: Box<Connection>) {
     match connection.phase {
         // The file may be readable now, or the handshake possible.
         _ if waited_for_turn && connection.deadline_ms > clock::now_ms() => park::rearm(worker, connection),
+        _ if connection.is_http2_due(worker.service.is_draining(), clock::now_ms()) => park::rearm(worker, connection),
         // Input that arrived in time and is unread is not the client's fault.
         Phase::Preface | Phase::Handshake | Phase::Idle | Phase::Head if connection.has_unread() => {
             park::rearm(worker, connection)
+        }
+        Phase::Idle | Phase::Head if connection.is_http2() => {
+            connection.records.set_cause(match connection.phase {
+                Phase::Idle => "no request arrived before the idle timeout",
+                _ => "a request did not arrive completely before the head timeout",
+            });
+            connection.send_go_away();
+            park::park_lingering(worker, connection, worker.service.timeouts.linger(clock::now_ms()));
         }
         Phase::Head => {
             connection::reject_slow_head(&worker.service, &mut connection);

@@ -19,6 +19,7 @@ mod park;
 mod parked;
 mod probe;
 mod stall;
+mod takeover;
 mod thread;
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use crate::client_limit::ClientLimiter;
-use crate::config::Options;
+use crate::config::{Http2Mode, Options};
 use crate::ipc::key_protocol;
 use crate::ipc::lifeline::WorkerEnd;
 use crate::ipc::login_protocol::LoginClient;
@@ -42,6 +43,7 @@ use crate::tls::{self, signer::RemoteKeys};
 use events::EventQueue;
 use gate::AcceptGate;
 use parked::ParkedConnections;
+use takeover::Loans;
 
 /// What the supervisor passes to every worker.
 #[derive(Debug)]
@@ -102,8 +104,11 @@ struct Worker {
     gate: AcceptGate,
     parked: ParkedConnections,
     events: EventQueue,
+    /// The connections that are lent while their thread does a task.
+    loans: Loans,
     board: &'static Scoreboard,
     max_connections: u64,
+    http2: Http2Mode,
     /// TLS, if a listening socket is for it.
     tls: Option<&'static tls::Server>,
 }
@@ -147,7 +152,8 @@ impl Worker {
         let counters = shared.board.counters(number);
         let keys = shared.keys.as_ref().map(|client| RemoteKeys { client, counters });
         let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
-        let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref())).transpose()?;
+        let has_http2 = options.http2 != Http2Mode::Off;
+        let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref(), has_http2)).transpose()?;
         let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;
         service.logins = shared.logins.as_ref();
         service.clients.limit(shared.client_limit.as_ref(), number);
@@ -156,12 +162,14 @@ impl Worker {
         Ok(Worker {
             service,
             events: EventQueue::new(&epoll)?,
+            loans: Loans::new(options.max_threads)?,
             epoll,
             gate: AcceptGate::new(&context.sockets),
             parked: ParkedConnections::new(context.descriptors),
             board: &shared.board,
             // The other half of the descriptors is for files.
             max_connections: options.connections_per_worker().min(context.descriptors / 2) as u64,
+            http2: options.http2,
             tls,
         })
     }

@@ -1,6 +1,6 @@
 //! Parked connections: they wait for their client and hold no thread.
 //!
-//! A connection is either parked here or owned by a thread. Its slot is the number of its file descriptor, so an event
+//! A connection is either parked here, or lent while its thread does a [task](super::takeover), or owned by a thread. Its slot is the number of its file descriptor, so an event
 //! needs no pointer to find it. If a thread owns the connection when an event arrives, the slot records the event, and
 //! the kernel is asked to report it again when the connection is parked. An event can be late: its connection has
 //! ended, and the slot holds a newer one. That is harmless: the newer connection is driven, its read would block, and
@@ -17,8 +17,10 @@ type Slot = Mutex<SlotState>;
 #[derive(Debug, Default)]
 struct SlotState {
     connection: Option<Box<Connection>>,
-    /// Whether an event arrived while the slot was empty.
+    /// Whether an event arrived while the slot was empty, or its connection lent.
     has_missed_event: bool,
+    /// The loan under which the connection is here; 0 if it is parked.
+    loan: u64,
 }
 
 /// Slots are allocated in chunks of this size, when a descriptor needs one.
@@ -55,13 +57,27 @@ impl ParkedConnections {
     /// fill its buffer may leave input.
     pub fn take(&self, fd: usize, may_have_more: bool) -> Option<Box<Connection>> {
         let mut slot = self.slot(fd)?;
-        let Some(mut connection) = slot.connection.take() else {
+        let is_parked = slot.loan == 0;
+        let Some(mut connection) = slot.connection.take_if(|_| is_parked) else {
             slot.has_missed_event = true;
             return None;
         };
         connection.may_have_more |= may_have_more;
         connection.count_unparked();
         Some(connection)
+    }
+
+    /// Puts a connection here while its thread does a task, under the number `loan`. Events are recorded.
+    pub fn lend(&self, connection: Box<Connection>, loan: u64) {
+        let Some(mut slot) = self.slot(connection.as_raw_fd() as usize) else { return };
+        (slot.connection, slot.loan) = (Some(connection), loan);
+    }
+
+    /// Takes the connection with descriptor `fd` that is here under the number `loan`: its thread continues, or another one does.
+    pub fn take_lent(&self, fd: usize, loan: u64) -> Option<Box<Connection>> {
+        let mut slot = self.slot(fd).filter(|slot| slot.loan == loan)?;
+        slot.loan = 0;
+        slot.connection.take()
     }
 
     /// Returns whether a connection with descriptor `fd` is parked.
@@ -72,7 +88,10 @@ impl ParkedConnections {
     /// Takes the connections for which `is_due` is true, one after the other.
     pub fn sweep(&self, is_due: impl Fn(&mut Connection) -> bool, mut each: impl FnMut(Box<Connection>)) {
         for slot in self.chunks.iter().filter_map(OnceLock::get).flatten() {
-            let due = lock(slot).connection.take_if(|connection| is_due(connection));
+            let mut slot = lock(slot);
+            let is_parked = slot.loan == 0;
+            let due = slot.connection.take_if(|connection| is_parked && is_due(connection));
+            drop(slot);
             if let Some(connection) = due {
                 connection.count_unparked();
                 each(connection);
@@ -84,14 +103,16 @@ impl ParkedConnections {
     #[expect(clippy::vec_box, reason = "a parked connection is in a box, here and wherever it goes next")]
     pub fn take_lowest(&self, count: usize, rank: impl Fn(&Connection) -> Option<u64>) -> Vec<Box<Connection>> {
         let slots = self.chunks.iter().filter_map(OnceLock::get).flatten();
-        let ranked = |slot| Some((rank(lock(slot).connection.as_deref()?)?, slot));
+        let rank_of = |slot: &SlotState| rank(slot.connection.as_deref().filter(|_| slot.loan == 0)?);
+        let ranked = |slot| Some((rank_of(&*lock(slot))?, slot));
         let mut found: Vec<(u64, &Slot)> = slots.filter_map(ranked).collect();
         if found.len() > count {
             found.select_nth_unstable_by_key(count, |&(rank, _)| rank);
             found.truncate(count);
         }
         let take = |(before, slot)| {
-            let connection = lock(slot).connection.take_if(|connection| rank(connection) == Some(before))?;
+            let mut slot = lock(slot);
+            let connection = if rank_of(&slot) == Some(before) { slot.connection.take() } else { None }?;
             connection.count_unparked();
             Some(connection)
         };

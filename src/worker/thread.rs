@@ -1,6 +1,6 @@
 //! A request thread: it waits for an event, handles it, and waits again.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::events::{Event, WAKEUP_TOKEN};
+use super::takeover::Lent;
 use super::{Worker, accept, park};
 use crate::connection::Connection;
 use crate::connection::{ConnectionDriver, DriveResult};
@@ -74,7 +75,7 @@ fn run(worker: &'static Worker) {
             _ => {}
         }
         // A panic costs one connection: unwinding drops the connection, which closes it.
-        if catch_unwind(AssertUnwindSafe(|| dispatch(worker, &mut driver, event))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| dispatch(worker, &mut driver, slot, event))).is_err() {
             driver = ConnectionDriver::new(worker.service.limits.request_bytes(), slot);
         }
         worker.service.wakeups.take().into_iter().for_each(|descriptor| park::wake(worker, descriptor));
@@ -129,7 +130,7 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
     }
 }
 
-fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
+fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, slot: Option<usize>, event: Event) {
     let token = event.epoll_event.data();
     let connection = match worker.gate.socket(token) {
         Some(socket) => accept::accept(worker, driver, socket),
@@ -137,7 +138,12 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
     };
     let Some(mut connection) = connection else { return };
     let arrived_at = arrival(&event, &connection);
-    match driver.drive(&worker.service, &mut connection, arrived_at) {
+    let mut next = driver.drive(&worker.service, &mut connection, arrived_at);
+    while next == DriveResult::Task {
+        let Some(still_owned) = do_task(worker, driver, slot, connection) else { return };
+        (connection, next) = still_owned;
+    }
+    match next {
         DriveResult::Close => {
             drop(connection);
             if worker.gate.is_paused() && !worker.is_full() {
@@ -146,6 +152,33 @@ fn dispatch(worker: &Worker, driver: &mut ConnectionDriver, event: Event) {
         }
         next => park::park(worker, connection, next),
     }
+}
+
+/// Does a task of a stream of `connection`, which is lent meanwhile. Returns the connection with the result of its next turn; none if
+/// another thread drives it.
+fn do_task(
+    worker: &Worker,
+    driver: &mut ConnectionDriver,
+    slot: Option<usize>,
+    connection: Box<Connection>,
+) -> Option<(Box<Connection>, DriveResult)> {
+    let assignment = driver.take_task()?;
+    let descriptor = connection.as_raw_fd();
+    let lent = Lent::new(worker, slot, connection);
+    // It drops before the loan ends.
+    let unfinished = assignment.unfinished();
+    let result = driver.run_task(&worker.service, assignment.task);
+    let connection = match lent {
+        Ok(lent) => lent.take_back(),
+        Err(connection) => Some(connection),
+    };
+    let Some(mut connection) = connection else {
+        unfinished.deliver(result);
+        worker.service.wakeups.push_all([descriptor]);
+        return None;
+    };
+    let next = driver.resume(&worker.service, &mut connection, result);
+    Some((connection, next))
 }
 
 /// Returns a logical time by which the input of the connection had begun to arrive. Returns the largest time if that is

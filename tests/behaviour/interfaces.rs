@@ -18,7 +18,7 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 const OPTIONS: &str = "
     --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
     --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
-    --host OTUS_HOST  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
+    --host OTUS_HOST  --http2 OTUS_HTTP2  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
@@ -35,6 +35,10 @@ const METRICS: &str = "
     counter otus_compressed_hits_total
     counter otus_content_hashed_bytes_total
     counter otus_content_hashed_files_total
+    counter otus_http2_connections_failed_total reason=abuse|protocol
+    counter otus_http2_connections_taken_over_total
+    counter otus_http2_connections_total
+    counter otus_http2_streams_reset_total
     gauge otus_http_connections
     counter otus_http_connections_accepted_total
     counter otus_http_connections_evicted_total

@@ -239,8 +239,13 @@ impl RequestHead {
         self.lines.iter().map(|&(begin, name, value)| self.bytes[begin..begin + name + value].split_at(name))
     }
 
+    /// Returns the method; empty if it is none.
+    pub fn method_name(&self) -> &str {
+        self.text(self.method).and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Returns the authority, of which Host says the same.
-    fn authority(&self) -> Result<&str, BadRequest> {
+    pub fn authority(&self) -> Result<&str, BadRequest> {
         let text = |text| self.text(text).transpose().map_err(|()| BadRequest::Malformed("the authority is no text"));
         match (text(self.authority)?, text(self.host)?) {
             (Some(authority), Some(host)) if !self.is_same(authority, host) => {

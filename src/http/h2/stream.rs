@@ -115,6 +115,11 @@ impl Streams {
     }
 
     /// Returns all streams, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.0.iter()
+    }
+
+    /// The same, for changes.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.0.iter_mut()
     }

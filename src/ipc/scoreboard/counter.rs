@@ -117,6 +117,16 @@ pub enum Counter {
     ProxyTooLong,
     /// Connections to a socket for the PROXY protocol that are not from a trusted proxy.
     ProxyUntrusted,
+    /// Connections of HTTP/2.
+    Http2Connections,
+    /// Streams that clients have reset before their response was sent.
+    Http2StreamsReset,
+    /// Connections of HTTP/2 that were ended because the client has violated the protocol.
+    Http2Errors,
+    /// Connections of HTTP/2 that were ended because the client asked for too much work (ENHANCE_YOUR_CALM).
+    Http2Abuse,
+    /// Tasks of streams that took so long that another thread has driven the connection meanwhile.
+    Http2TakenOver,
 }
 
 /// The reasons for which PROXY headers are rejected, as they are in metrics.

@@ -174,6 +174,12 @@ impl Session {
         self.has_acknowledged
     }
 
+    /// Returns whether the client has begun something that it has not completed: the preface, a field section, or the content of a
+    /// request that waits for it.
+    pub fn is_receiving(&self) -> bool {
+        self.phase != Phase::Open || self.section.is_some() || self.streams.iter().any(|stream| stream.head.is_some())
+    }
+
     /// Returns the number of streams that have a place.
     pub fn streams(&self) -> usize {
         self.streams.len()

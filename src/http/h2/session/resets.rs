@@ -39,6 +39,12 @@ impl Session {
         }
     }
 
+    /// Resets a stream whose response cannot be completed because of the server.
+    pub fn abandon(&mut self, id: u32, out: &mut Vec<u8>) {
+        write::reset_stream(out, id, ErrorCode::InternalError);
+        self.remember_reset(id);
+    }
+
     pub(super) fn remember_reset(&mut self, id: u32) {
         if self.reset_streams.len() >= MAX_RESET_STREAMS {
             self.reset_streams.pop_front();

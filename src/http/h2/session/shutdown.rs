@@ -52,4 +52,15 @@ impl Session {
     pub fn has_ended(&self) -> bool {
         matches!(self.shutdown, Shutdown::After(_)) && self.streams.is_empty()
     }
+
+    /// Returns whether new streams are not acted on.
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self.shutdown, Shutdown::After(_))
+    }
+
+    /// Ends the connection because of the server's own decision, with this error.
+    pub fn go_away(&mut self, code: ErrorCode, out: &mut Vec<u8>) {
+        self.shutdown = Shutdown::After(self.last_stream);
+        write::go_away(out, self.last_stream, code);
+    }
 }

@@ -127,4 +127,12 @@ impl Session {
         }
         self.credits.restore_for_data(bytes);
     }
+
+    /// Returns what was [taken](Session::take_window) for content that is not sent.
+    pub fn return_window(&mut self, id: u32, bytes: usize) {
+        self.send_window += bytes as i64;
+        if let Some(stream) = self.streams.get(id) {
+            stream.send_window += bytes as i64;
+        }
+    }
 }
