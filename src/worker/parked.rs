@@ -104,7 +104,7 @@ impl ParkedConnections {
     pub fn take_lowest(&self, count: usize, rank: impl Fn(&Connection) -> Option<u64>) -> Vec<Box<Connection>> {
         let slots = self.chunks.iter().filter_map(OnceLock::get).flatten();
         let rank_of = |slot: &SlotState| rank(slot.connection.as_deref().filter(|_| slot.loan == 0)?);
-        let ranked = |slot| Some((rank_of(&*lock(slot))?, slot));
+        let ranked = |slot| Some((rank_of(&lock(slot))?, slot));
         let mut found: Vec<(u64, &Slot)> = slots.filter_map(ranked).collect();
         if found.len() > count {
             found.select_nth_unstable_by_key(count, |&(rank, _)| rank);

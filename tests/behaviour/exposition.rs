@@ -53,7 +53,8 @@ pub fn parse(page: &str) -> Samples {
 }
 
 fn check_name(name: &str) {
-    assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    assert!(name.bytes().all(is_allowed), "{name}");
 }
 
 /// `{name="value",...}`, or nothing. The values need no escapes.

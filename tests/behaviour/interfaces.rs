@@ -468,7 +468,7 @@ fn default_of(option: &str) -> &'static str {
         "--access-log" => "off",
         "--charset" => "utf-8",
         "--auth-over-http" | "--debug" | "--dotfiles" | "--listing" | "--log-query" | "--redirect-to-https" => "no",
-        "--precompressed" | "--pretty" => "on",
+        "--http2" | "--precompressed" | "--pretty" => "on",
         "--cache-control" => "hashed",
         "--log-address" => "full",
         "--trusted-proxies" => "192.0.2.10",

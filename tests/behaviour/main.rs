@@ -31,6 +31,8 @@ mod fresh;
 mod fuse;
 mod hanging_disk;
 mod helper;
+mod http2;
+mod http2_client;
 mod https;
 mod https_command;
 mod https_undo;

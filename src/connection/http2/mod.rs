@@ -58,11 +58,11 @@ pub struct Http2 {
     session: Session,
     scheduler: Scheduler,
     /// Requests that have no answer yet.
-    requests: VecDeque<Box<PendingRequest>>,
+    requests: VecDeque<PendingRequest>,
     /// Requests that wait for a listing.
-    waiting: Vec<Box<PendingRequest>>,
+    waiting: Vec<PendingRequest>,
     /// Responses whose content is not completely in frames.
-    responses: Vec<Box<StreamResponse>>,
+    responses: Vec<StreamResponse>,
     output: Output,
     context: Arc<ConnectionContext>,
     deliveries: Arc<Deliveries>,
@@ -124,7 +124,7 @@ impl Http2 {
             Some(at_ms) => at_ms <= now_ms && !self.session.is_shut_down(),
         };
         let has_waited = |request: &PendingRequest| request.waits_until_ms <= now_ms;
-        is_shutdown_due || self.has_settings_timeout(now_ms) || self.waiting.iter().any(|request| has_waited(request))
+        is_shutdown_due || self.has_settings_timeout(now_ms) || self.waiting.iter().any(has_waited)
     }
 
     fn has_settings_timeout(&self, now_ms: u64) -> bool {
@@ -139,6 +139,12 @@ impl Http2 {
     /// Returns whether there is a request without a complete response.
     fn has_streams(&self) -> bool {
         self.away > 0 || !(self.requests.is_empty() && self.waiting.is_empty() && self.responses.is_empty())
+    }
+
+    /// Returns whether there is a request or response that does not only wait for the client.
+    fn has_work(&self) -> bool {
+        let waits_for_turn = self.responses.iter().any(|response| response.waits_for_turn);
+        self.away > 0 || waits_for_turn || !(self.requests.is_empty() && self.waiting.is_empty())
     }
 
     /// Begins or continues to end the connection.
@@ -237,9 +243,7 @@ impl Http2 {
             }
             TaskResult::Frames { content_bytes, .. } if is_cancelled => self.end_reading(stream, content_bytes),
             TaskResult::Frames { mut frames, content_bytes, ends_stream, .. } => {
-                let Some(response) = self.responses.iter_mut().find(|response| response.stream == stream) else {
-                    return None;
-                };
+                let response = self.responses.iter_mut().find(|response| response.stream == stream)?;
                 response.is_reading = false;
                 response.exchange.content_bytes += content_bytes as u64;
                 self.output.append(stream, content_bytes, &mut frames);
@@ -287,7 +291,7 @@ impl Http2 {
     }
 
     /// Queues the head of a response.
-    fn begin(&mut self, response: Box<StreamResponse>) {
+    fn begin(&mut self, response: StreamResponse) {
         let (stream, ends_stream) = (response.stream, response.pieces.is_empty());
         write::headers(self.output.frames(), stream, &response.section, ends_stream);
         self.output.end_head();
@@ -359,8 +363,8 @@ impl Http2 {
 }
 
 /// Counts and records a request that gets no answer.
-fn cancel(request: Box<PendingRequest>, cause: &str, context: &ConnectionContext) {
-    let PendingRequest { head, body, mut exchange, .. } = *request;
+fn cancel(request: PendingRequest, cause: &str, context: &ConnectionContext) {
+    let PendingRequest { head, body, mut exchange, .. } = request;
     let mut storage = Vec::new();
     let parsed = head.request(context.scheme, body, &context.limits, &mut storage);
     let message = match &parsed {

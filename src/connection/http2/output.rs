@@ -66,7 +66,10 @@ impl Output {
     /// Records that a response ends with the frames which were appended.
     pub fn end_response(&mut self, exchange: Box<Exchange>) {
         self.count_queued();
-        self.push(Kind::End(exchange));
+        // Otherwise it has ended now.
+        if self.unsent_bytes() > 0 {
+            self.push(Kind::End(exchange));
+        }
     }
 
     /// Records that the frames which were appended are the head of a response.

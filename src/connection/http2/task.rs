@@ -86,7 +86,7 @@ pub struct ConnectionContext {
 #[derive(Debug)]
 pub enum Task {
     /// A request is answered.
-    Respond(Box<PendingRequest>, Arc<ConnectionContext>),
+    Respond(PendingRequest, Arc<ConnectionContext>),
     /// Content of a file is read.
     Read(ReadTask),
 }
@@ -108,9 +108,9 @@ pub struct ReadTask {
 #[derive(Debug)]
 pub enum TaskResult {
     /// A response.
-    Response(Box<StreamResponse>),
+    Response(StreamResponse),
     /// The request has to wait for a listing, and is to be answered again.
-    Wait(Box<PendingRequest>),
+    Wait(PendingRequest),
     /// DATA frames with this number of bytes of content.
     Frames {
         /// The stream.
@@ -276,7 +276,7 @@ fn read(stream: u32, slice: &FileSlice, ends_stream: bool, frames: &mut Vec<u8>)
 /// Answers a request.
 fn respond(
     service: &Service,
-    pending: Box<PendingRequest>,
+    pending: PendingRequest,
     connection: &ConnectionContext,
     scratch: &mut Scratch,
 ) -> TaskResult {
@@ -325,7 +325,7 @@ fn respond(
     let priority = priority(&answer);
     let pieces = if method == Method::Head { Pieces::default() } else { Pieces::of(answer) };
     let (is_reading, waits_for_turn) = (false, false);
-    TaskResult::Response(Box::new(StreamResponse {
+    TaskResult::Response(StreamResponse {
         stream,
         section,
         pieces,
@@ -334,7 +334,7 @@ fn respond(
         is_reading,
         waits_for_turn,
         exchange,
-    }))
+    })
 }
 
 /// Appends the field section of an answer.

@@ -109,7 +109,11 @@ impl ConnectionDriver {
         if http2.output.unsent_bytes() > 0 {
             return self.send_frames(service, connection, http2);
         }
-        let is_over = http2.is_ending || (http2.is_input_closed || http2.session.has_ended()) && !http2.has_streams();
+        // A client that has closed its side extends no windows.
+        if http2.is_input_closed && !http2.has_work() {
+            return Break(DriveResult::Close);
+        }
+        let is_over = http2.is_ending || http2.session.has_ended() && !http2.has_streams();
         if is_over {
             connection.linger(service.timeouts.linger(now_ms));
             return Continue(());
@@ -159,7 +163,7 @@ impl ConnectionDriver {
                     let exchange = Exchange::begin(connection.counters, log, stream, number, started_ns);
                     let is_misdirected =
                         head.authority().is_ok_and(|authority| connection.transport.is_misdirected(authority));
-                    http2.requests.push_back(Box::new(PendingRequest {
+                    http2.requests.push_back(PendingRequest {
                         stream,
                         head,
                         body,
@@ -167,7 +171,7 @@ impl ConnectionDriver {
                         is_misdirected,
                         waits_until_ms: 0,
                         exchange: Box::new(exchange),
-                    }));
+                    });
                 }
                 Event::Cancelled { stream } => {
                     connection.counters.add(Counter::Http2StreamsReset, 1);
