@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command

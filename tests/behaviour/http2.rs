@@ -131,7 +131,8 @@ fn answers_are_those_of_http11() {
         vec![("x", &large)],
         many,
     ];
-    let mut cases: Vec<(&str, &str, Vec<(&str, &str)>)> = Vec::new();
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>);
+    let mut cases: Vec<Case> = Vec::new();
     for method in ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE", "PATCH", "BREW"] {
         cases.extend(["/a.txt", "/none", "/", "/dir/"].map(|target| (method, target, vec![])));
     }
