@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use super::pending_records::{ReceivedMessage, ResponseSummary};
 use crate::http::Coding;
-use crate::http::h2::frame::write;
 use crate::http::h2::scheduler::Scheduler;
 use crate::http::h2::session::Session;
 
@@ -293,7 +292,7 @@ impl Http2 {
     /// Queues the head of a response.
     fn begin(&mut self, response: StreamResponse) {
         let (stream, ends_stream) = (response.stream, response.pieces.is_empty());
-        write::headers(self.output.frames(), stream, &response.section, ends_stream);
+        self.session.write_headers(self.output.frames(), stream, &response.section, ends_stream);
         self.output.end_head();
         self.responses.push(response);
         if ends_stream {
