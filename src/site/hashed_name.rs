@@ -60,7 +60,7 @@ pub fn is_hashed(path: &[u8]) -> bool {
     let stem = MARKS.iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(stem);
     match place {
         Place::Generator => is_hash_of_generator(stem) || of_image(stem).is_some_and(is_hash_of_generator),
-        Place::Shared => is_hex_hash(stem) || ends_with(stem, is_base64),
+        Place::Shared => is_hex_hash(stem) || ends_with(stem, is_base64) || is_of_vitepress(directory, stem, extension),
         Place::Other if CODE.contains(&extension) => {
             is_hex_hash(stem) || ends_with(stem, is_base64_with_digit) || ends_with(stem, is_base32)
         }
@@ -95,6 +95,20 @@ fn of_image(stem: &str) -> Option<&str> {
     let (stem, transformation) = stem.rsplit_once('_')?;
     let is_one = (4..=8).contains(&transformation.len()) && transformation.bytes().all(|b| b.is_ascii_alphanumeric());
     is_one.then_some(stem)
+}
+
+/// A hash in base64url that may be like words, in a script that only VitePress makes: below `assets/chunks/`, and for each page
+/// `assets/PAGE.md.HASH.js`.
+fn is_of_vitepress(directory: &str, stem: &str, extension: &str) -> bool {
+    let Some((name, hash)) = stem.rsplit_once('.').filter(|(name, hash)| !name.is_empty() && hash.len() == SHORT)
+    else {
+        return false;
+    };
+    let letters = Letters::of(hash);
+    extension == "js"
+        && (name.ends_with(".md") || directory.ends_with("assets/chunks/"))
+        && letters.is_base64
+        && letters.is_mixed(hash)
 }
 
 /// A hash in hexadecimal digits after a name and a separator: at least eight, with digits and letters.
