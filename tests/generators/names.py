@@ -34,6 +34,7 @@ OUTPUTS = [
     Output("VitePress", "vitepress/docs/.vitepress/dist", rf"assets/.+\.{BASE64}(\.lean)?\.\w+", 65),
     Output("Astro", "astro/dist", rf"_astro/.+\.{BASE64}(_\w+)?\.\w+", 90),
     Output("SvelteKit", "sveltekit/build", rf"_app/immutable/.*[./]{BASE64}\.\w+", 90),
+    Output("Nuxt", "nuxt/.output/public", rf"_nuxt/(.+\.)?{BASE64}\.\w+", 85),
     Output("Docusaurus", "docusaurus/build", rf"assets/(css|js|fonts|images)/.+[.-]{HEX}\.\w+", 85),
     Output("MkDocs Material", "mkdocs/site", rf"assets/(stylesheets|javascripts)/.+\.{HEX}\.min\.(css|js)", 85),
 ]

@@ -23,6 +23,9 @@ const HASHED: &[&str] = &[
     "_app/immutable/assets/svelte-logo.Cw-kD_Qv.svg",
     // Nuxt
     "_nuxt/BEGk2T5n.js",
+    "_nuxt/CHy_676k.js",
+    "_nuxt/about.C_U6c06d.css",
+    "_nuxt/otter.CA1qWq2I.svg",
     "_nuxt/entry.CJ9wYkLp.css",
     "_nuxt/error-404.DqPzWqLx.css",
     "_nuxt/entry.8b2a4d1f.js",
