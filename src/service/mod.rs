@@ -5,6 +5,7 @@ pub mod blocking;
 pub mod clients;
 pub mod handshakes;
 pub mod https;
+pub mod open_files;
 pub mod pool;
 pub mod timeouts;
 pub mod warnings;
@@ -28,9 +29,13 @@ use blocking::{BlockingKey, BlockingLimits};
 use clients::Clients;
 use handshakes::HandshakeLimit;
 use https::HttpsPolicy;
+use open_files::OpenFiles;
 use pool::ThreadPool;
 use timeouts::Timeouts;
 use warnings::RateLimitedWarnings;
+
+/// The limit of files that connections keep open besides one each, unless the limit of descriptors says less.
+const MAX_EXTRA_FILES: usize = 4096;
 
 /// The state that all requests of a worker share.
 #[derive(Debug)]
@@ -61,6 +66,8 @@ pub struct Service {
     pub blocking: BlockingLimits,
     /// The limit of threads that make TLS handshakes.
     pub handshakes: HandshakeLimit,
+    /// The limit of files that connections keep open besides one each.
+    pub open_files: OpenFiles,
     /// Listings of directories that are made or shared.
     pub listings: Listings,
     /// Connections to wake, since their listing was made.
@@ -101,6 +108,7 @@ impl Service {
             pool: ThreadPool::new(options.max_threads, counters)?,
             blocking: BlockingLimits::new(options.max_threads),
             handshakes: HandshakeLimit::new(options.max_threads),
+            open_files: OpenFiles::new(MAX_EXTRA_FILES),
             listings: Listings::default(),
             wakeups: Wakeups::default(),
             access_log: AccessLog::of(options, worker, board).map(|log| &*Box::leak(Box::new(log))),
@@ -124,6 +132,11 @@ impl Service {
             return Err(why);
         }
         Ok(())
+    }
+
+    /// Sets how many files connections may keep open besides one each, at most [`MAX_EXTRA_FILES`].
+    pub fn limit_open_files(&mut self, extra_files: usize) {
+        self.open_files = OpenFiles::new(extra_files.min(MAX_EXTRA_FILES));
     }
 
     /// Starts draining: every further response is the last of its connection.

@@ -11,8 +11,8 @@ use super::root::Root;
 use super::variants::KnownVariants;
 use super::version::FileVersion;
 use crate::codec::MEMORY_CODINGS;
-use crate::http::h1::encode;
 use crate::http::{Refusal, Representation};
+use crate::http::{h1, h2};
 use crate::ipc::decoded::Decoded;
 
 /// The capacity for the fields of a head, in bytes.
@@ -41,6 +41,8 @@ pub struct Resource {
     pub decoded: OnceLock<Option<Decoded>>,
     /// Its compressed forms, if the server compresses it in memory.
     forms: Option<Box<Forms>>,
+    /// The field lines of HTTP/2, once they were needed, and where those begin that a 304 has as well.
+    section: OnceLock<(Box<[u8]>, usize)>,
     /// The memory of such a form.
     _reservation: Option<Reservation>,
 }
@@ -126,6 +128,7 @@ impl Resource {
             file: None,
             is_cacheable: true,
             decoded: OnceLock::new(),
+            section: OnceLock::new(),
             _reservation: None,
         }
     }
@@ -150,6 +153,27 @@ impl Resource {
         &self.bytes[self.validators..]
     }
 
+    /// Returns the field lines of a 200 in HTTP/2.
+    pub fn section(&self) -> &[u8] {
+        &self.sections().0
+    }
+
+    /// Returns the field lines of a 304 in HTTP/2.
+    pub fn validators_section(&self) -> &[u8] {
+        let (section, validators) = self.sections();
+        &section[*validators..]
+    }
+
+    fn sections(&self) -> &(Box<[u8]>, usize) {
+        self.section.get_or_init(|| {
+            let mut section = Vec::with_capacity(HEAD_BYTES);
+            self.representation.content_fields().for_each(|field| h2::encode::field(&mut section, &field));
+            let validators = section.len();
+            self.representation.validator_fields().for_each(|field| h2::encode::field(&mut section, &field));
+            (section.into(), validators)
+        })
+    }
+
     /// Returns the content.
     pub fn content(&self) -> Content<'_> {
         self.file.as_ref().map_or(Content::Memory(&self.bytes[..self.content_length]), Content::Disk)
@@ -171,18 +195,19 @@ impl Resource {
         self.root.real_path(&self.path, |identity| identity == own)
     }
 
-    /// Returns the bytes of memory that it takes besides the structure itself.
+    /// Returns the bytes of memory that it takes besides the structure itself. The field lines of HTTP/2, which may follow, are
+    /// about as long as the end of the head.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.head().len()
     }
 }
 
 /// Appends the field lines of a 200 and the empty line, the same for every request. Returns where those begin that a 304 has as
 /// well (RFC 9110 §15.4.5).
 fn encode_fields(out: &mut Vec<u8>, representation: &Representation) -> usize {
-    representation.content_fields().for_each(|field| encode::field(out, &field));
+    representation.content_fields().for_each(|field| h1::encode::field(out, &field));
     let validators = out.len();
-    representation.validator_fields().for_each(|field| encode::field(out, &field));
+    representation.validator_fields().for_each(|field| h1::encode::field(out, &field));
     out.extend_from_slice(b"\r\n");
     validators
 }
@@ -212,8 +237,21 @@ mod tests {
             let kept = [(Outcome::Whole, resource.head()), (Outcome::NotModified(None), resource.validators())];
             for (outcome, kept) in kept {
                 let mut encoded = Vec::new();
-                outcome.fields(&resource.representation).iter().for_each(|field| encode::field(&mut encoded, field));
+                outcome
+                    .fields(&resource.representation)
+                    .iter()
+                    .for_each(|field| h1::encode::field(&mut encoded, field));
                 assert_eq!(kept, [&encoded[..], b"\r\n"].concat(), "{outcome:?}");
+            }
+            let kept =
+                [(Outcome::Whole, resource.section()), (Outcome::NotModified(None), resource.validators_section())];
+            for (outcome, kept) in kept {
+                let mut encoded = Vec::new();
+                outcome
+                    .fields(&resource.representation)
+                    .iter()
+                    .for_each(|field| h2::encode::field(&mut encoded, field));
+                assert_eq!(kept, encoded, "{outcome:?}");
             }
         }
     }

@@ -156,6 +156,8 @@ impl Worker {
         let tls = has_tls.then(|| certificates::start(keys, shared.ticket_keys.as_ref(), has_http2)).transpose()?;
         let mut service = Service::new(options, &context.sites, number, &shared.board, shared.helper.as_ref())?;
         service.logins = shared.logins.as_ref();
+        // A quarter is for other files: those that requests open and close, and links.
+        service.limit_open_files(context.descriptors / 4);
         service.clients.limit(shared.client_limit.as_ref(), number);
         service.https.enable_redirects(options, &context.sockets, tls);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;

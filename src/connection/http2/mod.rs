@@ -18,6 +18,7 @@ use super::pending_records::{ReceivedMessage, ResponseSummary};
 use crate::http::Coding;
 use crate::http::h2::scheduler::Scheduler;
 use crate::http::h2::session::Session;
+use crate::service::open_files::OpenFiles;
 
 use content::{FRAME_CONTENT, Piece};
 use exchange::CANCELLED;
@@ -311,18 +312,30 @@ impl Http2 {
     }
 
     /// Returns the next task, and queues frames until there is one, or enough to send.
-    fn next_task(&mut self) -> Option<Task> {
+    fn next_task(&mut self, open_files: &OpenFiles) -> Option<Task> {
         if self.is_ending {
             return None;
         }
         let has_room = self.output.unsent_bytes() < BATCH_BYTES;
         if has_room
             && self.away < MAX_THREADS
-            && let Some(request) = self.requests.pop_front()
+            && let Some(request) = self.next_request(open_files)
         {
             return Some(Task::Respond(request, self.context.clone()));
         }
         self.queue_content()
+    }
+
+    /// Returns the next request that can be answered. It may need a file, for which there is a permit if the connection has others.
+    fn next_request(&mut self, open_files: &OpenFiles) -> Option<PendingRequest> {
+        let has_file = self.away > 0 || self.responses.iter().any(|response| response.pieces.has_file());
+        let request = self.requests.pop_front()?;
+        let permit = if has_file { open_files.acquire() } else { None };
+        if has_file && permit.is_none() {
+            self.requests.push_front(request);
+            return None;
+        }
+        Some(PendingRequest { permit, ..request })
     }
 
     /// Queues content in the order of priorities, up to [`BATCH_BYTES`]. Returns what has to be read.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::content::{FRAME_CONTENT, Pieces};
 use super::exchange::Exchange;
-use crate::connection::driver::Scratch;
+use crate::connection::driver::{ConnectionDriver, Scratch};
 use crate::connection::pending_records::{ReceivedMessage, RecordSource, ResponseSummary};
 use crate::connection::send_queue::FileSlice;
 use crate::handler::{self, Answer, RequestContext, Waiter};
@@ -17,11 +17,12 @@ use crate::http::h2::frame::{END_STREAM, FrameType, write};
 use crate::http::h2::priority::Priority;
 use crate::http::h2::request_head::{BadRequest, RequestHead};
 use crate::http::request::{Body, Method};
-use crate::http::{FieldChanges, Limits, Scheme};
+use crate::http::{FieldChanges, Limits, Outcome, Scheme};
 use crate::listeners::Client;
 use crate::os::{clock, sys};
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
+use crate::service::open_files::FilePermit;
 use crate::site::Freshness;
 
 /// The capacity for a field section, in bytes.
@@ -42,6 +43,8 @@ pub struct PendingRequest {
     pub is_misdirected: bool,
     /// Until when it may wait for a listing, in milliseconds of [`clock::now_ms`]; 0 if it has not waited.
     pub waits_until_ms: u64,
+    /// The permit for a file, if other responses of the connection have files.
+    pub permit: Option<FilePermit>,
     /// Its accounting.
     pub exchange: Box<Exchange>,
 }
@@ -57,6 +60,8 @@ pub struct StreamResponse {
     pub pieces: Pieces,
     /// The priority without a signal of the client.
     pub priority: Priority,
+    /// The permit to keep its file open, if it has a file and needs one.
+    pub permit: Option<FilePermit>,
     /// The file, directory and client for which reading its content may block a thread.
     pub blocking_key: BlockingKey,
     /// Whether a thread reads its content.
@@ -212,11 +217,11 @@ impl Task {
         }
     }
 
-    /// Does the work. `buffer` is for frames.
-    pub fn run(self, service: &Service, scratch: &mut Scratch, buffer: &mut Vec<u8>) -> TaskResult {
+    /// Does the work, with the buffers of the thread.
+    pub fn run(self, service: &Service, driver: &mut ConnectionDriver) -> TaskResult {
         match self {
-            Task::Respond(request, context) => respond(service, request, &context, scratch),
-            Task::Read(read) => read.run(service, scratch.handler.slot, buffer),
+            Task::Respond(request, context) => respond(service, request, &context, driver),
+            Task::Read(read) => read.run(service, driver.scratch.handler.slot, &mut driver.frames),
         }
     }
 }
@@ -278,8 +283,9 @@ fn respond(
     service: &Service,
     pending: PendingRequest,
     connection: &ConnectionContext,
-    scratch: &mut Scratch,
+    driver: &mut ConnectionDriver,
 ) -> TaskResult {
+    let scratch = &mut driver.scratch;
     let mut blocking_key = BlockingKey::default();
     let mut storage = Vec::new();
     let head = &pending.head;
@@ -320,16 +326,19 @@ fn respond(
     let Exchange { stream, number, started_ns, .. } = *pending.exchange;
     let record = connection.records.record(message, connection.client, stream, number, started_ns, &summary);
     let status = summary.status;
-    let mut exchange = pending.exchange;
-    exchange.answer(method, status, scratch.handler.site, record);
+    let PendingRequest { head, permit, mut exchange, .. } = pending;
+    driver.session.recycle(head);
+    exchange.answer(method, status, driver.scratch.handler.site, record);
     let priority = priority(&answer);
     let pieces = if method == Method::Head { Pieces::default() } else { Pieces::of(answer) };
+    let permit = permit.filter(|_| pieces.has_file());
     let (is_reading, waits_for_turn) = (false, false);
     TaskResult::Response(StreamResponse {
         stream,
         section,
         pieces,
         priority,
+        permit,
         blocking_key,
         is_reading,
         waits_for_turn,
@@ -342,7 +351,16 @@ fn encode_section(out: &mut Vec<u8>, service: &Service, answer: &Answer, scheme:
     let is_private = scratch.handler.access.is_restricted;
     let context = Context { date: scratch.date.now(), hsts: service.https.hsts(scheme), is_private };
     let Some(changed) = &scratch.handler.changed else {
-        return encode::head(out, answer.status(), context, answer.fields().iter());
+        // The fields of a whole file and of a 304 are encoded once for all requests.
+        let encoded = match answer {
+            Answer::File { resource, outcome: Outcome::Whole } if !is_private => resource.section(),
+            Answer::File { resource, outcome: Outcome::NotModified(None) } if !is_private => {
+                resource.validators_section()
+            }
+            _ => return encode::head(out, answer.status(), context, answer.fields().iter()),
+        };
+        encode::begin_head(out, answer.status(), context);
+        return out.extend_from_slice(encoded);
     };
     let none = FieldChanges::default();
     let changes = changed.rules.as_ref().map_or(&none, |rules| &rules.changes);

@@ -24,6 +24,10 @@ const MAX_TASKS: usize = 128;
 /// The limit of bytes that are sent in a turn; then other connections have their turn.
 const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 
+/// The limit of bytes that the kernel has accepted and not sent, in bytes. What it has accepted cannot be overtaken by responses that
+/// are more urgent.
+const MAX_UNSENT_BYTES: i32 = 128 * 1024;
+
 /// Why a connection ends whose client has not acknowledged the settings.
 const SETTINGS_TIMEOUT: &str = "the client has not acknowledged the settings in time";
 
@@ -42,6 +46,7 @@ impl ConnectionDriver {
             records: connection.records.source().clone(),
         };
         connection.counters.add(Counter::Http2Connections, 1);
+        connection.transport.limit_unsent(MAX_UNSENT_BYTES);
         connection.http2 = Some(Box::new(Http2::new(context, now_ms)));
         (connection.phase, connection.deadline_ms) = (Phase::Head, service.timeouts.head(now_ms));
     }
@@ -65,7 +70,7 @@ impl ConnectionDriver {
 
     /// Does a task. The connection is not needed for it.
     pub fn run_task(&mut self, service: &Service, task: Task) -> TaskResult {
-        task.run(service, &mut self.scratch, &mut self.frames)
+        task.run(service, self)
     }
 
     /// Drives a connection by one step.
@@ -100,7 +105,7 @@ impl ConnectionDriver {
             self.rest(service, connection, http2);
             return Break(DriveResult::Yield);
         }
-        if let Some(task) = http2.next_task() {
+        if let Some(task) = http2.next_task(&service.open_files) {
             http2.tasks += 1;
             self.assignment = Some(Assignment { task, deliveries: http2.deliveries.clone() });
             return Break(DriveResult::Task);
@@ -170,6 +175,7 @@ impl ConnectionDriver {
                         began: self.arrival_began,
                         is_misdirected,
                         waits_until_ms: 0,
+                        permit: None,
                         exchange: Box::new(exchange),
                     });
                 }

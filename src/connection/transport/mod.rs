@@ -152,6 +152,17 @@ impl Transport {
         each!(self, inner => inner.set_cork(is_corked))
     }
 
+    /// Lets the kernel accept no more than about `bytes` that it cannot send yet: what is written later can still come before the
+    /// rest.
+    pub fn limit_unsent(&mut self, bytes: i32) {
+        match self {
+            Transport::Plain(plain) => plain.limit_unsent(bytes),
+            Transport::Tls(tls) => tls.limit_unsent(bytes),
+            #[cfg(test)]
+            Transport::Script(_) => {}
+        }
+    }
+
     /// Tells the client that the output ends here, if the transport can do that. Nothing can be written after it. Returns
     /// whether that is sent; if not, the client has to receive first.
     pub fn end_output(&mut self) -> bool {

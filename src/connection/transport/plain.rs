@@ -63,6 +63,11 @@ impl Plain {
         sys::set_cork(&self.socket, is_corked).is_ok()
     }
 
+    /// A unix socket has no such limit.
+    pub fn limit_unsent(&mut self, bytes: i32) {
+        let _ = sys::set_max_unsent(&self.socket, bytes);
+    }
+
     pub fn close_output(&mut self) {
         // If the client has disconnected, there is nothing to shut down.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);

@@ -1,5 +1,7 @@
 //! The head of a response in HTTP/2 (RFC 9113 §8.3.2): a field section, for [`write::headers`](super::frame::write::headers).
 
+use std::sync::LazyLock;
+
 use super::hpack::encoder;
 use crate::http::head_lines::{self, FieldLines};
 use crate::http::{Field, FieldChanges, Scheme, Status};
@@ -51,16 +53,29 @@ pub fn changed_head(
     head_lines::add_changed(&mut Lines(out), status, fields, changes, scheme, context.is_private);
 }
 
-/// Appends the status and the field lines that every response has.
+/// Appends one field line of a response.
+pub fn field(out: &mut Vec<u8>, field: &Field) {
+    Lines(out).add(field);
+}
+
+/// Appends the status and the field lines that every response has. Further field lines follow.
+pub fn begin_head(out: &mut Vec<u8>, status: Status, context: Context) {
+    begin(out, status, context, true);
+}
+
 fn begin(out: &mut Vec<u8>, status: Status, context: Context, has_server: bool) {
-    let mut lines = Lines(out);
-    lines.add_text(":status", &status.code().to_string());
+    static SERVER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut line = Vec::new();
+        encoder::put(&mut line, "server", b"OtusServer");
+        line
+    });
+    encoder::put_status(out, status.code());
     if has_server {
-        lines.add_text("server", "OtusServer");
+        out.extend_from_slice(&SERVER);
     }
-    lines.add_text("date", context.date);
+    encoder::put_date(out, context.date);
     if let Some(hsts) = context.hsts {
-        lines.add_text("strict-transport-security", hsts);
+        Lines(out).add_text("strict-transport-security", hsts);
     }
 }
 

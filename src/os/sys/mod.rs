@@ -195,6 +195,11 @@ pub fn set_cork(socket: &impl AsFd, is_in: bool) -> nix::Result<()> {
     set_option(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, libc::c_int::from(is_in))
 }
 
+/// tcp(7), TCP_NOTSENT_LOWAT: the socket is writable only while fewer bytes than these wait to be sent.
+pub fn set_max_unsent(socket: &impl AsFd, bytes: libc::c_int) -> nix::Result<()> {
+    set_option(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
+}
+
 fn set_option<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> nix::Result<()> {
     // SAFETY: the callers above give each option a value of its own type, and its address and length are those of `value`.
     let result =

@@ -121,6 +121,10 @@ impl Tls {
         self.wire.set_cork(is_corked)
     }
 
+    pub fn limit_unsent(&mut self, bytes: i32) {
+        self.wire.limit_unsent(bytes);
+    }
+
     pub fn shutdown(&mut self) {
         self.wire.shutdown();
     }

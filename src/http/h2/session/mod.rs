@@ -108,6 +108,20 @@ pub struct Session {
 pub struct Scratch {
     buffer: Vec<u8>,
     head: Box<RequestHead>,
+    /// Memory for further heads.
+    spare: Vec<Box<RequestHead>>,
+}
+
+/// The limit of heads whose memory is kept.
+const MAX_SPARE: usize = 16;
+
+impl Scratch {
+    /// Keeps the memory of a head for another request.
+    pub fn recycle(&mut self, head: Box<RequestHead>) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(head);
+        }
+    }
 }
 
 /// The result of a frame.

@@ -67,7 +67,7 @@ impl Session {
         scratch: &mut Scratch,
         events: &mut Vec<Event>,
     ) -> Handled {
-        let Scratch { buffer, head } = scratch;
+        let Scratch { buffer, head, spare } = scratch;
         head.clear();
         let limits = self.limits;
         let decoded = self.decoder.decode(section, buffer, |name, value| head.add(name, value, &limits));
@@ -104,7 +104,7 @@ impl Session {
             self.streams.remove(id);
             return Err(FrameError::Stream(id, ErrorCode::ProtocolError, why));
         }
-        let head = std::mem::take(head);
+        let head = std::mem::replace(head, spare.pop().unwrap_or_default());
         let body = self.body(&head, ends_stream);
         match body {
             Some(body) => events.push(Event::Request { stream: id, head, body }),
