@@ -55,7 +55,17 @@ impl EventQueue {
 
     /// Takes the next event. Wakes another thread if events are left, since this thread may block.
     pub fn pop(&self, pool: &ThreadPool) -> Option<Event> {
+        self.take(self.queues(), pool)
+    }
+
+    /// Queues the events that epoll_wait(2) reported, and takes the next one as [`pop`](EventQueue::pop) does.
+    pub fn push_and_pop(&self, events: impl Iterator<Item = Event>, pool: &ThreadPool) -> Option<Event> {
         let mut queues = self.queues();
+        queues.push_all(events);
+        self.take(queues, pool)
+    }
+
+    fn take(&self, mut queues: MutexGuard<'_, Queues>, pool: &ThreadPool) -> Option<Event> {
         let event = queues.next.pop_front()?;
         let are_more = !queues.is_empty();
         drop(queues);
@@ -73,23 +83,22 @@ impl EventQueue {
         self.queues().is_empty()
     }
 
-    /// Queues the events that epoll_wait(2) reported. The caller then takes one.
-    pub fn push_all(&self, events: impl Iterator<Item = Event>) {
-        let mut queues = self.queues();
-        for event in events {
-            let is_only_writable = event.epoll_event.events() == EpollFlags::EPOLLOUT;
-            if is_only_writable { queues.deferred.push_back(event) } else { queues.next.push_back(event) }
-        }
-        let first = queues.deferred.pop_front();
-        queues.next.extend(first);
-    }
-
     fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Queues {
+    /// Queues the events of one call of epoll_wait(2), and one that was deferred.
+    fn push_all(&mut self, events: impl Iterator<Item = Event>) {
+        for event in events {
+            let is_only_writable = event.epoll_event.events() == EpollFlags::EPOLLOUT;
+            if is_only_writable { self.deferred.push_back(event) } else { self.next.push_back(event) }
+        }
+        let first = self.deferred.pop_front();
+        self.next.extend(first);
+    }
+
     fn is_empty(&self) -> bool {
         self.next.is_empty() && self.deferred.is_empty()
     }
@@ -113,7 +122,7 @@ mod tests {
     fn leave(ready: &EventQueue, events: &[(EpollFlags, u64)]) {
         let report =
             |&(flags, token)| Event { epoll_event: EpollEvent::new(flags, token), reported_at: 0, polled_at: 0 };
-        ready.push_all(events.iter().map(report));
+        ready.queues().push_all(events.iter().map(report));
     }
 
     fn taken(ready: &EventQueue, pool: &ThreadPool) -> Vec<u64> {

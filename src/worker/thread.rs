@@ -119,12 +119,8 @@ fn wait(worker: &Worker, reports: &mut [EpollEvent]) -> Option<Event> {
             return None;
         }
         let reported_at = worker.service.clock.tick();
-        worker.events.push_all(reports[..count].iter().map(|&report| Event {
-            epoll_event: report,
-            reported_at,
-            polled_at,
-        }));
-        if let Some(event) = worker.events.pop(&worker.service.pool) {
+        let events = reports[..count].iter().map(|&report| Event { epoll_event: report, reported_at, polled_at });
+        if let Some(event) = worker.events.push_and_pop(events, &worker.service.pool) {
             return Some(event);
         }
     }
