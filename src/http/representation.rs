@@ -42,7 +42,7 @@ pub enum Outcome {
     /// 206 with this range.
     Part(ByteRange),
     /// 206 with several parts.
-    Parts(Multipart),
+    Parts(Box<Multipart>),
     /// 304, with another tag than the present one if that matched.
     NotModified(Option<String>),
     /// 412.
@@ -212,7 +212,7 @@ impl Representation {
             Selection::One(range) => Outcome::Part(range),
             Selection::Several(ranges) => {
                 let boundary = multipart::boundary(self.etag.as_ref().map_or("", EntityTag::as_str));
-                Outcome::Parts(Multipart::new(&ranges, self.size, &self.content_type, &boundary))
+                Outcome::Parts(Multipart::new(&ranges, self.size, &self.content_type, &boundary).into())
             }
             Selection::Unsatisfiable => Outcome::Unsatisfiable,
         }
