@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::net::SocketAddr;
 
 use crate::http::request::{Method, Version};
-use crate::http::{Coding, Request};
+use crate::http::{Authority, Coding, Request};
 use crate::tls::Properties;
 
 /// A text of a record. Texts are stored in this order.
@@ -174,7 +174,7 @@ impl Record {
         }
         // In HTTP/2, it may be in the target only.
         if host.is_empty() && request.version == Version::Http2 {
-            host = request.authority.unwrap_or_default().as_bytes();
+            host = request.authority.map_or(&b""[..], Authority::as_bytes);
         }
         self.put(Text::Host, host);
         self.put(Text::Referer, without_query(referer, query));

@@ -38,7 +38,7 @@ impl ConnectionDriver {
         }
         let sends_file = connection.phase == Phase::Sending && connection.send_queue.has_file_part();
         let slot = self.scratch.handler.slot;
-        let next = if sends_file && service.begin_blocking(slot, connection.blocking_key).is_err() {
+        let next = if sends_file && service.begin_blocking(slot, connection.blocking_key, clock::now_ms()).is_err() {
             connection.waits_for_turn = true;
             connection.wait_for_client(service.timeouts.send(clock::now_ms()));
             DriveResult::Retry

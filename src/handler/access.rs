@@ -36,6 +36,30 @@ impl Access {
     }
 }
 
+/// Calls `find`, and with a `guard`, checks the path of what it returns: a file, a directory to be listed, or the directory at
+/// `path` of `site`. Returns none if the connection has to wait until it is woken.
+pub fn find_permitted(
+    guard: Option<&Guard>,
+    site: &Selected,
+    path: &[u8],
+    access: &mut Access,
+    mut find: impl FnMut() -> Result<Found, Refusal>,
+) -> Result<Option<Found>, Refusal> {
+    for _ in 0..MAX_LOOKUPS {
+        let found = find()?;
+        let Some(guard) = guard else { return Ok(Some(found)) };
+        let real_path = match &found {
+            Found::File(resource) | Found::Moved { page: resource, .. } => resource.real_path()?,
+            Found::Listing(directory) => directory.real_path()?,
+            Found::Directory => site.real_path(path)?,
+        };
+        if let Some(path) = real_path {
+            return Ok(guard.check(site, &path, access)?.then_some(found));
+        }
+    }
+    Err(Refusal::Changed)
+}
+
 /// Checks the access of one request by the rules for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard<'r> {
@@ -67,29 +91,6 @@ impl<'r> Guard<'r> {
             Some(area) if access.granted != Some(area.file) => self.log_in(area, access),
             _ => Ok(true),
         }
-    }
-
-    /// Calls `find`, and checks the path of what it returns: a file, a directory to be listed, or the directory at `path` of
-    /// `site`. Returns none if the connection has to wait until it is woken.
-    pub fn find(
-        &self,
-        site: &Selected,
-        path: &[u8],
-        access: &mut Access,
-        mut find: impl FnMut() -> Result<Found, Refusal>,
-    ) -> Result<Option<Found>, Refusal> {
-        for _ in 0..MAX_LOOKUPS {
-            let found = find()?;
-            let real_path = match &found {
-                Found::File(resource) | Found::Moved { page: resource, .. } => resource.real_path()?,
-                Found::Listing(directory) => directory.real_path()?,
-                Found::Directory => site.real_path(path)?,
-            };
-            if let Some(path) = real_path {
-                return Ok(self.check(site, &path, access)?.then_some(found));
-            }
-        }
-        Err(Refusal::Changed)
     }
 
     /// Returns whether the client gets the site's own page for an error. If that depends on the client, so does the response.

@@ -5,7 +5,7 @@ mod answer;
 mod listing;
 mod rules;
 
-use access::{Access, Guard};
+use access::{Access, Guard, find_permitted};
 pub use answer::{Answer, Cause, Changed};
 pub use listing::Waiter;
 use rules::{Asked, Reply};
@@ -19,6 +19,7 @@ use crate::http::{Field, Outcome, Refusal, Request, Response, Scheme, Target, co
 use crate::ipc::scoreboard::SiteSlot;
 use crate::listeners::Client;
 use crate::log::catalog;
+use crate::os::clock;
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
 use crate::site::{Content, Found, Freshness, Lookup, Resource, challenges};
@@ -130,7 +131,8 @@ fn find(
     let target = target::decode(request.target, &mut scratch.target)?;
     let host = service.sites.host(request.authority);
     *context.blocking_key = service.blocking.key(host.name(), target.path, context.client);
-    service.begin_blocking(scratch.slot, *context.blocking_key).map_err(Refusal::Blocked)?;
+    let now_ms = clock::now_ms();
+    service.begin_blocking(scratch.slot, *context.blocking_key, now_ms).map_err(Refusal::Blocked)?;
     if challenges::is_challenge(target.path) {
         if let Some(content) = service.sites.challenges.find(target.path)? {
             return Ok(Some(Answer::response(Response::challenge(content))));
@@ -141,7 +143,7 @@ fn find(
     if service.is_outdated() {
         return Err(Refusal::Outdated);
     }
-    let site = service.sites.select(&host)?;
+    let site = service.sites.select(&host, now_ms)?;
     scratch.site = site.slot(&service.counters);
     if let Some(guard) = guard
         && !guard.check(&site, target.path, &mut scratch.access)?
@@ -149,10 +151,11 @@ fn find(
         return Ok(None);
     }
     let acceptable = || coding::acceptable(request.fields);
-    let (lookup, scheme) = (Lookup { freshness: context.freshness, digests: &service.digests }, context.scheme);
+    let lookup = Lookup { freshness: context.freshness, now_ms, digests: &service.digests };
+    let scheme = context.scheme;
     let mut find = || {
         scratch.changed = None;
-        let release = site.release()?;
+        let release = site.release(now_ms)?;
         let rules = match release.rules.current() {
             Ok(None) => None,
             // An ACME challenge passes by all rules, or certificates would not be renewed.
@@ -160,11 +163,8 @@ fn find(
             rules => rules?,
         };
         let Some(rules) = rules else {
-            let mut find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
-            let found = match guard {
-                None => Some(find()?),
-                Some(guard) => guard.find(&site, target.path, &mut scratch.access, find)?,
-            };
+            let find = || site.find(&release, &target, acceptable, &mut scratch.path, lookup);
+            let found = find_permitted(guard, &site, target.path, &mut scratch.access, find)?;
             return Ok(found.map(Reply::Found));
         };
         let (site, release, rules, target) = (&site, &release, &rules, &target);
@@ -258,7 +258,7 @@ fn error(
     // The page may be on the disk that does not respond, or for other clients.
     let has_page = !matches!(refusal, Refusal::Blocked(_)) && !service.is_outdated();
     let find = || {
-        let site = service.sites.select(&service.sites.host(request.authority)).ok()?;
+        let site = service.sites.select(&service.sites.host(request.authority), clock::now_ms()).ok()?;
         let page = site.error_page(status, target.as_ref(), &service.digests)?;
         guard.is_none_or(|guard| guard.may_have_page(&site, &page, status, access)).then_some(page)
     };

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Guard};
+use super::access::{Access, Guard, find_permitted};
 use super::{Answer, Cause, Changed};
 use crate::http::coding::Acceptable;
-use crate::http::{Coding, Field, Refusal, Request, Response, Scheme, Status, Target, coding};
+use crate::http::{Authority, Coding, Field, Refusal, Request, Response, Scheme, Status, Target, coding};
 use crate::rules::{self, Match, RuleRequest};
 use crate::site::rules::SiteRules;
 use crate::site::{self, Content, Found, Lookup, Release, Resource, Selected};
@@ -49,7 +49,7 @@ impl Asked<'_> {
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Reply>, Refusal> {
         let path = self.target.absolute_path;
-        let host = self.request.authority;
+        let host = self.request.authority.map(Authority::as_str);
         let rules = self.rules.of(host, path);
         let may_have_redirect = rules.may_have_redirect;
         *changed = (!rules.changes.is_empty()).then_some(Changed { rules: Some(rules), is_rewritten: false });
@@ -130,12 +130,13 @@ impl Asked<'_> {
         access: &mut Access,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>, Refusal> {
-        let mut find = || self.site.find(self.release, target, &acceptable, buffer, self.lookup);
-        let found = match self.guard {
-            None => Some(find()?),
-            Some(guard) if !guard.check(self.site, target.path, access)? => None,
-            Some(guard) => guard.find(self.site, target.path, access, find)?,
-        };
+        if let Some(guard) = self.guard
+            && !guard.check(self.site, target.path, access)?
+        {
+            return Ok(None);
+        }
+        let find = || self.site.find(self.release, target, &acceptable, buffer, self.lookup);
+        let found = find_permitted(self.guard, self.site, target.path, access, find)?;
         if self.rules.has_passwords
             && let Some(Found::File(page) | Found::Moved { page, .. }) = &found
         {
@@ -152,7 +153,8 @@ impl Asked<'_> {
         if coding != Coding::Identity && real.ends_with(coding.suffix().as_bytes()) {
             real.truncate(real.len() - coding.suffix().len());
         }
-        let has_password = |path: &[u8]| self.rules.has_password(self.request.authority, &[b"/", path].concat());
+        let host = self.request.authority.map(Authority::as_str);
+        let has_password = |path: &[u8]| self.rules.has_password(host, &[b"/", path].concat());
         if has_password(target.path) || has_password(&real) { Err(Refusal::PasswordInRules) } else { Ok(()) }
     }
 }

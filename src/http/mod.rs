@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
 
 // A request: its parts, whatever the wire format, and the limits of its size.
+pub mod authority;
 pub mod fields;
 pub mod limits;
 pub mod request;
@@ -47,6 +48,7 @@ pub mod h2;
 #[cfg(test)]
 mod random_tests;
 
+pub use authority::Authority;
 pub use cache_control::CacheControl;
 pub use coding::Coding;
 pub use field::Field;

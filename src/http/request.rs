@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Fields;
+use super::{Authority, Fields};
 
 /// The method (RFC 9110 §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Request<'f, 'b> {
     /// The target as it was sent: path and query, a whole URI, or `*`.
     pub target: &'b str,
     /// The authority that the request is for, from the target or from Host (RFC 9112 §3.3). None in HTTP/1.0 without both.
-    pub authority: Option<&'b str>,
+    pub authority: Option<Authority<'b>>,
     /// The version of the protocol.
     pub version: Version,
     /// The field lines of the head.

@@ -201,7 +201,7 @@ fn origin_form(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     }
 }
 
-/// Returns the authority of an absolute-form target, which may be malformed; [`decode`] rejects it then.
+/// Returns the authority of an absolute-form target, which may be no valid one; [`decode`] rejects it then.
 pub fn authority(target: &str) -> Option<&str> {
     split_absolute(target).map(|(authority, _)| authority)
 }

@@ -168,7 +168,7 @@ fn split_scheme(text: &str) -> Option<(Option<Scheme>, &str)> {
 
 /// Returns the host of an authority in lower case, without its port and a dot at its end.
 pub fn normal_host(authority: &str) -> String {
-    let host = syntax::host(authority);
+    let host = &authority[..syntax::host(authority.as_bytes()).len()];
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 

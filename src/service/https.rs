@@ -2,7 +2,7 @@
 
 use crate::config::Options;
 use crate::dns_name;
-use crate::http::{Request, Scheme, syntax, target};
+use crate::http::{Request, Scheme, target};
 use crate::listeners::{Protocol, Purpose, Socket};
 use crate::tls;
 
@@ -58,7 +58,7 @@ impl HttpsPolicy {
     /// redirected to: any other would be an error in the browser, or a site of somebody else.
     pub fn redirect(&self, scheme: Scheme, request: &Request) -> Option<String> {
         let redirect = self.redirect.as_ref().filter(|_| scheme == Scheme::Http)?;
-        let host = syntax::host(request.authority?);
+        let host = request.authority?.host_str();
         let is_covered = dns_name::is_name(host) && redirect.tls.store().covers(host);
         let port = (redirect.port != DEFAULT_PORT).then_some(redirect.port);
         is_covered.then(|| target::https_uri(host, port, request.target)).flatten()

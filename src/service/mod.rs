@@ -21,7 +21,7 @@ use crate::config::{LogAddress, Options};
 use crate::http::Limits;
 use crate::ipc::login_protocol::LoginClient;
 use crate::ipc::scoreboard::{Scoreboard, WorkerCounters};
-use crate::os::clock::{self, LogicalClock};
+use crate::os::clock::LogicalClock;
 use crate::site::listings::Listings;
 use crate::site::{Digests, HelperAccess, Sites};
 
@@ -120,10 +120,14 @@ impl Service {
         })
     }
 
-    /// Records that the thread in `slot` starts work that may block it, with `blocking_key`. If this exceeds a limit,
-    /// records nothing and returns the limit.
-    pub fn begin_blocking(&self, slot: Option<usize>, blocking_key: BlockingKey) -> Result<(), &'static str> {
-        let now_ms = clock::now_ms();
+    /// Records that the thread in `slot` starts work at `now_ms` that may block it, with `blocking_key`. If this exceeds a
+    /// limit, records nothing and returns the limit.
+    pub fn begin_blocking(
+        &self,
+        slot: Option<usize>,
+        blocking_key: BlockingKey,
+        now_ms: u64,
+    ) -> Result<(), &'static str> {
         self.blocking.begin(slot, blocking_key, now_ms);
         if self.pool.is_over_half()
             && let Some(why) = self.blocking.exceeded(blocking_key, now_ms)

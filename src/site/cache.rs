@@ -71,10 +71,10 @@ impl Cache {
         Cache { limits: limits.clone(), contents: limits.register() }
     }
 
-    /// Returns the file at `path`, if it is cached and unchanged on the disk.
-    pub fn get(&self, path: &CStr, root: &Root, freshness: Freshness) -> Option<Arc<Resource>> {
+    /// Returns the file at `path`, if it is cached and unchanged on the disk. `now_ms` is the time of the request.
+    pub fn get(&self, path: &CStr, root: &Root, freshness: Freshness, now_ms: u64) -> Option<Arc<Resource>> {
         let (entry, is_old) = self.lookup(path)?;
-        if !entry.is_current(path, root, freshness) {
+        if !entry.is_current(path, root, freshness, now_ms) {
             self.remove(path);
             return None;
         }
@@ -146,8 +146,7 @@ impl CacheEntry {
         now_ms < self.opened_ms.load(Relaxed) + TTL_MS
     }
 
-    fn is_current(&self, path: &CStr, root: &Root, freshness: Freshness) -> bool {
-        let now_ms = clock::now_ms();
+    fn is_current(&self, path: &CStr, root: &Root, freshness: Freshness, now_ms: u64) -> bool {
         let is_fresh = self.is_fresh(now_ms);
         if is_fresh && freshness.began <= self.checked_at.load(Relaxed) {
             return true;

@@ -167,12 +167,11 @@ impl DocumentRoot {
         self.last_release().iter().for_each(|release| release.rules.distrust());
     }
 
-    /// Returns the release to serve. If the last check of the path is older than the interval, the [upkeep](Self::keep_up) is due;
+    /// Returns the release to serve at `now_ms`. If the last check of the path is older than the interval, the [upkeep](Self::keep_up) is due;
     /// if it is much older, the path is checked first.
-    pub fn release(&self) -> Option<Arc<Release>> {
+    pub fn release(&self, now_ms: u64) -> Option<Arc<Release>> {
         let is_served = self.state() == RootState::Served;
         let interval_ms = if is_served { CHECK_INTERVAL_MS } else { ABSENT_CHECK_INTERVAL_MS };
-        let now_ms = clock::now_ms();
         let checked_ms = self.checked_ms.load(Relaxed);
         if now_ms < checked_ms + interval_ms {
             return self.last_release();
@@ -361,7 +360,7 @@ mod tests {
         write("_redirects");
         for _ in 0..10 {
             was_checked_before_ms(CHECK_INTERVAL_MS + 50);
-            root.release().unwrap();
+            root.release(clock::now_ms()).unwrap();
             assert!(!has_rules(&root) && root.is_upkeep_due() && root.shared.is_upkeep_due.load(Relaxed));
         }
         root.keep_up();
@@ -369,7 +368,7 @@ mod tests {
         fs::remove_file(directory.path().join("_redirects")).unwrap();
         for _ in 0..3 {
             was_checked_before_ms(2 * UPKEEP_MS);
-            root.release().unwrap();
+            root.release(clock::now_ms()).unwrap();
         }
         assert!(!has_rules(&root));
     }

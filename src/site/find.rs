@@ -100,7 +100,7 @@ impl Site {
             return Ok(Some(original));
         }
         if self.settings.has_variants {
-            let available = original.variants.of(path, &release.root);
+            let available = original.variants.of(path, &release.root, lookup.now_ms);
             if !available.is_empty() {
                 return self.find_variant(release, acceptable(), available, path, lookup, original);
             }

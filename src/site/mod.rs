@@ -41,6 +41,7 @@ use rustc_hash::FxHasher;
 use crate::config::Options;
 use crate::failure::Failure;
 use crate::http::{Refusal, Status, Target};
+use crate::os::clock;
 
 use cache::CacheLimits;
 pub use cache::Freshness;
@@ -151,9 +152,9 @@ impl Site {
         self.root.is_upkeep_due()
     }
 
-    /// Returns the release to serve. A request takes it once: its rules are those that came with its files.
-    pub fn release(&self) -> Result<Arc<Release>, Refusal> {
-        self.root.release().ok_or(Refusal::NoRoot)
+    /// Returns the release to serve at `now_ms`. A request takes it once: its rules are those that came with its files.
+    pub fn release(&self, now_ms: u64) -> Result<Arc<Release>, Refusal> {
+        self.root.release(now_ms).ok_or(Refusal::NoRoot)
     }
 
     /// Looks for another release and other rules, and closes the files that were kept open for later requests and have expired. It
@@ -191,7 +192,7 @@ impl Site {
         let directories: Vec<_> = [0].into_iter().chain(ends.take(MAX_ERROR_PAGE_DEPTH)).collect();
         let mut buffer = Vec::new();
         directories.iter().rev().find_map(|end| {
-            let lookup = Lookup { freshness: Freshness::NOW, digests };
+            let lookup = Lookup { freshness: Freshness::NOW, now_ms: clock::now_ms(), digests };
             let page = self.open_file(&release, join(&[&path[..*end], name], &mut buffer)?, lookup).ok()??;
             page_in_memory(page)
         })

@@ -75,7 +75,7 @@ impl Release {
         lookup: Lookup,
         describe: impl FnOnce(&FileVersion, Option<Digest>, SystemTime) -> Representation,
     ) -> Result<Option<Arc<Resource>>, Refusal> {
-        if let Some(resource) = self.cache.get(path, &self.root, lookup.freshness) {
+        if let Some(resource) = self.cache.get(path, &self.root, lookup.freshness, lookup.now_ms) {
             let is_weak = resource.representation.etag.as_ref().is_some_and(|tag| !tag.is_strong());
             if resource.is_in_memory() || !is_weak || !lookup.digests.knows(&resource.version) {
                 return Ok(Some(resource));

@@ -17,7 +17,7 @@ use super::release::Shared;
 use super::{RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
-use crate::http::Refusal;
+use crate::http::{Authority, Refusal};
 use crate::ipc::scoreboard::{Reporter, SiteSlot, WorkerCounters};
 
 pub use check::{check, hosts};
@@ -95,18 +95,18 @@ impl Sites {
     /// Returns what [`select`](Sites::select) needs of the authority of a request (RFC 9110 §7.2). None is that of a request
     /// without one.
     #[inline]
-    pub fn host<'r>(&self, authority: Option<&'r str>) -> Host<'r> {
+    pub fn host<'r>(&self, authority: Option<Authority<'r>>) -> Host<'r> {
         match &self.sites {
             Kind::Only(_) => Host::ANY,
             Kind::Named(_) => Host::of(authority),
         }
     }
 
-    /// Returns the site of a host. It may wait for a disk.
-    pub fn select(&self, host: &Host) -> Result<Selected<'_>, Refusal> {
+    /// Returns the site of a host at `now_ms`. It may wait for a disk.
+    pub fn select(&self, host: &Host, now_ms: u64) -> Result<Selected<'_>, Refusal> {
         match &self.sites {
             Kind::Only(site) => Ok(Selected::Only(site)),
-            Kind::Named(sites) => sites.select(host).map(Selected::Named),
+            Kind::Named(sites) => sites.select(host, now_ms).map(Selected::Named),
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::root::Root;
 use crate::http::Coding;
-use crate::os::clock;
 
 /// The time for which the result of a check is used, in milliseconds. A variant that was removed meanwhile costs one failed
 /// open; a new one is used up to this much later.
@@ -23,9 +22,9 @@ pub struct KnownVariants(AtomicU64);
 pub struct AvailableCodings(u64);
 
 impl KnownVariants {
-    /// Returns the variants of this file, which is at `path`. Checks the disk if the last check is older than [`TTL_MS`].
-    pub fn of(&self, path: &CStr, root: &Root) -> AvailableCodings {
-        let now_ms = clock::now_ms();
+    /// Returns the variants of this file, which is at `path`. Checks the disk if the last check is older than [`TTL_MS`] at
+    /// `now_ms`.
+    pub fn of(&self, path: &CStr, root: &Root, now_ms: u64) -> AvailableCodings {
         let known = self.0.load(Relaxed);
         if now_ms < (known >> CODING_BITS) + TTL_MS && known != 0 {
             return AvailableCodings(known & ((1 << CODING_BITS) - 1));

@@ -233,7 +233,7 @@ impl ReadTask {
     }
 
     fn run(self, service: &Service, slot: Option<usize>, buffer: &mut Vec<u8>) -> TaskResult {
-        if service.begin_blocking(slot, self.blocking_key).is_err() {
+        if service.begin_blocking(slot, self.blocking_key, clock::now_ms()).is_err() {
             return TaskResult::Later(self);
         }
         let content_bytes = self.content_bytes();

@@ -11,6 +11,7 @@ use super::task::{Assignment, ConnectionContext, PendingRequest, Task, TaskResul
 use crate::connection::driver::{ConnectionDriver, DriveResult};
 use crate::connection::receive::ReadResult;
 use crate::connection::{Connection, Phase};
+use crate::http::Authority;
 use crate::http::h2::ErrorCode;
 use crate::http::h2::session::Event;
 use crate::ipc::scoreboard::Counter;
@@ -166,8 +167,9 @@ impl ConnectionDriver {
                     connection.requests += 1;
                     let (log, number) = (connection.records.source().access_log(), connection.requests);
                     let exchange = Exchange::begin(connection.counters, log, stream, number, started_ns);
+                    let authority = head.authority().ok().and_then(|text| Authority::parse(text.as_bytes()));
                     let is_misdirected =
-                        head.authority().is_ok_and(|authority| connection.transport.is_misdirected(authority));
+                        authority.is_some_and(|authority| connection.transport.is_misdirected(authority));
                     http2.requests.push_back(PendingRequest {
                         stream,
                         head,

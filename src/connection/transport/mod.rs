@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use nix::Result;
 
+use crate::http::Authority;
 use crate::site::File;
 use crate::tls::{Properties, Server};
 
@@ -84,7 +85,7 @@ impl Transport {
     }
 
     /// Returns whether a request for `authority` belongs on another connection.
-    pub fn is_misdirected(&self, authority: &str) -> bool {
+    pub fn is_misdirected(&self, authority: Authority) -> bool {
         match self {
             Transport::Tls(tls) => tls.is_misdirected(authority),
             _ => false,

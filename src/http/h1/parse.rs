@@ -11,7 +11,7 @@ use httparse::{Header, Status::Complete, Status::Partial};
 use super::chunked;
 use super::framing::{End, Framing};
 use crate::http::request::{Body, Method, Request, Version};
-use crate::http::{Fields, Limits, Refusal, limits, syntax, target};
+use crate::http::{Authority, Fields, Limits, Refusal, limits, syntax, target};
 
 /// A request that was parsed.
 #[derive(Debug, Clone, Copy)]
@@ -128,8 +128,8 @@ fn interpret<'f, 'b>(
         match name.len() {
             4 if syntax::is_name(name, "Host") => {
                 hosts += 1;
-                authority = std::str::from_utf8(value).ok();
-                if !syntax::is_authority(value) {
+                authority = Authority::parse(value);
+                if authority.is_none() {
                     return Err(Refusal::Malformed("the Host field holds no host"));
                 }
             }
@@ -161,7 +161,10 @@ fn interpret<'f, 'b>(
         },
     };
     // The authority of an absolute target takes precedence over Host (RFC 9112 §3.2.2).
-    let authority = if target.starts_with('/') { authority } else { target::authority(target).or(authority) };
+    let authority = match target.starts_with('/') {
+        true => authority,
+        false => target::authority(target).and_then(|text| Authority::parse(text.as_bytes())).or(authority),
+    };
     let version = if minor > 0 { Version::Http11 } else { Version::Http10 };
     let request =
         Request { method: Method::named(method), method_name: method, target, authority, version, fields, body };

@@ -25,7 +25,7 @@ use httparse::Header;
 
 use super::priority::Priority;
 use crate::http::request::{Body, Method, Version};
-use crate::http::{Fields, Limits, Refusal, Request, Scheme, limits, syntax};
+use crate::http::{Authority, Fields, Limits, Refusal, Request, Scheme, limits, syntax};
 
 /// What each field line counts besides its name and value, in bytes (RFC 9113 §6.5.2).
 const LINE_BYTES: usize = 32;
@@ -195,9 +195,9 @@ impl RequestHead {
         if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(Refused(Refusal::Malformed("the target contains white space or a control character")));
         }
-        if !syntax::is_authority(authority.as_bytes()) {
+        let Some(authority) = Authority::parse(authority.as_bytes()) else {
             return Err(Refused(Refusal::Malformed("the authority holds no host")));
-        }
+        };
         if method_name.len() + target.len() + " HTTP/2 ".len() > limits.request_line_bytes {
             let is_long_method = method_name.len() > limits::METHOD_BYTES;
             return Err(Refused(if is_long_method { Refusal::LongMethod } else { Refusal::LongRequestLine }));

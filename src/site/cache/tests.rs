@@ -20,10 +20,10 @@ fn keep(cache: &Cache, root: &Root, path: &CStr) {
 fn a_check_validates_all_requests_that_began_before_it() {
     with_files(|cache, root, directory| {
         keep(cache, root, c"1");
-        assert!(cache.get(c"1", root, Freshness { began: 1, now: 2 }).is_some());
+        assert!(cache.get(c"1", root, Freshness { began: 1, now: 2 }, clock::now_ms()).is_some());
         fs::write(directory.join("1"), "new").unwrap();
-        assert!(cache.get(c"1", root, Freshness { began: 2, now: 3 }).is_some());
-        assert!(cache.get(c"1", root, Freshness { began: 3, now: 3 }).is_none());
+        assert!(cache.get(c"1", root, Freshness { began: 2, now: 3 }, clock::now_ms()).is_some());
+        assert!(cache.get(c"1", root, Freshness { began: 3, now: 3 }, clock::now_ms()).is_none());
     });
 }
 
@@ -39,13 +39,13 @@ fn with_files(test: impl FnOnce(&Cache, &Root, &Path)) {
 fn an_entry_is_found_until_its_file_changes() {
     with_files(|cache, root, directory| {
         keep(cache, root, c"1");
-        assert!(cache.get(c"1", root, Freshness::NOW).is_some());
-        assert!(cache.get(c"2", root, Freshness::NOW).is_none());
+        assert!(cache.get(c"1", root, Freshness::NOW, clock::now_ms()).is_some());
+        assert!(cache.get(c"2", root, Freshness::NOW, clock::now_ms()).is_none());
         fs::write(directory.join("1"), "new").unwrap();
-        assert!(cache.get(c"1", root, Freshness::NOW).is_none());
+        assert!(cache.get(c"1", root, Freshness::NOW, clock::now_ms()).is_none());
         keep(cache, root, c"2");
         fs::remove_file(directory.join("2")).unwrap();
-        assert!(cache.get(c"2", root, Freshness::NOW).is_none());
+        assert!(cache.get(c"2", root, Freshness::NOW, clock::now_ms()).is_none());
     });
 }
 
@@ -58,12 +58,12 @@ fn a_path_that_now_leads_outside_is_detected() {
     let root = Root::open(directory.path()).unwrap();
     let cache = Cache::new(&CacheLimits::new(2 * HALF, 8));
     keep(&cache, &root, c"d/f");
-    assert!(cache.get(c"d/f", &root, Freshness::NOW).is_some());
+    assert!(cache.get(c"d/f", &root, Freshness::NOW, clock::now_ms()).is_some());
     fs::rename(directory.path().join("d"), outside.path().join("d")).unwrap();
     std::os::unix::fs::symlink(outside.path().join("d"), directory.path().join("d")).unwrap();
     let (entry, _) = cache.lookup(c"d/f").unwrap();
     entry.opened_ms.store(0, Relaxed);
-    assert!(cache.get(c"d/f", &root, Freshness::NOW).is_none());
+    assert!(cache.get(c"d/f", &root, Freshness::NOW, clock::now_ms()).is_none());
 }
 
 #[test]
@@ -73,12 +73,15 @@ fn the_cache_is_bounded_and_evicts_unused_entries() {
         for name in 1..100 {
             let name = CString::new(name.to_string()).unwrap();
             keep(cache, root, &name);
-            assert!(cache.get(c"0", root, Freshness::NOW).is_some(), "used all the time, forgotten at {name:?}");
+            assert!(
+                cache.get(c"0", root, Freshness::NOW, clock::now_ms()).is_some(),
+                "used all the time, forgotten at {name:?}"
+            );
             let generations = read(&cache.contents.generations);
             let entries = generations.young.values().chain(generations.old.values());
             assert!(entries.map(|entry| entry.resource.bytes()).sum::<usize>() <= 2 * HALF);
         }
-        assert!(cache.get(c"1", root, Freshness::NOW).is_none());
+        assert!(cache.get(c"1", root, Freshness::NOW, clock::now_ms()).is_none());
     });
 }
 
@@ -90,13 +93,13 @@ fn few_files_stay_open_and_none_for_long() {
             let path = CString::new(name.to_string()).unwrap();
             let resource = open(&path);
             cache.put(&path, &resource);
-            assert!(Arc::ptr_eq(&cache.get(&path, root, Freshness::NOW).unwrap(), &resource));
+            assert!(Arc::ptr_eq(&cache.get(&path, root, Freshness::NOW, clock::now_ms()).unwrap(), &resource));
             assert!(read(&cache.contents.open).len() <= 8);
         }
         cache.close_stale();
         let (entry, _) = cache.lookup(c"99").unwrap();
         entry.opened_ms.store(0, Relaxed);
-        assert!(cache.get(c"99", root, Freshness::NOW).is_none(), "opened anew");
+        assert!(cache.get(c"99", root, Freshness::NOW, clock::now_ms()).is_none(), "opened anew");
         cache.put(c"99", &open(c"99"));
         cache.lookup(c"99").unwrap().0.opened_ms.store(0, Relaxed);
         cache.close_stale();
@@ -147,11 +150,11 @@ fn all_caches_are_bounded_together() {
                 let file = Resource::open(File::open(root, &name).unwrap(), representation()).unwrap();
                 let open = CString::new(format!("./{number}")).unwrap();
                 cache.put(&open, &Arc::new(file));
-                assert!(cache.get(&open, root, Freshness::NOW).is_some());
+                assert!(cache.get(&open, root, Freshness::NOW, clock::now_ms()).is_some());
             }
             assert!(caches.iter().map(in_memory).sum::<usize>() <= 2 * HALF);
             assert!(caches.iter().map(|cache| read(&cache.contents.open).len()).sum::<usize>() <= 8);
-            assert!(caches[0].get(c"0", root, Freshness::NOW).is_some(), "used all the time");
+            assert!(caches[0].get(c"0", root, Freshness::NOW, clock::now_ms()).is_some(), "used all the time");
         }
         drop(caches);
         assert!(!limits.has_entries());

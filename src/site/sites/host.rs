@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::dns_name::MAX_NAME_BYTES;
-use crate::http::syntax;
+use crate::http::Authority;
 
 /// The host of a request by which a site is selected: in lower case, without port and without a dot at the end. It is
 /// compared with the names of sites, and never part of a path. One that is sent in lower case, as browsers do, is not copied.
@@ -31,10 +31,10 @@ impl<'r> Host<'r> {
 
     /// Returns the host in the authority of a request, if it has one.
     #[inline]
-    pub fn of(authority: Option<&'r str>) -> Self {
+    pub fn of(authority: Option<Authority<'r>>) -> Self {
         let Some(authority) = authority else { return Host::without_name(Kind::None) };
-        let host = syntax::host(authority);
-        Host::named(host.strip_suffix('.').unwrap_or(host).as_bytes())
+        let host = authority.host();
+        Host::named(host.strip_suffix(b".").unwrap_or(host))
     }
 
     /// Returns the host with this name, in whatever case.
@@ -88,7 +88,7 @@ mod tests {
             (&longest, &longest),
             (&too_long, ""),
         ] {
-            let host = Host::of(Some(authority));
+            let host = Host::of(Authority::parse(authority.as_bytes()));
             assert_eq!((std::str::from_utf8(host.name()), host.is_missing()), (Ok(name), false), "{authority}");
         }
         assert!(Host::of(None).is_missing() && !Host::ANY.is_missing());

@@ -115,9 +115,8 @@ impl NamedSites {
         }
     }
 
-    /// Returns the site of `host`.
-    pub fn select(&self, host: &Host) -> Result<Arc<NamedSite>, Refusal> {
-        let now_ms = clock::now_ms();
+    /// Returns the site of `host` at `now_ms`.
+    pub fn select(&self, host: &Host, now_ms: u64) -> Result<Arc<NamedSite>, Refusal> {
         let is_changing = self.has_absent.load(Relaxed) || self.state() != RootState::Served;
         self.check_soon(if is_changing { ABSENT_MS } else { CHECK_INTERVAL_MS }, now_ms);
         if let Some(site) = read(&self.open).of_host(host.name()) {

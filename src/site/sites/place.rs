@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Selected, Sites};
+use super::{Host, Selected, Sites};
 use crate::access::Place;
 use crate::http::Refusal;
+use crate::os::clock;
 
 /// A path of a site.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Place for SitePlace<'_> {
         if name == host {
             return Ok(Some(self.path.into()));
         }
-        let other = match self.sites.select(&self.sites.host(Some(host))) {
+        let other = match self.sites.select(&Host::named(host.as_bytes()), clock::now_ms()) {
             Ok(other) => other,
             Err(Refusal::NoSite) => return Ok(None),
             Err(refusal) => return Err(refusal),

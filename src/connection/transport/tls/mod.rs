@@ -15,7 +15,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::Transport;
-use crate::http::syntax;
+use crate::http::Authority;
 use crate::tls::session::Session;
 use crate::tls::{Properties, RecordBuffer, Server};
 
@@ -101,10 +101,10 @@ impl Tls {
 
     /// Returns whether the certificate of the connection does not have the host of `authority`, and another one does. A
     /// client may use a connection for every name of its certificate (RFC 9113 §9.1.1).
-    pub fn is_misdirected(&self, authority: &str) -> bool {
+    pub fn is_misdirected(&self, authority: Authority) -> bool {
         let certificate = self.properties.as_ref().and_then(|properties| properties.certificate.as_ref());
         let Some(certificate) = certificate else { return false };
-        let host = syntax::host(authority);
+        let host = authority.host_str();
         !certificate.covers(host) && self.server.store().covers(host)
     }
 

@@ -16,7 +16,7 @@ fn outcome(lines: &[(&str, &str)]) -> String {
     match head.request(Scheme::Https, Body::Dropped, &limits, &mut storage) {
         Ok(request) => {
             let Request { method_name, target, authority, fields, .. } = request;
-            format!("{method_name} {target} {} {}", authority.unwrap(), fields.0.len())
+            format!("{method_name} {target} {} {}", authority.unwrap().as_str(), fields.0.len())
         }
         Err(BadRequest::Malformed(_)) => "malformed".into(),
         Err(BadRequest::Refused(refusal)) => refusal.status().code().to_string(),
