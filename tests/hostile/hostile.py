@@ -9,6 +9,7 @@ import itertools
 import resource
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import crowd
+import http2
 import tls
 from server import Server, wait_until
 from siege import KIB, MIB, PAGE, Siege, besiege
@@ -219,6 +221,58 @@ def old_hellos(server, check):
     check.expect(answers == {0}, f"{max(answers)} bytes in response")
 
 
+def http2_resets(server, check):
+    """Streams that are reset at once, by the client (CVE-2023-44487) or by a fault of it (CVE-2025-8671)."""
+    ended = [http2.is_calmed(server.port, attack) for _ in rounds_until(CROWD_SECONDS, HTTP2_ATTACKS)
+             for attack in (http2.RAPID_RESETS, http2.MADE_RESETS)]
+    check.expect(all(ended) and ended, f"{sum(ended)} of {len(ended)} ended with ENHANCE_YOUR_CALM")
+
+
+def http2_floods(server, check):
+    """Frames that ask for nothing, and field sections that do not end."""
+    ended, kinds = {}, itertools.cycle(http2.FLOODS)
+    for kind in itertools.islice(kinds, 2 * len(http2.FLOODS)):
+        ended.setdefault(kind, []).append(http2.is_calmed(server.port, http2.FLOODS[kind]))
+        time.sleep(1 / HTTP2_ATTACKS)
+    failed = [kind for kind, results in ended.items() if not all(results)]
+    check.expect(not failed, f"{len(ended)} kinds of floods twice; not ended with ENHANCE_YOUR_CALM: {failed}")
+
+
+def http2_bombs(server, check):
+    """Field sections that are 4,000 times as long as what is sent."""
+    ended = [http2.is_calmed(server.port, http2.BOMB) for _ in rounds_until(CROWD_SECONDS, HTTP2_ATTACKS)]
+    check.expect(all(ended) and ended, f"{sum(ended)} of {len(ended)} ended with ENHANCE_YOUR_CALM")
+
+
+def http2_shut_windows(server, check):
+    """All streams of each connection ask for a large file. A third of the connections has no windows, a third the largest, and the
+    last one gets a byte at a time; and nobody reads (CVE-2019-9511, CVE-2019-9517)."""
+    requests = b"".join(http2.get(stream, "large") for stream in http2.streams(http2.STREAMS))
+    wide = http2.frame(http2.WINDOW_UPDATE, 0, 0, struct.pack(">I", http2.LARGEST_WINDOW - 65_535))
+    kinds = [http2.setting(http2.INITIAL_WINDOW_SIZE, 0), http2.setting(http2.INITIAL_WINDOW_SIZE, http2.LARGEST_WINDOW) + wide,
+             http2.setting(http2.INITIAL_WINDOW_SIZE, 1)]
+    connections = []
+    for number in rounds(COMING_SECONDS + CROWD_SECONDS, HTTP2_CONNECTIONS / (COMING_SECONDS + CROWD_SECONDS)):
+        connections += http2.connect(server.port, 1, kinds[number % 3] + requests, receive_buffer=4096)
+        for connection in connections[2::3][-10:]:
+            connection.sendall(http2.frame(http2.WINDOW_UPDATE, 0, 1, b"\0\0\0\1"))
+    check.expect(len(connections) == HTTP2_CONNECTIONS, f"{len(connections)} connections of {http2.STREAMS} streams")
+    crowd.leave(connections)
+
+
+def http2_idle(server, check):
+    """Connections whose dynamic tables are full, and which want nothing more."""
+    before, connections = server.memory(), []
+    for _ in range(HTTP2_IDLE // 100):
+        come = http2.connect(server.port, 100, http2.filled(1))
+        for connection in come:
+            answered = any(kind == http2.DATA and flags & http2.END_STREAM for kind, flags, _, _ in http2.frames(connection))
+            check.wrong += [] if answered else ["no answer"]
+        connections += come
+    check.at_most("each", (server.memory() - before) / len(connections), HTTP2_IDLE_BYTES, "bytes")
+    crowd.leave(connections)
+
+
 def rounds(seconds, a_second=1):
     """At a steady rate: this is not about how much the machine can do."""
     due = time.monotonic()
@@ -241,6 +295,12 @@ TLS_TIMEOUT_SECONDS = 4
 # otherwise, and with each of these attacks 2.3 to 4.2, so that twice of calm is 6 to 8. A server at which a handshake waits for thirty
 # of the attackers', of half a millisecond each, exceeds it.
 TLS_P99_MS = 15
+
+# HTTP/2: attacks in a second, connections that hold all their streams, and idle ones with what each may take, in bytes.
+HTTP2_ATTACKS, HTTP2_CONNECTIONS, HTTP2_IDLE, HTTP2_IDLE_BYTES = 10, 300, 10_000, 16 * KIB
+
+# What a connection may take while all its streams wait: a batch of frames and what was read for it, and each stream's response.
+HTTP2_HELD = 3 * 64 * KIB + http2.STREAMS * 2 * KIB
 
 TIMEOUTS = (f"--head-timeout={TIMEOUT_SECONDS}", f"--send-timeout={TIMEOUT_SECONDS}")
 # The longest first.
@@ -271,6 +331,13 @@ SIEGES = [
           memory=FRAGMENTED * (WAITING + TLS + HELLO)),
     Siege("TLS records without content", records_without_content, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True,
           memory=FLOODS * (WAITING + TLS)),
+    Siege("10,000 idle connections of HTTP/2", http2_idle, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2,
+          threads=SIGNING, descriptors=HTTP2_IDLE, memory=HTTP2_IDLE * HTTP2_IDLE_BYTES, kept=KEPT, options=("--idle-timeout=600",)),
+    Siege("HTTP/2 streams that are reset", http2_resets, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
+    Siege("HTTP/2 floods", http2_floods, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
+    Siege("HTTP/2 field sections that expand", http2_bombs, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
+    Siege("HTTP/2 windows that are shut", http2_shut_windows, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2,
+          threads=SIGNING, memory=HTTP2_CONNECTIONS * HTTP2_HELD, kept=KEPT),
     Siege("hellos of SSL 2.0", old_hellos, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=100 * (WAITING + TLS)),
 ]
 
