@@ -63,7 +63,8 @@
 //!     a file: it must not be where workers may read.
 //! 13. Over plain HTTP, no response has Strict-Transport-Security, and a redirect to HTTPS leads only to a name that a
 //!     certificate covers ([`service::https`]).
-//! 14. Only a trusted proxy is believed who its client is ([`service::clients`]).
+//! 14. Only a trusted proxy is believed who its client is, by whatever way: a connection begins with the address of accept(2), and
+//!     nothing that it or a request says counts unless that address is trusted ([`service::clients`]).
 //!
 //! # Design decisions
 //!

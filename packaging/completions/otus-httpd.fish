@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= client-address-header= forwarded-host index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -43,6 +43,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l mime-types -d 'Fi
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l allow -d 'Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001:db8::/32; others get 403. With --sites, a host before the path means its site. Repeatable, or separated by semicolons' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l auth -d 'File of users who alone get a path and all below it, such as /intern=/etc/otus-httpd/intern.users, with lines of htpasswd(1). With --sites, a host before the path means its site. Repeatable, or separated by semicolons' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l trusted-proxies -d 'Networks of the proxies that are believed who their clients are, such as 192.0.2.10 or 192.0.2.0/24; repeatable, or separated by commas [default: none]' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l client-address-header -d 'Field by which trusted proxies name the client, such as Forwarded, X-Real-IP or CF-Connecting-IP [default: X-Forwarded-For, or Forwarded in requests without it]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l index -d 'Name of the file that is served for a directory; repeatable, or separated by commas: the first that exists' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l pretty -d 'Names of pages without .html: /about serves about.html if there is nothing else by that name (on), and /about.html redirects to it (redirect)' -r -f -a "off\t'A page has only its own name'
 on\t'A page can be requested without its extension, if nothing else has that name'
@@ -80,6 +81,7 @@ none\t'Nothing'"
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l check -d 'Validate the configuration, print every setting with its origin, and exit'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l redirect-to-https -d 'Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l auth-over-http -d 'Ask for passwords over plain HTTP from public addresses as well, where anybody on the way can read them'
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l forwarded-host -d 'Let trusted proxies name the host that the client asked for, by X-Forwarded-Host or Forwarded'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l listing -d 'List directories without an index, as an HTML page or, by Accept, as JSON'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l dotfiles -d 'Serve files and directories whose names begin with a dot; otherwise only .well-known'
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s d -l debug -d 'Log every request and every connection that ends early'

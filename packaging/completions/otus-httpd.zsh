@@ -37,6 +37,7 @@ cleartext\:"Over TLS, and in clear on all sockets, with clients that know it bef
 '*--allow=[Networks whose clients alone get a path and all below it, such as /intern=192.0.2.0/24,2001\:db8\:\:/32; others get 403. With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=CIDR,...:_default' \
 '*--auth=[File of users who alone get a path and all below it, such as /intern=/etc/otus-httpd/intern.users, with lines of htpasswd(1). With --sites, a host before the path means its site. Repeatable, or separated by semicolons]:PREFIX=FILE:_default' \
 '*--trusted-proxies=[Networks of the proxies that are believed who their clients are, such as 192.0.2.10 or 192.0.2.0/24; repeatable, or separated by commas \[default\: none\]]:CIDR:_default' \
+'--client-address-header=[Field by which trusted proxies name the client, such as Forwarded, X-Real-IP or CF-Connecting-IP \[default\: X-Forwarded-For, or Forwarded in requests without it\]]:NAME:_default' \
 '*--index=[Name of the file that is served for a directory; repeatable, or separated by commas\: the first that exists]:NAME:_default' \
 '--pretty=[Names of pages without .html\: /about serves about.html if there is nothing else by that name (on), and /about.html redirects to it (redirect)]:HOW:((off\:"A page has only its own name"
 on\:"A page can be requested without its extension, if nothing else has that name"
@@ -75,6 +76,7 @@ none\:"Nothing"))' \
 '--check[Validate the configuration, print every setting with its origin, and exit]' \
 '--redirect-to-https[Redirect GET and HEAD of plain HTTP to HTTPS, for the names of the certificates only]' \
 '--auth-over-http[Ask for passwords over plain HTTP from public addresses as well, where anybody on the way can read them]' \
+'--forwarded-host[Let trusted proxies name the host that the client asked for, by X-Forwarded-Host or Forwarded]' \
 '--listing[List directories without an index, as an HTML page or, by Accept, as JSON]' \
 '--dotfiles[Serve files and directories whose names begin with a dot; otherwise only .well-known]' \
 '-d[Log every request and every connection that ends early]' \

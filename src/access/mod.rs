@@ -12,6 +12,7 @@ mod prefix;
 mod rules;
 pub mod users;
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use crate::digest::Digest;
@@ -61,10 +62,10 @@ impl AuthRule {
     }
 }
 
-/// Returns a digest of the settings of access, by which a reload knows whether they are other ones. Whom a trusted proxy names is
-/// believed to be that client.
-pub fn digest(allow: &[AllowRule], auth: &[AuthRule], accepts_clear: bool, trusted: &[Network]) -> Digest {
-    Digest::of(format!("{:?}", (allow, auth, accepts_clear, trusted)).as_bytes())
+/// Returns a digest of the settings of access, by which a reload knows whether they are other ones. `proxies` are the settings that
+/// say whom a client is believed to be.
+pub fn digest(allow: &[AllowRule], auth: &[AuthRule], accepts_clear: bool, proxies: &impl Debug) -> Digest {
+    Digest::of(format!("{:?}", (allow, auth, accepts_clear, proxies)).as_bytes())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::access::{AllowRule, AuthRule, Network};
 use crate::config::unit::ServiceUnit;
 use crate::failure::Failure;
 use crate::http::Limits;
+use crate::http::forwarded::AddressField;
 use crate::log::{self, Destination};
 
 pub use check_site::{CheckSite, FindingKind};
@@ -201,6 +202,16 @@ pub struct Options {
     #[arg(long, env = "OTUS_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = Network::parse,
           help_heading = "Proxies")]
     pub trusted_proxies: Vec<Network>,
+
+    /// Field by which trusted proxies name the client, such as Forwarded, X-Real-IP or CF-Connecting-IP [default: X-Forwarded-For, or
+    /// Forwarded in requests without it]
+    #[arg(long, env = "OTUS_CLIENT_ADDRESS_HEADER", value_name = "NAME", value_parser = AddressField::parse,
+          help_heading = "Proxies")]
+    pub client_address_header: Option<AddressField>,
+
+    /// Let trusted proxies name the host that the client asked for, by X-Forwarded-Host or Forwarded
+    #[arg(long, env = "OTUS_FORWARDED_HOST", value_parser = parsers::yes_or_no, help_heading = "Proxies")]
+    pub forwarded_host: bool,
 
     /// Name of the file that is served for a directory; repeatable, or separated by commas: the first that exists
     #[arg(long, env = "OTUS_INDEX", value_name = "NAME", default_value = "index.html", value_delimiter = ',',
@@ -565,6 +576,7 @@ mod tests {
             "--max-threads=0",
             "--hsts=x",
             "--trusted-proxies=192.0.2.1/24",
+            "--client-address-header=X Real IP",
             "--hsts=31536000,preload",
         ] {
             assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");

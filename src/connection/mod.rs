@@ -71,8 +71,10 @@ pub enum AfterResponse {
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Must drop before `transport`: the client may reconnect as soon as it detects the close.
+    /// Both must drop before `transport`: the client may reconnect as soon as it detects the close.
     permit: Option<Permit<'static>>,
+    /// Permits for the requests whose response is not completely sent, of clients that a trusted proxy has named.
+    request_permits: Vec<Permit<'static>>,
     transport: Transport,
     /// The preface that it waits for in [`Phase::Preface`].
     preface: Preface,
@@ -174,6 +176,7 @@ impl Connection {
             records,
             counters,
             permit,
+            request_permits: Vec::new(),
             may_be_http2: false,
             http2: None,
         }

@@ -17,6 +17,8 @@ pub struct Peer {
     pub address: Client,
     /// Whether it speaks TLS to the proxy that named it.
     pub has_tls: bool,
+    /// Whether it is connected to a unix socket of this server.
+    pub is_local: bool,
 }
 
 impl Peer {
@@ -25,7 +27,12 @@ impl Peer {
 
     /// A client at `address`.
     pub const fn at(address: Client) -> Self {
-        Peer { address, has_tls: false }
+        Peer { address, has_tls: false, is_local: false }
+    }
+
+    /// The client of a connection that accept(2) has returned.
+    pub fn accepted(address: Client) -> Self {
+        Peer { is_local: address.is_none(), ..Peer::at(address) }
     }
 }
 

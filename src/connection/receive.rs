@@ -9,6 +9,7 @@ use super::pending_records::PendingRecords;
 use super::preface::{Parsed, Peer, Preface, Rejection};
 use super::read_buffer::ReadBuffer;
 use super::{Connection, Phase};
+use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::service::Service;
 
@@ -38,6 +39,7 @@ impl ConnectionDriver {
                 connection.records.set_authority(authority);
                 self.input.consume(consumed);
                 let Ok(permit) = service.admit(peer.address) else {
+                    service.counters.add(Counter::RejectedPerClient, 1);
                     let records = std::mem::replace(&mut connection.records, PendingRecords::none());
                     self.refuse(&mut connection.transport, peer, records);
                     return Break(DriveResult::Close);

@@ -11,11 +11,12 @@ use crate::handler::{self, Answer, Cause, RequestContext, Waiter};
 use crate::http::h1::encode::Context;
 use crate::http::h1::parse::{self, Message};
 use crate::http::request::{Body, Method};
-use crate::http::{Outcome, Refusal, Response, Status};
+use crate::http::{Outcome, Refusal, Request, Response, Status};
 use crate::ipc::scoreboard::Counter;
 use crate::listeners::Client;
 use crate::os::clock::{self};
 use crate::service::Service;
+use crate::service::clients::Origin;
 use crate::site::{Content, Freshness};
 
 /// The cause in the record of a connection beyond the limit of its client.
@@ -133,8 +134,10 @@ pub fn respond(
     output: &mut Vec<u8>,
     scratch: &mut Scratch,
 ) -> bool {
-    let request = &message.request;
-    let client = connection.peer().address;
+    let peer = connection.peer();
+    let (origin, permit) = service.identify(peer.address, peer.is_local, connection.scheme(), message.request.fields);
+    let Origin { client, scheme, authority, refusal, .. } = origin;
+    let request = &Request { authority: authority.or(message.request.authority), ..message.request };
     let has_waited = connection.begin_response();
     let waiter = (!connection.is_probe).then(|| Waiter {
         descriptor: connection.as_raw_fd(),
@@ -143,8 +146,12 @@ pub fn respond(
     let context = RequestContext {
         freshness,
         client,
-        scheme: connection.scheme(),
-        is_misdirected: request.authority.is_some_and(|authority| connection.transport.is_misdirected(authority)),
+        scheme,
+        refusal,
+        is_misdirected: message
+            .request
+            .authority
+            .is_some_and(|authority| connection.transport.is_misdirected(authority)),
         blocking_key: &mut connection.blocking_key,
         waiter,
     };
@@ -152,6 +159,7 @@ pub fn respond(
         connection.defer_response(!output.is_empty());
         return false;
     };
+    connection.request_permits.extend(permit);
     let is_read = request.body == Body::Dropped;
     let is_last = service.is_draining() || connection.requests >= service.max_requests;
     let keep_alive = message.keep_alive && is_read && !is_last;
@@ -161,16 +169,16 @@ pub fn respond(
         false if message.keep_alive || !is_read => AfterResponse::LingeringClose,
         false => AfterResponse::Close,
     };
-    let hsts = service.https.hsts(connection.scheme());
+    let hsts = service.https.hsts(scheme);
     let begin = output.len();
     let is_private = scratch.handler.access.is_restricted;
     let head = Context { date: scratch.date.now(), keep_alive, hsts, is_private };
     match &scratch.handler.changed {
         None => encode_head(output, &answer, head),
-        Some(changed) => encode_changed_head(output, &answer, head, changed, connection.scheme()),
+        Some(changed) => encode_changed_head(output, &answer, head, changed, scheme),
     }
     let mut summary = ResponseSummary::new(&answer, begin, output.len());
-    (summary.user, summary.scheme) = (&scratch.handler.access.user, connection.scheme());
+    (summary.user, summary.scheme) = (&scratch.handler.access.user, scheme);
     connection.site = scratch.handler.site;
     if let Some(site) = scratch.handler.site {
         connection.counters.count_site_request(site, summary.status);

@@ -100,6 +100,7 @@ impl Connection {
             self.counters.count_responses(responses, duration_ns);
             self.records.end_responses(self.bytes_sent - self.bytes_sent_before, is_complete, now_ns, duration_ns);
             self.started_ns = now_ns;
+            self.request_permits.clear();
         }
     }
 

@@ -63,8 +63,10 @@ pub struct RequestContext<'o> {
     pub freshness: Freshness,
     /// The address of its client.
     pub client: Client,
-    /// Whether it was sent over TLS.
+    /// The scheme that its client uses.
     pub scheme: Scheme,
+    /// Why it is refused, whatever it asks for.
+    pub refusal: Option<Refusal>,
     /// Whether it was sent over a connection for another host.
     pub is_misdirected: bool,
     /// The key of the connection's last request; it is replaced by the key of this one.
@@ -113,6 +115,9 @@ fn find(
 ) -> Result<Option<Answer>, Refusal> {
     if context.is_misdirected {
         return Err(Refusal::Misdirected);
+    }
+    if let Some(refusal) = context.refusal {
+        return Err(refusal);
     }
     match request.method {
         Method::Other => return Err(Refusal::MethodNotAllowed),

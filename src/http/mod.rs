@@ -10,6 +10,7 @@
 // A request: its parts, whatever the wire format, and the limits of its size.
 pub mod authority;
 pub mod fields;
+pub mod forwarded;
 pub mod limits;
 pub mod request;
 pub mod scheme;

@@ -2,9 +2,10 @@
 //! 200,000 inputs of each kind.
 
 use super::etag::EntityTag;
+use super::forwarded::AddressField;
 use super::h1::parse::{self, Message};
 use super::request::Body;
-use super::{Limits, coding, condition, listing, range, target};
+use super::{Fields, Limits, coding, condition, listing, range, target};
 
 const INPUTS: usize = 200_000;
 
@@ -129,4 +130,39 @@ fn targets_never_escape() {
         assert!(is_directory || again.path.strip_suffix(b"/") == Some(&expected), "{text}");
     }
     assert!(decoded > INPUTS / 10, "only {decoded} were paths");
+}
+
+/// Whatever comes before, the element that a proxy has appended is read.
+#[test]
+fn forwarded_fields() {
+    let pieces = [
+        "for=",
+        "proto=https",
+        "host=",
+        "by=",
+        "192.0.2.9",
+        "10.0.0.1",
+        "[::1]",
+        ":80",
+        "\"",
+        "\\",
+        "\\\"",
+        ",",
+        ";",
+        " ",
+        "_x",
+        "=",
+    ];
+    let mut random = Random(10);
+    for _ in 0..INPUTS {
+        let sent = random.bytes(&pieces);
+        for (name, appended) in [("X-Forwarded-For", &b", 192.0.2.7"[..]), ("Forwarded", b", for=192.0.2.7")] {
+            let value = [&sent[..], appended].concat();
+            let lines = [httparse::Header { name, value: &value }];
+            let forwarded = AddressField::Either.read(Fields(&lines), |address| address.to_string().starts_with("10."));
+            assert_eq!(forwarded.client, Some(([192, 0, 2, 7], 0).into()), "{}", String::from_utf8_lossy(&value));
+            let lines = [httparse::Header { name, value: &sent }];
+            let _ = AddressField::Either.read(Fields(&lines), |_| true);
+        }
+    }
 }

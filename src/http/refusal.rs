@@ -44,6 +44,8 @@ pub enum Refusal {
     Unreadable,
     /// 403: the path leaves the document root by a symbolic link.
     OutsideRoot,
+    /// 503: the client has as many requests in flight as it may have.
+    ClientAtLimit,
     /// 403: a rule of `--allow` is for the path, and for networks that the client's address is not in.
     OtherNetwork,
     /// 403: a rule of `--allow` is for the path, and the client has no address.
@@ -116,6 +118,7 @@ impl Refusal {
             Refusal::TooManyLogins { .. } => Status::TooManyRequests,
             Refusal::LoginsBusy | Refusal::LoginsUnavailable | Refusal::Outdated => Status::ServiceUnavailable,
             Refusal::NoRoot
+            | Refusal::ClientAtLimit
             | Refusal::NoRules
             | Refusal::Replaced
             | Refusal::Exhausted(_)
@@ -172,8 +175,9 @@ impl std::fmt::Display for Refusal {
             Refusal::NotAcceptable => "the file exists in no content coding that the client accepts",
             Refusal::Unreadable => "the server's user has no permission to read it",
             Refusal::OutsideRoot => "the path leaves the document root",
+            Refusal::ClientAtLimit => "the client reached --max-per-client",
             Refusal::OtherNetwork => "--allow gives the path to other networks",
-            Refusal::NoAddress => "--allow gives the path to networks, and a client of a unix socket has no address",
+            Refusal::NoAddress => "--allow gives the path to networks, and the client has no address",
             Refusal::NeedsLogin { .. } => "the path is for users of --auth",
             Refusal::WrongLogin { .. } => "the password is wrong, or there is no such user",
             Refusal::ClearLogin => "a password would be sent without encryption",

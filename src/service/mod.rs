@@ -13,7 +13,7 @@ pub mod warnings;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::access::AccessPolicy;
 use crate::access_log::AccessLog;
@@ -51,7 +51,7 @@ pub struct Service {
     /// Who gets what, if that is restricted.
     pub access: Option<AccessPolicy>,
     /// Trusted proxies, and the limit of connections per client.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// Verifies passwords, if there are users.
     pub logins: Option<&'static LoginClient>,
     /// Redirects to HTTPS, and Strict-Transport-Security.
@@ -100,7 +100,7 @@ impl Service {
             limits: options.limits(),
             max_requests: options.max_requests as u64,
             access: AccessPolicy::new(&options.allow, &options.auth, options.auth_over_http),
-            clients: Clients::new(&options.trusted_proxies),
+            clients: Arc::new(Clients::new(options)),
             logins: None,
             https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),

@@ -122,8 +122,8 @@ impl Supervisor {
             let (ticket_keys, reader) = tickets.unzip();
             let workers = Workers::new(context, clients, access, reader.flatten())?;
             let options = &context.options;
-            let settings =
-                access::digest(&options.allow, &options.auth, options.auth_over_http, &options.trusted_proxies);
+            let proxies = (&options.trusted_proxies, &options.client_address_header, options.forwarded_host);
+            let settings = access::digest(&options.allow, &options.auth, options.auth_over_http, &proxies);
             let logins = LoginProcess::new(access::files(&options.auth), settings, logins)?;
             let signals = Signals::listen(&signals::FOR_SUPERVISOR)?;
             Ok((signals, workers, helper, ticket_keys.unwrap_or_default(), logins))

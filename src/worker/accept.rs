@@ -21,12 +21,13 @@ pub fn accept(worker: &Worker, driver: &mut ConnectionDriver, socket: &Socket) -
     let Purpose::Site(protocol) = socket.purpose else { return None };
     match sys::accept(socket) {
         Ok((accepted, address)) => {
-            let peer = Peer::at(address.as_ref().and_then(listeners::client));
+            let peer = Peer::accepted(address.as_ref().and_then(listeners::client));
             let preface = Preface::of(protocol, worker.service.clients.is_trusted_peer(peer.address));
             let records = PendingRecords::new(worker.service.access_log);
             // The preface names the client that counts.
             let permit = if preface == Preface::None { worker.service.admit(peer.address) } else { Ok(None) };
             let Ok(permit) = permit else {
+                worker.service.counters.add(Counter::RejectedPerClient, 1);
                 driver.reject(&mut transport(worker, accepted, protocol)?, peer, records);
                 return None;
             };

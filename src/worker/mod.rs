@@ -22,6 +22,7 @@ mod stall;
 mod takeover;
 mod thread;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
@@ -158,7 +159,7 @@ impl Worker {
         service.logins = shared.logins.as_ref();
         // A quarter is for other files: those that requests open and close, and links.
         service.limit_open_files(context.descriptors / 4);
-        service.clients.limit(shared.client_limit.as_ref(), number);
+        Arc::make_mut(&mut service.clients).limit(shared.client_limit.as_ref(), number);
         service.https.enable_redirects(options, &context.sockets, tls);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Worker {

@@ -16,8 +16,8 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
-    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
-    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
+    --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --client-address-header OTUS_CLIENT_ADDRESS_HEADER  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
+    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --forwarded-host OTUS_FORWARDED_HOST  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
     --host OTUS_HOST  --http2 OTUS_HTTP2  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
@@ -467,11 +467,18 @@ fn default_of(option: &str) -> &'static str {
     match option {
         "--access-log" => "off",
         "--charset" => "utf-8",
-        "--auth-over-http" | "--debug" | "--dotfiles" | "--listing" | "--log-query" | "--redirect-to-https" => "no",
+        "--auth-over-http"
+        | "--debug"
+        | "--dotfiles"
+        | "--forwarded-host"
+        | "--listing"
+        | "--log-query"
+        | "--redirect-to-https" => "no",
         "--http2" | "--precompressed" | "--pretty" => "on",
         "--cache-control" => "hashed",
         "--log-address" => "full",
         "--trusted-proxies" => "192.0.2.10",
+        "--client-address-header" => "X-Real-IP",
         "--allow" => "/a=::1",
         "--auth" => "/a=/none",
         "--mime" => "a=text/plain",

@@ -27,6 +27,7 @@ mod exhausted;
 mod exposition;
 mod failing_disk;
 mod files;
+mod forwarded;
 mod fresh;
 mod fuse;
 mod hanging_disk;

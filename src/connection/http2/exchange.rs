@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::access_log::{AccessLog, Record};
+use crate::client_limit::Permit;
 use crate::http::request::Method;
 use crate::ipc::scoreboard::{Counter, SiteSlot, WorkerCounters};
 use crate::os::clock;
@@ -23,6 +24,8 @@ pub struct Exchange {
     pub number: u64,
     record: Option<Box<Record>>,
     site: Option<SiteSlot>,
+    /// The permit for it, if requests of its client are limited.
+    pub permit: Option<Permit<'static>>,
     /// The bytes of content that the transport has accepted, or will have accepted when what is queued was sent.
     pub content_bytes: u64,
     is_complete: bool,
@@ -47,6 +50,7 @@ impl Exchange {
             number,
             record: None,
             site: None,
+            permit: None,
             content_bytes: 0,
             is_complete: false,
             cause: None,

@@ -383,16 +383,14 @@ fn cancel(request: PendingRequest, cause: &str, context: &ConnectionContext) {
         Ok(request) => ReceivedMessage::Request(request),
         Err(_) => ReceivedMessage::Malformed(head.method_name().as_bytes()),
     };
-    let (scheme, coding) = (context.scheme, Coding::Identity);
+    let (mut client, mut scheme, coding) = (context.client, context.scheme, Coding::Identity);
+    if let Ok(request) = &parsed {
+        let origin = context.clients.origin(client, context.is_local, scheme, request.fields);
+        (client, scheme) = (origin.client, origin.scheme);
+    }
     let summary =
         ResponseSummary { status: CANCELLED, begin: 0, content: 0, scheme, coding, user: b"", cause: Some(&cause) };
-    let record = context.records.record(
-        message,
-        context.client,
-        exchange.stream,
-        exchange.number,
-        exchange.started_ns,
-        &summary,
-    );
+    let record =
+        context.records.record(message, client, exchange.stream, exchange.number, exchange.started_ns, &summary);
     exchange.answer(message.method(), CANCELLED, None, record);
 }

@@ -17,11 +17,12 @@ use crate::http::h2::frame::{END_STREAM, FrameType, write};
 use crate::http::h2::priority::Priority;
 use crate::http::h2::request_head::{BadRequest, RequestHead};
 use crate::http::request::{Body, Method};
-use crate::http::{FieldChanges, Limits, Outcome, Scheme};
+use crate::http::{FieldChanges, Limits, Outcome, Request, Scheme};
 use crate::listeners::Client;
 use crate::os::{clock, sys};
 use crate::service::Service;
 use crate::service::blocking::BlockingKey;
+use crate::service::clients::Clients;
 use crate::service::open_files::FilePermit;
 use crate::site::Freshness;
 
@@ -75,8 +76,12 @@ pub struct StreamResponse {
 /// What the requests of a connection have in common.
 #[derive(Debug)]
 pub struct ConnectionContext {
-    /// The client.
+    /// The client at the other end.
     pub client: Client,
+    /// Whether it is connected to a unix socket.
+    pub is_local: bool,
+    /// Whom it may name.
+    pub clients: Arc<Clients>,
     /// The scheme.
     pub scheme: Scheme,
     /// The descriptor of the connection.
@@ -290,23 +295,32 @@ fn respond(
     let mut storage = Vec::new();
     let head = &pending.head;
     let request = head.request(connection.scheme, pending.body, &service.limits, &mut storage);
+    let (mut client, mut scheme) = (connection.client, connection.scheme);
+    let mut exchange = pending.exchange;
+    let with_host;
     let (message, method, answer) = match &request {
         Ok(request) => {
+            let (origin, permit) = service.identify(client, connection.is_local, scheme, request.fields);
+            (client, scheme) = (origin.client, origin.scheme);
+            with_host = Request { authority: origin.authority.or(request.authority), ..*request };
+            let request = &with_host;
             let waiter = Waiter {
                 descriptor: connection.descriptor,
                 may_wait: pending.waits_until_ms == 0 || clock::now_ms() < pending.waits_until_ms,
             };
             let context = RequestContext {
                 freshness: Freshness { began: pending.began, now: service.clock.latest() },
-                client: connection.client,
-                scheme: connection.scheme,
+                client,
+                scheme,
+                refusal: origin.refusal,
                 is_misdirected: pending.is_misdirected,
                 blocking_key: &mut blocking_key,
                 waiter: Some(waiter),
             };
             let Some(answer) = handler::respond(service, request, context, &mut scratch.handler) else {
-                return TaskResult::Wait(pending);
+                return TaskResult::Wait(PendingRequest { exchange, ..pending });
             };
+            exchange.permit = permit;
             (ReceivedMessage::Request(request), request.method, answer)
         }
         Err(BadRequest::Refused(refusal)) => {
@@ -320,13 +334,13 @@ fn respond(
         }
     };
     let mut section = Vec::with_capacity(SECTION_BYTES);
-    encode_section(&mut section, service, &answer, connection.scheme, scratch);
+    encode_section(&mut section, service, &answer, scheme, scratch);
     let mut summary = ResponseSummary::new(&answer, 0, 0);
-    (summary.scheme, summary.user) = (connection.scheme, &scratch.handler.access.user);
-    let Exchange { stream, number, started_ns, .. } = *pending.exchange;
-    let record = connection.records.record(message, connection.client, stream, number, started_ns, &summary);
+    (summary.scheme, summary.user) = (scheme, &scratch.handler.access.user);
+    let Exchange { stream, number, started_ns, .. } = *exchange;
+    let record = connection.records.record(message, client, stream, number, started_ns, &summary);
     let status = summary.status;
-    let PendingRequest { head, permit, mut exchange, .. } = pending;
+    let PendingRequest { head, permit, .. } = pending;
     driver.session.recycle(head);
     exchange.answer(method, status, driver.scratch.handler.site, record);
     let priority = priority(&answer);

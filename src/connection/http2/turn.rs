@@ -41,6 +41,8 @@ impl ConnectionDriver {
         let now_ms = clock::now_ms();
         let context = ConnectionContext {
             client: connection.peer().address,
+            is_local: connection.peer().is_local,
+            clients: service.clients.clone(),
             scheme: connection.scheme(),
             descriptor: connection.as_raw_fd(),
             limits: service.limits,

@@ -45,7 +45,7 @@ fn check(header: &[u8], expected: Result<(Option<&str>, bool, &str), Rejection>)
     let expected = match &expected {
         Ok((address, has_tls, authority)) => Parsed::Done {
             consumed: header.len(),
-            peer: Peer { address: address.map(|address| address.parse().unwrap()), has_tls: *has_tls },
+            peer: Peer { has_tls: *has_tls, ..Peer::at(address.map(|address| address.parse().unwrap())) },
             authority: authority.as_bytes(),
         },
         Err(rejection) => Parsed::Rejected(*rejection),
