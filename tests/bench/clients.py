@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEADLINE = 180  # seconds; the longest run here takes 15 on a slow machine
+CIPHER = "TLS_AES_128_GCM_SHA256"  # of clients of HTTP/2: not each server chooses the same one of several
 PIPELINE = Path(__file__).with_name("pipeline.lua")
 
 
@@ -38,7 +39,16 @@ def wrk(url, *extra, connections=100, seconds=1, refused=False):
 
 def h2load(url, requests, connections, *extra):
     """HTTP/1.1 over persistent connections. Without a URL, `extra` names a file with some."""
-    text = run(["h2load", "--h1", "-t1", f"-c{connections}", f"-n{requests}", *extra, *([url] if url else [])])
+    return h2load_by("--h1", url, requests, connections, *extra)
+
+
+def h2load_streams(url, requests, connections, streams):
+    """HTTP/2 with so many streams at a time on each connection."""
+    return h2load_by(f"-m{streams}", url, requests, connections, "--npn-list=h2", f"--tls13-ciphers={CIPHER}")
+
+
+def h2load_by(protocol, url, requests, connections, *extra):
+    text = run(["h2load", protocol, "-t1", f"-c{connections}", f"-n{requests}", *extra, *([url] if url else [])])
     succeeded = number(r"(\d+) 2xx", text)
     return checked(Report(requests, number(r"([\d.]+) req/s", text)), requests - succeeded, text)
 

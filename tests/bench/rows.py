@@ -11,6 +11,7 @@ import slow_link
 import states
 
 NGINX = ["nginx-tuned", "nginx-sendfile"]
+HTTP2 = ["otus", "nginx-tuned", "lighttpd", "caddy", "h2o"]
 TLS = ["otus", "nginx-tuned", "lighttpd", "caddy"]  # nginx sends no file of a TLS connection by sendfile
 COMPRESSING = ["nginx-gzip", "nginx-gzip-types", "caddy-encode"]
 ALL = ["otus", *NGINX, "nginx", "lighttpd", "apache"]
@@ -176,6 +177,14 @@ def tls_large(name, label, file, connections, requests):
     return Row(name, label, how, TLS, file, cost_per_mib(client, FILES[file]), COST_PER_MIB, bounds, tls=True)
 
 
+def http2(name, label, file, streams, requests, bounds):
+    """HTTP/2 over TLS, with so many streams at a time on each of 50 connections."""
+    def client(server):
+        return clients.h2load_streams(server.url(file), requests, 50, streams)
+
+    return tls(name, label, f"h2load -c 50 -m {streams} -n {requests}", client, bounds, file, HTTP2)
+
+
 def tls_resumed(name, label, version):
     def client(server):
         return clients.s_time(server.port, version, "/test.html")
@@ -235,6 +244,14 @@ def everything(fetch, handshakes):
         ),
         tls_large("tls-1m", "TLS: 1 MiB", "1m.bin", 8, 800),
         tls_large("tls-100m", "TLS: 100 MiB", "100m.bin", 4, 16),
+        http2(
+            "http2-97", "HTTP/2: 97 B, 10 streams", "test.html", 10, 100_000,
+            [against("the best peer", HTTP2[1:], 1.1), against("nginx", ["nginx-tuned"], 0.4)],
+        ),
+        http2("http2-10k", "HTTP/2: 10 KiB, 10 streams", "10k.html", 10, 50_000, [against("the best peer", HTTP2[1:], 0.95)]),
+        http2("http2-97-single", "HTTP/2: 97 B, 1 stream", "test.html", 1, 30_000, [against("the best peer", HTTP2[1:], 0.9)]),
+        http2("http2-10k-single", "HTTP/2: 10 KiB, 1 stream", "10k.html", 1, 30_000, [against("the best peer", HTTP2[1:], 0.9)]),
+        http2("http2-1m", "HTTP/2: 1 MiB, 10 streams", "1m.bin", 10, 1_500, [against("the best peer", HTTP2[1:], 0.85)]),
         Row(
             "tls-idle-connections", "TLS: 10,000 idle connections", "Pss and threads of all processes, before and during", TLS, "test.html",
             states.idle_connections, [("each", "Bytes each", 0), ("before", "Threads before", 0), ("during", "Threads during", 0)],

@@ -35,6 +35,7 @@ def everyone(otus_binary, compared_binary, otus_args, certificates):
         nginx("nginx-tuned", "nginx tuned", servers.OPEN_FILES + "sendfile off;", certificates),
         lighttpd(certificates),
         caddy(certificates),
+        h2o(certificates),
     ]
 
 
@@ -58,7 +59,7 @@ def nginx(name, label, http, certificates):
         ssl_ciphers {CIPHERS_12};
         ssl_conf_command Ciphersuites {CIPHERS_13};
     """
-    return servers.nginx(name, label, "ssl reuseport deferred", http + tls, tls=True)
+    return servers.nginx(name, label, "ssl http2 reuseport deferred", http + tls, tls=True)
 
 
 def lighttpd(certificates):
@@ -82,7 +83,7 @@ def caddy(certificates):
                 auto_https off
                 storage file_system {folder}
                 servers {{
-                    protocols h1
+                    protocols h1 h2
                 }}
                 log {{
                     output discard
@@ -104,9 +105,41 @@ def caddy(certificates):
     return servers.Server("caddy", "Caddy", ["caddy", "version"], configure, tls=True)
 
 
+def h2o(certificates):
+    """h2o chooses another cipher where the client offers more than one; so clients of HTTP/2 offer one. It has one process, with as many threads as the others have workers."""
+
+    def configure(folder, root, port):
+        (folder / "h2o.conf").write_text(f"""
+num-threads: {servers.WORKERS}
+{"user: root" if os.geteuid() == 0 else ""}
+pid-file: {folder}/pid
+error-log: /dev/stderr
+max-connections: 16384
+hosts:
+  default:
+    listen:
+      host: 127.0.0.1
+      port: {port}
+      ssl:
+        certificate-file: {certificates}/default/fullchain.pem
+        key-file: {certificates}/default/privkey.pem
+        minimum-version: TLSv1.2
+        cipher-suite: {CIPHERS_12}
+        cipher-preference: server
+    paths:
+      "/":
+        file.dir: {root}
+""")
+        return ["h2o", "-m", "worker", "-c", str(folder / "h2o.conf")]
+
+    return servers.Server("h2o", "h2o", ["h2o", "--version"], configure, tls=True)
+
+
 def check_negotiated(server):
     """Demands the same version, cipher and group of all servers."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-groups", "X25519:P-256"]
+    if server.server.name == "h2o":
+        command += ["-ciphersuites", CIPHERS_13]
     client = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10)
     cipher = re.search(r"New, (\S+), Cipher is (\S+)", client.stdout)
     group = re.search(r"Server Temp Key: (\w+)", client.stdout)
