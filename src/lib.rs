@@ -18,7 +18,7 @@
 //! | [`precompress`], [`check`] | the subcommand of that name; `--check`: all steps of a start except serving |
 //! | [`supervisor`] | starts and replaces workers, notifies systemd, reloads, stops the server |
 //! | [`worker`], [`helper`], [`keys`], [`logins`] | a worker process: threads, connections; one that hashes, decodes and compresses files in the background; one that has the private keys; one that compares passwords |
-//! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them |
+//! | [`connection`] | a client connection: reads its preface and requests, encodes responses, sends them; streams of HTTP/2 |
 //! | [`handler`] | computes the answer to a request; both are values |
 //! | [`service`] | the state that all requests of a worker share: site, limits, timeouts, thread pool |
 //! | [`site`] | the document root: maps a target to an open file or to one in memory |
@@ -40,7 +40,9 @@
 //! 2. `unsafe` is used in [`os::sys`] only; elsewhere a lint denies it. Each block says why it is sound.
 //! 3. A worker's main thread never serves a file. So it can always handle signals and deadlines, and check that the worker
 //!    makes progress. The only responses that it sends are a 408 and, while draining, a 503.
-//! 4. A connection has one owner at a time: a request thread, or the table of parked connections.
+//! 4. A connection has one owner at a time: a request thread, or the table of parked connections. So has each stream of HTTP/2: its
+//!    connection, or the thread that does a [task](worker) for it. No file is opened or read while a connection of HTTP/2 is
+//!    held so that another thread cannot take it over.
 //! 5. A path is opened only through [`site::root::Root`], which keeps it below the root: by openat2(2), or one component at a
 //!    time if that is missing or rejects an absolute link. Both pass the same tests. The exception is an ACME challenge
 //!    ([`site::challenges`]): one name without a slash, in a directory of its own, and no link is followed.
@@ -87,6 +89,12 @@
 //! delays results only. Compressed content is in one memory for all workers, since one each would make the same work and the same
 //! bytes as often as there are workers; and it is a ring of bytes rather than a file for each, since it has to outlive the helper
 //! and a reload, and a small site has thousands of results.
+//!
+//! HTTP/2 keeps a thread for each request: its [core](http::h2::session) is a state machine without I/O, which belongs to the
+//! thread that drives the connection. What may block is a task of a stream. While a thread does one, the connection is lent to the
+//! table of parked connections, which costs two locks that nobody contends for; after some milliseconds, the main loop gives it to
+//! another thread. So the streams of a connection usually share one thread and one write, as in an event loop, and a disk that does
+//! not respond delays only its own streams.
 //!
 //! A separate thread writes the access log and may block. So a journal that is slow for a second loses no records, and a
 //! stopped journal loses records but delays no requests. The number of dropped records is a difference of counters in the

@@ -4,7 +4,8 @@
 //! thread accepts a connection from a listening socket ([`accept`], while the [`gate`] is open), or takes a
 //! [parked](parked) one. It drives the connection ([`ConnectionDriver`](crate::connection::ConnectionDriver)): preface,
 //! read, respond, encode, send, until that has to wait. Then it parks ([`park`]) or closes it. The
-//! [main loop](main_loop) handles signals and deadlines, and starts threads if all are blocked ([`stall`]).
+//! [main loop](main_loop) handles signals and deadlines, and starts threads if all are blocked ([`stall`]). A thread that does a
+//! task for a stream of HTTP/2 lends the connection, which the main loop may give to another thread ([`takeover`]).
 
 mod accept;
 mod backlog;

@@ -1,5 +1,5 @@
-//! HTTP/2 without I/O (RFC 9113): so far, the side of a connection that receives, the order in which streams send, and
-//! the heads of responses.
+//! HTTP/2 without I/O (RFC 9113): what a client may send and what it asks for, the order in which streams send, and the heads of
+//! responses.
 
 pub mod encode;
 mod error_code;
