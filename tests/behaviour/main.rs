@@ -29,6 +29,7 @@ mod failing_disk;
 mod files;
 mod forwarded;
 mod fresh;
+mod fronts;
 mod fuse;
 mod hanging_disk;
 mod helper;

@@ -1,0 +1,97 @@
+//! The server behind real proxies, with the configurations in `packaging/examples`.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use rustls::version::TLS13;
+use rustls::{ClientConnection, StreamOwned};
+use tempfile::TempDir;
+
+use crate::access::connect_from;
+use crate::https::{Certificates, exchange};
+use crate::support::{Setup, Site, wait_for, wait_until};
+
+/// The address of the client: another one than that of the proxy.
+const CLIENT: [u8; 4] = [127, 0, 0, 2];
+
+/// A running proxy, ended when dropped.
+struct Front {
+    child: Child,
+    addresses: [SocketAddr; 2],
+    _directory: TempDir,
+}
+
+impl Front {
+    /// Starts HAProxy with the example, in which the first machine is a server with these addresses, for HTTP and for TLS.
+    fn haproxy(machine: [SocketAddr; 2]) -> Self {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples/haproxy.cfg");
+        let mut text = fs::read_to_string(example).unwrap();
+        for (from, to) in [
+            ("192.0.2.1:80", machine[0].to_string()),
+            ("192.0.2.1:443", machine[1].to_string()),
+            ("bind :80", "bind fd@3".into()),
+            ("bind :443", "bind fd@4".into()),
+        ] {
+            assert_eq!(text.matches(&format!("{from}\n")).count(), 1, "{from}");
+            text = text.replace(&format!("{from}\n"), &format!("{to}\n"));
+        }
+        let lines = text.lines().filter(|line| !line.contains("server b ") && !line.contains("server c "));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("haproxy.cfg");
+        fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [0, 1].map(|index: usize| listeners[index].local_addr().unwrap());
+        let [web, tls] = listeners.map(|listener| Stdio::from(OwnedFd::from(listener)));
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3<&0 4<&1 </dev/null >/dev/null; exec haproxy -db -q -f \"$0\""]).arg(path);
+        let child = command.stdin(web).stdout(tls).spawn().unwrap();
+        Front { child, addresses, _directory: directory }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn haproxy_names_the_client_and_passes_nothing_on_that_a_client_claims() {
+    let (site, certificates) = (Site::with(&[("index.html", b"home"), ("a", b"a")]), Certificates::new());
+    let [web, tls] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let machine = [web.local_addr().unwrap(), tls.local_addr().unwrap()];
+    let options = ["--trusted-proxies=127.0.0.1", &certificates.option(), "--access-log=stderr"];
+    let setup = Setup::new(&site, &options).env("LISTEN_FDNAMES", "http:https-proxy").socket(web).socket(tls);
+    let server = setup.start();
+    server.wait_until_ready();
+    let front = Front::haproxy(machine);
+
+    let record = |target: &str| {
+        let field = format!("\"http_target\":\"{target}\"");
+        wait_for("a record", || server.log().lines().find(|line| line.contains(&field)).map(String::from))
+    };
+    let claims = "X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1;proto=https\r\nX-Forwarded-Proto: https\r\n";
+    let mut client = connect_from(CLIENT, front.addresses[0]);
+    client.send(format!("GET /a?web HTTP/1.1\r\nHost: localhost\r\n{claims}\r\n"));
+    assert_eq!(client.response().text(), "a");
+    let web = record("/a?web");
+    assert!(web.contains("\"client_address\":\"127.0.0.2\"") && !web.contains("http_scheme"), "{web}");
+
+    let connection = ClientConnection::new(certificates.client("first", &TLS13), "localhost".try_into().unwrap());
+    let stream = connect_from(CLIENT, front.addresses[1]).0;
+    let port = stream.local_addr().unwrap().port();
+    let request = format!("GET /a?tls HTTP/1.1\r\nHost: localhost\r\n{claims}Connection: close\r\n\r\n");
+    let answer = exchange(&mut StreamOwned::new(connection.unwrap(), stream), &request);
+    assert!(answer.ends_with("\r\n\r\na"), "{answer}");
+    let tls = record("/a?tls");
+    let fields = ["\"client_address\":\"127.0.0.2\"", &format!("\"client_port\":{port},"), "\"http_scheme\":\"https\""];
+    assert!(fields.iter().all(|field| tls.contains(field)), "{tls}");
+    // Health checks come from the proxy itself.
+    wait_until("a check", || {
+        let log = server.log();
+        log.lines().any(|line| line.contains("\"http_method\":\"HEAD\"") && line.contains("\"http_status\":200"))
+    });
+}
