@@ -1,5 +1,6 @@
 use std::ops::ControlFlow;
 
+use super::static_table::STATIC_TABLE;
 use super::*;
 
 type Lines = Vec<(String, String)>;
@@ -208,4 +209,43 @@ fn what_is_encoded_is_decoded_and_leaves_no_trace() {
     assert!(decode(&mut decoder, &[0xbe]).is_err(), "nothing was added to the table");
     // The lines of the table are one byte each.
     assert!(section.starts_with(&[0x88, 0x8a]));
+}
+
+#[test]
+fn statuses_and_dates_are_what_they_are_as_other_lines() {
+    let date = "Sun, 29 Nov 2026 10:00:00 GMT";
+    for code in 200..600 {
+        let mut section = Vec::new();
+        encoder::put_status(&mut section, code);
+        encoder::put_date(&mut section, date);
+        let lines = [(":status".to_string(), code.to_string()), ("date".to_string(), date.to_string())];
+        assert_eq!(decode(&mut Decoder::new(4096), &section).unwrap(), lines);
+    }
+}
+
+/// More of them, and other codecs, are in tests/hpack.
+#[test]
+fn random_lists_are_decoded_as_they_were() {
+    let mut state = 7u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut decoder = Decoder::new(4096);
+    for _ in 0..5_000 {
+        let (mut section, mut lines) = (Vec::new(), Vec::new());
+        for _ in 0..random(8) {
+            let name = STATIC_TABLE.get(random(120) as usize).map_or("x-other", |(name, _)| name);
+            let longest = if random(20) == 0 { 20_000 } else { 80 };
+            let value: Vec<u8> = (0..random(longest)).map(|_| random(256) as u8).collect();
+            encoder::put(&mut section, name, &value);
+            lines.push((name.as_bytes().to_vec(), value));
+        }
+        let mut decoded = Vec::new();
+        let result = decoder.decode(&section, &mut Vec::new(), |name, value| {
+            decoded.push((name.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        });
+        assert!(result.is_ok() && decoded == lines);
+    }
 }
