@@ -109,6 +109,7 @@ pub struct Scratch {
     buffer: Vec<u8>,
     head: Box<RequestHead>,
     /// Memory for further heads.
+    #[expect(clippy::vec_box, reason = "events have heads in boxes")]
     spare: Vec<Box<RequestHead>>,
 }
 
