@@ -270,6 +270,7 @@ def http2_idle(server, check):
             check.wrong += [] if answered else ["no answer"]
         connections += come
     check.at_most("each", (server.memory() - before) / len(connections), HTTP2_IDLE_BYTES, "bytes")
+    time.sleep(CROWD_SECONDS)
     crowd.leave(connections)
 
 
