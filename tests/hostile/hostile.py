@@ -333,12 +333,12 @@ SIEGES = [
     Siege("TLS records without content", records_without_content, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True,
           memory=FLOODS * (WAITING + TLS)),
     Siege("10,000 idle connections of HTTP/2", http2_idle, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2,
-          threads=SIGNING, descriptors=HTTP2_IDLE, memory=HTTP2_IDLE * HTTP2_IDLE_BYTES, kept=KEPT, options=("--idle-timeout=600",)),
+          threads=SIGNING, descriptors=HTTP2_IDLE, memory=HTTP2_IDLE * HTTP2_IDLE_BYTES, kept=2 * KEPT, options=("--idle-timeout=600",)),
     Siege("HTTP/2 streams that are reset", http2_resets, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 floods", http2_floods, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 field sections that expand", http2_bombs, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 windows that are shut", http2_shut_windows, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2,
-          threads=SIGNING, memory=HTTP2_CONNECTIONS * HTTP2_HELD, kept=KEPT),
+          threads=SIGNING, memory=HTTP2_CONNECTIONS * HTTP2_HELD, kept=2 * KEPT),
     Siege("hellos of SSL 2.0", old_hellos, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=100 * (WAITING + TLS)),
 ]
 
