@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
 use rustls::version::TLS13;
 use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
@@ -49,11 +51,39 @@ impl Front {
         let child = command.stdin(web).stdout(tls).spawn().unwrap();
         Front { child, addresses, _directory: directory }
     }
+
+    /// Starts nginx with the example, in which the first machine is a server at this address.
+    fn nginx(machine: SocketAddr) -> Self {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples/nginx-front.conf");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut text = fs::read_to_string(example).unwrap();
+        for (from, to) in [("192.0.2.1:80", machine.to_string()), ("listen 80;", format!("listen {address};"))] {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, &to);
+        }
+        let lines = text.lines().filter(|line| !line.contains("192.0.2.2:80") && !line.contains("192.0.2.3:80"));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String = kinds.iter().map(|kind| format!("{kind}_temp_path temporary;\n")).collect();
+        // Its worker has the user of the test, whose directory this is.
+        let user = if geteuid().is_root() { "user root;" } else { "" };
+        let main = format!("{user} daemon off; pid pid; error_log stderr; events {{}}\n");
+        let path = directory.path().join("nginx.conf");
+        fs::write(&path, format!("{main}http {{ access_log off;\n{temporary}{text}}}\n")).unwrap();
+        let mut command = Command::new("sh");
+        // It takes over a listening socket with the address of its configuration.
+        let run = "exec 3<&0 </dev/null; export NGINX='3;'; exec nginx -q -p \"$0\" -e stderr -c nginx.conf";
+        command.args(["-c", run]).arg(directory.path()).stdin(Stdio::from(OwnedFd::from(listener)));
+        Front { child: command.spawn().unwrap(), addresses: [address; 2], _directory: directory }
+    }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // With SIGKILL, the worker of nginx would stay.
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }
@@ -94,4 +124,26 @@ fn haproxy_names_the_client_and_passes_nothing_on_that_a_client_claims() {
         let log = server.log();
         log.lines().any(|line| line.contains("\"http_method\":\"HEAD\"") && line.contains("\"http_status\":200"))
     });
+}
+
+#[test]
+fn nginx_names_the_client_and_passes_nothing_on_that_a_client_claims() {
+    let site = Site::with(&[("a", b"a")]);
+    let server =
+        Setup::new(&site, &["--trusted-proxies=127.0.0.1", "--forwarded-host", "--access-log=stderr"]).listen();
+    server.wait_until_ready();
+    let front = Front::nginx(server.address);
+    let claims = "X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1;proto=https\r\nX-Forwarded-Proto: https\r\n\
+        X-Forwarded-Host: not valid\r\n";
+    let mut client = connect_from(CLIENT, front.addresses[0]);
+    for number in 0..2 {
+        client.send(format!("GET /a?{number} HTTP/1.1\r\nHost: www.example.org\r\n{claims}\r\n"));
+        assert_eq!(client.response().text(), "a");
+        let target = format!("\"http_target\":\"/a?{number}\"");
+        let record =
+            wait_for("a record", || server.log().lines().find(|line| line.contains(&target)).map(String::from));
+        for field in ["\"client_address\":\"127.0.0.2\"", "\"http_host\":\"www.example.org\"", "\"connection\":1,"] {
+            assert!(record.contains(field) && !record.contains("http_scheme"), "{field} in {record}");
+        }
+    }
 }
