@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::pending_records::{ReceivedMessage, ResponseSummary};
 use crate::http::Coding;
+use crate::http::h2::frame::MAX_PAYLOAD_BYTES;
 use crate::http::h2::scheduler::Scheduler;
 use crate::http::h2::session::Session;
 use crate::service::open_files::OpenFiles;
@@ -25,11 +26,8 @@ use exchange::CANCELLED;
 use output::Output;
 use task::{ConnectionContext, Deliveries, PendingRequest, ReadTask, StreamResponse, Task, TaskResult};
 
-/// Frames are sent together up to this size, in bytes.
-const BATCH_BYTES: usize = 64 * 1024;
-
-/// The most content of a file that is read at one time, in bytes.
-const READ_BYTES: usize = BATCH_BYTES / FRAME_CONTENT * FRAME_CONTENT + FRAME_CONTENT;
+/// Frames are sent together up to this size, in bytes: that of four full ones. The last one may exceed it.
+const BATCH_BYTES: usize = 4 * MAX_PAYLOAD_BYTES;
 
 /// The limit of threads that one connection occupies.
 const MAX_THREADS: usize = 8;
@@ -355,7 +353,9 @@ impl Http2 {
             let stream = self.scheduler.next(ready.iter().copied())?;
             let length = self.session.sendable_bytes(stream);
             let response = self.responses.iter_mut().find(|response| response.stream == stream)?;
-            if let Some((slice, ends_stream)) = response.pieces.take_slice(length.min(READ_BYTES)) {
+            // Whole frames, as far as there is room for them.
+            let room = (BATCH_BYTES - self.output.unsent_bytes()).div_ceil(MAX_PAYLOAD_BYTES) * FRAME_CONTENT;
+            if let Some((slice, ends_stream)) = response.pieces.take_slice(length.min(room)) {
                 response.is_reading = true;
                 let blocking_key = response.blocking_key;
                 let read = ReadTask { stream, slice, ends_stream, blocking_key };

@@ -13,7 +13,7 @@ use crate::connection::pending_records::{ReceivedMessage, RecordSource, Response
 use crate::connection::send_queue::FileSlice;
 use crate::handler::{self, Answer, RequestContext, Waiter};
 use crate::http::h2::encode::{self, Context};
-use crate::http::h2::frame::{END_STREAM, FrameType, write};
+use crate::http::h2::frame::{END_STREAM, FrameType, HEAD_BYTES, write};
 use crate::http::h2::priority::Priority;
 use crate::http::h2::request_head::{BadRequest, RequestHead};
 use crate::http::request::{Body, Method};
@@ -245,6 +245,7 @@ impl ReadTask {
         let ReadTask { stream, slice, ends_stream, .. } = self;
         let mut frames = std::mem::take(buffer);
         frames.clear();
+        frames.reserve_exact(content_bytes + content_bytes.div_ceil(FRAME_CONTENT) * HEAD_BYTES);
         match read(stream, &slice, ends_stream, &mut frames) {
             Ok(()) => TaskResult::Frames { stream, frames, content_bytes, ends_stream },
             Err(why) => {
