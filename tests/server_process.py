@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -29,9 +30,15 @@ class ServerProcess:
         while not (found := re.search(pattern, self.text())):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.close()
-                raise RuntimeError(f"the server did not start: {self.text()}")
+                raise RuntimeError(f"the server does not say {pattern!r}: {self.text()}")
             time.sleep(0.05)
         return found[found.re.groups]
+
+    def reload(self):
+        """Has it reload, and waits until that is done."""
+        reloads = self.text().count("Reloaded; ")
+        self._process.send_signal(signal.SIGHUP)
+        self.wait_for("(?s)" + "Reloaded; .*" * (reloads + 1))
 
     def close(self):
         self._process.terminate()

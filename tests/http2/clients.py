@@ -28,7 +28,8 @@ def url(port, is_tls, name=""):
 
 
 def curl(port, is_tls, files, work):
-    """All files at the same time. In clear, one after the other: curl 7.88 fails at more on one connection, with any server."""
+    """All files at the same time. In clear, on a connection each: curl 7.88 sends nothing on one that it uses again, and fails, with
+    nginx as well."""
     options = ["--insecure", "--http2", "--parallel"] if is_tls else ["--http2-prior-knowledge"]
     parts = [[url(port, is_tls, name), "--output", str(work / name)] for name in files]
     for chosen in [sum(parts, [])] if is_tls else parts:

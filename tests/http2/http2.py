@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""HTTP/2 of the real server: the cases of cases/, over TLS and in clear, and clients of others.
+"""HTTP/2 of the real server: the cases of cases/, over TLS and in clear, clients of others, and reloads under load.
 
     http2.py BINARY
 """
@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from cases import check_cases, check_encoders  # noqa: E402
 from clients import check_clients  # noqa: E402
+from reloads import check_reloads  # noqa: E402
 from server_process import ServerProcess  # noqa: E402
 
 # The server keeps small files in memory once they are older than two seconds.
@@ -39,8 +40,9 @@ def main():
         command += ["-addext", "subjectAltName=DNS:a.test,DNS:localhost", "-pkeyopt", "ec_paramgen_curve:P-256"]
         command += ["-keyout", "privkey.pem", "-out", "fullchain.pem"]
         subprocess.run(command, check=True, capture_output=True, cwd=work / "certificates" / "first")
-        server = ServerProcess([sys.argv[1], f"--root={work / 'site'}", "--port=0", "--https-port=0", "--workers=2",
-                                "--http2=cleartext", f"--certificates={work / 'certificates'}"], work / "log")
+        command = [sys.argv[1], "--port=0", "--https-port=0", "--workers=2", "--http2=cleartext",
+                   f"--certificates={work / 'certificates'}"]
+        server = ServerProcess([*command, f"--root={work / 'site'}"], work / "log")
         try:
             server.wait_for("Ready; ")
             ports = {is_tls: int(server.wait_for(rf"Listening on {scheme}://127\.0\.0\.1:(\d+)/"))
@@ -51,10 +53,25 @@ def main():
                 results += [check_cases(port, is_tls), check_clients(port, is_tls, FILES, work)]
         finally:
             server.close()
+        results.append(reloads(command, work))
         # A warning is for what an admin should know; nothing that a client sends is.
         complaints = [line for line in server.text().splitlines() if not line.startswith(" INFO")]
         print("".join(f"{line}\n" for line in complaints) + f"{'FAIL' if complaints else 'PASS'} the log has no warnings")
         return 0 if all(results) and not complaints else 1
+
+
+def reloads(command, work):
+    return with_access_log([*command, f"--root={work / 'site'}"], work / "reloads.log", check_reloads, FILES, work)
+
+
+def with_access_log(command, log, check, *parameters):
+    """A check of a server whose access log says on what it has acted."""
+    server = ServerProcess([*command, "--access-log=stderr", "--log-rate=1000000"], log)
+    try:
+        server.wait_for("Ready; ")
+        return check(server, int(server.wait_for(r"Listening on https://127\.0\.0\.1:(\d+)/")), *parameters)
+    finally:
+        server.close()
 
 
 if __name__ == "__main__":
