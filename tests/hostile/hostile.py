@@ -226,6 +226,7 @@ def http2_resets(server, check):
     ended = [http2.is_calmed(server.port, attack) for _ in rounds_until(CROWD_SECONDS, HTTP2_ATTACKS)
              for attack in (http2.RAPID_RESETS, http2.MADE_RESETS)]
     check.expect(all(ended) and ended, f"{sum(ended)} of {len(ended)} ended with ENHANCE_YOUR_CALM")
+    count_abuse(server, check, sum(ended))
 
 
 def http2_floods(server, check):
@@ -236,12 +237,27 @@ def http2_floods(server, check):
         time.sleep(1 / HTTP2_ATTACKS)
     failed = [kind for kind, results in ended.items() if not all(results)]
     check.expect(not failed, f"{len(ended)} kinds of floods twice; not ended with ENHANCE_YOUR_CALM: {failed}")
+    count_abuse(server, check, sum(map(sum, ended.values())))
 
 
 def http2_bombs(server, check):
     """Field sections that are 4,000 times as long as what is sent."""
     ended = [http2.is_calmed(server.port, http2.BOMB) for _ in rounds_until(CROWD_SECONDS, HTTP2_ATTACKS)]
     check.expect(all(ended) and ended, f"{sum(ended)} of {len(ended)} ended with ENHANCE_YOUR_CALM")
+    count_abuse(server, check, sum(ended))
+
+
+def count_abuse(server, check, expected):
+    """Whether the server counts each such end, and no other failure of HTTP/2."""
+    counts = [server.metric(f'otus_http2_connections_failed_total{{reason="{reason}"}}') for reason in ("abuse", "protocol")]
+    check.expect(counts == [expected, 0], f"{counts[0]} counted as abuse, {counts[1]} as errors of the protocol")
+
+
+def http2_errors(server, check):
+    """Frames that RFC 9113 forbids end a connection with another code."""
+    ended = [http2.is_ended(server.port, http2.EVEN_STREAM, http2.PROTOCOL_ERROR) for _ in rounds_until(CROWD_SECONDS, HTTP2_ATTACKS)]
+    count = server.metric('otus_http2_connections_failed_total{reason="protocol"}')
+    check.expect(all(ended) and count == len(ended), f"{sum(ended)} of {len(ended)} ended with PROTOCOL_ERROR, {count} counted")
 
 
 def http2_shut_windows(server, check):
@@ -337,6 +353,7 @@ SIEGES = [
     Siege("HTTP/2 streams that are reset", http2_resets, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 floods", http2_floods, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 field sections that expand", http2_bombs, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
+    Siege("HTTP/2 frames that are errors", http2_errors, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=10 * HTTP2_HELD),
     Siege("HTTP/2 windows that are shut", http2_shut_windows, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, processor=1.2,
           threads=SIGNING, memory=HTTP2_CONNECTIONS * HTTP2_HELD, kept=2 * KEPT),
     Siege("hellos of SSL 2.0", old_hellos, slower=2, least_p99_ms=TLS_P99_MS, has_tls=True, memory=100 * (WAITING + TLS)),

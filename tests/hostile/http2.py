@@ -9,7 +9,7 @@ import crowd
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION, PRIORITY_UPDATE = 0, 1, 2, 3, 4, 6, 7, 8, 9, 16
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
-ENHANCE_YOUR_CALM = 0xB
+PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 0x1, 0xB
 INITIAL_WINDOW_SIZE, LARGEST_WINDOW = 4, 0x7FFFFFFF
 STREAMS = 128
 
@@ -70,12 +70,17 @@ def ends_with(connection):
 
 def is_calmed(port, attack):
     """Whether the server ends a connection for an attack."""
+    return is_ended(port, attack, ENHANCE_YOUR_CALM)
+
+
+def is_ended(port, attack, code):
+    """Whether the server ends a connection with that code."""
     [connection] = connect(port, 1)
     with connection:
         # What the server has said can be read even if it did not read all.
         with contextlib.suppress(OSError):
             connection.sendall(attack)
-        return ends_with(connection) == ENHANCE_YOUR_CALM
+        return ends_with(connection) == code
 
 
 # More than a client needs, and what costs it nothing else.
@@ -85,6 +90,9 @@ RAPID_RESETS = b"".join(get(stream) + frame(RST_STREAM, 0, stream, b"\0\0\0\x08"
 # CVE-2025-8671: the server is made to reset them.
 MADE_RESETS = b"".join(get(stream) + frame(WINDOW_UPDATE, 0, stream, bytes(4)) for stream in streams(300))
 MALFORMED = b"".join(frame(HEADERS, END_STREAM | END_HEADERS, stream, b"\x82") for stream in streams(300))
+
+# A request on a stream of the server's (RFC 9113 section 5.1.1).
+EVEN_STREAM = get(2)
 
 FLOODS = {
     "PING": frame(PING, 0, 0, bytes(8)) * OFTEN,

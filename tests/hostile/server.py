@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,18 +32,19 @@ class Server:
         self.listener.listen(4096)
         self.port = self.listener.getsockname()[1]
         self.log = log
-        activate = 'exec 3<&0 </dev/null; exec "$0" "$@"'
-        environment = {"PATH": os.environ["PATH"], "LISTEN_FDS": "1"}
+        self.metrics_listener = socket.create_server(("127.0.0.1", 0))
+        activate = 'exec 3<&0 4<&1 </dev/null >&2; exec "$0" "$@"'
+        names = f"{'https' if certificates else 'http'}:metrics"
+        environment = {"PATH": os.environ["PATH"], "LISTEN_FDS": "2", "LISTEN_FDNAMES": names}
         if os.geteuid() == 0:
             environment["OTUS_USER"] = "root"
         if certificates:
-            environment["LISTEN_FDNAMES"] = "https"
             options = [f"--certificates={certificates}", *options]
         self.has_tls = certificates is not None
         with open(log, "wb") as stderr:
             self.process = subprocess.Popen(
                 ["sh", "-c", activate, binary, "--workers=2", f"--root={root}", *options],
-                env=environment, stdin=self.listener, stdout=stderr, stderr=stderr,
+                env=environment, stdin=self.listener, stdout=self.metrics_listener, stderr=stderr,
             )
         wait_until("the server to be ready", lambda: "Ready; " in self.said())
         self.workers = self.children()
@@ -59,6 +61,14 @@ class Server:
             self.process.terminate()
             self.process.wait(TIMEOUT)
         self.listener.close()
+        self.metrics_listener.close()
+
+    def metric(self, sample):
+        """The value of a sample: its name, and its labels if it has some."""
+        url = f"http://127.0.0.1:{self.metrics_listener.getsockname()[1]}/metrics"
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            lines = response.read().decode().splitlines()
+        return next(int(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
     def said(self):
         return self.log.read_text(errors="replace")
