@@ -15,6 +15,11 @@ const BROTLI_WINDOW: std::ops::RangeInclusive<u32> = 18..=22;
 /// The quality of Brotli for the memory of the server.
 const MEMORY_BROTLI_QUALITY: i32 = 6;
 
+/// The bytes of content after which gzip begins another block, with Huffman codes of its own. The encoder itself begins one after
+/// the double or more; zlib does earlier. A style sheet of 137 KiB with images in it becomes 2.2 % smaller by this, and the sites of
+/// four generators 0 to 0.4 %; text that is alike from the beginning to the end grows by 0.05 %, and blocks of 32 KiB by 0.2 %.
+const GZIP_BLOCK_BYTES: u64 = 64 * 1024;
+
 /// The highest level of zstd with a window that browsers must accept: 8 MiB (RFC 9659 §3).
 const ZSTD_LEVEL: i32 = 19;
 const ZSTD_WINDOW: u32 = 23;
@@ -24,11 +29,7 @@ pub fn encode(coding: Coding, mut input: impl Read, output: &File, size: u64) ->
     let mut output = BufWriter::with_capacity(1 << 16, output);
     match coding {
         Coding::Identity => drop(io::copy(&mut input, &mut output)?),
-        Coding::Gzip => {
-            let mut encoder = GzBuilder::new().write(&mut output, Compression::best());
-            io::copy(&mut input, &mut encoder)?;
-            encoder.finish()?;
-        }
+        Coding::Gzip => gzip(input, &mut output)?,
         Coding::Zstd => {
             let mut encoder = zstd::Encoder::new(&mut output, ZSTD_LEVEL)?;
             encoder.window_log(ZSTD_WINDOW)?;
@@ -61,11 +62,7 @@ pub fn encode(coding: Coding, mut input: impl Read, output: &File, size: u64) ->
 pub fn encode_in_memory(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut output = Vec::with_capacity(content.len() / 4);
     match coding {
-        Coding::Gzip => {
-            let mut encoder = GzBuilder::new().write(&mut output, Compression::best());
-            encoder.write_all(content)?;
-            encoder.finish()?;
-        }
+        Coding::Gzip => gzip(content, &mut output)?,
         Coding::Brotli => {
             let parameters = brotli_parameters(MEMORY_BROTLI_QUALITY, content.len() as u64);
             brotli::BrotliCompress(&mut &content[..], &mut output, &parameters)?;
@@ -77,6 +74,15 @@ pub fn encode_in_memory(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
 
 /// The codings of [`encode_in_memory`].
 pub const MEMORY_CODINGS: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
+
+/// Compresses `input` by gzip at the highest level.
+fn gzip(mut input: impl Read, output: impl Write) -> io::Result<()> {
+    let mut encoder = GzBuilder::new().write(output, Compression::best());
+    while io::copy(&mut input.by_ref().take(GZIP_BLOCK_BYTES), &mut encoder)? == GZIP_BLOCK_BYTES {
+        encoder.flush()?;
+    }
+    encoder.finish().map(drop)
+}
 
 fn brotli_parameters(quality: i32, size: u64) -> BrotliEncoderParams {
     // The window is no larger than the file needs, since encoder and client allocate it. Its capacity is 16 bytes less than its
