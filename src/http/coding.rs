@@ -57,19 +57,19 @@ pub struct Acceptable {
 
 impl Acceptable {
     /// Identity only.
-    pub const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MAX_WEIGHT] };
+    pub const IDENTITY: Acceptable = Acceptable { weights: [0, 0, 0, MIN_WEIGHT] };
 
     /// Returns the codings to try, sorted by weight, and by size if the weights are equal. If none of them is available,
     /// the response is a 406.
     pub fn order(self) -> impl Iterator<Item = Coding> {
-        let mut ranks = [0, 1, 2, 3];
-        ranks.sort_unstable_by_key(|&rank| (MAX_WEIGHT - self.weights[rank], rank));
-        ranks.into_iter().filter(move |&rank| self.weights[rank] > 0).map(|rank| Coding::BY_SIZE[rank])
+        let mut weights = self.weights;
+        std::iter::from_fn(move || {
+            // The last of equal maxima is the one with the lowest rank.
+            let rank = (0..weights.len()).rev().max_by_key(|&rank| weights[rank])?;
+            (std::mem::take(&mut weights[rank]) > 0).then(|| Coding::BY_SIZE[rank])
+        })
     }
 }
-
-/// A weight of 1, in thousandths.
-const MAX_WEIGHT: u16 = 1000;
 
 /// The smallest weight that is not 0, in thousandths.
 const MIN_WEIGHT: u16 = 1;
@@ -83,9 +83,6 @@ const MIN_WEIGHT: u16 = 1;
 /// - A malformed member is ignored: not to send a coding is always safe. Of two members for one coding, the lower weight
 ///   applies, for the same reason.
 pub fn acceptable(fields: Fields) -> Acceptable {
-    if !fields.has("Accept-Encoding") {
-        return Acceptable::IDENTITY;
-    }
     let mut named = [None; 4];
     let mut others = None;
     let members = fields.all("Accept-Encoding").flat_map(quality::choices);

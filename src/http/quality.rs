@@ -18,6 +18,10 @@ pub fn choices(value: &[u8]) -> impl Iterator<Item = Choice<'_>> {
 }
 
 fn choice(member: &[u8]) -> Option<Choice<'_>> {
+    if !member.contains(&b';') {
+        let name = member.trim_ascii();
+        return (!name.is_empty()).then_some(Choice { name, weight: 1000, has_parameters: false });
+    }
     let mut parts = split(member, b';').map(<[u8]>::trim_ascii);
     let name = parts.next().filter(|name| !name.is_empty())?;
     let mut weight = None;
