@@ -151,10 +151,11 @@ def generated(site):
     return Row(
         f"compress-{compression.key(site)}", f"Text of a site of {site.name}",
         f"a new server; each file once; then wrk -t1 -c{compression.CONNECTIONS} -d1s -s rotation.lua, Accept-Encoding: {compression.HTTP}",
-        ["otus", *COMPRESSING], "test.html", compression.visits(site),
+        ["otus", *COMPRESSING, "floor"], compression.mean_answer(site), compression.visits(site),
         [("first", "KiB, first visit", 1), ("first_cost", "CPU µs/request", 1), ("https", "KiB for browsers over HTTPS, warm", 1),
-         ("http", "over HTTP", 1), *COST[:2]],
-        once_compressed(), fresh=True, warm=False, prepare=compression.prepared_site(site),
+         ("http", "over HTTP", 1), *COST[:2], ("page_cost", "of a page", 2), ("other_cost", "of another file", 2)],
+        [*once_compressed(), against("for comparison: the constant answer, to Debian's nginx", ["nginx-gzip"], 0.2, of="floor")],
+        fresh=True, warm=False, prepare=compression.prepared_site(site),
     )
 
 
