@@ -17,8 +17,12 @@ pub fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
 }
 
 /// Returns whether a token, such as a method or a field name, may contain `byte` (RFC 9110 §5.6.2).
-pub fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 /// Returns whether two names of fields are the same: their case does not matter (RFC 9110 §5.1), but names with the same case cost
@@ -103,9 +107,21 @@ pub fn host(authority: &[u8]) -> &[u8] {
     }
 }
 
+/// What bytes of a host name are: a sum of [`ODD`] and [`UPPER`]. Most have none of them.
+pub fn host_kinds(bytes: &[u8]) -> u8 {
+    // There is no branch for each byte, since most names are plain to their end.
+    bytes.iter().fold(0, |kinds, &byte| kinds | HOST_KINDS[usize::from(byte)])
+}
+
+/// A byte that needs an escape in a host name, or begins one.
+pub const ODD: u8 = 1;
+
+/// A letter in upper case.
+pub const UPPER: u8 = 2;
+
 /// Removes leading unreserved characters, subcomponent delimiters and escapes (RFC 3986 §3.2.2).
 fn skip_registered_name(mut bytes: &[u8]) -> &[u8] {
-    while let Some(odd) = bytes.iter().position(|&b| !IS_PLAIN[usize::from(b)]) {
+    while let Some(odd) = bytes.iter().position(|&b| HOST_KINDS[usize::from(b)] & ODD != 0) {
         bytes = match &bytes[odd..] {
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
             rest => return rest,
@@ -114,21 +130,25 @@ fn skip_registered_name(mut bytes: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The bytes that need no escape in a host name. A table, since every request has a host name.
-const IS_PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
+/// The kind of each byte of a host name. A table, since every request has a host name.
+const HOST_KINDS: [u8; 256] = {
+    let mut kinds = [ODD; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        match byte as u8 {
+            b'A'..=b'Z' => kinds[byte] = UPPER,
+            b'a'..=b'z' | b'0'..=b'9' => kinds[byte] = 0,
+            _ => {}
+        }
         byte += 1;
     }
     let others = b"-._~!$&'()*+,;=";
     let mut n = 0;
     while n < others.len() {
-        table[others[n] as usize] = true;
+        kinds[others[n] as usize] = 0;
         n += 1;
     }
-    table
+    kinds
 };
 
 #[cfg(test)]

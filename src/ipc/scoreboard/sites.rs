@@ -24,12 +24,12 @@ const SLOT_WORDS: usize = NAME_WORDS + COUNTS;
 /// The size of a table: the sites, then the counts of all others.
 pub(super) const WORDS: usize = MAX_SITES * SLOT_WORDS + COUNTS;
 
-/// Where a site is counted.
+/// Where a site is counted: the index of its first count in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SiteSlot(u16);
+pub struct SiteSlot(u32);
 
 /// The slot of all sites that have none of their own.
-const OTHER: SiteSlot = SiteSlot(MAX_SITES as u16);
+const OTHER: SiteSlot = SiteSlot((MAX_SITES * SLOT_WORDS) as u32);
 
 /// Requests of a site by [class](CLASSES), and [`BYTES`].
 pub type SiteCounts = [u64; COUNTS];
@@ -53,10 +53,10 @@ pub(super) fn slot(table: &[AtomicU64], name: &str) -> SiteSlot {
         if slot[0].load(Relaxed) == 0 {
             // The first word, by which a reader knows that there is a name, is the last.
             slot.iter().zip(name).rev().for_each(|(word, value)| word.store(value, Relaxed));
-            return SiteSlot(index as u16);
+            return SiteSlot::at(index);
         }
         if slot.iter().zip(name).all(|(word, value)| word.load(Relaxed) == value) {
-            return SiteSlot(index as u16);
+            return SiteSlot::at(index);
         }
     }
     OTHER
@@ -64,14 +64,14 @@ pub(super) fn slot(table: &[AtomicU64], name: &str) -> SiteSlot {
 
 /// Adds to a count of a site in a table of this process.
 pub(super) fn add(table: &[AtomicU64], slot: SiteSlot, index: usize, count: u64) {
-    table[counts(slot) + index].fetch_add(count, Relaxed);
+    table[slot.0 as usize + index].fetch_add(count, Relaxed);
 }
 
 /// Adds the counts in a table, of which `word` returns each word.
 pub(super) fn read(word: impl Fn(usize) -> u64, sum: &mut SiteTotals) {
-    let all = |slot| -> SiteCounts { std::array::from_fn(|index| word(counts(slot) + index)) };
-    for slot in (0..MAX_SITES).map(|index| SiteSlot(index as u16)) {
-        let begin = usize::from(slot.0) * SLOT_WORDS;
+    let all = |slot: SiteSlot| -> SiteCounts { std::array::from_fn(|index| word(slot.0 as usize + index)) };
+    for number in 0..MAX_SITES {
+        let begin = number * SLOT_WORDS;
         if word(begin) == 0 {
             break;
         }
@@ -83,7 +83,7 @@ pub(super) fn read(word: impl Fn(usize) -> u64, sum: &mut SiteTotals) {
             Some(name) => sum.by_name.entry(name.into()).or_default(),
             None => &mut sum.other,
         };
-        increase(into, all(slot));
+        increase(into, all(SiteSlot::at(number)));
     }
     increase(&mut sum.other, all(OTHER));
 }
@@ -98,10 +98,10 @@ pub(super) fn absorb(table: &[AtomicU64], word: impl Fn(usize) -> u64) {
     }
 }
 
-fn counts(slot: SiteSlot) -> usize {
-    match slot {
-        OTHER => MAX_SITES * SLOT_WORDS,
-        SiteSlot(index) => usize::from(index) * SLOT_WORDS + NAME_WORDS,
+impl SiteSlot {
+    /// Returns the slot of the site with this number in a table.
+    fn at(number: usize) -> Self {
+        SiteSlot((number * SLOT_WORDS + NAME_WORDS) as u32)
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
         }
         let sum = requests(&[&table]);
         assert_eq!((sum.by_name.len(), sum.other), (MAX_SITES, [0, 5, 0, 0, 0]));
-        assert_eq!(slot(&table, "0.test"), SiteSlot(0));
+        assert_eq!(slot(&table, "0.test"), SiteSlot::at(0));
         // Those of a worker with other names, or with any bytes.
         add(&other, slot(&other, "x.test"), 0, 1);
         let sum = requests(&[&table, &other]);

@@ -34,16 +34,20 @@ impl<'r> Host<'r> {
     pub fn of(authority: Option<Authority<'r>>) -> Self {
         let Some(authority) = authority else { return Host::without_name(Kind::None) };
         let host = authority.host();
-        Host::named(host.strip_suffix(b".").unwrap_or(host))
+        Host::with_name(host.strip_suffix(b".").unwrap_or(host), authority.has_upper_case())
     }
 
     /// Returns the host with this name, in whatever case.
-    #[inline]
     pub fn named(name: &'r [u8]) -> Self {
+        Host::with_name(name, true)
+    }
+
+    #[inline]
+    fn with_name(name: &'r [u8], may_have_upper_case: bool) -> Self {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Host::without_name(Kind::Other);
         }
-        let name = match name.iter().any(u8::is_ascii_uppercase) {
+        let name = match may_have_upper_case {
             true => name.to_ascii_lowercase().into(),
             false => name.into(),
         };
