@@ -33,6 +33,10 @@ impl ReadBuffer {
     /// Removes the first `length` bytes.
     pub fn consume(&mut self, length: usize) {
         self.start += length;
+        // Mostly, these were all: then nothing is to be moved.
+        if self.start == self.end {
+            self.clear();
+        }
     }
 
     /// Removes all bytes.
@@ -47,8 +51,10 @@ impl ReadBuffer {
 
     /// Returns the free space after the unread bytes.
     pub fn spare(&mut self) -> &mut [u8] {
-        self.bytes.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
         &mut self.bytes[self.end..]
     }
 

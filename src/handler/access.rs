@@ -74,8 +74,9 @@ pub struct Guard<'r> {
 impl<'r> Guard<'r> {
     /// Creates the guard of a request; none if there are no rules.
     pub fn new(service: &'r Service, request: &'r Request<'r, 'r>, context: &RequestContext) -> Option<Self> {
+        let policy = service.access.as_ref()?;
         let RequestContext { client, scheme, waiter, .. } = *context;
-        service.access.as_ref().map(|policy| Guard { policy, service, request, client, scheme, waiter })
+        Some(Guard { policy, service, request, client, scheme, waiter })
     }
 
     /// Checks a path of `site`. Returns false if the connection has to wait until it is woken.

@@ -151,11 +151,12 @@ pub fn https_uri(host: &str, port: Option<u16>, target: &str) -> Option<String> 
 /// Returns whether a target needs no splitting, decoding or resolving, and is not hidden, as most are.
 fn is_plain(target: &[u8]) -> bool {
     let [b'/', rest @ ..] = target else { return false };
-    let (mut odd, mut here) = (0, ODD | ODD_AFTER_SLASH);
+    let (mut odd, mut before) = (0, KINDS[usize::from(b'/')]);
     // There is no branch for each byte, since most targets are plain to their end.
     for &byte in rest {
-        odd |= KINDS[usize::from(byte)] & here;
-        here = if byte == b'/' { ODD | ODD_AFTER_SLASH } else { ODD };
+        let kind = KINDS[usize::from(byte)];
+        odd |= kind & (before >> AFTER);
+        before = kind;
     }
     odd == 0
 }
@@ -166,14 +167,17 @@ const ODD: u8 = 1;
 /// A byte that no plain target has after a slash.
 const ODD_AFTER_SLASH: u8 = 2;
 
+/// The bits of a kind that say what is odd after it are so much higher.
+const AFTER: u8 = 4;
+
 /// The kind of each byte of a target.
 const KINDS: [u8; 256] = {
-    let mut kinds = [0; 256];
-    kinds[b'%' as usize] = ODD;
-    kinds[b'?' as usize] = ODD;
-    kinds[b'#' as usize] = ODD;
-    kinds[b'/' as usize] = ODD_AFTER_SLASH;
-    kinds[b'.' as usize] = ODD_AFTER_SLASH;
+    let mut kinds = [ODD << AFTER; 256];
+    kinds[b'%' as usize] |= ODD;
+    kinds[b'?' as usize] |= ODD;
+    kinds[b'#' as usize] |= ODD;
+    kinds[b'/' as usize] |= ODD_AFTER_SLASH | ODD_AFTER_SLASH << AFTER;
+    kinds[b'.' as usize] |= ODD_AFTER_SLASH;
     kinds
 };
 

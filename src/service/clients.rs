@@ -42,6 +42,8 @@ pub struct Origin<'b> {
     pub authority: Option<Authority<'b>>,
     /// Why the request is refused.
     pub refusal: Option<Refusal>,
+    /// The permit for the request, if those of its client are limited.
+    pub permit: Option<Permit<'static>>,
 }
 
 impl Clients {
@@ -74,8 +76,9 @@ impl Clients {
 
     /// Returns who has sent a request with these fields, over `scheme`, on a connection of `nearest`. `is_local`: it is connected to
     /// a unix socket.
+    #[inline]
     pub fn origin<'b>(&self, nearest: Client, is_local: bool, scheme: Scheme, fields: Fields<'_, 'b>) -> Origin<'b> {
-        let origin = Origin { client: nearest, is_named: false, scheme, authority: None, refusal: None };
+        let origin = Origin { client: nearest, is_named: false, scheme, authority: None, refusal: None, permit: None };
         if !self.reads_fields {
             return origin;
         }
@@ -106,24 +109,18 @@ impl Clients {
 pub struct AtLimit;
 
 impl Service {
-    /// Returns who has sent a request, as [`Clients::origin`], and a permit for it, if a field names its client and requests of
+    /// Returns who has sent a request, as [`Clients::origin`], with a permit for it if a field names its client and requests of
     /// clients are limited. The connection of a proxy counts for nobody.
-    pub fn identify<'b>(
-        &self,
-        nearest: Client,
-        is_local: bool,
-        scheme: Scheme,
-        fields: Fields<'_, 'b>,
-    ) -> (Origin<'b>, Option<Permit<'static>>) {
+    #[inline]
+    pub fn identify<'b>(&self, nearest: Client, is_local: bool, scheme: Scheme, fields: Fields<'_, 'b>) -> Origin<'b> {
         let mut origin = self.clients.origin(nearest, is_local, scheme, fields);
-        if !origin.is_named {
-            return (origin, None);
+        if origin.is_named {
+            match self.admit(origin.client) {
+                Ok(permit) => origin.permit = permit,
+                Err(AtLimit) => origin.refusal = Some(Refusal::ClientAtLimit),
+            }
         }
-        let permit = self.admit(origin.client);
-        if permit.is_err() {
-            origin.refusal = Some(Refusal::ClientAtLimit);
-        }
-        (origin, permit.ok().flatten())
+        origin
     }
 
     /// Acquires a permit for a connection of a client, or for a request that it has sent by a proxy, if these are limited. Neither a

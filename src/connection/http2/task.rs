@@ -301,7 +301,7 @@ fn respond(
     let with_host;
     let (message, method, answer) = match &request {
         Ok(request) => {
-            let (origin, permit) = service.identify(client, connection.is_local, scheme, request.fields);
+            let origin = service.identify(client, connection.is_local, scheme, request.fields);
             (client, scheme) = (origin.client, origin.scheme);
             with_host = Request { authority: origin.authority.or(request.authority), ..*request };
             let request = &with_host;
@@ -321,7 +321,7 @@ fn respond(
             let Some(answer) = handler::respond(service, request, context, &mut scratch.handler) else {
                 return TaskResult::Wait(PendingRequest { exchange, ..pending });
             };
-            exchange.permit = permit;
+            exchange.permit = origin.permit;
             (ReceivedMessage::Request(request), request.method, answer)
         }
         Err(BadRequest::Refused(refusal)) => {

@@ -77,6 +77,8 @@ impl ConnectionDriver {
     }
 
     /// Drives a connection by one step.
+    // As a function of its own: a turn of HTTP/1.1 should not prepare what it needs.
+    #[inline(never)]
     pub(in crate::connection) fn step_http2(&mut self, service: &Service, connection: &mut Connection) -> Step {
         let Some(mut http2) = connection.http2.take() else { return Break(DriveResult::Close) };
         http2.output.use_buffer(&mut self.frames_to_send);
@@ -169,9 +171,8 @@ impl ConnectionDriver {
                     connection.requests += 1;
                     let (log, number) = (connection.records.source().access_log(), connection.requests);
                     let exchange = Exchange::begin(connection.counters, log, stream, number, started_ns);
-                    let authority = head.authority().ok().and_then(|text| Authority::parse(text.as_bytes()));
-                    let is_misdirected =
-                        authority.is_some_and(|authority| connection.transport.is_misdirected(authority));
+                    let authority = || head.authority().ok().and_then(|text| Authority::parse(text.as_bytes()));
+                    let is_misdirected = connection.transport.is_misdirected(authority);
                     http2.requests.push_back(PendingRequest {
                         stream,
                         head,

@@ -85,9 +85,9 @@ impl Transport {
     }
 
     /// Returns whether a request for `authority` belongs on another connection.
-    pub fn is_misdirected(&self, authority: Authority) -> bool {
+    pub fn is_misdirected<'a>(&self, authority: impl FnOnce() -> Option<Authority<'a>>) -> bool {
         match self {
-            Transport::Tls(tls) => tls.is_misdirected(authority),
+            Transport::Tls(tls) => authority().is_some_and(|authority| tls.is_misdirected(authority)),
             _ => false,
         }
     }
