@@ -11,6 +11,7 @@ use super::root::Root;
 use super::variants::KnownVariants;
 use super::version::FileVersion;
 use crate::codec::MEMORY_CODINGS;
+use crate::http::h2::priority::Priority;
 use crate::http::{Refusal, Representation};
 use crate::http::{h1, h2};
 use crate::ipc::decoded::Decoded;
@@ -43,6 +44,8 @@ pub struct Resource {
     forms: Option<Box<Forms>>,
     /// The field lines of HTTP/2, once they were needed, and where those begin that a 304 has as well.
     section: OnceLock<(Box<[u8]>, usize)>,
+    /// The priority for a client that has sent none.
+    priority: Priority,
     /// The memory of such a form.
     _reservation: Option<Reservation>,
 }
@@ -119,6 +122,7 @@ impl Resource {
             version,
             root,
             path,
+            priority: Priority::of_media_type(&representation.content_type),
             forms: representation.is_compressible.then(Box::default),
             representation,
             variants: KnownVariants::default(),
@@ -151,6 +155,11 @@ impl Resource {
     /// Returns the fields that a 304 has as well, and the end of its head.
     pub fn validators(&self) -> &[u8] {
         &self.bytes[self.validators..]
+    }
+
+    /// Returns its priority in HTTP/2 for a client that has sent none.
+    pub fn priority(&self) -> Priority {
+        self.priority
     }
 
     /// Returns the field lines of a 200 in HTTP/2.

@@ -7,7 +7,7 @@
 //! While tasks are done, the main loop checks every two milliseconds; a notification begins that.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Release, Ordering::SeqCst};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -61,7 +61,8 @@ impl Loans {
     /// Ends the loan of the thread in `slot`.
     fn end(&self, slot: usize, number: u64) {
         if let Some(Loan(loan)) = self.of_threads.get(slot) {
-            loan.store(number & !(1 << 32), SeqCst);
+            // The main loop may see it later: it does not get a connection by a number that is not that of a loan.
+            loan.store(number & !(1 << 32), Release);
         }
     }
 

@@ -162,8 +162,8 @@ fn do_task(
     let descriptor = connection.as_raw_fd();
     let lent = Lent::new(worker, slot, connection);
     // It drops before the loan ends.
-    let unfinished = assignment.unfinished();
-    let result = driver.run_task(&worker.service, assignment.task);
+    let (task, unfinished) = assignment.begin();
+    let result = driver.run_task(&worker.service, task);
     let connection = match lent {
         Ok(lent) => lent.take_back(),
         Err(connection) => Some(connection),

@@ -53,7 +53,11 @@ impl Piece {
 
 /// The content of a response that is not in frames yet.
 #[derive(Debug, Default)]
-pub struct Pieces(VecDeque<Piece>);
+pub struct Pieces {
+    /// The piece that is next. Most responses have no other one.
+    first: Option<Piece>,
+    others: VecDeque<Piece>,
+}
 
 impl Pieces {
     /// Returns the content of an answer to a GET.
@@ -69,27 +73,26 @@ impl Pieces {
 
     /// Returns whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none()
     }
 
     /// Returns the piece that is next.
     pub fn first(&self) -> Option<&Piece> {
-        self.0.front()
+        self.first.as_ref()
     }
 
     /// Returns whether it is of an open file.
     pub fn has_file(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::File(_)))
+        self.first.iter().chain(&self.others).any(|piece| matches!(piece, Piece::File(_)))
     }
 
     /// Appends a frame with up to `length` bytes of the first piece, which is in memory. Returns their number.
     pub fn put_frame(&mut self, stream: u32, length: usize, out: &mut Vec<u8>) -> usize {
-        let Some(piece) = self.0.front_mut() else { return 0 };
+        let Some(piece) = &mut self.first else { return 0 };
         let length = piece.length().min(length).min(FRAME_CONTENT);
-        let is_last = length == piece.length() && self.0.len() == 1;
+        let is_last = length == piece.length() && self.others.is_empty();
         let flags = if is_last { END_STREAM } else { 0 };
         out.extend_from_slice(&write::head(FrameType::Data, flags, stream, length));
-        let Some(piece) = self.0.front_mut() else { return 0 };
         piece.take(length, out);
         self.drop_empty();
         length
@@ -98,33 +101,38 @@ impl Pieces {
     /// Takes up to `length` bytes of the first piece, which is of an open file, to be read. Returns the slice, and whether nothing
     /// follows it.
     pub fn take_slice(&mut self, length: usize) -> Option<(FileSlice, bool)> {
-        let Some(Piece::File(slice)) = self.0.front_mut() else { return None };
+        let Some(Piece::File(slice)) = &mut self.first else { return None };
         let end = slice.end.min(slice.offset + length as u64);
         let taken = FileSlice { file: slice.file.clone(), offset: slice.offset, end, has_begun: slice.has_begun };
         (slice.offset, slice.has_begun) = (end, true);
         self.drop_empty();
-        Some((taken, self.0.is_empty()))
+        Some((taken, self.is_empty()))
     }
 
     /// Returns a slice that was taken and not read.
     pub fn put_back(&mut self, taken: FileSlice) {
-        match self.0.front_mut() {
+        match &mut self.first {
             Some(Piece::File(slice)) if Arc::ptr_eq(&slice.file, &taken.file) && slice.offset == taken.end => {
                 slice.offset = taken.offset;
             }
-            _ => self.0.push_front(Piece::File(taken)),
+            first => {
+                let second = first.replace(Piece::File(taken));
+                second.into_iter().for_each(|piece| self.others.push_front(piece));
+            }
         }
     }
 
     fn drop_empty(&mut self) {
-        if self.0.front().is_some_and(|piece| piece.length() == 0) {
-            self.0.pop_front();
+        if self.first.as_ref().is_some_and(|piece| piece.length() == 0) {
+            self.first = self.others.pop_front();
         }
     }
 
     fn push(&mut self, piece: Piece) {
-        if piece.length() > 0 {
-            self.0.push_back(piece);
+        match self.first {
+            _ if piece.length() == 0 => {}
+            None => self.first = Some(piece),
+            Some(_) => self.others.push_back(piece),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Exchange {
     /// The bytes of content that the transport has accepted, or will have accepted when what is queued was sent.
     pub content_bytes: u64,
     is_complete: bool,
+    /// When it ended, in nanoseconds of the clock, if that is known.
+    ended_ns: Option<u64>,
     cause: Option<Cow<'static, str>>,
 }
 
@@ -53,6 +55,7 @@ impl Exchange {
             permit: None,
             content_bytes: 0,
             is_complete: false,
+            ended_ns: None,
             cause: None,
         }
     }
@@ -71,6 +74,11 @@ impl Exchange {
         self.is_complete = true;
     }
 
+    /// Sets when it ends, in nanoseconds of [`clock::now_ns`]. It ends when it drops.
+    pub fn end_at(&mut self, now_ns: u64) {
+        self.ended_ns = Some(now_ns);
+    }
+
     /// Sets why the response is not completely sent, unless a cause is known already.
     pub fn set_cause(&mut self, cause: impl Into<Cow<'static, str>>) {
         self.cause.get_or_insert_with(|| cause.into());
@@ -87,7 +95,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let now_ns = clock::now_ns();
+        let now_ns = self.ended_ns.unwrap_or_else(clock::now_ns);
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         self.counters.subtract(Counter::InFlight, 1);
         self.counters.count_responses(1, duration_ns);

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use super::pending_records::{ReceivedMessage, ResponseSummary};
 use crate::http::Coding;
 use crate::http::h2::frame::MAX_PAYLOAD_BYTES;
+use crate::http::h2::priority::Priority;
 use crate::http::h2::scheduler::Scheduler;
 use crate::http::h2::session::Session;
 use crate::service::open_files::OpenFiles;
 
-use content::{FRAME_CONTENT, Piece};
+use content::FRAME_CONTENT;
 use exchange::CANCELLED;
 use output::Output;
 use task::{ConnectionContext, Deliveries, PendingRequest, ReadTask, StreamResponse, Task, TaskResult};
@@ -61,6 +62,10 @@ pub struct Http2 {
     waiting: Vec<PendingRequest>,
     /// Responses whose content is not completely in frames.
     responses: Vec<StreamResponse>,
+    /// Memory for the streams that have something to send, and their priorities.
+    ready: Vec<(u32, Priority)>,
+    /// Memory for the field section of the next response.
+    spare_section: Vec<u8>,
     output: Output,
     context: Arc<ConnectionContext>,
     deliveries: Arc<Deliveries>,
@@ -95,6 +100,8 @@ impl Http2 {
             requests: VecDeque::new(),
             waiting: Vec::new(),
             responses: Vec::new(),
+            ready: Vec::new(),
+            spare_section: Vec::new(),
             output,
             context: Arc::new(context),
             deliveries: Arc::default(),
@@ -289,10 +296,12 @@ impl Http2 {
     }
 
     /// Queues the head of a response.
-    fn begin(&mut self, response: StreamResponse) {
+    fn begin(&mut self, mut response: StreamResponse) {
         let (stream, ends_stream) = (response.stream, response.pieces.is_empty());
         self.session.write_headers(self.output.frames(), stream, &response.section, ends_stream);
         self.output.end_head();
+        self.spare_section = std::mem::take(&mut response.section);
+        self.spare_section.clear();
         self.responses.push(response);
         if ends_stream {
             self.finish(stream);
@@ -333,23 +342,28 @@ impl Http2 {
             self.requests.push_front(request);
             return None;
         }
-        Some(PendingRequest { permit, ..request })
+        Some(PendingRequest { permit, section: std::mem::take(&mut self.spare_section), ..request })
     }
 
     /// Queues content in the order of priorities, up to [`BATCH_BYTES`]. Returns what has to be read.
     fn queue_content(&mut self) -> Option<Task> {
-        while self.output.unsent_bytes() < BATCH_BYTES {
-            let (session, may_read) = (&mut self.session, self.away < MAX_THREADS);
-            let mut ready: Vec<_> = Vec::new();
-            for response in &self.responses {
-                let is_ready = !response.is_reading
-                    && !response.waits_for_turn
-                    && (may_read || !matches!(response.pieces.first(), Some(Piece::File(_))));
-                if is_ready && session.sendable_bytes(response.stream) > 0 {
-                    let priority = session.stream(response.stream).and_then(|stream| stream.priority);
-                    ready.push((response.stream, priority.unwrap_or(response.priority)));
-                }
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        let may_read = self.away < MAX_THREADS;
+        for response in self.responses.iter().filter(|response| response.is_ready(may_read)) {
+            if self.session.sendable_bytes(response.stream) > 0 {
+                let priority = self.session.stream(response.stream).and_then(|stream| stream.priority);
+                ready.push((response.stream, priority.unwrap_or(response.priority)));
             }
+        }
+        let task = self.queue_ready(&mut ready, may_read);
+        self.ready = ready;
+        task
+    }
+
+    /// Queues content of the streams that are `ready`.
+    fn queue_ready(&mut self, ready: &mut Vec<(u32, Priority)>, may_read: bool) -> Option<Task> {
+        while self.output.unsent_bytes() < BATCH_BYTES && self.session.has_window() {
             let stream = self.scheduler.next(ready.iter().copied())?;
             let length = self.session.sendable_bytes(stream);
             let response = self.responses.iter_mut().find(|response| response.stream == stream)?;
@@ -368,7 +382,10 @@ impl Http2 {
             self.session.take_window(stream, length);
             if response.pieces.is_empty() {
                 self.finish(stream);
+            } else if response.is_ready(may_read) && self.session.sendable_bytes(stream) > 0 {
+                continue;
             }
+            ready.retain(|(id, _)| *id != stream);
         }
         None
     }
@@ -378,7 +395,7 @@ impl Http2 {
 fn cancel(request: PendingRequest, cause: &str, context: &ConnectionContext) {
     let PendingRequest { head, body, mut exchange, .. } = request;
     let mut storage = Vec::new();
-    let parsed = head.request(context.scheme, body, &context.limits, &mut storage);
+    let parsed = head.request(body, &mut storage);
     let message = match &parsed {
         Ok(request) => ReceivedMessage::Request(request),
         Err(_) => ReceivedMessage::Malformed(head.method_name().as_bytes()),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::content::FRAME_CONTENT;
 use super::exchange::Exchange;
 use crate::http::h2::frame::HEAD_BYTES;
+use crate::os::clock;
 
 /// The sent bytes at the beginning of the buffer that are removed at one time.
 const COMPACT_BYTES: usize = 64 * 1024;
@@ -133,9 +134,13 @@ impl Output {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
+        // All responses that end here end at the same time.
+        let mut now_ns = None;
         while self.segments.front().is_some_and(|segment| segment.end <= self.sent_bytes) {
-            if let Some(Segment { kind: Kind::Control(length), .. }) = self.segments.pop_front() {
-                self.control_bytes -= length;
+            match self.segments.pop_front().map(|segment| segment.kind) {
+                Some(Kind::Control(length)) => self.control_bytes -= length,
+                Some(Kind::End(mut exchange)) => exchange.end_at(*now_ns.get_or_insert_with(clock::now_ns)),
+                Some(Kind::Content(..)) | None => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use super::content::{FRAME_CONTENT, Pieces};
+use super::content::{FRAME_CONTENT, Piece, Pieces};
 use super::exchange::Exchange;
 use crate::connection::driver::{ConnectionDriver, Scratch};
 use crate::connection::pending_records::{ReceivedMessage, RecordSource, ResponseSummary};
@@ -46,6 +46,8 @@ pub struct PendingRequest {
     pub waits_until_ms: u64,
     /// The permit for a file, if other responses of the connection have files.
     pub permit: Option<FilePermit>,
+    /// Memory for the field section of the response.
+    pub section: Vec<u8>,
     /// Its accounting.
     pub exchange: Box<Exchange>,
 }
@@ -71,6 +73,13 @@ pub struct StreamResponse {
     pub waits_for_turn: bool,
     /// Its accounting.
     pub exchange: Box<Exchange>,
+}
+
+impl StreamResponse {
+    /// Returns whether the next piece can be queued, or with `may_read`, be read.
+    pub fn is_ready(&self, may_read: bool) -> bool {
+        !self.is_reading && !self.waits_for_turn && (may_read || !matches!(self.pieces.first(), Some(Piece::File(_))))
+    }
 }
 
 /// What the requests of a connection have in common.
@@ -171,9 +180,10 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Returns what ensures that the task has a result.
-    pub fn unfinished(&self) -> Unfinished {
-        Unfinished { stream: self.task.stream(), deliveries: self.deliveries.clone() }
+    /// Returns the task, and what ensures that it has a result.
+    pub fn begin(self) -> (Task, Unfinished) {
+        let unfinished = Unfinished { stream: self.task.stream(), deliveries: self.deliveries };
+        (self.task, unfinished)
     }
 }
 
@@ -295,7 +305,7 @@ fn respond(
     let mut blocking_key = BlockingKey::default();
     let mut storage = Vec::new();
     let head = &pending.head;
-    let request = head.request(connection.scheme, pending.body, &service.limits, &mut storage);
+    let request = head.request(pending.body, &mut storage);
     let (mut client, mut scheme) = (connection.client, connection.scheme);
     let mut exchange = pending.exchange;
     let with_host;
@@ -334,7 +344,8 @@ fn respond(
             return TaskResult::Failed { stream: pending.stream, content_bytes: 0, why: (*why).into() };
         }
     };
-    let mut section = Vec::with_capacity(SECTION_BYTES);
+    let mut section = pending.section;
+    section.reserve(SECTION_BYTES);
     encode_section(&mut section, service, &answer, scheme, scratch);
     let mut summary = ResponseSummary::new(&answer, 0, 0);
     (summary.scheme, summary.user) = (scheme, &scratch.handler.access.user);
@@ -385,7 +396,7 @@ fn encode_section(out: &mut Vec<u8>, service: &Service, answer: &Answer, scheme:
 /// Returns the priority of an answer for a client that has sent none.
 fn priority(answer: &Answer) -> Priority {
     match answer {
-        Answer::File { resource, .. } => Priority::of_media_type(&resource.representation.content_type),
+        Answer::File { resource, .. } => resource.priority(),
         Answer::Listing { .. } => Priority::of_media_type("text/html"),
         Answer::Response { .. } => Priority::default(),
     }

@@ -171,7 +171,7 @@ impl ConnectionDriver {
                     connection.requests += 1;
                     let (log, number) = (connection.records.source().access_log(), connection.requests);
                     let exchange = Exchange::begin(connection.counters, log, stream, number, started_ns);
-                    let authority = || head.authority().ok().and_then(|text| Authority::parse(text.as_bytes()));
+                    let authority = || head.authority().ok().and_then(Authority::parse);
                     let is_misdirected = connection.transport.is_misdirected(authority);
                     http2.requests.push_back(PendingRequest {
                         stream,
@@ -181,6 +181,7 @@ impl ConnectionDriver {
                         is_misdirected,
                         waits_until_ms: 0,
                         permit: None,
+                        section: Vec::new(),
                         exchange: Box::new(exchange),
                     });
                 }
@@ -283,6 +284,7 @@ impl Http2 {
     fn release_memory(&mut self) {
         if !self.has_streams() {
             (self.requests, self.waiting, self.responses) = Default::default();
+            (self.ready, self.spare_section) = Default::default();
         }
     }
 }

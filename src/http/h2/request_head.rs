@@ -74,7 +74,7 @@ impl RequestHead {
         *self = RequestHead { bytes, lines, ..RequestHead::default() };
     }
 
-    /// Adds a field line. Breaks if the section is so large that it is an attack.
+    /// Adds a field line. The whole section is then [checked](RequestHead::check). Breaks if the section is so large that it is an attack.
     pub fn add(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> ControlFlow<()> {
         self.size += name.len() + value.len() + LINE_BYTES;
         if self.size > limits.head_bytes {
@@ -104,17 +104,17 @@ impl RequestHead {
             b"path" => &mut self.path,
             _ => return Err("a pseudo-header field is unknown"),
         };
-        check_value(value)?;
+        check_value(value, kinds(value))?;
         if field.replace(text).is_some() { Err("a pseudo-header field is there twice") } else { Ok(()) }
     }
 
     fn add_field(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), &'static str> {
-        let is_name_byte = |byte: &u8| syntax::is_token_byte(*byte) && !byte.is_ascii_uppercase();
-        if name.is_empty() || !name.iter().all(is_name_byte) {
+        if name.is_empty() || kinds(name) & NO_NAME != 0 {
             return Err("a field name has bytes that it cannot have");
         }
-        check_value(value)?;
-        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        let kinds = kinds(value);
+        check_value(value, kinds)?;
+        if kinds & CONTROL != 0 {
             self.refusal.get_or_insert(Refusal::Malformed("a field value holds a control character"));
         }
         match name {
@@ -152,66 +152,93 @@ impl RequestHead {
         (begin, bytes.len())
     }
 
-    /// Returns the request of a connection with this scheme, whose body has the state `body`. `storage` is for its field lines.
-    pub fn request<'f, 'b>(
-        &'b self,
-        scheme: Scheme,
-        body: Body,
-        limits: &Limits,
-        storage: &'f mut Vec<Header<'b>>,
-    ) -> Result<Request<'f, 'b>, BadRequest> {
-        use BadRequest::{Malformed, Refused};
-        if let Some(why) = self.malformed {
-            return Err(Malformed(why));
-        }
+    /// Checks the whole section, as that of a request on a connection with this scheme. Returns why it is malformed, if it is.
+    pub fn check(&mut self, scheme: Scheme, limits: &Limits) -> Option<&'static str> {
         // What is beyond the limits was not looked at: pseudo-header fields may be missing.
-        if let Some(refusal) = &self.refusal {
-            return Err(Refused(refusal.clone()));
+        if self.malformed.is_none() && self.refusal.is_none() {
+            match self.check_request_line(scheme, limits) {
+                Ok(()) => {}
+                Err(BadRequest::Malformed(why)) => self.malformed = Some(why),
+                Err(BadRequest::Refused(refusal)) => self.refusal = Some(refusal),
+            }
         }
-        let text = |text: Option<Text>, why| self.text(text).transpose().map_err(|()| Malformed(why));
-        let method_name = text(self.method, "the method is no token")?.ok_or(Malformed("there is no method"))?;
-        if method_name.is_empty() || !method_name.bytes().all(syntax::is_token_byte) {
+        self.malformed
+    }
+
+    /// Checks what the request line of HTTP/1.1 would say, and the authority.
+    fn check_request_line(&self, scheme: Scheme, limits: &Limits) -> Result<(), BadRequest> {
+        use BadRequest::{Malformed, Refused};
+        let method = self.bytes(self.method).ok_or(Malformed("there is no method"))?;
+        if method.is_empty() || !method.iter().copied().all(syntax::is_token_byte) {
             return Err(Malformed("the method is no token"));
         }
         let authority = self.authority()?;
-        let target = if method_name == "CONNECT" {
+        let target = if method == b"CONNECT" {
             if self.scheme.is_some() || self.path.is_some() {
                 return Err(Malformed("CONNECT has a scheme or a path"));
             }
             authority
         } else {
-            let own_scheme = text(self.scheme, "the scheme is no text")?.ok_or(Malformed("there is no scheme"))?;
+            let own_scheme = self.bytes(self.scheme).ok_or(Malformed("there is no scheme"))?;
             // In clear, a proxy may have received the request by either.
-            let is_known = |known: Scheme| own_scheme.eq_ignore_ascii_case(known.as_str());
+            let is_known = |known: Scheme| own_scheme.eq_ignore_ascii_case(known.as_str().as_bytes());
             if !(is_known(Scheme::Https) || is_known(scheme)) {
                 return Err(Malformed("the scheme is not that of the connection"));
             }
-            let path = text(self.path, "the path is no text")?.ok_or(Malformed("there is no path"))?;
-            if !(path.starts_with('/') || path == "*" && method_name == "OPTIONS") {
+            let path = self.bytes(self.path).ok_or(Malformed("there is no path"))?;
+            if !is_text(path) {
+                return Err(Malformed("the path is no text"));
+            }
+            if !(path.starts_with(b"/") || path == b"*" && method == b"OPTIONS") {
                 return Err(Malformed("the path does not begin with a slash"));
             }
             path
         };
-        if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        if kinds(target) & (LINE_END | CONTROL | BLANK) != 0 {
             return Err(Refused(Refusal::Malformed("the target contains white space or a control character")));
         }
-        let Some(authority) = Authority::parse(authority.as_bytes()) else {
+        if Authority::parse(authority).is_none() {
             return Err(Refused(Refusal::Malformed("the authority holds no host")));
-        };
-        if method_name.len() + target.len() + " HTTP/2 ".len() > limits.request_line_bytes {
-            let is_long_method = method_name.len() > limits::METHOD_BYTES;
+        }
+        if method.len() + target.len() + " HTTP/2 ".len() > limits.request_line_bytes {
+            let is_long_method = method.len() > limits::METHOD_BYTES;
             return Err(Refused(if is_long_method { Refusal::LongMethod } else { Refusal::LongRequestLine }));
         }
+        Ok(())
+    }
+
+    /// Returns the request, after it was [checked](RequestHead::check). Its body has the state `body`; `storage` is for its field lines.
+    pub fn request<'f, 'b>(
+        &'b self,
+        body: Body,
+        storage: &'f mut Vec<Header<'b>>,
+    ) -> Result<Request<'f, 'b>, BadRequest> {
+        if let Some(why) = self.malformed {
+            return Err(BadRequest::Malformed(why));
+        }
+        if let Some(refusal) = &self.refusal {
+            return Err(BadRequest::Refused(refusal.clone()));
+        }
+        // Mostly, the whole section is text, and so is each part of it.
+        let whole = std::str::from_utf8(&self.bytes).ok();
+        let text = |(begin, length): Text| match whole {
+            Some(whole) => whole.get(begin..begin + length),
+            None => std::str::from_utf8(&self.bytes[begin..begin + length]).ok(),
+        };
+        let text = |part: Option<Text>| part.and_then(text).unwrap_or_default();
+        let method_name = text(self.method);
+        let authority = self.authority.or(self.host);
+        let target = text(if method_name == "CONNECT" { authority } else { self.path });
         storage.clear();
-        // Names are tokens.
-        storage.extend(
-            self.lines().map(|(name, value)| Header { name: std::str::from_utf8(name).unwrap_or_default(), value }),
-        );
+        storage.extend(self.lines.iter().map(|&(begin, name, value)| {
+            let value_begin = begin + name;
+            Header { name: text(Some((begin, name))), value: &self.bytes[value_begin..value_begin + value] }
+        }));
         Ok(Request {
             method: Method::named(method_name),
             method_name,
             target,
-            authority: Some(authority),
+            authority: self.bytes(authority).and_then(Authority::parse),
             version: Version::Http2,
             fields: Fields(storage),
             body,
@@ -241,13 +268,16 @@ impl RequestHead {
 
     /// Returns the method; empty if it is none.
     pub fn method_name(&self) -> &str {
-        self.text(self.method).and_then(Result::ok).unwrap_or_default()
+        self.bytes(self.method).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     /// Returns the authority, of which Host says the same.
-    pub fn authority(&self) -> Result<&str, BadRequest> {
-        let text = |text| self.text(text).transpose().map_err(|()| BadRequest::Malformed("the authority is no text"));
-        match (text(self.authority)?, text(self.host)?) {
+    pub fn authority(&self) -> Result<&[u8], BadRequest> {
+        let (authority, host) = (self.bytes(self.authority), self.bytes(self.host));
+        if [authority, host].into_iter().flatten().any(|bytes| !is_text(bytes)) {
+            return Err(BadRequest::Malformed("the authority is no text"));
+        }
+        match (authority, host) {
             (Some(authority), Some(host)) if !self.is_same(authority, host) => {
                 Err(BadRequest::Malformed("Host is not the authority"))
             }
@@ -257,23 +287,63 @@ impl RequestHead {
     }
 
     /// Returns whether two authorities are the same, one with the port that the scheme implies, or both without (RFC 9113 §8.3.1).
-    fn is_same(&self, authority: &str, host: &str) -> bool {
-        let is_https =
-            self.text(self.scheme).is_some_and(|scheme| scheme.is_ok_and(|s| s.eq_ignore_ascii_case("https")));
-        let port = if is_https { ":443" } else { ":80" };
-        let without_port = |text: &'_ str| text.len() - if text.ends_with(port) { port.len() } else { 0 };
+    fn is_same(&self, authority: &[u8], host: &[u8]) -> bool {
+        let is_https = self.bytes(self.scheme).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"));
+        let port = if is_https { b":443".as_slice() } else { b":80" };
+        let without_port = |bytes: &'_ [u8]| bytes.len() - if bytes.ends_with(port) { port.len() } else { 0 };
         authority[..without_port(authority)].eq_ignore_ascii_case(&host[..without_port(host)])
     }
 
-    /// Returns a part of the bytes as text; an error if it is none.
-    fn text(&self, text: Option<Text>) -> Option<Result<&str, ()>> {
-        text.map(|(begin, length)| std::str::from_utf8(&self.bytes[begin..begin + length]).map_err(|_| ()))
+    /// Returns a part of the bytes.
+    fn bytes(&self, part: Option<Text>) -> Option<&[u8]> {
+        part.map(|(begin, length)| &self.bytes[begin..begin + length])
     }
 }
 
-/// Checks what no field value may have in HTTP/2 (RFC 9113 §8.2.1).
-fn check_value(value: &[u8]) -> Result<(), &'static str> {
-    if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+}
+
+/// What bytes of names and values are: a sum of the following.
+fn kinds(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |kinds, &byte| kinds | KINDS[usize::from(byte)])
+}
+
+/// A byte that no name has.
+const NO_NAME: u8 = 1;
+
+/// NUL, CR or LF.
+const LINE_END: u8 = 2;
+
+/// Another control character.
+const CONTROL: u8 = 4;
+
+/// A space or a tab.
+const BLANK: u8 = 8;
+
+/// The kind of each byte. A table, since every request has them by the hundred.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let of = byte as u8;
+        kinds[byte] = match of {
+            0 | b'\r' | b'\n' => LINE_END,
+            b' ' | b'\t' => BLANK,
+            ..b' ' | 0x7f => CONTROL,
+            _ => 0,
+        };
+        if !syntax::is_token_byte(of) || of.is_ascii_uppercase() {
+            kinds[byte] |= NO_NAME;
+        }
+        byte += 1;
+    }
+    kinds
+};
+
+/// Checks what no field value may have in HTTP/2 (RFC 9113 §8.2.1). Its bytes are of these `kinds`.
+fn check_value(value: &[u8], kinds: u8) -> Result<(), &'static str> {
+    if kinds & LINE_END != 0 {
         return Err("a field value has a NUL or a line end");
     }
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));

@@ -13,7 +13,8 @@ fn outcome(lines: &[(&str, &str)]) -> String {
             return "attack".into();
         }
     }
-    match head.request(Scheme::Https, Body::Dropped, &limits, &mut storage) {
+    head.check(Scheme::Https, &limits);
+    match head.request(Body::Dropped, &mut storage) {
         Ok(request) => {
             let Request { method_name, target, authority, fields, .. } = request;
             format!("{method_name} {target} {} {}", authority.unwrap().as_str(), fields.0.len())

@@ -49,7 +49,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What the client has asked for.
 #[derive(Debug)]
 pub enum Event {
-    /// A request. [`RequestHead::request`] has succeeded, or its refusal is to be answered.
+    /// A request that was [checked](RequestHead::check): it is not malformed.
     Request {
         /// The stream.
         stream: u32,

@@ -1,7 +1,7 @@
 //! Field sections: requests and trailers (RFC 9113 §6.2, §6.10, §8.1).
 
 use super::super::hpack::DecodeError;
-use super::super::request_head::{BadRequest, RequestHead};
+use super::super::request_head::RequestHead;
 use super::super::stream::Stream;
 use super::super::{ErrorCode, FrameError};
 use super::{Event, Handled, Scratch, Session, fatal};
@@ -94,12 +94,8 @@ impl Session {
         let stream = self.streams.add(Stream::new(id, self.initial_window));
         stream.priority = priority.or_else(|| head.priority());
         stream.is_received = ends_stream;
-        let is_malformed = match head.request(self.scheme, Body::Dropped, &limits, &mut Vec::new()) {
-            Err(BadRequest::Malformed(why)) => Some(why),
-            Ok(_) | Err(BadRequest::Refused(_)) => None,
-        };
         let has_content = head.content_length.is_some_and(|length| length > 0);
-        let why = is_malformed.or_else(|| (ends_stream && has_content).then_some(LENGTH));
+        let why = head.check(self.scheme, &limits).or_else(|| (ends_stream && has_content).then_some(LENGTH));
         if let Some(why) = why {
             self.streams.remove(id);
             return Err(FrameError::Stream(id, ErrorCode::ProtocolError, why));

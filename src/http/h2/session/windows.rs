@@ -113,6 +113,11 @@ impl Session {
         Ok(())
     }
 
+    /// Returns whether anything can be sent for a stream with a window of its own.
+    pub fn has_window(&self) -> bool {
+        self.send_window > 0
+    }
+
     /// Returns the bytes of content that can be sent for a stream now.
     pub fn sendable_bytes(&mut self, id: u32) -> usize {
         let connection = self.send_window;

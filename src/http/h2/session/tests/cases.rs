@@ -25,7 +25,6 @@ const MAX_BYTES: usize = 2_000;
 struct Server {
     session: Session,
     scratch: Scratch,
-    scheme: Scheme,
     is_fast: bool,
     unread: Vec<u8>,
     /// What the client gets, in the words of the cases.
@@ -39,7 +38,7 @@ impl Server {
     fn new(is_fast: bool, scheme: Scheme) -> Self {
         let session = Session::new(Limits::default(), scheme, &mut Vec::new());
         let (unread, got, waiting) = (Vec::new(), Vec::new(), Vec::new());
-        Server { session, scratch: Scratch::default(), scheme, is_fast, unread, got, waiting, is_over: false }
+        Server { session, scratch: Scratch::default(), is_fast, unread, got, waiting, is_over: false }
     }
 
     fn receive(&mut self, bytes: &[u8]) {
@@ -56,10 +55,9 @@ impl Server {
         for event in events {
             match event {
                 Event::Request { stream, head, body } => {
-                    self.got.push(format!("answer {stream} {}", status(&head, body, self.scheme)));
+                    self.got.push(format!("answer {stream} {}", status(&head, body)));
                     self.waiting.push(stream);
-                    let is_large =
-                        format!("{:?}", head.request(self.scheme, body, &Limits::default(), &mut Vec::new()));
+                    let is_large = format!("{:?}", head.request(body, &mut Vec::new()));
                     let is_large = is_large.contains("/large");
                     if self.is_fast && !is_large && self.session.sendable_bytes(stream) > 1_000 {
                         self.finish(stream);
@@ -131,8 +129,8 @@ fn code_name(code: u32) -> &'static str {
 }
 
 /// The status of a response for `/`.
-fn status(head: &RequestHead, body: Body, scheme: Scheme) -> u16 {
-    match head.request(scheme, body, &Limits::default(), &mut Vec::new()) {
+fn status(head: &RequestHead, body: Body) -> u16 {
+    match head.request(body, &mut Vec::new()) {
         Err(BadRequest::Refused(refusal)) => refusal.status().code(),
         Err(malformed) => panic!("{malformed:?}"),
         Ok(request) => match (request.method, body) {
