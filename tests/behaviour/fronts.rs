@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
 
 use crate::access::connect_from;
+use crate::http2_client::Http2Client;
 use crate::https::{Certificates, exchange};
 use crate::support::{Setup, Site, wait_for, wait_until};
 
@@ -40,9 +42,14 @@ impl Front {
             text = text.replace(&format!("{from}\n"), &format!("{to}\n"));
         }
         let lines = text.lines().filter(|line| !line.contains("server b ") && !line.contains("server c "));
+        Front::haproxy_with(&lines.map(|line| format!("{line}\n")).collect::<String>())
+    }
+
+    /// Starts HAProxy with a configuration that binds descriptor 3, and may bind 4.
+    fn haproxy_with(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("haproxy.cfg");
-        fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        fs::write(&path, text).unwrap();
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = [0, 1].map(|index: usize| listeners[index].local_addr().unwrap());
         let [web, tls] = listeners.map(|listener| Stdio::from(OwnedFd::from(listener)));
@@ -124,6 +131,47 @@ fn haproxy_names_the_client_and_passes_nothing_on_that_a_client_claims() {
         let log = server.log();
         log.lines().any(|line| line.contains("\"http_method\":\"HEAD\"") && line.contains("\"http_status\":200"))
     });
+}
+
+#[test]
+fn haproxy_speaks_http2_in_clear_with_100_requests_at_once() {
+    let site = Site::new();
+    let content = |number: usize| (0..number * 3_000).map(|byte| (byte * number) as u8).collect::<Vec<_>>();
+    for way in ["tcp", "unix"] {
+        fs::create_dir(site.path(way)).unwrap();
+        (0..20).for_each(|number| site.write(format!("{way}/{number}"), &content(number)));
+    }
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let path = site.outside().join("socket");
+    let options = ["--http2=cleartext", "--access-log=stderr"];
+    let setup = Setup::new(&site, &options).env("LISTEN_FDNAMES", "http:http");
+    let server = setup.socket(tcp).socket(UnixListener::bind(&path).unwrap()).start();
+    server.wait_until_ready();
+    let front = Front::haproxy_with(&format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n http-reuse always\n\
+         frontend web\n bind fd@3 proto h2\n use_backend %[path,field(2,/)]\n\
+         backend tcp\n server a {address} proto h2\n\
+         backend unix\n server a {path} proto h2\n",
+        path = path.display()
+    ));
+    let mut client = Http2Client::new(connect_from(CLIENT, front.addresses[0]).0, "http");
+    client.begin(65_535);
+    for way in ["tcp", "unix"] {
+        let target = |number: usize| format!("/{way}/{}?{number}", number % 20);
+        let streams: Vec<_> = (0..100).map(|number| client.request("GET", &target(number), &[])).collect();
+        for (number, stream) in streams.into_iter().enumerate() {
+            let answer = client.response(stream);
+            assert_eq!(answer.status(), 200, "{way} {number}");
+            assert!(answer.body == content(number % 20), "{way} {number}: {} bytes", answer.body.len());
+        }
+        let records = wait_for("100 records", || {
+            let field = format!("\"http_target\":\"/{way}/");
+            let records: Vec<_> = server.log().lines().filter(|line| line.contains(&field)).map(String::from).collect();
+            (records.len() == 100).then_some(records)
+        });
+        assert!(records.iter().all(|record| record.contains("\"http_version\":\"2\"")), "{records:?}");
+    }
 }
 
 #[test]
