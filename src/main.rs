@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 use otus_httpd::access::{self, AccessPolicy};
 use otus_httpd::client_limit::ClientLimiter;
-use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task};
+use otus_httpd::config::{self, CheckSite, CommandLine, HttpsCommand, Options, Task, ticket_keys};
 use otus_httpd::failure::Failure;
 use otus_httpd::ipc::handover::KeyHandover;
 use otus_httpd::log::Destination;
@@ -160,6 +160,9 @@ fn start(mut options: Options, warnings: &[String], unused_address_warnings: &[S
     let sites = Sites::open(&options, descriptors)?;
     let confinement = Sandbox::for_root(options.directory().0)?.with(&options.acme_challenges);
     logins::check_places(&access::files(&options.auth), &confinement)?;
+    if let Some(path) = &options.ticket_keys {
+        ticket_keys::check_place(path, &confinement)?;
+    }
     let confinement = Some(confinement);
     // The monitor of the key process keeps the user.
     let has_tls = sockets.iter().any(|socket| socket.purpose.is_tls());

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= client-address-header= forwarded-host index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= ticket-keys= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= client-address-header= forwarded-host index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -30,6 +30,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s s -l host -d 'Add
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -s p -l port -d 'TCP port to listen on; 0 selects a free port and prints it' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l https-port -d 'TCP port for HTTPS at the same address, beside --port [default: none]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l certificates -d 'Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]' -r -f -a "(__fish_complete_directories)"
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l ticket-keys -d 'File of keys of TLS session tickets that several machines share, newest first, so that each resumes the sessions of the others [default: random keys]' -r -F
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l http2 -d 'HTTP/2: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)' -r -f -a "off\t'Nowhere'
 on\t'Over TLS, and in clear on unix sockets'
 cleartext\t'Over TLS, and in clear on all sockets, with clients that know it beforehand'"

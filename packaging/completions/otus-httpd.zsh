@@ -23,6 +23,7 @@ _otus-httpd() {
 '--port=[TCP port to listen on; 0 selects a free port and prints it]:PORT:_default' \
 '--https-port=[TCP port for HTTPS at the same address, beside --port \[default\: none\]]:PORT:_default' \
 '--certificates=[Directory of certificates for HTTPS, with a subdirectory for each\: fullchain.pem and privkey.pem \[default\: none\]]:DIR:_files -/' \
+'--ticket-keys=[File of keys of TLS session tickets that several machines share, newest first, so that each resumes the sessions of the others \[default\: random keys\]]:FILE:_files' \
 '--http2=[HTTP/2\: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)]:WHERE:((off\:"Nowhere"
 on\:"Over TLS, and in clear on unix sockets"
 cleartext\:"Over TLS, and in clear on all sockets, with clients that know it beforehand"))' \

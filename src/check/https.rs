@@ -23,6 +23,7 @@ pub fn unused_settings(options: &Options) -> Vec<String> {
         (options.redirect_to_https, "--redirect-to-https (OTUS_REDIRECT_TO_HTTPS)"),
         // With 0 seconds, it may stay after HTTPS was disabled.
         (options.hsts.as_deref().is_some_and(requires_https), "--hsts (OTUS_HSTS)"),
+        (options.ticket_keys.is_some(), "--ticket-keys (OTUS_TICKET_KEYS)"),
     ];
     let unused = settings.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| {
         format!(

@@ -19,7 +19,7 @@ use crate::access::{self, AccessPolicy, AuthRule};
 use crate::client_limit::ClientLimiter;
 use crate::config::file::SettingsFile;
 use crate::config::unit::{self, Certificates, ServiceUnit};
-use crate::config::{self, CommandLine, Effective, Options};
+use crate::config::{self, CommandLine, Effective, Options, ticket_keys};
 use crate::failure::Failure;
 use crate::os::landlock::Sandbox;
 use crate::os::run_as::RunAs;
@@ -134,6 +134,7 @@ fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
             findings.problems.extend(problems);
             findings.warnings.extend(warnings);
             check_users(&options, &mut findings);
+            check_ticket_keys(&options, &mut findings);
         }
         Err(failure) => findings.problems.push(failure),
     }
@@ -172,14 +173,26 @@ fn check_users(options: &Options, findings: &mut Findings) {
     if files.is_empty() {
         return;
     }
-    let workers = Sandbox::for_root(options.directory().0).map(|sandbox| sandbox.with(&options.acme_challenges));
-    findings.problems.extend(workers.and_then(|workers| logins::check_places(&files, &workers)).err());
+    findings.problems.extend(workers_sandbox(options).and_then(|workers| logins::check_places(&files, &workers)).err());
     for file in files {
         match logins::check(&file) {
             Ok(warning) => findings.warnings.extend(warning),
             Err(failure) => findings.problems.push(failure),
         }
     }
+}
+
+/// Checks the file of ticket keys: no worker may read it, and nobody but this user.
+fn check_ticket_keys(options: &Options, findings: &mut Findings) {
+    let Some(path) = &options.ticket_keys else { return };
+    let workers = workers_sandbox(options);
+    findings.problems.extend(workers.and_then(|workers| ticket_keys::check_place(path, &workers)).err());
+    findings.problems.extend(ticket_keys::read(path).err());
+}
+
+/// Returns where the workers may read.
+fn workers_sandbox(options: &Options) -> Result<Sandbox, Failure> {
+    Sandbox::for_root(options.directory().0).map(|sandbox| sandbox.with(&options.acme_challenges))
 }
 
 /// Returns the path outside the service's sandbox, or that it is hidden.
@@ -210,7 +223,8 @@ fn resolve_paths(options: &Options, service: &ServiceUnit) -> Result<Options, Fa
     let users = |rule: &AuthRule| Ok(AuthRule { file: locate("The file of users", &rule.file)?, ..rule.clone() });
     let auth = options.auth.iter().map(users).collect::<Result<_, Failure>>()?;
     let mime_types = options.mime_types.as_ref().map(|path| locate("The file of media types", path)).transpose()?;
-    Ok(Options { root, sites, mime_types, auth, ..options.clone() })
+    let ticket_keys = options.ticket_keys.as_ref().map(|path| locate("The file of ticket keys", path)).transpose()?;
+    Ok(Options { root, sites, mime_types, auth, ticket_keys, ..options.clone() })
 }
 
 /// Returns a failure if the descriptor limit is too low for the supervisor with all workers, twice as many during a reload.

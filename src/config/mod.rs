@@ -6,6 +6,7 @@ pub mod file;
 mod https;
 mod load;
 mod parsers;
+pub mod ticket_keys;
 pub mod unit;
 mod unused;
 
@@ -139,6 +140,11 @@ pub struct Options {
     /// Directory of certificates for HTTPS, with a subdirectory for each: fullchain.pem and privkey.pem [default: none]
     #[arg(long, env = "OTUS_CERTIFICATES", value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Site")]
     pub certificates: Option<PathBuf>,
+
+    /// File of keys of TLS session tickets that several machines share, newest first, so that each resumes the sessions of the others
+    /// [default: random keys]
+    #[arg(long, env = "OTUS_TICKET_KEYS", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Site")]
+    pub ticket_keys: Option<PathBuf>,
 
     /// HTTP/2: for HTTPS and on unix sockets (on), also in clear on all others (cleartext), or not at all (off)
     #[arg(long, env = "OTUS_HTTP2", value_name = "WHERE", default_value = "on", help_heading = "Requests")]

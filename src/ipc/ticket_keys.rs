@@ -2,7 +2,8 @@
 //!
 //! A ticket holds the secrets of a session, encrypted by one of these keys (RFC 8446 §4.6.1, RFC 5077). A client that returns
 //! it resumes the session with any worker. Who knows a key can read the tickets that were made with it, and can impersonate
-//! the server to the clients that have them. So the keys are in no file and no core dump, and each is used for some hours.
+//! the server to the clients that have them. So the keys are in no core dump, and each is used for some hours. They are in no file
+//! either, unless several machines share one.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +20,7 @@ use crate::os::sys::{self, ReadableCounters, WritableCounters};
 pub const PERIOD_MS: u64 = 6 * 60 * 60 * 1_000;
 
 /// The keys: one makes tickets, and the others decrypt those that they have made.
-const GENERATIONS: usize = 3;
+pub const GENERATIONS: usize = 3;
 
 /// The minimum time for which a ticket can be used, in seconds.
 pub const LIFETIME_SECONDS: u32 = ((GENERATIONS as u64 - 1) * PERIOD_MS / 1_000) as u32;
@@ -28,7 +29,7 @@ pub const LIFETIME_SECONDS: u32 = ((GENERATIONS as u64 - 1) * PERIOD_MS / 1_000)
 pub const NAME_BYTES: usize = 16;
 
 /// The length of a key, in bytes.
-const KEY_BYTES: usize = 32;
+pub const KEY_BYTES: usize = 32;
 
 /// The numbers of a key: name and key.
 const KEY_WORDS: usize = (NAME_BYTES + KEY_BYTES) / 8;
@@ -128,6 +129,21 @@ impl TicketKeys {
     /// now.
     pub fn renew(&self, now_ms: u64) -> io::Result<()> {
         self.replace(random_key(), now_ms)
+    }
+
+    /// Replaces all keys by these, which other machines have as well: the first makes the tickets. Keys beyond the generations are
+    /// not used. Returns whether that changes anything. The next random key is due now, for an image that has no such keys.
+    pub fn share(&self, keys: &[TicketKey]) -> bool {
+        let mut words = Zeroizing::new([0; GENERATIONS * KEY_WORDS]);
+        for (key, words) in keys.iter().zip(words.chunks_exact_mut(KEY_WORDS)) {
+            let bytes = key.name.as_chunks().0.iter().chain(key.key.as_chunks().0);
+            words.iter_mut().zip(bytes).for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
+        }
+        let is_change = words.iter().zip(&self.words[HEADER_WORDS..]).any(|(word, old)| *word != old.load(Relaxed));
+        if is_change {
+            self.change(0, |present| present.copy_from_slice(&*words));
+        }
+        is_change
     }
 
     fn replace(&self, key: io::Result<Zeroizing<[u64; KEY_WORDS]>>, now_ms: u64) -> io::Result<()> {
@@ -248,6 +264,21 @@ mod tests {
         assert!(reader.find(&old.name).is_none() && reader.find(&[0; NAME_BYTES]).is_none());
         assert_eq!(reader.read().unwrap().iter().filter(|key| key.is_set()).count(), 1);
         assert_eq!(keys.due_ms(), 2 + PERIOD_MS);
+    }
+
+    #[test]
+    fn shared_keys_replace_all_others_and_are_followed_by_random_ones() {
+        let key = |byte| TicketKey { name: [byte; NAME_BYTES], key: Zeroizing::new([byte; KEY_BYTES]) };
+        let keys = TicketKeys::new(0).unwrap();
+        let reader = keys.reader().unwrap();
+        let random = reader.current().unwrap();
+        assert!(keys.share(&[key(2), key(1)]) && !keys.share(&[key(2), key(1)]));
+        assert!(reader.find(&random.name).is_none());
+        assert_eq!((reader.current().unwrap().name, *reader.find(&[1; NAME_BYTES]).unwrap().key), ([2; 16], [1; 32]));
+        assert!(keys.share(&[key(3), key(2)]) && reader.find(&[1; NAME_BYTES]).is_none());
+        assert_eq!(keys.due_ms(), 0);
+        keys.rotate(1).unwrap();
+        assert!(reader.find(&[3; NAME_BYTES]).is_some() && reader.current().unwrap().name != [3; NAME_BYTES]);
     }
 
     #[test]

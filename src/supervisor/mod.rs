@@ -8,6 +8,8 @@
 //! - write(2) to stderr: only as much as fits ([`log`](crate::log)), the rest is dropped and counted;
 //! - accept(2), recv(2) and send(2) for clients of the metrics sockets: non-blocking ([`metrics_server`]);
 //! - waitpid(2): WNOHANG ([`reap`]);
+//! - open(2) and read(2) of the file of `--ticket-keys`, at most 16 KiB ([`ticket_keys`]): it has to be on a local disk, as the
+//!   manual page says;
 //! - read(2) of the output of a configuration check: after poll(2), when the check has ended ([`configuration_check`]);
 //! - fork(2) and execve(2): for as long as the kernel takes. Only workers access the path of the document root.
 
@@ -63,7 +65,7 @@ use notify::Notify;
 use root_reload::RootReload;
 use status::StatusLine;
 use stop::drained_by_ms;
-use ticket_keys::TicketKeyRotation;
+use ticket_keys::{SharedKeys, TicketKeyRotation};
 use watchdog::{LATE_MS, TICK_MS, Watchdog};
 use workers::Workers;
 
@@ -114,11 +116,12 @@ impl Supervisor {
         let Handover { memories, workers: old_workers, helper, ticket_keys, logins, .. } = previous;
         let context: &'static WorkerContext = Box::leak(Box::new(context));
         let cache = CompressCache { bytes: context.options.compress_cache, workers: context.options.workers };
+        let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
+        let shared = context.options.ticket_keys.as_deref().filter(|_| has_tls).map(SharedKeys::open).transpose()?;
         let prepare = || {
             signals::block()?;
             let (helper, access) = HelperProcess::new(helper, cache)?;
-            let has_tls = context.sockets.iter().any(|socket| socket.purpose.is_tls());
-            let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys)).transpose()?;
+            let tickets = has_tls.then(|| TicketKeyRotation::new(ticket_keys, shared)).transpose()?;
             let (ticket_keys, reader) = tickets.unzip();
             let workers = Workers::new(context, clients, access, reader.flatten())?;
             let options = &context.options;

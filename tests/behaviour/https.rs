@@ -1,12 +1,14 @@
 //! HTTPS, by clients of rustls, OpenSSL and curl.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use base64ct::{Base64, Encoding};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustls::crypto::aws_lc_rs;
@@ -220,6 +222,103 @@ fn sessions_are_resumed_across_workers_and_a_reload() {
     server.signal(Signal::SIGHUP);
     server.wait_for_log("Reloaded; ");
     assert!(resumes(&server, &config));
+}
+
+/// Writes a file of ticket keys, one for each of `seeds`, in the place of the present one. Returns its path.
+pub fn write_ticket_keys(directory: &Path, seeds: &[u8]) -> PathBuf {
+    let lines: Vec<_> = seeds.iter().map(|&seed| Base64::encode_string(&[seed; 48]) + "\n").collect();
+    let (path, new) = (directory.join("tickets.keys"), directory.join("tickets.keys.new"));
+    fs::write(&new, lines.concat()).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(0o600)).unwrap();
+    fs::rename(new, &path).unwrap();
+    path
+}
+
+/// A server, which has the ticket keys in a directory of its own.
+fn machine(certificates: &Certificates, site: &Site, seeds: &[u8]) -> (Server, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write_ticket_keys(directory.path(), seeds);
+    let server = certificates.serve(site, &["--workers=2", &format!("--ticket-keys={}", path.display())]);
+    (server, directory)
+}
+
+#[test]
+fn machines_with_the_same_ticket_keys_resume_the_sessions_of_each_other() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let (first, _first_keys) = machine(&certificates, &site, &[1]);
+    let (second, second_keys) = machine(&certificates, &site, &[2, 1]);
+    let (other, _other_keys) = machine(&certificates, &site, &[3]);
+    for version in [&TLS13, &TLS12] {
+        let config = certificates.client("first", version);
+        assert!(!resumes(&first, &config));
+        assert!(resumes(&second, &config), "{version:?}: its second key");
+        assert!(!resumes(&other, &config), "{version:?}");
+        let config = certificates.client("first", version);
+        assert!(!resumes(&second, &config));
+        assert!(!resumes(&first, &config), "{version:?}: the first key of a file makes the tickets");
+    }
+    // Rotated: the key that has made the tickets stays for a while, at first of all machines or not.
+    let config = certificates.client("first", &TLS13);
+    assert!(!resumes(&first, &config));
+    write_ticket_keys(second_keys.path(), &[4, 2, 1]);
+    second.wait_for_log("have changed; keys: 3.");
+    assert!(resumes(&second, &config));
+    assert!(!resumes(&first, &config));
+    assert_eq!((first.warnings(), second.warnings()), (vec![], vec![]));
+}
+
+#[test]
+fn ticket_keys_stay_over_a_reload_and_the_crash_of_a_worker() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let (server, _keys) = machine(&certificates, &site, &[1]);
+    let (other, _other_keys) = machine(&certificates, &site, &[1]);
+    let config = certificates.client("first", &TLS13);
+    assert!(!resumes(&other, &config));
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("Reloaded; ");
+    assert!(resumes(&server, &config));
+    wait_until("the end of the old workers", || server.workers().len() == 2);
+    kill(server.workers()[0], Signal::SIGKILL).unwrap();
+    server.wait_for_log("replace them on every machine");
+    assert!(resumes(&server, &config));
+}
+
+#[test]
+fn a_bad_file_of_ticket_keys_changes_nothing_and_is_reported_once() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let (server, keys) = machine(&certificates, &site, &[1]);
+    let config = certificates.client("first", &TLS13);
+    assert!(!resumes(&server, &config));
+    let path = keys.path().join("tickets.keys");
+    // Readings are 5 s apart: a later one reports the next failure.
+    for (text, mode, reason) in [("no key", 0o600, "line 1 is not base64"), ("", 0o640, "by its mode 640")] {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        server.wait_for_log(reason);
+        assert!(resumes(&server, &config), "{reason}");
+    }
+    write_ticket_keys(keys.path(), &[2, 1]);
+    server.wait_for_log("have changed; keys: 2.");
+    assert!(resumes(&server, &config));
+    assert_eq!(server.log().matches("the keys stay as they were").count(), 2, "{}", server.log());
+}
+
+#[test]
+fn a_file_of_ticket_keys_that_others_may_read_prevents_the_start() {
+    let (site, certificates) = (Site::with(&[("a", b"a")]), Certificates::new());
+    let directory = tempfile::tempdir().unwrap();
+    let outside = write_ticket_keys(directory.path(), &[1]);
+    let check = |path: &Path, status: i32, reason: &str| {
+        let (option, keys) = (certificates.option(), format!("--ticket-keys={}", path.display()));
+        let mut server = Setup::new(&site, &[&option, &keys]).env("LISTEN_FDNAMES", "https").listen();
+        assert_eq!(server.exit_status().code(), Some(status));
+        assert!(server.log().contains(reason), "{}", server.log());
+    };
+    fs::set_permissions(&outside, Permissions::from_mode(0o644)).unwrap();
+    check(&outside, 1, "others may access it, by its mode 644): it must have one to 3 lines");
+    let inside = write_ticket_keys(&site.root(), &[1]);
+    check(&inside, 2, "where workers may read: move it");
+    check(Path::new("/nowhere"), 1, "No such file or directory");
 }
 
 #[test]

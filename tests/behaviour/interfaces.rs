@@ -24,7 +24,7 @@ const OPTIONS: &str = "
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
     --max-threads OTUS_MAX_THREADS  --mime OTUS_MIME  --mime-types OTUS_MIME_TYPES  --min-rate OTUS_MIN_RATE
     --port OTUS_PORT  --precompressed OTUS_PRECOMPRESSED  --pretty OTUS_PRETTY  --redirect-to-https OTUS_REDIRECT_TO_HTTPS  --root OTUS_ROOT  --send-timeout OTUS_SEND_TIMEOUT
-    --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --trusted-proxies OTUS_TRUSTED_PROXIES  --unit -  --user OTUS_USER  --version -
+    --settings OTUS_SETTINGS  --sites OTUS_SITES  --stop-timeout OTUS_STOP_TIMEOUT  --ticket-keys OTUS_TICKET_KEYS  --trusted-proxies OTUS_TRUSTED_PROXIES  --unit -  --user OTUS_USER  --version -
     --workers OTUS_WORKERS  -V -  -d -  -h -  -p -  -r -  -s -  -w -";
 
 /// Every metric: type, name, and labels with their values.
@@ -434,6 +434,8 @@ fn options_and_variables_keep_their_names() {
     assert_eq!(options, names);
 
     let site = Site::new();
+    let directory = tempfile::tempdir().unwrap();
+    let ticket_keys = https::write_ticket_keys(directory.path(), &[1]);
     for pair in expected.chunks(2) {
         let [option, variable] = pair else { panic!("{pair:?}") };
         if *variable == "-" {
@@ -443,6 +445,7 @@ fn options_and_variables_keep_their_names() {
             "--settings" => "-/none".into(),
             "--root" | "--sites" => site.root().display().to_string(),
             "--user" => continue,
+            "--ticket-keys" => ticket_keys.display().to_string(),
             _ => default_of(option).into(),
         };
         let mut command = Command::new(BINARY);
