@@ -1,12 +1,11 @@
 //! The driver of connections: the buffers that a thread uses for one connection after the other. How it drives one is in
 //! [`drive`](super::drive), [`receive`](super::receive), [`respond`](super::respond) and [`send`](super::send).
 
+use super::http2::buffers::Buffers;
 use super::http2::task::Assignment;
 use super::read_buffer::ReadBuffer;
-use crate::handler;
+use super::scratch::Scratch;
 use crate::http::h2::frame::{HEAD_BYTES, MAX_PAYLOAD_BYTES};
-use crate::http::h2::session::{self, Event};
-use crate::os::clock::Date;
 
 /// The smallest read buffer, in bytes: for one frame of HTTP/2, and the beginning of another.
 const MIN_INPUT_BYTES: usize = MAX_PAYLOAD_BYTES + 2 * HEAD_BYTES;
@@ -17,35 +16,13 @@ pub struct ConnectionDriver {
     pub(super) input: ReadBuffer,
     pub(super) output: Vec<u8>,
     pub(super) scratch: Scratch,
-    /// What the session of HTTP/2 needs while it receives.
-    pub(super) session: session::Scratch,
-    /// What it has received.
-    pub(super) events: Vec<Event>,
+    pub(super) http2: Buffers,
     /// The task that the last turn has ended with.
     pub(super) assignment: Option<Assignment>,
-    /// Frames with content of a file.
-    pub(super) frames: Vec<u8>,
-    /// The memory for frames that are to be sent, while no connection uses it.
-    pub(super) frames_to_send: Vec<u8>,
     /// A logical time at which the next request had begun to arrive.
     pub(super) arrival_began: u64,
     /// A logical time at which all bytes that were read had arrived; 0 while nothing was read in this turn.
     pub(super) arrival_ended: u64,
-}
-
-/// Buffers of a thread that are reused for each request.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    pub(super) date: Date,
-    /// The buffers of the handler.
-    pub handler: handler::Scratch,
-}
-
-impl Scratch {
-    /// Creates the scratch space of the thread at `slot` of [`BlockingLimits`](crate::service::blocking::BlockingLimits).
-    pub fn new(slot: Option<usize>) -> Self {
-        Scratch { date: Date::default(), handler: handler::Scratch::new(slot) }
-    }
 }
 
 /// The result of a turn: what the connection waits for, or that it ends.
@@ -76,11 +53,8 @@ impl ConnectionDriver {
             input: ReadBuffer::new(request_bytes.max(MIN_INPUT_BYTES)),
             output: Vec::new(),
             scratch: Scratch::new(slot),
-            session: session::Scratch::default(),
-            events: Vec::new(),
+            http2: Buffers::default(),
             assignment: None,
-            frames: Vec::new(),
-            frames_to_send: Vec::new(),
             arrival_began: 0,
             arrival_ended: 0,
         }

@@ -13,6 +13,7 @@ pub mod preface;
 mod read_buffer;
 mod receive;
 mod respond;
+mod scratch;
 mod send;
 mod send_queue;
 #[cfg(test)]

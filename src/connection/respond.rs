@@ -3,9 +3,10 @@
 use std::os::fd::AsRawFd;
 
 use super::content::{append_ranges, encode_changed_head, encode_head, queue_ranges};
-use super::driver::{ConnectionDriver, Scratch};
+use super::driver::ConnectionDriver;
 use super::pending_records::{PendingRecords, ReceivedMessage, ResponseSummary};
 use super::preface::Peer;
+use super::scratch::Scratch;
 use super::{AfterResponse, Connection, Phase};
 use crate::handler::{self, Answer, Cause, RequestContext, Waiter};
 use crate::http::h1::encode::Context;

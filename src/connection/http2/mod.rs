@@ -4,6 +4,7 @@
 //! reads no file. That is a [`Task`], which the worker does without the connection: if it takes long, another thread drives
 //! the connection, and the result is [delivered](task::Deliveries) to it.
 
+pub mod buffers;
 pub mod content;
 pub mod exchange;
 mod output;

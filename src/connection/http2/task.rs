@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
+use super::buffers::Buffers;
 use super::content::{FRAME_CONTENT, Piece, Pieces};
 use super::exchange::Exchange;
-use crate::connection::driver::{ConnectionDriver, Scratch};
+
 use crate::connection::pending_records::{ReceivedMessage, RecordSource, ResponseSummary};
+use crate::connection::scratch::Scratch;
 use crate::connection::send_queue::FileSlice;
 use crate::handler::{self, Answer, RequestContext, Waiter};
 use crate::http::h2::encode::{self, Context};
@@ -233,10 +235,10 @@ impl Task {
     }
 
     /// Does the work, with the buffers of the thread.
-    pub fn run(self, service: &Service, driver: &mut ConnectionDriver) -> TaskResult {
+    pub fn run(self, service: &Service, scratch: &mut Scratch, buffers: &mut Buffers) -> TaskResult {
         match self {
-            Task::Respond(request, context) => respond(service, request, &context, driver),
-            Task::Read(read) => read.run(service, driver.scratch.handler.slot, &mut driver.frames),
+            Task::Respond(request, context) => respond(service, request, &context, scratch, buffers),
+            Task::Read(read) => read.run(service, scratch.handler.slot, &mut buffers.frames),
         }
     }
 }
@@ -299,9 +301,9 @@ fn respond(
     service: &Service,
     pending: PendingRequest,
     connection: &ConnectionContext,
-    driver: &mut ConnectionDriver,
+    scratch: &mut Scratch,
+    buffers: &mut Buffers,
 ) -> TaskResult {
-    let scratch = &mut driver.scratch;
     let mut blocking_key = BlockingKey::default();
     let mut storage = Vec::new();
     let head = &pending.head;
@@ -353,8 +355,8 @@ fn respond(
     let record = connection.records.record(message, client, stream, number, started_ns, &summary);
     let status = summary.status;
     let PendingRequest { head, permit, .. } = pending;
-    driver.session.recycle(head);
-    exchange.answer(method, status, driver.scratch.handler.site, record);
+    buffers.session.recycle(head);
+    exchange.answer(method, status, scratch.handler.site, record);
     let priority = priority(&answer);
     let pieces = if method == Method::Head { Pieces::default() } else { Pieces::of(answer) };
     let permit = permit.filter(|_| pieces.has_file());

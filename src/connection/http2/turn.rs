@@ -73,7 +73,7 @@ impl ConnectionDriver {
 
     /// Does a task. The connection is not needed for it.
     pub fn run_task(&mut self, service: &Service, task: Task) -> TaskResult {
-        task.run(service, self)
+        task.run(service, &mut self.scratch, &mut self.http2)
     }
 
     /// Drives a connection by one step.
@@ -81,10 +81,10 @@ impl ConnectionDriver {
     #[inline(never)]
     pub(in crate::connection) fn step_http2(&mut self, service: &Service, connection: &mut Connection) -> Step {
         let Some(mut http2) = connection.http2.take() else { return Break(DriveResult::Close) };
-        http2.output.use_buffer(&mut self.frames_to_send);
+        http2.output.use_buffer(&mut self.http2.frames_to_send);
         let step = self.step(service, connection, &mut http2);
         if http2.output.unsent_bytes() == 0 && !matches!(step, Break(DriveResult::Task) | Continue(())) {
-            self.frames_to_send = http2.output.take_buffer();
+            self.http2.frames_to_send = http2.output.take_buffer();
             http2.release_memory();
         }
         connection.http2 = Some(http2);
@@ -161,10 +161,11 @@ impl ConnectionDriver {
         let unread_bytes = http2.output.control_bytes();
         let Http2 { session, output, .. } = http2;
         let bytes = self.input.unread();
-        let result = session.receive(bytes, unread_bytes, &mut self.session, output.frames(), &mut self.events);
+        let result =
+            session.receive(bytes, unread_bytes, &mut self.http2.session, output.frames(), &mut self.http2.events);
         output.end_control();
         let started_ns = clock::now_ns();
-        let mut events = std::mem::take(&mut self.events);
+        let mut events = std::mem::take(&mut self.http2.events);
         for event in events.drain(..) {
             match event {
                 Event::Request { stream, head, body } => {
@@ -191,7 +192,7 @@ impl ConnectionDriver {
                 }
             }
         }
-        self.events = events;
+        self.http2.events = events;
         self.arrival_began = self.arrival_began.max(self.arrival_ended);
         match result {
             Ok(length) => self.input.consume(length),
