@@ -16,7 +16,7 @@ def request(user_agent):
 
 def curl(directory, root, port, version, user_agent):
     url = f"https://{NAME}:{port}/{FILE}"
-    return run(["curl", "--silent", "--show-error", "--fail", f"--tlsv{version}", "--tls-max", version, "--cacert", root,
+    return run(["curl", "--silent", "--show-error", "--fail", f"--tlsv{version}", "--tls-max", version, "--http1.1", "--cacert", root,
                 "--user-agent", user_agent, "--header", "Connection: close", "--resolve", f"{NAME}:{port}:127.0.0.1",
                 "--write-out", "%{http_code} %{ssl_verify_result} %{num_connects};", url, url], b"")
 

@@ -150,7 +150,7 @@ https_enabled() {
     echo 'OTUS_HSTS=300' >> /etc/default/otus-httpd
     check "https: reload with --hsts" systemctl reload otus-httpd
     equal "https: Strict-Transport-Security" "$(curl --silent --head --cacert /tmp/acme/root.pem https://example.test/ | tr -d '\r' |
-        grep ^Strict)" "Strict-Transport-Security: max-age=300"
+        grep -i ^strict)" "strict-transport-security: max-age=300"
 }
 
 # request_often URL FILE [CURL OPTION...]: until the file exists, requests the page over new connections, and prints status and seconds.
