@@ -76,17 +76,17 @@ completion() {
 # The two manual pages and the settings file have every option of the server.
 documentation() {
     local options variables
-    options=$(otus-httpd --help | grep -oE -- '--[a-z-]+' | sort -u)
-    variables=$(otus-httpd --help | grep -oE 'OTUS_[A-Z_]+' | sort -u)
-    equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z-]+' /tmp/man | sort -u))" ""
-    equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(cat /tmp/man /tmp/man5 | grep -oE 'OTUS_[A-Z_]+' | sort -u))" ""
-    equal "the manual describes every setting" "$(comm -23 <(grep -v OTUS_SETTINGS <<< "$variables") <(grep -oE '^ +OTUS_[A-Z_]+, ' /tmp/man5 | tr -d ' ,' | sort -u))" ""
+    options=$(otus-httpd --help | grep -oE -- '--[a-z0-9-]+' | sort -u)
+    variables=$(otus-httpd --help | grep -oE 'OTUS_[A-Z0-9_]+' | sort -u)
+    equal "the manual has every option" "$(comm -23 <(echo "$options") <(grep -oE -- '--[a-z0-9-]+' /tmp/man | sort -u))" ""
+    equal "the manual has every variable" "$(comm -23 <(echo "$variables") <(cat /tmp/man /tmp/man5 | grep -oE 'OTUS_[A-Z0-9_]+' | sort -u))" ""
+    equal "the manual describes every setting" "$(comm -23 <(grep -v OTUS_SETTINGS <<< "$variables") <(grep -oE '^ +OTUS_[A-Z0-9_]+, ' /tmp/man5 | tr -d ' ,' | sort -u))" ""
     # The settings file cannot name itself, and four settings have no effect on a service.
-    equal "the settings file has every variable" "$(grep -vxE 'OTUS_(SETTINGS|HOST|PORT|HTTPS_PORT|USER)' <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
+    equal "the settings file has every variable" "$(grep -vxE 'OTUS_(SETTINGS|HOST|PORT|HTTPS_PORT|USER)' <<< "$variables")" "$(grep -oE '^#OTUS_[A-Z0-9_]+=' /etc/default/otus-httpd | tr -d '#=' | sort -u)"
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # Defaults in the settings file must be those of --help.
-    equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(ACCESS_LOG|ALLOW|AUTH|AUTH_OVER_HTTP|CERTIFICATES|CHARSET|WORKERS|DEBUG|DOTFILES|HSTS|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|REDIRECT_TO_HTTPS|SITES|STOP_TIMEOUT)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
-        grep -oE 'env: OTUS_[A-Z_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z_]+=)\] \[default: (.*)\]/\1\2/p' |
+    equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z0-9_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
+        grep -vE '^OTUS_(ACCESS_LOG|ALLOW|AUTH|AUTH_OVER_HTTP|CERTIFICATES|CHARSET|CLIENT_ADDRESS_HEADER|FORWARDED_HOST|WORKERS|DEBUG|DOTFILES|HSTS|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|REDIRECT_TO_HTTPS|SITES|STOP_TIMEOUT|TICKET_KEYS|TRUSTED_PROXIES)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -oE 'env: OTUS_[A-Z0-9_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z0-9_]+=)\] \[default: (.*)\]/\1\2/p' |
         grep -vE '^OTUS_(HOST|PORT)=' | sort)"
 }
