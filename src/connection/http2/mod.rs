@@ -147,10 +147,10 @@ impl Http2 {
         self.away > 0 || !(self.requests.is_empty() && self.waiting.is_empty() && self.responses.is_empty())
     }
 
-    /// Returns whether there is a request or response that does not only wait for the client.
+    /// Returns whether there is a request or response that does not only wait for the client, when there is no task. A request that
+    /// waits for a file's permit waits for the responses before it, and so for the client.
     fn has_work(&self) -> bool {
-        let waits_for_turn = self.responses.iter().any(|response| response.waits_for_turn);
-        self.away > 0 || waits_for_turn || !(self.requests.is_empty() && self.waiting.is_empty())
+        self.away > 0 || !self.waiting.is_empty() || self.responses.iter().any(|response| response.waits_for_turn)
     }
 
     /// Begins or continues to end the connection.
