@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use super::transport::Transport;
 use crate::site::File;
 
-/// The maximum number of bytes of a file that are sent in one turn; then other connections have their turn.
-const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
+/// The maximum number of bytes that are sent in one turn; then other connections have their turn.
+pub const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 
 /// The minimum size of a file's content, in bytes, for which the socket is corked (tcp(7), TCP_CORK). Without the cork,
 /// each acknowledgement triggers a packet that is not full. Below this size, those packets cost less than the two

@@ -150,7 +150,7 @@ impl Http2 {
     /// Returns whether there is a request or response that does not only wait for the client, when there is no task. A request that
     /// waits for a file's permit waits for the responses before it, and so for the client.
     fn has_work(&self) -> bool {
-        self.away > 0 || !self.waiting.is_empty() || self.responses.iter().any(|response| response.waits_for_turn)
+        self.away > 0 || !self.waiting.is_empty() || self.waits_for_turn()
     }
 
     /// Begins or continues to end the connection.
@@ -267,12 +267,7 @@ impl Http2 {
                 }
             }
             TaskResult::Failed { content_bytes, why, .. } => {
-                let response = self.responses.iter().position(|response| response.stream == stream);
-                if let Some(at) = response {
-                    let mut response = self.responses.swap_remove(at);
-                    response.exchange.set_cause(Cow::Owned(why.clone()));
-                    self.output.end_response(response.exchange);
-                }
+                self.end_response(stream, why.clone());
                 self.session.return_window(stream, content_bytes);
                 if !is_cancelled {
                     self.session.abandon(stream, self.output.frames());
@@ -285,14 +280,19 @@ impl Http2 {
         None
     }
 
+    /// Ends a response that will not be completely sent, if there is one.
+    fn end_response(&mut self, stream: u32, cause: impl Into<Cow<'static, str>>) {
+        if let Some(at) = self.responses.iter().position(|response| response.stream == stream) {
+            let mut response = self.responses.swap_remove(at);
+            response.exchange.set_cause(cause);
+            self.output.end_response(response.exchange);
+        }
+    }
+
     /// The content that was read for a stream is not needed.
     fn end_reading(&mut self, stream: u32, content_bytes: usize) {
         self.session.return_window(stream, content_bytes);
-        if let Some(at) = self.responses.iter().position(|response| response.stream == stream) {
-            let mut response = self.responses.swap_remove(at);
-            response.exchange.set_cause(RESET_BY_CLIENT);
-            self.output.end_response(response.exchange);
-        }
+        self.end_response(stream, RESET_BY_CLIENT);
         self.session.end(stream, false, self.output.frames());
     }
 

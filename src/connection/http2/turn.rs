@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::task::{Assignment, ConnectionContext, PendingRequest, Task, TaskResult};
 use crate::connection::driver::{ConnectionDriver, DriveResult};
 use crate::connection::receive::ReadResult;
+use crate::connection::send_queue::QUANTUM_BYTES;
 use crate::connection::{Connection, Phase};
 use crate::http::Authority;
 use crate::http::h2::ErrorCode;
@@ -21,9 +22,6 @@ use crate::service::Service;
 
 /// The limit of tasks in a turn, so that a fast client does not occupy a thread.
 const MAX_TASKS: usize = 128;
-
-/// The limit of bytes that are sent in a turn; then other connections have their turn.
-const QUANTUM_BYTES: usize = 2 * 1024 * 1024;
 
 /// The limit of bytes that the kernel has accepted and not sent, in bytes. What it has accepted cannot be overtaken by responses that
 /// are more urgent.
@@ -277,7 +275,8 @@ impl Http2 {
         self.responses.iter_mut().for_each(|response| response.waits_for_turn = false);
     }
 
-    fn waits_for_turn(&self) -> bool {
+    /// Returns whether reading for a response is delayed until fewer threads are blocked on its file.
+    pub(super) fn waits_for_turn(&self) -> bool {
         self.responses.iter().any(|response| response.waits_for_turn)
     }
 
