@@ -54,6 +54,7 @@ off\:"None"))' \
 '--max-per-client=[Maximum number of open connections per client (IPv4 address or IPv6 /64); further ones get 503 \[default\: no limit\]]:N:_default' \
 '--cache-size=[Memory for small files per worker, in bytes or with k, m or g; 0 disables the cache]:BYTES:_default' \
 '--compress-cache=[Memory for compressed content of files of 1 KiB to 4 MiB, of all workers together, in bytes or with k, m or g; 0 compresses nothing]:BYTES:_default' \
+'--health-path=[Path at which workers answer health checks, such as /health\: 200 if the server can serve, otherwise 503; nothing of the site is served there \[default\: none\]]:PATH:_default' \
 '--max-request-line=[Maximum length of a request line, in bytes or with k; longer ones get 414]:BYTES:_default' \
 '--max-head=[Maximum length of a request head, in bytes or with k; longer ones get 431]:BYTES:_default' \
 '--max-fields=[Maximum number of header fields in a request; more get 431]:N:_default' \
@@ -64,6 +65,7 @@ off\:"None"))' \
 '--min-rate=[Minimum rate of a slow client in bytes per second over --send-timeout, or with k]:BYTES:_default' \
 '--drain-timeout=[Seconds that old workers have to finish requests in flight after a reload]:SECONDS:_default' \
 '--stop-timeout=[Seconds that requests in flight have to finish when the server is stopped \[default\: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout\]]:SECONDS:_default' \
+'--lame-duck=[Seconds for which the server still accepts connections after TERM, while the health check says 503; then it stops]:SECONDS:_default' \
 '--idle-exit=[Seconds without a connection after which the server exits; its socket unit starts it again \[default\: never\]]:SECONDS:_default' \
 '--access-log=[Access log destination\: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off \[default\: journal under systemd, otherwise off\]]:WHERE:((journal\:"All requests, in the journal"
 stderr\:"All requests, as JSON lines on stderr"

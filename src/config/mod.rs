@@ -281,6 +281,11 @@ pub struct Options {
           help_heading = "Capacity")]
     pub compress_cache: usize,
 
+    /// Path at which workers answer health checks, such as /health: 200 if the server can serve, otherwise 503; nothing of the site is
+    /// served there [default: none]
+    #[arg(long, env = "OTUS_HEALTH_PATH", value_name = "PATH", value_parser = parsers::health_path, help_heading = "Requests")]
+    pub health_path: Option<String>,
+
     /// Maximum length of a request line, in bytes or with k; longer ones get 414
     #[arg(long, env = "OTUS_MAX_REQUEST_LINE", value_name = "BYTES", default_value = "8k", value_parser = parsers::head_bytes,
           help_heading = "Requests")]
@@ -330,6 +335,11 @@ pub struct Options {
     /// [default: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout]
     #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = parsers::seconds, help_heading = "Timeouts")]
     pub stop_timeout: Option<Duration>,
+
+    /// Seconds for which the server still accepts connections after TERM, while the health check says 503; then it stops
+    #[arg(long, env = "OTUS_LAME_DUCK", value_name = "SECONDS", default_value = "0", value_parser = parsers::lame_duck,
+          help_heading = "Timeouts")]
+    pub lame_duck: Duration,
 
     /// Seconds without a connection after which the server exits; its socket unit starts it again
     /// [default: never]
@@ -584,6 +594,14 @@ mod tests {
             "--trusted-proxies=192.0.2.1/24",
             "--client-address-header=X Real IP",
             "--hsts=31536000,preload",
+            "--health-path=health",
+            "--health-path=/",
+            "--health-path=/a?b",
+            "--health-path=/a%20b",
+            "--health-path=//a",
+            "--health-path=/a/../b",
+            "--lame-duck=-1",
+            "--lame-duck=3601",
         ] {
             assert!(CommandLine::try_parse_from(["otus-httpd", wrong]).is_err(), "{wrong}");
         }

@@ -56,6 +56,24 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
 }
 
+/// The limit is that of an administrator's patience, not of the server.
+pub fn lame_duck(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0..=3_600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 0 to 3600".into())
+}
+
+/// Returns a path that a decoded target can be equal to: without escapes, query, and segments that are removed.
+pub fn health_path(text: &str) -> Result<String, String> {
+    let mut segments = text.split('/');
+    let is_absolute = segments.next() == Some("");
+    let is_segment = |segment: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"%?#\\\"<>^`{|}".contains(&byte);
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
+    };
+    let is_path = is_absolute && segments.all(is_segment);
+    is_path.then(|| text.to_string()).ok_or_else(|| "give an absolute path without a query, such as /health".into())
+}
+
 /// The minimum is 3 seconds: after five starts within ten seconds, systemd starts neither service nor socket again
 /// (systemd.unit(5), StartLimitBurst=).
 pub fn idle_exit(text: &str) -> Result<Duration, String> {

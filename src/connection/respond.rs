@@ -168,7 +168,7 @@ pub fn respond(
     };
     connection.request_permits.extend(permit);
     let is_read = request.body == Body::Dropped;
-    let is_last = service.is_draining() || connection.requests >= service.max_requests;
+    let is_last = service.is_draining() || answer.ends_connection() || connection.requests >= service.max_requests;
     let keep_alive = message.keep_alive && is_read && !is_last;
     connection.after_response = match keep_alive {
         true => AfterResponse::KeepAlive,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::http::listing::Form;
 use crate::http::{CacheControl, Coding, Field, Outcome, Refusal, Response, Status};
+use crate::service::health::Problem;
 use crate::site::Resource;
 use crate::site::listings::Listed;
 use crate::site::rules::PathRules;
@@ -71,6 +72,8 @@ pub enum Cause {
     Refusal(Refusal),
     /// A condition or range of the request did not apply.
     Text(&'static str),
+    /// It is a health check, and the server is to get no requests.
+    Health(Problem),
 }
 
 impl fmt::Display for Cause {
@@ -78,6 +81,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Refusal(refusal) => refusal.fmt(f),
             Cause::Text(text) => f.write_str(text),
+            Cause::Health(problem) => problem.fmt(f),
         }
     }
 }
@@ -125,6 +129,11 @@ impl Answer {
             Answer::File { resource, .. } => resource.representation.coding,
             Answer::Listing { .. } | Answer::Response { .. } => Coding::Identity,
         }
+    }
+
+    /// Whether the connection is to end with it: a client that checks the health of a server that stops is to look elsewhere.
+    pub fn ends_connection(&self) -> bool {
+        matches!(self.cause(), Some(Cause::Health(Problem::Draining)))
     }
 
     /// The cause of an error.

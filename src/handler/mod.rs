@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod health;
 mod listing;
 mod rules;
 
@@ -78,15 +79,12 @@ pub struct RequestContext<'o> {
 /// Returns the answer to `request`; none if the request has to wait until a listing was made.
 pub fn respond(service: &Service, request: &Request, context: RequestContext, scratch: &mut Scratch) -> Option<Answer> {
     scratch.reset();
-    let guard = Guard::new(service, request, &context);
-    let guard = guard.as_ref();
-    let answer = match find(service, request, context, guard, scratch) {
-        Ok(answer) => answer?,
-        Err(refusal) => {
-            report(service, &refusal, request.method_name, request.path());
-            let response = error(service, request, guard, &mut scratch.access, &refusal, &mut scratch.target);
-            return Some(Answer::Response { response, cause: Some(Cause::Refusal(refusal)) });
-        }
+    let answer = match health::answer(service, request, &mut scratch.target) {
+        Some(answer) => answer,
+        None => match respond_from_site(service, request, context, scratch) {
+            Ok(answer) => answer?,
+            Err(rejection) => return Some(rejection),
+        },
     };
     // Without it, the path would be prepared for each request.
     if tracing::enabled!(Level::DEBUG) {
@@ -94,6 +92,23 @@ pub fn respond(service: &Service, request: &Request, context: RequestContext, sc
         tracing::debug!(%path, status, "{} {path}: {status}", request.method_name);
     }
     Some(answer)
+}
+
+/// Returns the answer of the site; none if the request has to wait. Fails with the response to a request that was rejected, which
+/// is logged already.
+fn respond_from_site(
+    service: &Service,
+    request: &Request,
+    context: RequestContext,
+    scratch: &mut Scratch,
+) -> Result<Option<Answer>, Answer> {
+    let guard = Guard::new(service, request, &context);
+    let guard = guard.as_ref();
+    find(service, request, context, guard, scratch).map_err(|refusal| {
+        report(service, &refusal, request.method_name, request.path());
+        let response = error(service, request, guard, &mut scratch.access, &refusal, &mut scratch.target);
+        Answer::Response { response, cause: Some(Cause::Refusal(refusal)) }
+    })
 }
 
 /// Returns the answer to bytes that are not a valid request.

@@ -140,6 +140,12 @@ impl Scoreboard {
         self.memories.read(BUDGET_OFFSET + kind)
     }
 
+    /// Returns whether the server stops, according to the supervisor.
+    pub fn is_stopping(&self) -> bool {
+        let supervisor = self.memories.readable().get(self.workers);
+        supervisor.is_some_and(|counters| counters.get(HEADER_WORDS + Counter::Stopping as usize) > 0)
+    }
+
     /// Returns the number of workers.
     pub fn workers(&self) -> usize {
         self.workers

@@ -4,6 +4,7 @@
 pub mod blocking;
 pub mod clients;
 pub mod handshakes;
+pub mod health;
 pub mod https;
 pub mod open_files;
 pub mod pool;
@@ -28,6 +29,7 @@ use crate::site::{Digests, HelperAccess, Sites};
 use blocking::{BlockingKey, BlockingLimits};
 use clients::Clients;
 use handshakes::HandshakeLimit;
+use health::HealthCheck;
 use https::HttpsPolicy;
 use open_files::OpenFiles;
 use pool::ThreadPool;
@@ -54,6 +56,8 @@ pub struct Service {
     pub clients: Arc<Clients>,
     /// Verifies passwords, if there are users.
     pub logins: Option<&'static LoginClient>,
+    /// The health check on the site's sockets.
+    pub health: HealthCheck,
     /// Redirects to HTTPS, and Strict-Transport-Security.
     pub https: HttpsPolicy,
     /// The time limits of a connection.
@@ -102,6 +106,7 @@ impl Service {
             access: AccessPolicy::new(&options.allow, &options.auth, options.auth_over_http),
             clients: Arc::new(Clients::new(options)),
             logins: None,
+            health: HealthCheck::new(options, board),
             https: HttpsPolicy::new(options),
             timeouts: Timeouts::new(options),
             clock: LogicalClock::default(),

@@ -11,6 +11,7 @@ use crate::ipc::key_protocol::Overview;
 use crate::ipc::scoreboard::{
     BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, PROXY_REJECTIONS, Scoreboard, SiteTotals,
 };
+use crate::service::health::{Problem, READY};
 
 /// The label of all sites that have no counts of their own, and of a site with this name.
 const OTHER_SITES: &str = "other";
@@ -29,8 +30,6 @@ pub struct Snapshot<'b> {
     pub workers: usize,
     /// The number of old workers, which serve until a new worker is ready.
     pub old_workers: usize,
-    /// Whether the server stops.
-    pub is_stopping: bool,
     /// Whether it has a directory of sites.
     pub has_sites: bool,
     /// When it started.
@@ -46,10 +45,10 @@ pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec
     let status_page = |status: Status| (status, TEXT, format!("{}\n", status.line()));
     let (status, content_type, content) = match (request.method, target.as_ref().map(|target| target.path)) {
         (Method::Get | Method::Head, Ok(b"metrics")) => (Status::Ok, EXPOSITION, snapshot.metrics()),
-        (Method::Get | Method::Head, Ok(b"health")) => {
-            let (status, word) = snapshot.health();
-            (status, TEXT, format!("{word}\n"))
-        }
+        (Method::Get | Method::Head, Ok(b"health")) => match snapshot.problem() {
+            None => (Status::Ok, TEXT, format!("{READY}\n")),
+            Some(problem) => (Status::ServiceUnavailable, TEXT, format!("{problem}\n")),
+        },
         (Method::Get | Method::Head, Ok(_)) => status_page(Status::NotFound),
         (Method::Get | Method::Head, Err(refusal)) => status_page(refusal.status()),
         _ => status_page(Status::MethodNotAllowed),
@@ -80,22 +79,11 @@ fn label(value: &str) -> String {
 }
 
 impl Snapshot<'_> {
-    /// Returns whether the server can process requests.
-    fn health(&self) -> (Status, &'static str) {
-        match (self.is_stopping, self.ready + self.old_workers) {
-            (true, _) => (Status::ServiceUnavailable, "draining"),
-            (false, 0) => (Status::ServiceUnavailable, "no workers ready"),
-            (false, _) if self.board.total(Counter::FailedListeners) > 0 => {
-                (Status::ServiceUnavailable, "a listening socket was shut down")
-            }
-            (false, _) if self.board.total(Counter::RootMissing) > 0 && self.has_sites => {
-                (Status::ServiceUnavailable, "the directory of sites is missing or cannot be read")
-            }
-            (false, _) if self.board.total(Counter::RootMissing) > 0 => {
-                (Status::ServiceUnavailable, "the document root is missing")
-            }
-            (false, _) => (Status::Ok, "ready"),
-        }
+    /// Returns why the server is to get no requests, if there is a reason.
+    fn problem(&self) -> Option<Problem> {
+        let has_worker = self.ready + self.old_workers > 0;
+        let problem = Problem::find(self.board, self.has_sites);
+        if has_worker || problem == Some(Problem::Draining) { problem } else { Some(Problem::NoWorkers) }
     }
 
     fn metrics(&self) -> String {

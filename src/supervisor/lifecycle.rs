@@ -1,4 +1,4 @@
-//! The life cycle of the server: starting, serving, reloading, draining. Only permitted transitions exist; the
+//! The life cycle of the server: starting, serving, reloading, lame duck, draining. Only permitted transitions exist; the
 //! [supervisor](super::Supervisor) performs the actions that belong to them.
 
 /// The time for a killed worker to exit before it is left to systemd, in milliseconds. An unresponsive disk can keep a
@@ -23,6 +23,8 @@ enum State {
     Checking,
     /// The configuration is valid; the new image is executed once the clients of the metrics sockets have their responses.
     ExecPending,
+    /// The server is about to stop at `until_ms` (`--lame-duck`): it says so to those that check its health, and serves.
+    LameDuck { until_ms: u64 },
     /// The server stops: requests in flight have until `kill_at_ms`.
     Draining { kill_at_ms: u64 },
 }
@@ -71,14 +73,31 @@ impl Lifecycle {
         self.transition(State::Checking, State::Serving) || self.transition(State::ExecPending, State::Serving)
     }
 
+    /// Moves to the lame duck, unless that has begun or the server stops. Returns whether this is that transition: it ends a reload.
+    pub fn begin_lame_duck(&mut self, until_ms: u64) -> bool {
+        let is_permitted = self.lame_duck_until_ms().is_none() && !self.is_stopping();
+        if is_permitted {
+            self.state = State::LameDuck { until_ms };
+        }
+        is_permitted
+    }
+
+    /// Returns when the lame duck ends; none in other states.
+    pub fn lame_duck_until_ms(&self) -> Option<u64> {
+        match self.state {
+            State::LameDuck { until_ms } => Some(until_ms),
+            _ => None,
+        }
+    }
+
     /// Moves from any state to draining, with a deadline for the requests in flight; a second stop replaces the deadline.
     pub fn stop(&mut self, kill_at_ms: u64) {
         self.state = State::Draining { kill_at_ms };
     }
 
-    /// Returns whether all workers have been ready and the server does not stop.
+    /// Returns whether all workers have been ready and the server neither stops nor is about to.
     pub fn is_serving(&self) -> bool {
-        !matches!(self.state, State::Starting | State::Draining { .. })
+        !matches!(self.state, State::Starting | State::LameDuck { .. } | State::Draining { .. })
     }
 
     /// Returns whether the server stops.
@@ -108,6 +127,7 @@ impl Lifecycle {
             State::Starting => "Starting",
             State::Serving => "Serving",
             State::Checking | State::ExecPending => "Reloading",
+            State::LameDuck { .. } => "Lame duck",
             State::Draining { .. } => "Draining",
         }
     }
@@ -126,14 +146,16 @@ mod tests {
     use super::*;
 
     const DRAINING: State = State::Draining { kill_at_ms: 5_000 };
-    const STATES: [State; 5] = [State::Starting, State::Serving, State::Checking, State::ExecPending, DRAINING];
+    const LAME_DUCK: State = State::LameDuck { until_ms: 4_000 };
+    const STATES: [State; 6] =
+        [State::Starting, State::Serving, State::Checking, State::ExecPending, LAME_DUCK, DRAINING];
 
     fn in_state(state: State) -> Lifecycle {
         Lifecycle { state, reload_requested: false }
     }
 
     /// Applies `event` in each state and compares the states after it; an event that is not permitted changes nothing.
-    fn assert_moves(event: impl Fn(&mut Lifecycle) -> bool, expected: [State; 5]) {
+    fn assert_moves(event: impl Fn(&mut Lifecycle) -> bool, expected: [State; 6]) {
         for (before, after) in STATES.into_iter().zip(expected) {
             let mut lifecycle = in_state(before);
             assert_eq!(event(&mut lifecycle), before != after, "{before:?}");
@@ -144,7 +166,10 @@ mod tests {
     #[test]
     fn the_first_time_that_all_workers_are_ready_ends_the_start() {
         let serving = State::Serving;
-        assert_moves(Lifecycle::all_ready, [serving, serving, State::Checking, State::ExecPending, DRAINING]);
+        assert_moves(
+            Lifecycle::all_ready,
+            [serving, serving, State::Checking, State::ExecPending, LAME_DUCK, DRAINING],
+        );
     }
 
     #[test]
@@ -153,7 +178,8 @@ mod tests {
             lifecycle.request_reload();
             lifecycle.begin_reload()
         };
-        assert_moves(begin, [State::Starting, State::Checking, State::Checking, State::ExecPending, DRAINING]);
+        let checking = State::Checking;
+        assert_moves(begin, [State::Starting, checking, checking, State::ExecPending, LAME_DUCK, DRAINING]);
     }
 
     #[test]
@@ -174,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_passed_check_leads_to_the_execution_of_the_new_image() {
-        let expected = [State::Starting, State::Serving, State::ExecPending, State::ExecPending, DRAINING];
+        let exec_pending = State::ExecPending;
+        let expected = [State::Starting, State::Serving, exec_pending, exec_pending, LAME_DUCK, DRAINING];
         assert_moves(Lifecycle::check_passed, expected);
         for state in STATES {
             assert_eq!(in_state(state).is_exec_pending(), state == State::ExecPending);
@@ -184,7 +211,18 @@ mod tests {
     #[test]
     fn a_failed_reload_returns_to_serving_unless_the_server_stops() {
         let serving = State::Serving;
-        assert_moves(Lifecycle::reload_failed, [State::Starting, serving, serving, serving, DRAINING]);
+        assert_moves(Lifecycle::reload_failed, [State::Starting, serving, serving, serving, LAME_DUCK, DRAINING]);
+    }
+
+    #[test]
+    fn every_state_leads_to_one_lame_duck_unless_the_server_stops() {
+        let begin = |lifecycle: &mut Lifecycle| lifecycle.begin_lame_duck(4_000);
+        assert_moves(begin, [LAME_DUCK, LAME_DUCK, LAME_DUCK, LAME_DUCK, LAME_DUCK, DRAINING]);
+        assert_eq!(
+            STATES.map(|state| in_state(state).lame_duck_until_ms()),
+            [None, None, None, None, Some(4_000), None]
+        );
+        assert!(!in_state(LAME_DUCK).is_stopping());
     }
 
     #[test]
@@ -221,9 +259,10 @@ mod tests {
             ("Serving", "Serving"),
             ("Reloading", "Reloading"),
             ("Reloading", "Reloading"),
+            ("Lame duck", "Lame duck"),
             ("Draining", "Draining"),
         ];
         assert_eq!(names, expected);
-        assert_eq!(STATES.map(|state| in_state(state).is_serving()), [false, true, true, true, false]);
+        assert_eq!(STATES.map(|state| in_state(state).is_serving()), [false, true, true, true, false, false]);
     }
 }

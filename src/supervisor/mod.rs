@@ -184,6 +184,7 @@ impl Supervisor {
             if !self.lifecycle.is_stopping() {
                 self.start_helper(clock::now_ms());
             }
+            self.end_lame_duck(clock::now_ms());
             while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
                 self.handle_signal(signal);
             }
@@ -234,7 +235,6 @@ impl Supervisor {
             ready: self.workers.ready(),
             workers: self.workers.size(),
             old_workers: self.workers.old_workers().count(),
-            is_stopping: self.lifecycle.is_stopping(),
             has_sites: self.context.options.sites.is_some(),
             started: self.started,
             certificates: self.keys.report().map(|report| report.folders().unwrap_or_default()),
@@ -249,6 +249,7 @@ impl Supervisor {
         let until_ms =
             self.next_tick_ms.min(due_ms.unwrap_or(u64::MAX)).min(root_ms).min(helper_ms).min(self.keys.next_due_ms());
         let until_ms = if self.lifecycle.is_stopping() { until_ms } else { until_ms.min(self.logins.next_due_ms()) };
+        let until_ms = until_ms.min(self.lifecycle.lame_duck_until_ms().unwrap_or(u64::MAX));
         let timeout = PollTimeout::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(PollTimeout::MAX);
         let sources =
             self.workers.lifelines().chain(self.signals.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::POLLIN));
@@ -272,6 +273,14 @@ impl Supervisor {
                 tracing::warn!("Second stop signal ({signal}): terminating immediately.");
                 self.lifecycle.stop(clock::now_ms());
                 self.next_tick_ms = 0;
+            }
+            Signal::SIGTERM if self.begin_lame_duck() => {
+                let seconds = self.context.options.lame_duck.as_secs();
+                tracing::info!(
+                    seconds,
+                    "Stopping in {seconds} s ({signal}, --lame-duck): the health check says 503, and connections are accepted until \
+                     then. A second signal ends that."
+                );
             }
             _ => {
                 tracing::info!(
@@ -334,9 +343,9 @@ impl Supervisor {
         }
         self.stop_when_idle(now_ms);
         match self.lifecycle.drain_action(now_ms) {
-            Some(DrainAction::Wait) => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
             Some(DrainAction::Kill | DrainAction::GiveUp) => self.workers.signal(Signal::SIGKILL),
-            None => {}
+            None if self.lifecycle.lame_duck_until_ms().is_none() => {}
+            Some(DrainAction::Wait) | None => self.notify.extend_timeout(Duration::from_millis(4 * TICK_MS)),
         }
     }
 

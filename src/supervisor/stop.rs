@@ -1,4 +1,5 @@
-//! Stopping: by a signal, or after `--idle-exit`. Requests in flight have a timeout; then the workers are killed.
+//! Stopping: by a signal, or after `--idle-exit`. Requests in flight have a timeout; then the workers are killed. Before that, a
+//! server with `--lame-duck` serves for a while after TERM, so that load balancers see that it stops before it does.
 
 use std::time::Duration;
 
@@ -23,9 +24,41 @@ impl Supervisor {
         have_all_ended || drain == DrainAction::GiveUp
     }
 
+    /// Begins to serve as a lame duck, for `--lame-duck`. Returns false if the server is to stop now: there is no such time, it is
+    /// a lame duck already, or no worker has served yet.
+    pub(super) fn begin_lame_duck(&mut self) -> bool {
+        let (duration, now_ms) = (self.context.options.lame_duck, clock::now_ms());
+        let serves = self.workers.ready() + self.workers.old_workers().count() > 0;
+        let is_wanted = serves && !duration.is_zero();
+        if !is_wanted || !self.lifecycle.begin_lame_duck(now_ms + duration.as_millis() as u64) {
+            return false;
+        }
+        self.announce_stop();
+        // A reload that has ended with this may have closed it.
+        self.metrics.open(now_ms);
+        self.next_tick_ms = 0;
+        true
+    }
+
+    /// Stops at the end of the lame duck.
+    pub(super) fn end_lame_duck(&mut self, now_ms: u64) {
+        if self.lifecycle.lame_duck_until_ms().is_some_and(|until_ms| now_ms >= until_ms) {
+            tracing::info!("The time of --lame-duck is over: completing the requests in flight.");
+            self.stop();
+        }
+    }
+
+    /// Says to systemd, and to those that check the health of the server, that it stops.
+    fn announce_stop(&mut self) {
+        self.workers.board().supervisor().set(Counter::Stopping, 1);
+        self.notify.stopping();
+    }
+
     /// Requests every worker to complete the requests in flight and to end.
     pub(super) fn stop(&mut self) {
-        self.notify.stopping();
+        if self.lifecycle.lame_duck_until_ms().is_none() {
+            self.announce_stop();
+        }
         self.helper.kill();
         self.lifecycle.stop(drained_by_ms(self.context.stop_timeout()));
         self.next_tick_ms = 0;

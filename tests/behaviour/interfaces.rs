@@ -17,8 +17,8 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
     --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --client-address-header OTUS_CLIENT_ADDRESS_HEADER  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
-    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --forwarded-host OTUS_FORWARDED_HOST  --head-timeout OTUS_HEAD_TIMEOUT  --help -  --hsts OTUS_HSTS
-    --host OTUS_HOST  --http2 OTUS_HTTP2  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --listing OTUS_LISTING
+    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --forwarded-host OTUS_FORWARDED_HOST  --head-timeout OTUS_HEAD_TIMEOUT  --health-path OTUS_HEALTH_PATH  --help -  --hsts OTUS_HSTS
+    --host OTUS_HOST  --http2 OTUS_HTTP2  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --lame-duck OTUS_LAME_DUCK  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
     --max-per-client OTUS_MAX_PER_CLIENT  --max-request-line OTUS_MAX_REQUEST_LINE  --max-requests OTUS_MAX_REQUESTS
@@ -487,6 +487,7 @@ fn default_of(option: &str) -> &'static str {
         "--mime" => "a=text/plain",
         "--mime-types" => "/dev/null",
         "--host" => "127.0.0.1",
+        "--health-path" => "/health",
         "--max-head" | "--max-request-line" => "8k",
         _ => "10",
     }

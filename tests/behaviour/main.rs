@@ -32,6 +32,7 @@ mod fresh;
 mod fronts;
 mod fuse;
 mod hanging_disk;
+mod health;
 mod helper;
 mod http2;
 mod http2_client;

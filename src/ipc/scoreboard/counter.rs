@@ -127,6 +127,8 @@ pub enum Counter {
     Http2Abuse,
     /// Tasks of streams that took so long that another thread has driven the connection meanwhile.
     Http2TakenOver,
+    /// 1 while the server stops; set by the supervisor.
+    Stopping,
 }
 
 /// The reasons for which PROXY headers are rejected, as they are in metrics.
@@ -154,7 +156,7 @@ pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [
 ];
 
 /// The gauges: their values end with the worker.
-pub(super) const GAUGES: [Counter; 12] = [
+pub(super) const GAUGES: [Counter; 13] = [
     Counter::InFlight,
     Counter::Connections,
     Counter::Parked,
@@ -167,4 +169,5 @@ pub(super) const GAUGES: [Counter; 12] = [
     Counter::RootOutside,
     Counter::Sites,
     Counter::DefaultSite,
+    Counter::Stopping,
 ];

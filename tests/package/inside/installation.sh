@@ -36,7 +36,7 @@ installation() {
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page of the settings renders without a complaint" "$(man --warnings 5 otus-httpd 2>&1 > /tmp/man5)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;REQUEST PROCESSING;HTTP/2;ENTITY TAGS;VARIANTS;FILES THAT CHANGE;DOCUMENT ROOT;CERTIFICATES;HTTPS;\
-OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;CHECK OF A SITE;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;BEHIND A PROXY;ACCESS LOG;METRICS;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;CHECK OF A SITE;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;BEHIND A PROXY;ACCESS LOG;METRICS;HEALTH;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
     equal "man page of the settings: its sections" "$(grep -E '^[A-Z]' /tmp/man5 | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;ACCESS;PROXIES;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
     equal "man page of sites renders without a complaint" "$(man --warnings otus-httpd-site 2>&1 > /tmp/man-site)" ""
@@ -86,7 +86,7 @@ documentation() {
     equal "the settings file sets nothing" "$(grep -vE '^(#.*)?$' /etc/default/otus-httpd)" ""
     # Defaults in the settings file must be those of --help.
     equal "the settings file tells the server's defaults" "$(sed -nE 's/^#(OTUS_[A-Z0-9_]+)=(.*)/\1=\2/p' /etc/default/otus-httpd |
-        grep -vE '^OTUS_(ACCESS_LOG|ALLOW|AUTH|AUTH_OVER_HTTP|CERTIFICATES|CHARSET|CLIENT_ADDRESS_HEADER|FORWARDED_HOST|WORKERS|DEBUG|DOTFILES|HSTS|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|REDIRECT_TO_HTTPS|SITES|STOP_TIMEOUT|TICKET_KEYS|TRUSTED_PROXIES)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
+        grep -vE '^OTUS_(ACCESS_LOG|ALLOW|AUTH|AUTH_OVER_HTTP|CERTIFICATES|CHARSET|CLIENT_ADDRESS_HEADER|FORWARDED_HOST|HEALTH_PATH|WORKERS|DEBUG|DOTFILES|HSTS|IDLE_EXIT|LISTING|MAX_PER_CLIENT|MIME|MIME_TYPES|REDIRECT_TO_HTTPS|SITES|STOP_TIMEOUT|TICKET_KEYS|TRUSTED_PROXIES)=' | sort)" "$(otus-httpd --help | tr -s ' \n' ' ' |
         grep -oE 'env: OTUS_[A-Z0-9_]+=\]( \[default: [^]]+\])?' | sed -nE 's/env: (OTUS_[A-Z0-9_]+=)\] \[default: (.*)\]/\1\2/p' |
         grep -vE '^OTUS_(HOST|PORT)=' | sort)"
 }
