@@ -24,6 +24,9 @@ class ServerProcess:
         """What it has logged."""
         return self.log.read_text(errors="replace")
 
+    def pid(self):
+        return self._process.pid
+
     def wait_for(self, pattern):
         """Waits until a pattern is in the log. Returns its last group, or all of it. Otherwise the server is ended."""
         deadline = time.monotonic() + TIMEOUT
