@@ -1,5 +1,6 @@
-// A client of HTTP/2 that fetches files without pause, several at the same time, until its standard input ends. It prints a line for
-// each connection, and in the end the number of requests. The arguments are the URL, and the name and digest of each file.
+// A client of HTTP/2 that fetches files, several at the same time, until its standard input ends. It prints a line for each
+// connection, and in the end the number of requests. The arguments are the URL, the pause after a request, and the name and digest of
+// each file.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const atOnce = 8
@@ -45,9 +47,13 @@ func fetch(client *http.Client, url, digest string) error {
 }
 
 func main() {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "a.test"}, ForceAttemptHTTP2: true}
 	client := &http.Client{Transport: transport}
-	files := os.Args[2:]
+	pause, err := time.ParseDuration(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
+	files := os.Args[3:]
 	var isOver atomic.Bool
 	var requests atomic.Int64
 	go func() {
@@ -67,6 +73,7 @@ func main() {
 					fmt.Fprintln(os.Stderr, number, err)
 					os.Exit(1)
 				}
+				time.Sleep(pause)
 			}
 		}()
 	}

@@ -1,5 +1,5 @@
-"""Graceful ends: clients that ask without pause while the server is reloaded again and again. Each stream up to the last one of
-a GOAWAY is answered whole, none above it is acted on, and no connection is cut."""
+"""Graceful ends: clients that ask without pause while the server is reloaded again and again, or its package upgraded. Each stream
+up to the last one of a GOAWAY is answered whole, none above it is acted on, and no connection is cut."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded, StreamReset
 
-from clients import HERE, digest, output, url
+from clients import HERE, digest, output
 
 RELOADS, VISITORS = 4, 3
 
@@ -35,12 +35,12 @@ class Visit:
     """A connection on which some streams are always open, until the server says which one is the last. It keeps asking after
     the first GOAWAY, which only announces the end, and once after the second, as if the two had crossed."""
 
-    def __init__(self, port, number, files):
-        self._number, self._files, self._names = number, files, itertools.cycle(NAMES)
+    def __init__(self, number, address, files, names):
+        self._number, self._files, self._names = number, files, itertools.cycle(names)
         context = ssl._create_unverified_context()
         context.set_alpn_protocols(["h2"])
         # An end without close_notify is an error.
-        self._socket = context.wrap_socket(socket.create_connection(("127.0.0.1", port), SECONDS), server_hostname="a.test",
+        self._socket = context.wrap_socket(socket.create_connection(address, SECONDS), server_hostname="a.test",
                                            suppress_ragged_eofs=False)
         self._client = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._received = b""
@@ -111,16 +111,16 @@ class Visit:
 class Visitor(threading.Thread):
     """One connection after the other, until it is told to stop."""
 
-    def __init__(self, port, files, numbers):
+    def __init__(self, numbers, *parameters):
         super().__init__(daemon=True)
-        self._port, self._files, self._numbers = port, files, numbers
+        self._numbers, self._parameters = numbers, parameters
         self._end = threading.Event()
         self.visits, self.faults = [], []
 
     def run(self):
         try:
             while not self._end.is_set() and not self.faults:
-                self.visits.append(Visit(self._port, next(self._numbers), self._files))
+                self.visits.append(Visit(next(self._numbers), *self._parameters))
                 self.faults += self.visits[-1].run(self._end.is_set)
         except (OSError, RuntimeError) as error:
             self.faults.append(repr(error))
@@ -138,13 +138,14 @@ class Visitor(threading.Thread):
 class GoClient:
     """Go's net/http, which says when it connects, and in the end how many requests there were (reloads.go)."""
 
-    def __init__(self, port, files, work):
+    def __init__(self, address, files, names, work, pause):
         shutil.copy(HERE / "reloads.go", work)
         output(["go", "build", "-o", str(work / "reloads"), "reloads.go"], cwd=work, env={"HOME": str(work), "PATH": "/usr/bin:/bin"})
         self._log = work / "go.log"
-        arguments = [part for name in NAMES for part in (name, digest(files[name]))]
+        arguments = [part for name in names for part in (name, digest(files[name]))]
         with open(self._log, "wb") as log:
-            self._process = subprocess.Popen([work / "reloads", url(port, True), *arguments], stdin=subprocess.PIPE, stdout=log, stderr=log)
+            self._process = subprocess.Popen([work / "reloads", "https://{}:{}/".format(*address), pause, *arguments],
+                                             stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def connections(self):
         return self._log.read_text().count("connected")
@@ -171,48 +172,65 @@ def wait_until(what, condition):
         time.sleep(0.02)
 
 
+class Clients:
+    """Visitors and Go, which fetch `names` in this order, again and again; Go with a pause after each request."""
+
+    def __init__(self, address, files, names, work, pause="0s"):
+        numbers = itertools.count()
+        self._visitors = [Visitor(numbers, address, files, names) for _ in range(VISITORS)]
+        self._go = GoClient(address, files, names, work, pause)
+        for visitor in self._visitors:
+            visitor.start()
+
+    def outlast(self, reload, times):
+        """Reloads while they ask, waits until each has a new connection, and ends them. Returns what is wrong."""
+        visitors, go, faults = self._visitors, self._go, []
+        try:
+            wait_until("the first connections", lambda: all(visitor.has_come(0) for visitor in visitors) and go.has_come(0))
+            for number in range(times):
+                before, of_go = [len(visitor.visits) for visitor in visitors], go.connections()
+                reload()
+                wait_until(f"new connections after reload {number + 1}", lambda: go.has_come(of_go) and all(
+                    visitor.has_come(visits) for visitor, visits in zip(visitors, before)))
+        except RuntimeError as error:
+            faults.append(str(error))
+        for visitor in visitors:
+            visitor.stop()
+        self._requests, self._text = go.stop()
+        return faults
+
+    def check(self, records, times, what, faults):
+        """Compares what they have got with the access log, of which `records` are targets, statuses and versions. Returns whether it is
+        the same and there were no faults."""
+        # Go opens more connections than it uses. By target, how often the server has acted on it.
+        acted = Counter(target for target, _, _ in records)
+        faults += [f"the access log has {record}" for record in records if record[1:] != ("200", "2")][:3]
+        visits = [visit for visitor in self._visitors for visit in visitor.visits]
+        of_visits = faults + [fault for visitor in self._visitors for fault in visitor.faults]
+        targets = Counter(visit.targets[stream] for visit in visits for stream in visit.answered)
+        of_visits += differences({target: count for target, count in acted.items() if "?visit-" in target}, targets)
+        above = sum(stream > visit.last() for visit in visits for stream in visit.targets)
+        of_visits += [] if above >= STREAMS * times * VISITORS else [f"only {above} streams above the last ones"]
+        print(f"{'FAIL' if of_visits else 'PASS'} PyPI's h2 over {what}: {len(visits)} connections, {sum(targets.values())} streams, "
+              f"{above} above the last ones{''.join(f'; {fault}' for fault in of_visits[:5])}", flush=True)
+        of_go = [self._text[-500:]] if self._requests is None else []
+        numbered = Counter(target.partition("?go-")[2] for target in acted.elements() if "?go-" in target)
+        of_go += of_go or differences(numbered, Counter(str(number) for number in range(self._requests)))
+        print(f"{'FAIL' if of_go else 'PASS'} Go over {what}: {self._go.connections()} connections, {self._requests} requests"
+              f"{''.join(f'; {fault}' for fault in of_go[:5])}", flush=True)
+        return not of_visits and not of_go
+
+
 def check_reloads(server, port, files, work):
     """Returns whether no client notices that `server` is reloaded; it is closed in the end, so that its access log is complete."""
-    numbers = itertools.count()
-    visitors = [Visitor(port, files, numbers) for _ in range(VISITORS)]
-    go = GoClient(port, files, work)
-    for visitor in visitors:
-        visitor.start()
-    faults = []
-    try:
-        wait_until("the first connections", lambda: all(visitor.has_come(0) for visitor in visitors) and go.has_come(0))
-        for number in range(RELOADS):
-            before, of_go = [len(visitor.visits) for visitor in visitors], go.connections()
-            server.reload()
-            wait_until(f"new connections after reload {number + 1}", lambda: go.has_come(of_go) and all(
-                visitor.has_come(visits) for visitor, visits in zip(visitors, before)))
-    except RuntimeError as error:
-        faults.append(str(error))
-    for visitor in visitors:
-        visitor.stop()
-    requests, text = go.stop()
+    clients = Clients(("127.0.0.1", port), files, NAMES, work)
+    faults = clients.outlast(server.reload, RELOADS)
     server.close()
     records = [json.loads(line) for line in server.text().splitlines()]
     faults += [f"the log has {record}" for record in records if record["target"] != "access" and record["level"] != "INFO"]
-    # Go opens more connections than it uses.
-    records = [record for record in records if record["target"] == "access" and "http_target" in record]
-    # By target, how often the server has acted on it.
-    acted = Counter(record["http_target"] for record in records)
-    faults += [f"the access log has {record}" for record in records if record["http_status"] != 200 or record["http_version"] != "2"][:3]
-    visits = [visit for visitor in visitors for visit in visitor.visits]
-    of_visits = faults + [fault for visitor in visitors for fault in visitor.faults]
-    targets = Counter(visit.targets[stream] for visit in visits for stream in visit.answered)
-    of_visits += differences({target: count for target, count in acted.items() if "?visit-" in target}, targets)
-    above = sum(stream > visit.last() for visit in visits for stream in visit.targets)
-    of_visits += [] if above >= STREAMS * RELOADS * VISITORS else [f"only {above} streams above the last ones"]
-    print(f"{'FAIL' if of_visits else 'PASS'} PyPI's h2 over {RELOADS} reloads: {len(visits)} connections, {sum(targets.values())} streams, "
-          f"{above} above the last ones{''.join(f'; {fault}' for fault in of_visits[:5])}", flush=True)
-    of_go = [text[-500:]] if requests is None else []
-    numbered = Counter(target.partition("?go-")[2] for target in acted.elements() if "?go-" in target)
-    of_go += of_go or differences(numbered, Counter(str(number) for number in range(requests)))
-    print(f"{'FAIL' if of_go else 'PASS'} Go over {RELOADS} reloads: {go.connections()} connections, {requests} requests"
-          f"{''.join(f'; {fault}' for fault in of_go[:5])}", flush=True)
-    return not of_visits and not of_go
+    records = [(record["http_target"], str(record["http_status"]), record.get("http_version")) for record in records
+               if record["target"] == "access" and "http_target" in record]
+    return clients.check(records, RELOADS, f"{RELOADS} reloads", faults)
 
 
 def differences(acted, answered):
