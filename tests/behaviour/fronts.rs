@@ -1,12 +1,14 @@
 //! The server behind real proxies, with the configurations in `packaging/examples`.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt};
 use nix::unistd::{Pid, geteuid};
 use rustls::version::TLS13;
 use rustls::{ClientConnection, StreamOwned};
@@ -15,7 +17,7 @@ use tempfile::TempDir;
 use crate::access::connect_from;
 use crate::http2_client::Http2Client;
 use crate::https::{Certificates, exchange};
-use crate::support::{Setup, Site, wait_for, wait_until};
+use crate::support::{Server, Setup, Site, wait_for, wait_until};
 
 /// The address of the client: another one than that of the proxy.
 const CLIENT: [u8; 4] = [127, 0, 0, 2];
@@ -87,6 +89,46 @@ impl Front {
         command.args(["-c", run]).arg(directory.path()).stdin(Stdio::from(OwnedFd::from(listener)));
         Front { child: command.spawn().unwrap(), addresses: [address; 2], _directory: directory }
     }
+
+    /// Starts Caddy with the example, for HTTP and for TLS, in which the first machine is a server at this address. It shares
+    /// ports that are reserved for it, since this version takes over no sockets.
+    fn caddy(machine: SocketAddr, certificate: &Path) -> Self {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples/Caddyfile");
+        let mut text = fs::read_to_string(example).unwrap();
+        let reserved = [(); 2].map(|()| reserve_port());
+        let addresses = [&reserved[0], &reserved[1]].map(|(_, address)| *address);
+        let [chain, key] = ["fullchain.pem", "privkey.pem"].map(|name| certificate.join(name).display().to_string());
+        let [web, tls] = addresses.map(|address| address.port());
+        for (from, to) in [
+            ("192.0.2.1:80 192.0.2.2:80 192.0.2.3:80 {\n", format!("{machine} {{\n")),
+            ("\nwww.example.org {\n", "\n{\nadmin off\nauto_https off\n}\n(proxy) {\n".into()),
+        ] {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, &to);
+        }
+        text += &format!(
+            "http://localhost:{web} {{\nbind 127.0.0.1\nimport proxy\n}}\n\
+             https://localhost:{tls} {{\nbind 127.0.0.1\ntls {chain} {key}\nimport proxy\n}}\n"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("Caddyfile");
+        fs::write(&path, text).unwrap();
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(path).env("HOME", directory.path());
+        let child = command.env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME").stderr(Stdio::null()).spawn();
+        let front = Front { child: child.unwrap(), addresses, _directory: directory };
+        wait_until("Caddy", || addresses.iter().all(|address| TcpStream::connect(address).is_ok()));
+        front
+    }
+}
+
+/// Returns a socket that does not listen, and its port: as long as it is open, only a process that shares ports can listen there.
+fn reserve_port() -> (OwnedFd, SocketAddr) {
+    let reserved = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&reserved, sockopt::ReusePort, &true).unwrap();
+    bind(reserved.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let address: SockaddrIn = getsockname(reserved.as_raw_fd()).unwrap();
+    (reserved, SocketAddrV4::from(address).into())
 }
 
 impl Drop for Front {
@@ -199,4 +241,51 @@ fn nginx_names_the_client_and_passes_nothing_on_that_a_client_claims() {
             assert!(record.contains(field) && !record.contains("http_scheme"), "{field} in {record}");
         }
     }
+}
+
+#[test]
+fn caddy_names_the_client_and_passes_nothing_on_that_a_client_claims() {
+    let (site, certificates) = (Site::with(&[("index.html", b"home"), ("a", b"a")]), Certificates::new());
+    let options = ["--trusted-proxies=127.0.0.1", "--forwarded-host", "--health-path=/health", "--access-log=stderr"];
+    let server = Setup::new(&site, &options).listen();
+    server.wait_until_ready();
+    let front = Front::caddy(server.address, &certificates.path().join("first"));
+    let claims = "X-Forwarded-For: 127.0.0.1\r\nForwarded: for=192.0.2.9;proto=https;host=other\r\n\
+        X-Forwarded-Proto: ftp\r\nX-Forwarded-Host: other\r\nConnection: close\r\n";
+    let record = |server: &Server, target: &str| {
+        let field = format!("\"http_target\":\"{target}\"");
+        wait_for("a record", || server.log().lines().find(|line| line.contains(&field)).map(String::from))
+    };
+    let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{claims}\r\n");
+
+    let mut client = connect_from(CLIENT, front.addresses[0]);
+    client.send(request("/a?web"));
+    assert_eq!(client.response().text(), "a");
+    let web = record(&server, "/a?web");
+    assert!(!web.contains("http_scheme"), "{web}");
+
+    let connection = ClientConnection::new(certificates.client("first", &TLS13), "localhost".try_into().unwrap());
+    let stream = connect_from(CLIENT, front.addresses[1]).0;
+    let answer = exchange(&mut StreamOwned::new(connection.unwrap(), stream), &request("/a?tls"));
+    assert!(answer.ends_with("\r\n\r\na"), "{answer}");
+    let tls = record(&server, "/a?tls");
+    assert!(tls.contains("\"http_scheme\":\"https\""), "{tls}");
+
+    for record in [web, tls] {
+        for field in ["\"client_address\":\"127.0.0.2\"", "\"http_host\":\"localhost\""] {
+            assert!(record.contains(field), "{field} in {record}");
+        }
+    }
+    let check = record(&server, "/health");
+    assert!(check.contains("\"http_status\":200"), "{check}");
+
+    // A server that believes the other field gets none: its client is Caddy.
+    let server = Setup::new(&site, &[&options[..], &["--client-address-header=Forwarded"]].concat()).listen();
+    server.wait_until_ready();
+    let front = Front::caddy(server.address, &certificates.path().join("first"));
+    let mut client = connect_from(CLIENT, front.addresses[0]);
+    client.send(request("/a?forwarded"));
+    assert_eq!(client.response().text(), "a");
+    let record = record(&server, "/a?forwarded");
+    assert!(record.contains("\"client_address\":\"127.0.0.1\"") && !record.contains("http_scheme"), "{record}");
 }
