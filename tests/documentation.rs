@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,4 +132,47 @@ fn sections_of_the_manual_that_are_named_are_there() {
 fn the_readme_is_short() {
     let lines = read("README.md").lines().count();
     assert!(lines <= 150, "{lines} lines");
+}
+
+/// Returns the options under each heading: the lines that `heading` and `option` know.
+fn options(
+    text: &str,
+    heading: impl Fn(&str) -> Option<&str>,
+    option: impl Fn(&str) -> Option<String>,
+) -> Vec<(String, Vec<String>)> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = heading(line) {
+            groups.push((name.to_string(), Vec::new()));
+        } else if let (Some(name), Some(group)) = (option(line), groups.last_mut()) {
+            group.1.push(name);
+        }
+    }
+    groups
+}
+
+#[test]
+fn the_manual_lists_the_options_under_the_headings_of_the_help() {
+    let help = Command::new(env!("CARGO_BIN_EXE_otus-httpd")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, settings) = help.split_once("\nAddress:\n").unwrap();
+    let settings = format!("Address:\n{settings}");
+    let long = |line: &str| {
+        let name = line.strip_prefix("      --").or_else(|| line.strip_prefix("  -")?.get(3..)?.strip_prefix("--"))?;
+        Some(name.split(' ').next().unwrap().to_string())
+    };
+    let expected = options(&settings, |line| line.strip_suffix(':').filter(|name| !name.starts_with(' ')), long);
+
+    let manual = read("packaging/otus-httpd.8");
+    let (_, list) = manual.split_once("\nPrecedence: command line").unwrap();
+    let (list, _) = list.split_once("\n.SH ").unwrap();
+    let unescaped = list.replace("\\%", "").replace('\\', "");
+    let long = |line: &str| Some(line.split_once(" --")?.1.split(' ').next().unwrap().to_string());
+    let listed = options(
+        &unescaped,
+        |line| line.chars().all(char::is_alphabetic).then_some(line).filter(|name| !name.is_empty()),
+        long,
+    );
+    assert_eq!(listed, expected);
+    assert!(listed.len() == 8, "{listed:?}");
 }
