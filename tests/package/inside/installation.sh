@@ -36,7 +36,7 @@ installation() {
     equal "man page renders without a complaint" "$(man --warnings otus-httpd 2>&1 > /tmp/man)" ""
     equal "man page of the settings renders without a complaint" "$(man --warnings 5 otus-httpd 2>&1 > /tmp/man5)" ""
     equal "man page: its sections" "$(grep -E '^[A-Z]' /tmp/man | grep -vE '^OTUS-HTTPD' | paste -sd ';')" "NAME;SYNOPSIS;DESCRIPTION;REQUEST PROCESSING;HTTP/2;ENTITY TAGS;VARIANTS;FILES THAT CHANGE;DOCUMENT ROOT;CERTIFICATES;HTTPS;\
-OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;CHECK OF A SITE;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;BEHIND A PROXY;ACCESS LOG;METRICS;HEALTH;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
+OPTIONS;CONFIGURATION CHECK;PRECOMPRESSION;CHECK OF A SITE;ENVIRONMENT;SOCKET ACTIVATION;INSTANCES;BEHIND A PROXY;MORE THAN ONE MACHINE;ACCESS LOG;METRICS;HEALTH;RELOAD;STATUS;SANDBOX;DROP-INS;SIGNALS;EXIT STATUS;FILES;EXAMPLES;SEE ALSO"
     equal "man page of the settings: its sections" "$(grep -E '^[A-Z]' /tmp/man5 | grep -vE '^OTUS-HTTPD' | paste -sd ';')" \
         "NAME;SYNOPSIS;DESCRIPTION;FORMAT;SITE;ACCESS;PROXIES;CAPACITY;REQUESTS;TIMEOUTS;LOG;ADDRESS AND USER;EXAMPLES;SEE ALSO"
     equal "man page of sites renders without a complaint" "$(man --warnings otus-httpd-site 2>&1 > /tmp/man-site)" ""
