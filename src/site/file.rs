@@ -88,6 +88,11 @@ impl File {
 
     /// Returns whether it still has the bytes that it had when it was opened, as far as metadata show.
     pub fn is_unchanged(&self) -> Result<bool, Refusal> {
+        let now = FileVersion::from(&fstat(&self.fd).map_err(refuse_open)?);
+        // Many threads may send it: they do not wait for each other's fstat(2) if nothing has changed.
+        if *self.checked.lock().unwrap_or_else(PoisonError::into_inner) == now {
+            return Ok(true);
+        }
         // Locked before fstat(2), so that an older result never replaces a newer one.
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut checks = 0;
