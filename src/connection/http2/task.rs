@@ -277,12 +277,19 @@ fn read(stream: u32, slice: &FileSlice, ends_stream: bool, frames: &mut Vec<u8>)
             Err(refusal) => return Err(refusal.to_string()),
         }
     }
-    let mut offset = slice.offset;
-    while offset < slice.end {
+    let parts = (slice.offset..slice.end).step_by(FRAME_CONTENT).map(|offset| {
         let length = (slice.end - offset).min(FRAME_CONTENT as u64) as usize;
         let is_last = offset + length as u64 == slice.end;
         let flags = if ends_stream && is_last { END_STREAM } else { 0 };
-        frames.extend_from_slice(&write::head(FrameType::Data, flags, stream, length));
+        (write::head(FrameType::Data, flags, stream, length), length)
+    });
+    // One call reads all, unless a signal interrupts it, or something is wrong.
+    if sys::preadv_append(&slice.file, frames, parts.clone(), slice.offset) == Ok(true) {
+        return Ok(());
+    }
+    let mut offset = slice.offset;
+    for (head, length) in parts {
+        frames.extend_from_slice(&head);
         let mut missing = length;
         while missing > 0 {
             match sys::pread_append(&slice.file, frames, missing, offset) {

@@ -246,6 +246,39 @@ pub fn pread_append(file: &impl AsFd, bytes: &mut Vec<u8>, length: usize, offset
     Ok(read)
 }
 
+/// preadv(2): appends, for each of `parts`, its head and so many bytes of a file from `offset` on. Appends nothing, and returns false,
+/// if the file has fewer bytes or the call does not return all of them.
+pub fn preadv_append<const N: usize>(
+    file: &impl AsFd,
+    bytes: &mut Vec<u8>,
+    parts: impl Iterator<Item = ([u8; N], usize)> + Clone,
+    offset: u64,
+) -> nix::Result<bool> {
+    let total = parts.clone().map(|(_, length)| N + length).sum();
+    bytes.reserve(total);
+    let mut spare = &mut bytes.spare_capacity_mut()[..total];
+    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MAX_PARTS];
+    let (mut count, mut expected) = (0, 0);
+    for ((head, length), vector) in parts.zip(&mut vectors) {
+        let (start, rest) = spare.split_at_mut(N);
+        start.iter_mut().zip(head).for_each(|(place, byte)| _ = place.write(byte));
+        let (content, rest) = rest.split_at_mut(length);
+        *vector = libc::iovec { iov_base: content.as_mut_ptr().cast(), iov_len: length };
+        (spare, count, expected) = (rest, count + 1, expected + length);
+    }
+    // SAFETY: each vector is writable memory of its length.
+    let read = unsafe { libc::preadv(file.as_fd().as_raw_fd(), vectors.as_ptr(), count, offset as libc::off_t) };
+    if Errno::result(read)? as usize != expected || !spare.is_empty() {
+        return Ok(false);
+    }
+    // SAFETY: the heads were written above, and the kernel has written all that is between and after them.
+    unsafe { bytes.set_len(bytes.len() + total) };
+    Ok(true)
+}
+
+/// The maximum number of parts of [`preadv_append`].
+const MAX_PARTS: usize = 8;
+
 /// The size from which an allocation is a mapping of its own, which free(3) returns to the system, in bytes.
 const MMAP_THRESHOLD: i32 = 128 * 1024;
 
@@ -267,4 +300,28 @@ pub fn keep_little_free_memory() {
 pub fn trim_memory() {
     // SAFETY: it accepts any number, and locks each arena that it accesses.
     unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_a_file_are_read_between_their_heads_or_not_at_all() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789abcdef").unwrap();
+        let append = |lengths: &[usize], offset| {
+            let mut bytes = b">".to_vec();
+            let parts = lengths.iter().map(|&length| ([b'<', b'0' + length as u8, b'>'], length));
+            let is_complete = preadv_append(&file, &mut bytes, parts, offset).unwrap();
+            (is_complete, String::from_utf8(bytes).unwrap())
+        };
+        assert_eq!(append(&[4, 2], 3), (true, "><4>3456<2>78".into()));
+        assert_eq!(append(&[4, 9], 3), (true, "><4>3456<9>789abcdef".into()));
+        assert_eq!(append(&[4, 9], 4), (false, ">".into()), "the file ends before");
+        assert!(append(&[1; MAX_PARTS], 0).0);
+        assert_eq!(append(&[1; MAX_PARTS + 1], 0), (false, ">".into()), "more parts than a call has");
+    }
 }
