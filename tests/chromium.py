@@ -84,13 +84,15 @@ class Chromium:
 
 
 class Page:
-    """A tab, and the events of the page in it since it was opened."""
+    """A tab, and the events of the page in it since it was opened: those of some domains, if not of all. `profile` is one of the
+    browser's contexts, with a cache and connections of its own."""
 
-    def __init__(self, browser):
+    def __init__(self, browser, domains=("Page", "Runtime", "Log", "Network", "Accessibility"), profile=None):
         self._browser = browser
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        where = {"browserContextId": profile} if profile else {}
+        target = browser.call("Target.createTarget", url="about:blank", **where)["targetId"]
         self._session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+        for domain in domains:
             self.call(f"{domain}.enable")
 
     def call(self, method, **parameters):

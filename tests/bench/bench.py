@@ -36,7 +36,7 @@ def main():
     peers_only = options.servers and "otus" not in options.servers
     otus = options.binary or ("otus-httpd" if peers_only else build(PROJECT)["otus-httpd"])
     network.enter(options.congestion_control)  # after the builds, which may have to fetch
-    chosen_rows = [row for row in rows.everything(native["fetch"], native["handshakes"]) if row.name in options.row]
+    chosen_rows = [row for row in rows.everything(native["fetch"], native["handshakes"], native["link"]) if row.name in options.row]
     if options.compare:
         chosen_rows = [row.compared_as_well() for row in chosen_rows]
     results = {}
@@ -67,7 +67,7 @@ def main():
 
 
 def parse_options():
-    all_rows = [row.name for row in rows.everything("", "")]
+    all_rows = [row.name for row in rows.everything("", "", "")]
     all_servers = [s.name for s in [*servers.everyone("", "", "", "", ""), *tls.everyone("", "", "", "")] if s.name != "compared"]
     all_servers = list(dict.fromkeys(all_servers))
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measures otus-httpd against other web servers.")

@@ -22,14 +22,32 @@ def enter(congestion_control):
         if congestion_control:
             raise SystemExit("--congestion-control needs a network namespace, and that takes root.")
         return
+    unshare()
+    set_up([congestion_control] if congestion_control else ["cubic", "reno"])
+
+
+def unshare():
     kernel = ctypes.CDLL(None, use_errno=True)
     if kernel.unshare(CLONE_NEWNET) != 0:
         raise SystemExit(f"Cannot make a network namespace: {os.strerror(ctypes.get_errno())}.")
+
+
+def return_to(namespace):
+    """Moves this process into a network namespace that is open."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    if kernel.setns(namespace, CLONE_NEWNET) != 0:
+        raise SystemExit(f"Cannot enter a network namespace: {os.strerror(ctypes.get_errno())}.")
+
+
+def set_up(controls):
+    """Makes a new namespace what is described above."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
     for name, value in BUFFERS.items():
         (TCP / name).write_text(value)
-    control([congestion_control] if congestion_control else ["cubic", "reno"])
+    # Each client is one that the server has never seen: it begins as slowly as with all others.
+    (TCP / "tcp_no_metrics_save").write_text("1")
+    control(controls)
 
 
 def control(names):
@@ -40,6 +58,11 @@ def control(names):
             (TCP / "tcp_congestion_control").write_text(name)
             return
     raise SystemExit(f"A network namespace cannot have {' or '.join(names)} here, but {read('tcp_allowed_congestion_control')}.")
+
+
+def server_address():
+    """Where servers listen. Nobody else reaches a namespace of one's own."""
+    return "0.0.0.0" if os.geteuid() == 0 else "127.0.0.1"
 
 
 def described():

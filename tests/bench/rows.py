@@ -7,6 +7,7 @@ from typing import Callable
 import clients
 import compression
 import first_use
+import page
 import slow_link
 import states
 
@@ -220,7 +221,7 @@ def not_modified(server):
     return clients.wrk(server.url("test.html"), "-H", f"If-None-Match: {server.etag('test.html')}")
 
 
-def everything(fetch, handshakes):
+def everything(fetch, handshakes, link):
     return [
         *plain(fetch),
         tls(
@@ -253,6 +254,15 @@ def everything(fetch, handshakes):
         http2("http2-97-single", "HTTP/2: 97 B, 1 stream", "test.html", 1, 30_000, [against("the best peer", HTTP2[1:], 0.9)]),
         http2("http2-10k-single", "HTTP/2: 10 KiB, 1 stream", "10k.html", 1, 30_000, [against("the best peer", HTTP2[1:], 0.9)]),
         http2("http2-1m", "HTTP/2: 1 MiB, 10 streams", "1m.bin", 10, 1_500, [against("the best peer", HTTP2[1:], 0.85)]),
+        Row(
+            "http2-page", f"HTTP/2: a page of {page.COUNT} files, far away",
+            f"Chromium, empty cache, {page.VISITS} visits a round; 40 ms and 20 Mbit/s (link.rs)", [*HTTP2, "otus-uncompressed"], "test.html",
+            page.load(link), [("load", "ms until loaded", 0), ("paint", "first paint", 0), ("code", "styles and scripts", 0)],
+            [against(f"{label}, to the best peer", HTTP2[1:], 1.0, figure, of)
+             for label, figure, of in (("with compression, loaded", "load", "otus"), ("loaded", "load", "otus-uncompressed"),
+                                       ("first paint", "paint", "otus-uncompressed"), ("styles and scripts", "code", "otus-uncompressed"))],
+            prepare=page.make, tls=True, compared=(("load", 1.04), ("paint", 1.04)),
+        ),
         Row(
             "tls-idle-connections", "TLS: 10,000 idle connections", "Pss and threads of all processes, before and during", TLS, "test.html",
             states.idle_connections, [("each", "Bytes each", 0), ("before", "Threads before", 0), ("during", "Threads during", 0)],

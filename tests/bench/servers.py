@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+import network
+
 WORKERS = 2
 # One number for all of them, so that none is measured closing connections that another one keeps (lighttpd takes no more).
 REQUESTS_PER_CONNECTION = 65535
@@ -33,7 +35,7 @@ class Server:
 
 def otus(binary, extra="", name="otus", label="otus-httpd"):
     def configure(folder, root, port):
-        address = ["-s", "127.0.0.1", "-p", str(port)]
+        address = ["-s", network.server_address(), "-p", str(port)]
         return [binary, *address, "-w", str(WORKERS), "-r", str(root), *shlex.split(extra)]
 
     return Server(name, label, [binary, "--version"], configure)
@@ -59,7 +61,7 @@ def nginx(name, label, listen="", http="", tls=False):
                 {temporary}
                 {http}
                 server {{
-                    listen 127.0.0.1:{port} {listen};
+                    listen {network.server_address()}:{port} {listen};
                     root {root};
                 }}
             }}
@@ -99,14 +101,14 @@ def lighttpd(extra="", tls=False):
     def configure(folder, root, port):
         (folder / "lighttpd.conf").write_text(f"""
             server.document-root = "{root}"
-            server.bind = "127.0.0.1"
+            server.bind = "{network.server_address()}"
             server.port = {port}
             server.max-worker = {WORKERS}
             server.max-fds = 20000
             server.max-connections = 16384
             server.max-keep-alive-idle = 60
             server.max-keep-alive-requests = {REQUESTS_PER_CONNECTION}
-            mimetype.assign = ( ".html" => "text/html" )
+            mimetype.assign = ( ".html" => "text/html", ".css" => "text/css", ".js" => "text/javascript", ".png" => "image/png", ".woff2" => "font/woff2" )
             {extra}
         """)
         return ["lighttpd", "-D", "-f", str(folder / "lighttpd.conf")]

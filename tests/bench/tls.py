@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 
+import network
 import servers
 
 CIPHERS_12 = "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -31,6 +32,7 @@ def make_certificate(folder):
 def everyone(otus_binary, compared_binary, otus_args, certificates):
     return [
         otus(otus_binary, otus_args, certificates),
+        otus(otus_binary, f"{otus_args} --compress-cache 0", certificates, "otus-uncompressed", "otus-httpd, --compress-cache 0"),
         otus(compared_binary, otus_args, certificates, "compared", "compared otus-httpd"),
         nginx("nginx-tuned", "nginx tuned", servers.OPEN_FILES + "sendfile off;", certificates),
         lighttpd(certificates),
@@ -90,7 +92,7 @@ def caddy(certificates):
                 }}
             }}
             https://:{port} {{
-                bind 127.0.0.1
+                bind {network.server_address()}
                 tls {certificates}/default/fullchain.pem {certificates}/default/privkey.pem {{
                     curves x25519
                     ciphers TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
@@ -118,7 +120,7 @@ max-connections: 16384
 hosts:
   default:
     listen:
-      host: 127.0.0.1
+      host: {network.server_address()}
       port: {port}
       ssl:
         certificate-file: {certificates}/default/fullchain.pem
