@@ -46,7 +46,13 @@ class Disk:
             return 0, self._contents[node][offset : offset + size]
         if operation == STATFS:
             return 0, bytes(80)
-        return (0 if operation in (READDIR, RELEASE, RELEASEDIR, FLUSH) else errno.ENOSYS), b""
+        if operation == READDIR:
+            _, offset, _ = struct.unpack_from("=QQI", content)
+            # One entry at a time: struct fuse_dirent, whose length is a multiple of 8.
+            children = [path for path in self._paths[2:] if path.parent == self._paths[node]][offset:]
+            names = [path.name.encode() for path in children[:1]]
+            return 0, b"".join(struct.pack("=QQII", self._numbers[children[0]], offset + 1, len(name), 0) + name + bytes(-len(name) % 8) for name in names)
+        return (0 if operation in (RELEASE, RELEASEDIR, FLUSH) else errno.ENOSYS), b""
 
     def _attributes(self, node):
         """struct fuse_attr; the files are old, so that they can be kept in memory at once."""

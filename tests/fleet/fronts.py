@@ -2,15 +2,15 @@
 
 import csv
 import io
-import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from pathlib import Path
 
-from machines import FRONT, NAMES, wait_until
+from machines import FRONT, HOST, NAMES, wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "packaging" / "examples"
 
@@ -31,10 +31,13 @@ def is_listening():
 
 
 class Front:
-    """A process in the foreground."""
+    """A process in the foreground. `certificate` is that of its own authority, if TLS ends there."""
 
-    def __init__(self, *command):
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    certificate = None
+
+    def __init__(self, log, *command):
+        with open(log, "wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(command[0], is_listening)
 
     def close(self):
@@ -48,7 +51,7 @@ class HAProxy(Front):
     def __init__(self, work):
         self._socket = work / "haproxy.sock"
         (work / "head.cfg").write_text(HAPROXY.format(socket=self._socket))
-        super().__init__("haproxy", "-db", "-q", "-f", str(work / "head.cfg"), "-f", str(EXAMPLES / "haproxy.cfg"))
+        super().__init__(work / "haproxy.log", "haproxy", "-db", "-q", "-f", str(work / "head.cfg"), "-f", str(EXAMPLES / "haproxy.cfg"))
         # By backend and server: (time, status, sessions until then), where one of the latter has changed.
         self.history = {}
         self._end = threading.Event()
@@ -91,11 +94,25 @@ class HAProxy(Front):
 
 
 def nginx(work):
-    (work / "nginx.conf").write_text(f"""daemon off; pid {work}/nginx.pid; error_log {work}/nginx.log;
+    (work / "nginx.conf").write_text(f"""daemon off; pid {work}/nginx.pid;
         events {{}} http {{ access_log off; include {EXAMPLES}/nginx-front.conf; }}\n""")
-    return Front("nginx", "-q", "-p", str(work), "-e", str(work / "nginx.log"), "-c", str(work / "nginx.conf"))
+    return Front(work / "nginx.log", "nginx", "-q", "-p", str(work), "-e", "stderr", "-c", str(work / "nginx.conf"))
 
 
 def caddy(work):
-    os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(work)
-    return Front("caddy", "run", "--adapter", "caddyfile", "--config", str(EXAMPLES / "Caddyfile"))
+    """With certificates of its own instead of Let's Encrypt's."""
+    (work / "Caddyfile").write_text("{\n\tadmin off\n\tlocal_certs\n\tskip_install_trust\n}\n" + (EXAMPLES / "Caddyfile").read_text())
+    command = ["env", f"XDG_DATA_HOME={work}", f"XDG_CONFIG_HOME={work}", "caddy", "run", "--adapter", "caddyfile"]
+    front = Front(work / "caddy.log", *command, "--config", str(work / "Caddyfile"))
+    front.certificate = work / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    wait_until("a certificate", lambda: front.certificate.exists() and has_certificate(front.certificate))
+    return front
+
+
+def has_certificate(authority):
+    context = ssl.create_default_context(cafile=authority)
+    try:
+        with socket.create_connection((FRONT, 443), 10) as connection, context.wrap_socket(connection, server_hostname=HOST):
+            return True
+    except OSError:
+        return False

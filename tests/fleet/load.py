@@ -9,10 +9,8 @@ import ssl
 import threading
 import time
 
-from machines import CLIENTS, FRONT
+from machines import CLIENTS, FRONT, HOST
 from releases import ASSETS_OF_A_PAGE, LARGE
-
-HOST = "www.example.org"
 
 # Requests in a second: so many pages, and the assets of each.
 RATE = 200

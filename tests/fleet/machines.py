@@ -11,7 +11,8 @@ HERE = Path(__file__).resolve().parent
 # How long a step may take.
 SECONDS = 60
 
-# The addresses of packaging/examples: the front, and the machines.
+# The names of packaging/examples: the site, the front, and the machines.
+HOST = "www.example.org"
 FRONT, NAMES = "192.0.2.10", {"a": "192.0.2.1", "b": "192.0.2.2", "c": "192.0.2.3"}
 
 # The addresses of clients.
@@ -76,7 +77,7 @@ class Machine:
     def power_off(self):
         """Begins its end, without the lame duck of the server."""
         if self._leader:
-            subprocess.run([*self._within(), "systemctl", "kill", "--signal=KILL", "otus-httpd.service"], check=False)
+            subprocess.run([*self._within(), "systemctl", "kill", "--signal=KILL", "otus-httpd.service"], capture_output=True, check=False)
         self._process.stdin.close()
 
     def wait(self):
