@@ -33,6 +33,7 @@ impl LoadedUnit {
         }
         let mut service = ServiceUnit { name: name.into(), ..ServiceUnit::default() };
         service.logs_to_journal = logs_to_journal(&properties);
+        service.kill_after = properties::time_span(properties.get("TimeoutStopUSec"));
         read_sandbox(&properties, &mut service);
         read_sockets(&properties, &mut service)?;
         if properties.get("NeedDaemonReload") == "yes" {

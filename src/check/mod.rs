@@ -111,6 +111,7 @@ fn is_reload() -> bool {
 fn find(options: &Options, service: Option<&ServiceUnit>) -> Findings {
     let mut findings = Findings { warnings: limit_warnings(options), ..Findings::default() };
     findings.warnings.extend(service.iter().flat_map(|service| service.warnings.clone()));
+    findings.warnings.extend(service.and_then(|service| killed_early(options, service)));
     // The check must have the permissions of the server's user. Without --user, root checks as root: the service has its own user.
     if let Some(name) = &options.user {
         match RunAs::new(Some(name)).and_then(|identity| identity.drop_privileges()) {
@@ -240,6 +241,18 @@ fn too_few_descriptors(options: &Options) -> Option<Failure> {
              (LimitNOFILE= in the unit, ulimit -n), or lower --workers."
         ))
     })
+}
+
+/// Returns a warning if systemd kills the service before it has completed the requests in flight.
+fn killed_early(options: &Options, service: &ServiceUnit) -> Option<String> {
+    let (lame_duck, stop) = (options.lame_duck, options.stop_timeout(!service.addresses.is_empty()));
+    let kill_after = service.kill_after.filter(|kill_after| lame_duck + stop > *kill_after)?;
+    let [lame_duck, stop, kill_after] = [lame_duck, stop, kill_after].map(|time| time.as_secs());
+    let unit = &service.name;
+    Some(format!(
+        "--lame-duck ({lame_duck} s) and --stop-timeout ({stop} s) take longer together than TimeoutStopSec= of {unit} \
+         ({kill_after} s), after which systemd may kill the server: lower them, or raise TimeoutStopSec= by systemctl edit {unit}."
+    ))
 }
 
 /// Returns a warning for each limit of the system that is below a limit of the settings.

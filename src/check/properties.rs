@@ -1,6 +1,7 @@
 //! The properties of a unit as `systemctl show` prints them, in the formats of systemd 229 and later.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::failure::Failure;
 
@@ -77,6 +78,33 @@ pub fn words(list: &str) -> Vec<String> {
     words
 }
 
+/// Returns a time span (systemd.time(7)), such as "1min 30s"; none if it is infinite, or not understood.
+pub fn time_span(text: &str) -> Option<Duration> {
+    if text.is_empty() {
+        return None;
+    }
+    text.split_whitespace().map(time_value).sum()
+}
+
+/// Returns a part of a time span.
+fn time_value(word: &str) -> Option<Duration> {
+    let (number, unit) = word.split_at(word.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        "w" => 604_800.0,
+        // A month is a twelfth of a year of 365.25 days.
+        "month" => 2_629_800.0,
+        "y" => 31_557_600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
 /// Returns the bytes that an escape sequence stands for; \x stands for one byte of a character.
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars>) -> Vec<u8> {
     match rest.next() {
@@ -106,6 +134,22 @@ mod tests {
             ("A=b\\x20c B=\\xc3\\xa9", &["A=b c", "B=é"]),
         ] {
             assert_eq!(words(list), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn time_spans_are_read() {
+        for (text, seconds) in [
+            ("45s", Some(45.0)),
+            ("1min 30s", Some(90.0)),
+            ("1h 2min 500ms", Some(3_720.5)),
+            ("1.500s", Some(1.5)),
+            ("0", None),
+            ("infinity", None),
+            ("", None),
+            ("a s", None),
+        ] {
+            assert_eq!(time_span(text).map(|span| span.as_secs_f64()), seconds, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The environment variable.
 pub const VARIABLE: &str = "_OTUS_SERVICE";
@@ -23,6 +24,8 @@ pub struct ServiceUnit {
     pub hidden_paths: Vec<(PathBuf, String)>,
     /// Bind mounts of its sandbox: the path in the sandbox, and the source.
     pub bind_mounts: Vec<(PathBuf, PathBuf)>,
+    /// The time after which systemd kills it when it stops (TimeoutStopSec=), in whole seconds; none if that is unlimited.
+    pub kill_after: Option<Duration>,
     /// Whether the journal reads its messages.
     pub logs_to_journal: bool,
     /// Warnings.
@@ -64,6 +67,7 @@ impl ServiceUnit {
                 "name" => service.socket_names.push(first),
                 "hidden" => service.hidden_paths.push((first.into(), second)),
                 "bound" => service.bind_mounts.push((first.into(), second.into())),
+                "kill-after" => service.kill_after = first.parse().ok().map(Duration::from_secs),
                 "journal" => service.logs_to_journal = true,
                 "warning" => service.warnings.push(first),
                 "certificate" => service.certificates.lines.push(first),
@@ -119,6 +123,9 @@ impl std::fmt::Display for ServiceUnit {
             line("bound", &destination.to_string_lossy(), &source.to_string_lossy())
         };
         self.bind_mounts.iter().try_for_each(&mut bind)?;
+        if let Some(time) = self.kill_after {
+            line("kill-after", &time.as_secs().to_string(), "")?;
+        }
         if self.logs_to_journal {
             line("journal", "", "")?;
         }
@@ -141,6 +148,7 @@ mod tests {
             socket_names: vec!["http".into()],
             hidden_paths: vec![(path("/home"), "ProtectHome=yes".into()), (path("/tmp"), "PrivateTmp=yes".into())],
             bind_mounts: vec![(path("/home/web"), path("/srv/web")), (path("/data"), path("/mnt"))],
+            kill_after: Some(Duration::from_secs(45)),
             logs_to_journal: true,
             warnings: vec!["A warning.".into()],
             unchecked: vec![],

@@ -91,6 +91,32 @@ fn its_access_log_is_in_the_journal_if_its_messages_are() {
     }
 }
 
+#[test]
+fn a_lame_duck_beyond_the_time_that_systemd_gives_is_a_warning() {
+    let machine = Machine::new(&[("a.socket", SOCKET), ("a-metrics.socket", METRICS)]);
+    for (settings, limit, expected) in [
+        ("OTUS_LAME_DUCK=41", "TimeoutStopUSec=45s", None),
+        ("OTUS_LAME_DUCK=42", "TimeoutStopUSec=45s", Some("--lame-duck (42 s) and --stop-timeout (4 s)")),
+        ("OTUS_LAME_DUCK=42", "TimeoutStopUSec=infinity", None),
+        ("OTUS_LAME_DUCK=60 OTUS_STOP_TIMEOUT=30", "TimeoutStopUSec=1min 30s", None),
+        (
+            "OTUS_LAME_DUCK=60 OTUS_STOP_TIMEOUT=31",
+            "TimeoutStopUSec=1min 30s",
+            Some("TimeoutStopSec= of a.service (90 s)"),
+        ),
+    ] {
+        let service = SERVICE.replace("\"OTUS_CHARSET=utf-8\"", settings);
+        machine.put("a.service", &format!("{service}{limit}\n"));
+        let (status, table, messages) = machine.check(&["--unit=a"]);
+        assert_eq!(
+            (status, messages.len()),
+            (0, usize::from(expected.is_some())),
+            "{settings} {limit}: {messages:?} {table}"
+        );
+        assert!(expected.is_none_or(|text| messages[0].contains(text)), "{messages:?}");
+    }
+}
+
 /// Without quotes, and with the type of the socket in the name of the property.
 #[test]
 fn a_check_reads_the_output_of_systemd_229() {
