@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nix::errno::Errno;
 
+use super::lock::InProgress;
 use super::release::{Release, Shared};
 use super::root::Root;
 use crate::os::clock;
@@ -67,6 +68,8 @@ pub struct DocumentRoot {
     release: RwLock<Option<Arc<Release>>>,
     checked_ms: AtomicU64,
     is_upkeep_due: AtomicBool,
+    /// Whether a thread does the upkeep: if the disk hangs, no other one does.
+    is_keeping_up: AtomicBool,
     /// Held by the thread that opens another release.
     opening: Mutex<()>,
     /// The result of the last check: a [`RootState`].
@@ -146,6 +149,7 @@ impl DocumentRoot {
             release: RwLock::new(release),
             checked_ms: AtomicU64::new(clock::now_ms()),
             is_upkeep_due: AtomicBool::new(false),
+            is_keeping_up: AtomicBool::new(false),
             opening: Mutex::default(),
             state,
             is_log_disabled: AtomicBool::new(false),
@@ -190,14 +194,15 @@ impl DocumentRoot {
         self.checked_ms.compare_exchange(checked_ms, now_ms, Relaxed, Relaxed).is_ok()
     }
 
-    /// Returns whether the [upkeep](Self::keep_up) is due.
+    /// Returns whether the [upkeep](Self::keep_up) is due, and no thread does it.
     pub fn is_upkeep_due(&self) -> bool {
-        self.is_upkeep_due.load(Relaxed)
+        self.is_upkeep_due.load(Relaxed) && !self.is_keeping_up.load(Relaxed)
     }
 
     /// Checks the path, reads the rules that have changed, and closes the files that were kept open for later requests and have
     /// expired. It can take as long as a disk does, and as parsing does, so no client waits for it.
     pub fn keep_up(&self) {
+        let Some(_keeping_up) = InProgress::begin(&self.is_keeping_up) else { return };
         self.is_upkeep_due.store(false, Relaxed);
         let (now_ms, checked_ms) = (clock::now_ms(), self.checked_ms.load(Relaxed));
         let release = match now_ms >= checked_ms + CHECK_INTERVAL_MS && self.begin_check(checked_ms, now_ms) {

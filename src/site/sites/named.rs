@@ -15,7 +15,7 @@ use nix::sys::stat::{FileStat, stat};
 
 use super::super::document_root::DocumentRoot;
 use super::super::errno::{is_exhausted, refuse};
-use super::super::lock::{read, write};
+use super::super::lock::{InProgress, read, write};
 use super::super::root::Root;
 use super::super::{RootState, Settings, Site};
 use super::host::Host;
@@ -203,10 +203,10 @@ impl NamedSites {
 
     /// Checks the directory if that is due, and no other thread does.
     fn check_if_due(&self) {
-        if !self.is_check_due.load(Relaxed) || self.is_checking.swap(true, Relaxed) {
+        if !self.is_check_due.load(Relaxed) {
             return;
         }
-        let _checking = InProgress(&self.is_checking);
+        let Some(_checking) = InProgress::begin(&self.is_checking) else { return };
         let now_ms = clock::now_ms();
         self.checked_ms.store(now_ms, Relaxed);
         self.is_check_due.store(false, Relaxed);
@@ -289,6 +289,11 @@ impl NamedSites {
         read(&self.listing).as_ref().map_or((0, false), |listing| listing.entries.count())
     }
 
+    /// Returns the directory, if there was one.
+    pub fn last_root(&self) -> Option<Root> {
+        read(&self.listing).as_ref().map(|listing| listing.root.clone())
+    }
+
     /// Returns the state of the directory at the last check.
     pub fn state(&self) -> RootState {
         RootState::from_number(self.state.load(Relaxed))
@@ -330,10 +335,7 @@ impl NamedSites {
     /// requests and have expired, and the sites that were not used for long.
     pub fn keep_up(&self) {
         self.check_if_due();
-        if self.is_keeping_up.swap(true, Relaxed) {
-            return;
-        }
-        let _keeping_up = InProgress(&self.is_keeping_up);
+        let Some(_keeping_up) = InProgress::begin(&self.is_keeping_up) else { return };
         self.settings.shared.is_upkeep_due.store(false, Relaxed);
         let is_for_all = self.may_have_stale_files.swap(false, Relaxed);
         let is_due = |site: &&Arc<NamedSite>| is_for_all || site.site().is_upkeep_due();
@@ -347,14 +349,5 @@ impl NamedSites {
             let closed = write(&self.open).close_beyond_rules(MAX_RULES_BYTES);
             drop(closed);
         }
-    }
-}
-
-/// What a thread does alone. It ends also after a panic.
-struct InProgress<'s>(&'s AtomicBool);
-
-impl Drop for InProgress<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Relaxed);
     }
 }
