@@ -8,6 +8,8 @@
 //!
 //! The limit for a client is the highest. Clients of a unix socket have no address and no such limit: behind a reverse
 //! proxy, all clients have the same address, and requests for readable files must not suffer.
+//!
+//! With a health check on the site's sockets, the last thread is kept for it: it must say that the disk hangs.
 
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
@@ -51,11 +53,13 @@ pub struct BlockingLimits {
     max_for_file: usize,
     max_for_directory: usize,
     max_for_client: usize,
+    max_in_total: usize,
 }
 
 impl BlockingLimits {
-    /// Creates slots for `max_threads` threads.
-    pub fn new(max_threads: usize) -> Self {
+    /// Creates slots for `max_threads` threads. With `keeps_one`, all of them together leave one thread for work that does not
+    /// block, unless it is the only one.
+    pub fn new(max_threads: usize, keeps_one: bool) -> Self {
         // Of two threads, one is left for other requests.
         let beyond_half = |more: usize| (max_threads / 2 + more.max(1)).min(max_threads.saturating_sub(1)).max(1);
         BlockingLimits {
@@ -64,6 +68,7 @@ impl BlockingLimits {
             max_for_file: (max_threads / 4).max(1),
             max_for_directory: beyond_half(max_threads / 8),
             max_for_client: beyond_half(max_threads / 4),
+            max_in_total: if keeps_one { (max_threads - 1).max(1) } else { max_threads },
         }
     }
 
@@ -121,12 +126,14 @@ impl BlockingLimits {
     pub fn exceeded(&self, blocking_key: BlockingKey, now_ms: u64) -> Option<&'static str> {
         fence(SeqCst);
         let (mut file, mut directory, mut client) = (Count::default(), Count::default(), Count::default());
+        let mut all = Count::default();
         for slot in &self.slots {
             let since_ms = slot.since_ms.load(Relaxed);
             if since_ms == 0 {
                 continue;
             }
             let is_blocked = since_ms + BLOCKED_MS <= now_ms;
+            all.add(true, is_blocked);
             file.add(slot.file.load(Relaxed) == blocking_key.file, is_blocked);
             directory.add(slot.directory.load(Relaxed) == blocking_key.directory, is_blocked);
             client.add(blocking_key.client != 0 && slot.client.load(Relaxed) == blocking_key.client, is_blocked);
@@ -137,6 +144,8 @@ impl BlockingLimits {
             Some("the disk does not respond, and the limit of threads that it blocks for one directory is reached")
         } else if client.exceeds(self.max_for_client) {
             Some("the disk does not respond, and the limit of threads that it blocks for one client is reached")
+        } else if all.exceeds(self.max_in_total) {
+            Some("the disk does not respond, and the last thread is kept for health checks")
         } else {
             None
         }
@@ -196,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_file_may_block_a_quarter_of_the_threads() {
-        let blocked = BlockingLimits::new(16);
+        let blocked = BlockingLimits::new(16, false);
         block(&blocked, 3, |_| "d/f".into(), client(1));
         assert!(!is_rejected(&blocked, "d/f", client(1)));
         block(&blocked, 1, |_| "d/f".into(), client(1));
@@ -206,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_directory_of_the_root_may_block_five_eighths() {
-        let blocked = BlockingLimits::new(16);
+        let blocked = BlockingLimits::new(16, false);
         block(&blocked, 10, |number| format!("d/e/{number}"), client(1));
         assert!(is_rejected(&blocked, "d/g", client(2)));
         assert!(!is_rejected(&blocked, "e/g", client(1)));
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn a_client_may_block_three_quarters_and_has_no_limit_without_an_address() {
         for (of, is_bounded) in [(client(1), true), (None, false)] {
-            let blocked = BlockingLimits::new(16);
+            let blocked = BlockingLimits::new(16, false);
             block(&blocked, 12, |number| number.to_string(), of);
             assert_eq!(is_rejected(&blocked, "a", of), is_bounded);
             assert!(!is_rejected(&blocked, "a", client(2)));
@@ -223,8 +232,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_thread_is_kept_for_health_checks() {
+        for (max_threads, keeps_one, is_bounded) in
+            [(16, true, true), (16, false, false), (2, true, true), (1, true, false)]
+        {
+            let blocked = BlockingLimits::new(max_threads, keeps_one);
+            for number in 0..max_threads - 1 {
+                block(&blocked, 1, |_| format!("{number}/f"), client(number as u8));
+            }
+            assert_eq!(is_rejected(&blocked, "a", client(200)), is_bounded, "{max_threads} {keeps_one}");
+        }
+    }
+
+    #[test]
     fn threads_that_are_blocked_for_a_short_time_do_not_count() {
-        let blocked = BlockingLimits::new(4);
+        let blocked = BlockingLimits::new(4, false);
         let blocking_key = blocked.key(b"", b"f", None);
         let slot = blocked.add_thread();
         blocked.begin(blocked.add_thread(), blocking_key, NOW_MS);
@@ -240,7 +262,7 @@ mod tests {
     #[test]
     fn one_thread_at_least_is_left_for_others() {
         for max_threads in 2..100 {
-            let blocked = BlockingLimits::new(max_threads);
+            let blocked = BlockingLimits::new(max_threads, false);
             let bounds = [blocked.max_for_file, blocked.max_for_directory, blocked.max_for_client];
             assert!(bounds.iter().all(|&bound| (1..max_threads).contains(&bound)), "{bounds:?} of {max_threads}");
         }

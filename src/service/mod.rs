@@ -111,7 +111,7 @@ impl Service {
             timeouts: Timeouts::new(options),
             clock: LogicalClock::default(),
             pool: ThreadPool::new(options.max_threads, counters)?,
-            blocking: BlockingLimits::new(options.max_threads),
+            blocking: BlockingLimits::new(options.max_threads, options.health_path.is_some()),
             handshakes: HandshakeLimit::new(options.max_threads),
             open_files: OpenFiles::new(MAX_EXTRA_FILES),
             listings: Listings::default(),

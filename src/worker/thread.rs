@@ -13,6 +13,8 @@ use super::{Worker, accept, park};
 use crate::connection::Connection;
 use crate::connection::{ConnectionDriver, DriveResult};
 use crate::failure;
+use crate::os::clock;
+use crate::service::blocking::BlockingKey;
 use crate::service::pool;
 
 /// The idle time after which a thread may exit, in milliseconds.
@@ -59,7 +61,7 @@ fn run(worker: &'static Worker) {
     let mut reports = [EpollEvent::empty(); MAX_EVENTS];
     loop {
         let Some(event) = worker.events.pop(&worker.service.pool).or_else(|| wait(worker, &mut reports)) else {
-            keep_up(worker);
+            keep_up(worker, slot);
             if worker.service.pool.try_retire() {
                 return worker.service.blocking.remove_thread(slot);
             }
@@ -82,7 +84,7 @@ fn run(worker: &'static Worker) {
         worker.service.blocking.end(slot);
         worker.service.pool.end_turn();
         if worker.service.sites.is_upkeep_due() {
-            keep_up(worker);
+            keep_up(worker, slot);
         }
         if worker.service.pool.try_retire_surplus() {
             return worker.service.blocking.remove_thread(slot);
@@ -91,10 +93,13 @@ fn run(worker: &'static Worker) {
 }
 
 /// Does what the sites need besides requests, such as reading rules. The other threads serve meanwhile.
-fn keep_up(worker: &Worker) {
+fn keep_up(worker: &Worker, slot: Option<usize>) {
     worker.service.pool.begin_long_work();
+    // It belongs to no file, directory and client.
+    worker.service.blocking.begin(slot, BlockingKey::default(), clock::now_ms());
     // What a panic leaves behind is kept up the next time.
     let _ = catch_unwind(AssertUnwindSafe(|| worker.service.sites.keep_up()));
+    worker.service.blocking.end(slot);
     worker.service.pool.end_long_work();
 }
 
