@@ -100,6 +100,10 @@
 //! stopped journal loses records but delays no requests. The number of dropped records is a difference of counters in the
 //! [`scoreboard`](ipc::scoreboard), which outlives the worker.
 //!
+//! A health check answers from counters, so that it waits for nothing ([`service::health`]). Whether the disk responds is found out
+//! by a thread of each worker that may wait for it, and that does nothing else; the supervisor never touches the disk. So at most
+//! one thread of each worker waits, whoever asks and however often.
+//!
 //! Over TLS, records are made and read in buffers of the thread, so that an idle connection has none
 //! ([`connection::transport`]). A worker has certificates and no private key: for each full handshake, its thread waits
 //! for a signature of the key process ([`ipc::key_protocol`]). Sessions are resumed by tickets that any worker decrypts, with

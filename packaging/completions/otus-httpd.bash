@@ -47,7 +47,7 @@ _otus__httpd() {
 
     case "${cmd}" in
         otus__httpd)
-            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --ticket-keys --http2 --acme-challenges --redirect-to-https --hsts --root --sites --user --mime --mime-types --allow --auth --auth-over-http --trusted-proxies --client-address-header --forwarded-host --index --pretty --cache-control --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --compress-cache --health-path --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --lame-duck --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress check-site https keys"
+            opts="-s -p -r -w -d -h -V --check --unit --settings --host --port --https-port --certificates --ticket-keys --http2 --acme-challenges --redirect-to-https --hsts --root --sites --user --mime --mime-types --allow --auth --auth-over-http --trusted-proxies --client-address-header --forwarded-host --index --pretty --cache-control --listing --dotfiles --precompressed --charset --workers --max-threads --max-connections --max-per-client --cache-size --compress-cache --health-path --max-request-line --max-head --max-fields --max-requests --head-timeout --idle-timeout --send-timeout --min-rate --drain-timeout --stop-timeout --health-timeout --lame-duck --idle-exit --access-log --log-rate --log-query --log-address --debug --help --version precompress check-site https keys"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -256,6 +256,10 @@ _otus__httpd() {
                     return 0
                     ;;
                 --stop-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

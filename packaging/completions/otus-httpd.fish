@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_otus_httpd_global_optspecs
-    string join \n check unit= settings= s/host= p/port= https-port= certificates= ticket-keys= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= client-address-header= forwarded-host index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= health-path= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= lame-duck= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
+    string join \n check unit= settings= s/host= p/port= https-port= certificates= ticket-keys= http2= acme-challenges= redirect-to-https hsts= r/root= sites= user= mime= mime-types= allow= auth= auth-over-http trusted-proxies= client-address-header= forwarded-host index= pretty= cache-control= listing dotfiles precompressed= charset= w/workers= max-threads= max-connections= max-per-client= cache-size= compress-cache= health-path= max-request-line= max-head= max-fields= max-requests= head-timeout= idle-timeout= send-timeout= min-rate= drain-timeout= stop-timeout= health-timeout= lame-duck= idle-exit= access-log= log-rate= log-query= log-address= d/debug h/help V/version
 end
 
 function __fish_otus_httpd_needs_command
@@ -70,6 +70,7 @@ complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l send-timeout -d '
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l min-rate -d 'Minimum rate of a slow client in bytes per second over --send-timeout, or with k' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l drain-timeout -d 'Seconds that old workers have to finish requests in flight after a reload' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l stop-timeout -d 'Seconds that requests in flight have to finish when the server is stopped [default: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout]' -r
+complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l health-timeout -d 'Seconds after which a document root whose disk does not respond makes the health check 503; it is read five times in that time, at most once a second' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l lame-duck -d 'Seconds for which the server still accepts connections after TERM, while the health check says 503; then it stops' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l idle-exit -d 'Seconds without a connection after which the server exits; its socket unit starts it again [default: never]' -r
 complete -c otus-httpd -n "__fish_otus_httpd_needs_command" -l access-log -d 'Access log destination: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off [default: journal under systemd, otherwise off]' -r -f -a "journal\t'All requests, in the journal'

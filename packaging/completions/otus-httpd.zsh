@@ -65,6 +65,7 @@ off\:"None"))' \
 '--min-rate=[Minimum rate of a slow client in bytes per second over --send-timeout, or with k]:BYTES:_default' \
 '--drain-timeout=[Seconds that old workers have to finish requests in flight after a reload]:SECONDS:_default' \
 '--stop-timeout=[Seconds that requests in flight have to finish when the server is stopped \[default\: 4 if systemd passes the sockets, as new connections wait meanwhile; otherwise as --drain-timeout\]]:SECONDS:_default' \
+'--health-timeout=[Seconds after which a document root whose disk does not respond makes the health check 503; it is read five times in that time, at most once a second]:SECONDS:_default' \
 '--lame-duck=[Seconds for which the server still accepts connections after TERM, while the health check says 503; then it stops]:SECONDS:_default' \
 '--idle-exit=[Seconds without a connection after which the server exits; its socket unit starts it again \[default\: never\]]:SECONDS:_default' \
 '--access-log=[Access log destination\: journal, stderr (JSON lines), errors (only failed requests, with the server log) or off \[default\: journal under systemd, otherwise off\]]:WHERE:((journal\:"All requests, in the journal"

@@ -266,8 +266,8 @@ fn limit_warnings(options: &Options) -> Vec<String> {
              {connections}; raise the limit (LimitNOFILE= in the unit, ulimit -n), or lower --max-connections."
         ));
     }
-    // Each worker has a main thread and a thread that writes its access log.
-    let threads = (options.max_threads + 2) * options.workers + 1;
+    // Each worker has a main thread, one that writes its access log, and one that checks the document root.
+    let threads = (options.max_threads + 3) * options.workers + 1;
     let (allowed, _) = getrlimit(Resource::RLIMIT_NPROC).unwrap_or((u64::MAX, u64::MAX));
     if threads as u64 > allowed {
         warnings.push(format!(

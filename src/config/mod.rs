@@ -336,6 +336,12 @@ pub struct Options {
     #[arg(long, env = "OTUS_STOP_TIMEOUT", value_name = "SECONDS", value_parser = parsers::seconds, help_heading = "Timeouts")]
     pub stop_timeout: Option<Duration>,
 
+    /// Seconds after which a document root whose disk does not respond makes the health check 503; it is read five times in that
+    /// time, at most once a second
+    #[arg(long, env = "OTUS_HEALTH_TIMEOUT", value_name = "SECONDS", default_value = "5", value_parser = parsers::health_timeout,
+          help_heading = "Timeouts")]
+    pub health_timeout: Duration,
+
     /// Seconds for which the server still accepts connections after TERM, while the health check says 503; then it stops
     #[arg(long, env = "OTUS_LAME_DUCK", value_name = "SECONDS", default_value = "0", value_parser = parsers::lame_duck,
           help_heading = "Timeouts")]
@@ -600,6 +606,7 @@ mod tests {
             "--health-path=/a%20b",
             "--health-path=//a",
             "--health-path=/a/../b",
+            "--health-timeout=2",
             "--lame-duck=-1",
             "--lame-duck=3601",
         ] {

@@ -56,6 +56,12 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "give whole seconds, from 1 to 86400".into())
 }
 
+/// The minimum is 3 seconds: the disk is asked once a second, and a busy machine answers later.
+pub fn health_timeout(text: &str) -> Result<Duration, String> {
+    let long_enough = seconds(text).ok().filter(|seconds| seconds.as_secs() >= 3);
+    long_enough.ok_or_else(|| "give whole seconds, from 3 to 86400".into())
+}
+
 /// The limit is that of an administrator's patience, not of the server.
 pub fn lame_duck(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0..=3_600).contains(seconds));

@@ -179,6 +179,13 @@ impl Scoreboard {
         self.memories.read(HEADER_WORDS + counter as usize).max().unwrap_or(0)
     }
 
+    /// Returns the newest value of a time.
+    pub fn newest(&self, counter: Counter) -> u64 {
+        let index = HEADER_WORDS + counter as usize;
+        let old_workers = self.old_workers.iter().map(|old_worker| old_worker.counters.get(index));
+        self.memories.read(index).chain(old_workers).max().unwrap_or(0)
+    }
+
     /// Returns what is counted of many sites.
     pub fn site_totals(&self) -> SiteTotals {
         let mut sum = SiteTotals::default();

@@ -69,12 +69,15 @@ pub const USERS_MISTAKE: &str = "1f93513f8442a37bb9ee6f5d545ce64c";
 /// A file of users cannot be read.
 pub const USERS_UNREADABLE: &str = "3e01680d75c1c065256eecd1af065bfd";
 
+/// The document root does not respond.
+pub const ROOT_UNRESPONSIVE: &str = "224c498ae2b9500b6499e9db1360a4f3";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Every event, with the fields of its record.
-    const EVENTS: [(&str, &str); 22] = [
+    const EVENTS: [(&str, &str); 23] = [
         (WORKER_KILLED, "WORKER WORKER_PID SIGNAL LIVED_MS PAUSE_MS"),
         (WORKER_EXITED, "WORKER WORKER_PID EXIT_CODE LIVED_MS PAUSE_MS"),
         (WORKER_HUNG, "WORKER WORKER_PID HUNG_SECONDS"),
@@ -97,6 +100,7 @@ mod tests {
         (LOGIN_PROCESS_ENDED, "LOGIN_PID HOW LIVED_MS PAUSE_MS"),
         (USERS_MISTAKE, "PATH LINE"),
         (USERS_UNREADABLE, "PATH"),
+        (ROOT_UNRESPONSIVE, "PATH SECONDS"),
     ];
 
     /// The entries of the catalog: identifier and text.

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::config::Options;
 use crate::http::{Request, target};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
+use crate::os::clock;
 
 /// Why the server is to get no requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,13 @@ pub enum Problem {
     RootMissing,
     /// The directory of sites does not exist, or cannot be read.
     SitesMissing,
+    /// The disk of the document root, or of the directory of sites, has not responded for `seconds`.
+    RootUnresponsive {
+        /// Whether there is a directory of sites.
+        has_sites: bool,
+        /// The time since its last response.
+        seconds: u64,
+    },
 }
 
 impl fmt::Display for Problem {
@@ -30,6 +38,10 @@ impl fmt::Display for Problem {
             Problem::ListenerFailed => "a listening socket was shut down",
             Problem::RootMissing => "the document root is missing",
             Problem::SitesMissing => "the directory of sites is missing or cannot be read",
+            Problem::RootUnresponsive { has_sites, seconds } => {
+                let what = if *has_sites { "directory of sites" } else { "document root" };
+                return write!(f, "the {what} has not responded for {seconds} s");
+            }
         })
     }
 }
@@ -37,16 +49,38 @@ impl fmt::Display for Problem {
 /// The text of a server that can serve.
 pub const READY: &str = "ready";
 
-impl Problem {
-    /// Returns the problem of a server that has a worker, with these counters; none if it can serve. `has_sites`: it has a
-    /// directory of sites.
-    pub fn find(board: &Scoreboard, has_sites: bool) -> Option<Problem> {
+/// What the health depends on besides counters.
+#[derive(Debug, Clone, Copy)]
+pub struct HealthSettings {
+    has_sites: bool,
+    timeout_ms: u64,
+}
+
+impl HealthSettings {
+    /// Returns those of `options`.
+    pub fn of(options: &Options) -> Self {
+        let timeout_ms = options.health_timeout.as_millis() as u64;
+        HealthSettings { has_sites: options.sites.is_some(), timeout_ms }
+    }
+
+    /// Returns whether the next response of a disk is overdue that has responded last at `answered_ms`.
+    pub fn is_overdue(&self, answered_ms: u64, now_ms: u64) -> bool {
+        now_ms >= answered_ms + self.timeout_ms
+    }
+
+    /// Returns the problem of a server that has a worker, with these counters; none if it can serve.
+    pub fn problem(&self, board: &Scoreboard, now_ms: u64) -> Option<Problem> {
+        // A compromised worker may have written any value there.
+        let answered_ms = board.newest(Counter::RootAnswered).min(now_ms);
+        let HealthSettings { has_sites, .. } = *self;
         if board.is_stopping() {
             Some(Problem::Draining)
         } else if board.total(Counter::FailedListeners) > 0 {
             Some(Problem::ListenerFailed)
         } else if board.total(Counter::RootMissing) > 0 {
             Some(if has_sites { Problem::SitesMissing } else { Problem::RootMissing })
+        } else if self.is_overdue(answered_ms, now_ms) {
+            Some(Problem::RootUnresponsive { has_sites, seconds: (now_ms - answered_ms) / 1_000 })
         } else {
             None
         }
@@ -58,7 +92,7 @@ impl Problem {
 pub struct HealthCheck {
     /// Without its leading slash, as in [`Target`](crate::http::Target); none without the option.
     path: Option<Box<[u8]>>,
-    has_sites: bool,
+    settings: HealthSettings,
     board: &'static Scoreboard,
 }
 
@@ -66,7 +100,7 @@ impl HealthCheck {
     /// Creates that of a worker.
     pub fn new(options: &Options, board: &'static Scoreboard) -> Self {
         let path = options.health_path.as_deref().map(|path| path.as_bytes()[1..].into());
-        HealthCheck { path, has_sites: options.sites.is_some(), board }
+        HealthCheck { path, settings: HealthSettings::of(options), board }
     }
 
     /// Returns whether there is one.
@@ -82,6 +116,6 @@ impl HealthCheck {
 
     /// Returns the problem of the server; none if it can serve.
     pub fn problem(&self) -> Option<Problem> {
-        Problem::find(self.board, self.has_sites)
+        self.settings.problem(self.board, clock::now_ms())
     }
 }

@@ -9,6 +9,7 @@ mod compressed;
 mod decoding;
 pub mod digests;
 pub mod directory;
+mod disk_check;
 mod document_root;
 pub mod errno;
 pub mod file;
@@ -49,6 +50,7 @@ use caching::Caching;
 pub use compressed::CompressedAccess;
 pub use digests::{Digests, HelperAccess};
 pub use directory::Directory;
+pub use disk_check::DiskCheck;
 use document_root::DocumentRoot;
 pub use document_root::RootState;
 pub use file::File;
@@ -130,6 +132,11 @@ impl Site {
     /// Returns the state of the document root's path at the last check.
     pub fn root_state(&self) -> RootState {
         self.root.state()
+    }
+
+    /// Returns the directory that is served, if there was one.
+    fn last_root(&self) -> Option<Root> {
+        self.root.last_release().map(|release| release.root.clone())
     }
 
     /// Returns whether its document root was opened.

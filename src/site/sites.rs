@@ -12,9 +12,11 @@ mod place;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use super::challenges::Challenges;
 use super::release::Shared;
-use super::{RootState, Settings, Site};
+use super::{DiskCheck, RootState, Settings, Site};
 use crate::config::Options;
 use crate::failure::Failure;
 use crate::http::{Authority, Refusal};
@@ -116,6 +118,17 @@ impl Sites {
             Kind::Only(site) => site.root_state(),
             Kind::Named(sites) => sites.state(),
         }
+    }
+
+    /// Waits until the disk of the document root, or of the directory of sites, has responded to a stat and a read. Fails with the
+    /// error of the disk.
+    pub fn check_disk(&self, check: &mut DiskCheck) -> Result<(), Errno> {
+        let root = match &self.sites {
+            Kind::Only(site) => site.last_root(),
+            Kind::Named(sites) => sites.last_root(),
+        };
+        // That there is none yet is its state.
+        root.map_or(Ok(()), |root| check.run(&root))
     }
 
     /// Returns the number of sites of a directory of sites, and whether it has one for all other hosts.

@@ -11,7 +11,8 @@ use crate::ipc::key_protocol::Overview;
 use crate::ipc::scoreboard::{
     BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, PROXY_REJECTIONS, Scoreboard, SiteTotals,
 };
-use crate::service::health::{Problem, READY};
+use crate::os::clock;
+use crate::service::health::{HealthSettings, Problem, READY};
 
 /// The label of all sites that have no counts of their own, and of a site with this name.
 const OTHER_SITES: &str = "other";
@@ -32,6 +33,8 @@ pub struct Snapshot<'b> {
     pub old_workers: usize,
     /// Whether it has a directory of sites.
     pub has_sites: bool,
+    /// What its health depends on.
+    pub health: HealthSettings,
     /// When it started.
     pub started: SystemTime,
     /// The certificates; none in a server without TLS.
@@ -82,7 +85,7 @@ impl Snapshot<'_> {
     /// Returns why the server is to get no requests, if there is a reason.
     fn problem(&self) -> Option<Problem> {
         let has_worker = self.ready + self.old_workers > 0;
-        let problem = Problem::find(self.board, self.has_sites);
+        let problem = self.health.problem(self.board, clock::now_ms());
         if has_worker || problem == Some(Problem::Draining) { problem } else { Some(Problem::NoWorkers) }
     }
 
@@ -97,6 +100,7 @@ impl Snapshot<'_> {
         );
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         exposition.sample("process_start_time_seconds", "", seconds(started.as_nanos() as u64));
+        self.root(&mut exposition);
         self.requests(&mut exposition);
         self.sites(&mut exposition);
         self.durations(&mut exposition);
@@ -165,6 +169,27 @@ impl Snapshot<'_> {
             "Requests of workers that the key process has refused, as only a compromised worker makes.",
         );
         exposition.sample(name, "", self.board.total(Counter::KeyRequestsRefused));
+    }
+
+    fn root(&self, exposition: &mut Exposition) {
+        let now_ms = clock::now_ms();
+        let answered_ms = self.board.newest(Counter::RootAnswered).min(now_ms);
+        let is_up = self.board.total(Counter::RootMissing) == 0 && !self.health.is_overdue(answered_ms, now_ms);
+        let name = "otus_root_up";
+        exposition.family(
+            name,
+            "gauge",
+            "1 if the document root, or the directory of sites, exists and has responded within --health-timeout; otherwise 0.",
+        );
+        exposition.sample(name, "", u8::from(is_up));
+        let name = "otus_root_last_response_timestamp_seconds";
+        exposition.family(
+            name,
+            "gauge",
+            "Time of the last response of the disk of the document root, or of the directory of sites, in seconds since 1970.",
+        );
+        let ago_ns = (now_ms - answered_ms) * 1_000_000;
+        exposition.sample(name, "", seconds((clock::unix_us() * 1_000).saturating_sub(ago_ns)));
     }
 
     fn requests(&self, exposition: &mut Exposition) {

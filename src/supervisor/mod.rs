@@ -28,6 +28,7 @@ mod old_workers;
 mod reap;
 mod reload;
 mod root_reload;
+mod root_watch;
 mod status;
 mod stop;
 mod ticket_keys;
@@ -49,6 +50,7 @@ use crate::ipc::handover::Handover;
 use crate::ipc::scoreboard::Counter;
 use crate::os::clock;
 use crate::os::signals::{self, Signals};
+use crate::service::health::HealthSettings;
 use crate::worker::WorkerContext;
 use crate::{access, listeners, log};
 
@@ -63,6 +65,7 @@ use login_process::LoginProcess;
 use metrics_server::MetricsServer;
 use notify::Notify;
 use root_reload::RootReload;
+use root_watch::RootWatch;
 use status::StatusLine;
 use stop::drained_by_ms;
 use ticket_keys::{SharedKeys, TicketKeyRotation};
@@ -96,6 +99,7 @@ pub struct Supervisor {
     logins: LoginProcess,
     check: ConfigurationCheck,
     root_reload: RootReload,
+    root_watch: RootWatch,
     /// Reason why the last reload failed.
     reload_error: Option<String>,
     /// Earliest time of the next warning about a signal without effect.
@@ -137,6 +141,7 @@ impl Supervisor {
             ))
         })?;
         workers.take_over(memories, old_workers);
+        workers.begin_root_check(clock::now_ms());
         Ok(Supervisor {
             context,
             workers,
@@ -157,6 +162,7 @@ impl Supervisor {
             logins,
             check: ConfigurationCheck::new(),
             root_reload: RootReload::new(context.sites.root_state(), clock::now_ms()),
+            root_watch: RootWatch::default(),
             reload_error: None,
             next_hint_ms: 0,
             kill_old_at_ms: None,
@@ -236,6 +242,7 @@ impl Supervisor {
             workers: self.workers.size(),
             old_workers: self.workers.old_workers().count(),
             has_sites: self.context.options.sites.is_some(),
+            health: HealthSettings::of(&self.context.options),
             started: self.started,
             certificates: self.keys.report().map(|report| report.folders().unwrap_or_default()),
         };
@@ -338,6 +345,7 @@ impl Supervisor {
         self.count_dropped();
         self.ping_watchdog(now_ms);
         self.check.end_overdue(now_ms);
+        self.root_watch.check(&self.context.options, self.workers.board(), self.awake_since_ms, now_ms);
         if self.kill_old_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
             self.workers.kill_old();
         }

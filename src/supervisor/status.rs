@@ -24,6 +24,12 @@ impl Supervisor {
         let workers = (self.workers.ready(), self.workers.size());
         let mut line = self.status.line(state, self.workers.board(), workers, now_ms);
         line += &root(self.workers.board(), self.context.options.sites.is_some());
+        if self.root_watch.is_unresponsive() {
+            line += match self.context.options.sites {
+                None => ", DOCUMENT ROOT DOES NOT RESPOND",
+                Some(_) => ", DIRECTORY OF SITES DOES NOT RESPOND",
+            };
+        }
         if old_workers > 0 {
             line += &format!(", old workers {old_workers}");
         }

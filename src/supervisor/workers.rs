@@ -98,6 +98,15 @@ impl Workers {
         self.old_workers = OldWorkers::new(workers);
     }
 
+    /// Starts the time without a response of the document root, unless the workers before have done it.
+    pub fn begin_root_check(&self, now_ms: u64) {
+        let answered_ms = match self.shared.board.newest(Counter::RootAnswered) {
+            0 => now_ms,
+            answered_ms => answered_ms,
+        };
+        self.shared.board.supervisor().set(Counter::RootAnswered, answered_ms);
+    }
+
     /// Hands the sockets and the workers over to the next image.
     pub fn handover(&self) -> HandoverBuilder<'_> {
         let mut builder = HandoverBuilder::default();

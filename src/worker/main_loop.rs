@@ -12,6 +12,7 @@ use super::backlog::Backlog;
 use super::drain::Drain;
 use super::logins;
 use super::probe::Probe;
+use super::root_check::RootCheck;
 use super::stall::{StallDetector, Verdict};
 use super::takeover::TakeoverWatch;
 use super::{Worker, WorkerContext, accept, park, thread};
@@ -55,6 +56,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
     worker.gate.resume(&worker.epoll)?;
     worker.service.counters.set(Counter::Heartbeat, clock::now_ms());
     let mut probe = Probe::begin(worker);
+    let root_check = RootCheck::start(worker, &context.options)?;
     report_root(worker);
     lifeline.notify_ready();
 
@@ -112,6 +114,7 @@ pub fn run(worker: &'static Worker, context: &WorkerContext, lifeline: &WorkerEn
             worker.service.counters.add(Counter::MessagesDropped, log::take_dropped());
             report_saturation(worker);
             report_root(worker);
+            root_check.ask_if_due(worker, now_ms);
             worker
                 .parked
                 .sweep(|connection| is_due(worker, connection, now_ms), |connection| expire(worker, connection));

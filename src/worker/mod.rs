@@ -19,6 +19,7 @@ mod main_loop;
 mod park;
 mod parked;
 mod probe;
+mod root_check;
 mod stall;
 mod takeover;
 mod thread;

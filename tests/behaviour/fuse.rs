@@ -78,7 +78,13 @@ impl Disk {
 
         let device = Arc::new(device);
         let files = files.iter().map(|(name, content)| Node::new(name, content)).collect();
-        let shelf = Arc::new(Mutex::new(Shelf { files, directory: Node::new("", b""), waiting: Vec::new() }));
+        let shelf = Arc::new(Mutex::new(Shelf {
+            files,
+            directory: Node::new("", b""),
+            waiting: Vec::new(),
+            lists: false,
+            reads: 0,
+        }));
         let thread = Some(std::thread::spawn({
             let (device, shelf) = (device.clone(), shelf.clone());
             move || serve(&device, &shelf)
@@ -106,6 +112,16 @@ impl Disk {
         hold(&self.shelf).waiting.len()
     }
 
+    /// From now on, the directory can be listed.
+    pub fn list(&self) {
+        hold(&self.shelf).lists = true;
+    }
+
+    /// Returns the number of reads so far, which the kernel has not answered from its memory.
+    pub fn reads(&self) -> usize {
+        hold(&self.shelf).reads
+    }
+
     /// Ends all faults, and replies to the calls that hang.
     pub fn mend(&self) {
         let mut shelf = hold(&self.shelf);
@@ -130,6 +146,9 @@ struct Shelf {
     files: Vec<Node>,
     directory: Node,
     waiting: Vec<Vec<u8>>,
+    /// Whether the directory can be listed.
+    lists: bool,
+    reads: usize,
 }
 
 struct Node {
@@ -168,6 +187,7 @@ const RELEASE: u32 = 18;
 const FLUSH: u32 = 25;
 const INIT: u32 = 26;
 const OPENDIR: u32 = 27;
+const READDIR: u32 = 28;
 const RELEASEDIR: u32 = 29;
 const INTERRUPT: u32 = 36;
 const BATCH_FORGET: u32 = 42;
@@ -212,6 +232,7 @@ impl Shelf {
         if matches!(request.opcode(), FORGET | BATCH_FORGET | INTERRUPT) {
             return None;
         }
+        self.reads += usize::from(request.opcode() == READ);
         let node = self.node(request);
         let fault = node.and_then(|node| match node.checked_sub(DIRECTORY + 1) {
             None => self.directory.fault(request),
@@ -255,6 +276,9 @@ impl Shelf {
                 let (start, end) = request.span();
                 content[bound(start)..bound(end)].to_vec()
             }
+            // All names are in the first part.
+            READDIR if self.lists && request.u64(48) > 0 => Vec::new(),
+            READDIR if self.lists => self.files.iter().enumerate().flat_map(directory_entry).collect(),
             RELEASE | RELEASEDIR | FLUSH => Vec::new(),
             _ => return Err(Errno::ENOSYS),
         })
@@ -291,6 +315,15 @@ fn attributes(node: u64, file: Option<&Node>) -> Vec<u8> {
     let wide = numbers(&[node, size, size.div_ceil(512), mtime_s, mtime_s, ctime_s]);
     let narrow = [0, 0, 0, mode, links, 0, 0, 0, 4096, 0u32];
     [wide, narrow.map(u32::to_ne_bytes).concat()].concat()
+}
+
+/// A regular file, padded to a multiple of 8 bytes.
+fn directory_entry((index, file): (usize, &Node)) -> Vec<u8> {
+    let place = numbers(&[DIRECTORY + 1 + index as u64, index as u64 + 1]);
+    let kind = [file.name.len() as u32, 8].map(u32::to_ne_bytes).concat();
+    let mut entry = [&place[..], &kind, &file.name].concat();
+    entry.resize(entry.len().next_multiple_of(8), 0);
+    entry
 }
 
 fn numbers(numbers: &[u64]) -> Vec<u8> {

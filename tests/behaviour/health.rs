@@ -45,6 +45,13 @@ impl Checked {
     pub fn wait_for_health(&self, status: u16, text: &str) {
         wait_until(text, || self.health() == Some((status, format!("{text}\n"))));
     }
+
+    /// Returns the value of a metric without labels.
+    pub fn sample(&self, name: &str) -> Option<f64> {
+        let text = Client::connect(self.metrics).get("/metrics").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
 }
 
 fn assert_ready(response: &Response) {

@@ -17,7 +17,7 @@ use crate::support::{BINARY, Client, Server, Setup, Site, encode, get, own_user,
 /// Options and their variables (none: `-`).
 const OPTIONS: &str = "
     --access-log OTUS_ACCESS_LOG  --acme-challenges OTUS_ACME_CHALLENGES  --allow OTUS_ALLOW  --auth OTUS_AUTH  --auth-over-http OTUS_AUTH_OVER_HTTP  --cache-control OTUS_CACHE_CONTROL  --cache-size OTUS_CACHE_SIZE  --certificates OTUS_CERTIFICATES  --charset OTUS_CHARSET  --check -  --client-address-header OTUS_CLIENT_ADDRESS_HEADER  --compress-cache OTUS_COMPRESS_CACHE  --debug OTUS_DEBUG
-    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --forwarded-host OTUS_FORWARDED_HOST  --head-timeout OTUS_HEAD_TIMEOUT  --health-path OTUS_HEALTH_PATH  --help -  --hsts OTUS_HSTS
+    --dotfiles OTUS_DOTFILES  --drain-timeout OTUS_DRAIN_TIMEOUT  --forwarded-host OTUS_FORWARDED_HOST  --head-timeout OTUS_HEAD_TIMEOUT  --health-path OTUS_HEALTH_PATH  --health-timeout OTUS_HEALTH_TIMEOUT  --help -  --hsts OTUS_HSTS
     --host OTUS_HOST  --http2 OTUS_HTTP2  --https-port OTUS_HTTPS_PORT  --idle-exit OTUS_IDLE_EXIT  --idle-timeout OTUS_IDLE_TIMEOUT  --index OTUS_INDEX  --lame-duck OTUS_LAME_DUCK  --listing OTUS_LISTING
     --log-address OTUS_LOG_ADDRESS  --log-query OTUS_LOG_QUERY  --log-rate OTUS_LOG_RATE
     --max-connections OTUS_MAX_CONNECTIONS  --max-fields OTUS_MAX_FIELDS  --max-head OTUS_MAX_HEAD
@@ -53,6 +53,8 @@ const METRICS: &str = "
     counter otus_messages_dropped_total to=log|systemd
     counter otus_proxy_headers_rejected_total reason=checksum|closed|command|malformed|timeout|too_long|untrusted
     gauge otus_request_threads
+    gauge otus_root_last_response_timestamp_seconds
+    gauge otus_root_up
     counter otus_tls_handshake_failures_total reason=alert|alpn|closed|malformed|name|not_tls|parameters|server|timeout
     counter otus_tls_handshakes_total resumed=no|yes version
     counter otus_tls_signature_wait_seconds_total
@@ -265,6 +267,15 @@ fn events_of_a_disk_keep_their_identifiers_and_fields() {
     assert_eq!(busy["threads"], "1");
     let survived = assert_event(&server, "952f2e1e5a2948fb9e68a08befbf3d20", "ERROR", "worker worker_pid");
     assert_eq!(survived["worker_pid"], worker.to_string());
+    disk.mend();
+    let site = Site::new();
+    let disk = Disk::mount(&site, "disk", &[("index.html", b"home")]);
+    let root = format!("--root={}", site.path("disk").display());
+    let server = start(&site, &[&root, "--health-timeout=3"]);
+    server.wait_until_ready();
+    disk.set("", Call::Stat, Fault::Hang);
+    let silent = assert_event(&server, "224c498ae2b9500b6499e9db1360a4f3", "ERROR", "path seconds");
+    assert_eq!((&*silent["path"], &*silent["seconds"]), (site.path("disk").to_str().unwrap(), "3"));
     disk.mend();
 }
 

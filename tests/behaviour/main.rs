@@ -33,6 +33,7 @@ mod fronts;
 mod fuse;
 mod hanging_disk;
 mod health;
+mod health_disk;
 mod helper;
 mod http2;
 mod http2_client;

@@ -500,9 +500,11 @@ pub fn stop(process: Pid) {
     });
 }
 
-/// Returns the number of threads of a process.
+/// Returns the number of threads of a process, without the one of a worker that checks the document root.
 pub fn threads(process: Pid) -> usize {
-    fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    tasks.map(name).filter(|name| name != "root-check\n").count()
 }
 
 /// Returns `content` in a content coding.

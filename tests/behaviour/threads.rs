@@ -38,8 +38,8 @@ fn allow(process: Pid, tasks: usize) {
 fn without_more_threads_the_server_continues_with_those_that_it_has() {
     let site = Site::with(&[("a", b"a")]);
     let disk = Disk::mount(&site, "disk", &[("stuck", b"stuck")]);
-    // The supervisor, the worker's main thread and three request threads.
-    let server = start(&site, 5);
+    // The supervisor, the worker's main thread, the one that checks the document root, and three request threads.
+    let server = start(&site, 6);
     server.wait_until_ready();
     let worker = server.workers()[0];
     disk.set("stuck", Call::Open, Fault::Hang);

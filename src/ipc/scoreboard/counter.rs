@@ -129,6 +129,8 @@ pub enum Counter {
     Http2TakenOver,
     /// 1 while the server stops; set by the supervisor.
     Stopping,
+    /// When the disk of the document root has responded last, in milliseconds of CLOCK_MONOTONIC.
+    RootAnswered,
 }
 
 /// The reasons for which PROXY headers are rejected, as they are in metrics.
@@ -154,6 +156,9 @@ pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [
     ("server", Counter::TlsFailedServer),
     ("timeout", Counter::TlsFailedTimeout),
 ];
+
+/// The times: of several, the newest counts, also if it is of a worker that has ended.
+pub(super) const TIMES: [Counter; 1] = [Counter::RootAnswered];
 
 /// The gauges: their values end with the worker.
 pub(super) const GAUGES: [Counter; 13] = [

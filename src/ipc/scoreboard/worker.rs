@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::counter::GAUGES;
+use super::counter::{GAUGES, TIMES};
 use super::sites::{self, SiteSlot};
 use super::{Counter, HEADER_WORDS, reports};
 use crate::http::request::Method;
@@ -88,11 +88,14 @@ impl WorkerCounters<'_> {
         self.0[counter as usize].load(Relaxed)
     }
 
-    /// Adds the counts, but not the gauges, of a worker that has ended.
+    /// Adds the counts, and takes over the times, but not the gauges, of a worker that has ended.
     pub(super) fn absorb(&self, other: &ReadableCounters) {
-        let is_gauge = |index: usize| GAUGES.iter().any(|gauge| *gauge as usize == index);
-        for (index, own) in self.0[..SITES].iter().enumerate().filter(|(index, _)| !is_gauge(*index)) {
-            own.fetch_add(other.get(HEADER_WORDS + index), Relaxed);
+        let is_of = |kind: &[Counter], index: usize| kind.iter().any(|counter| *counter as usize == index);
+        for (index, own) in self.0[..SITES].iter().enumerate().filter(|(index, _)| !is_of(&GAUGES, *index)) {
+            match other.get(HEADER_WORDS + index) {
+                time if is_of(&TIMES, index) => own.fetch_max(time, Relaxed),
+                count => own.fetch_add(count, Relaxed),
+            };
         }
         sites::absorb(&self.0[SITES..], |index| other.get(HEADER_WORDS + SITES + index));
     }
