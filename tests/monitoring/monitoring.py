@@ -31,7 +31,7 @@ DEADLINE = 60  # seconds, of each thing that has to come about
 VARIABLES = {"$__rate_interval": "10s", "$instance": ".+"}
 
 # Alerts, and what of this server brings them about. Records are dropped where the journal does not accept them: another test does that.
-FAULTS = ["OtusCertificateExpires", "OtusCertificateUnusable", "OtusWorkersReplaced", "OtusWorkersMissing", "OtusServerErrors", "OtusDown"]
+FAULTS = ["OtusCertificateExpires", "OtusCertificateUnusable", "OtusWorkersReplaced", "OtusWorkersMissing", "OtusServerErrors", "OtusRootDown", "OtusDown"]
 FROM_THE_START = FAULTS[:2]
 
 
@@ -86,6 +86,10 @@ class Server:
     def get(self, target, *options):
         for address in (f"http://localhost:{self.http}", f"https://localhost:{self.https}"):
             subprocess.run(["curl", "--silent", "--insecure", "--output", "/dev/null", "--ipv4", *options, f"{address}/{target}"], check=True)
+
+    def lose_sites(self):
+        if self.sites.exists():
+            self.sites.rename(self.sites.with_name("lost"))
 
     def kill_workers(self):
         pid = self._process.pid()
@@ -189,7 +193,7 @@ def check_alerts(prometheus, server):
         faults += [f"{name}: {'without a fault' if is_there else 'not from the start'}"] if is_there != (name in FROM_THE_START) else []
     yield report(f"alerts: {len(rules)} are evaluated, on metrics that there are; only {' and '.join(FROM_THE_START)} are due", faults)
 
-    for name, act in zip(FAULTS[2:], (server.kill_workers, server.kill_workers, lambda: server.get("closed"), server.close)):
+    for name, act in zip(FAULTS[2:], (server.kill_workers, server.kill_workers, lambda: server.get("closed"), server.lose_sites, server.close)):
         deadline = time.monotonic() + DEADLINE
         while not (is_there := bool(prometheus.query(rules[name]["query"]))) and time.monotonic() < deadline:
             act()
