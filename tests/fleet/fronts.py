@@ -87,10 +87,14 @@ class HAProxy(Front):
         return len(self.history) == 2 * len(NAMES) and {history[-1][1] for history in list(self.history.values())} == {"UP"}
 
     def last_sent(self, name, begin, end):
-        """By backend, the seconds from `begin` until it sent a machine the last request or connection before `end`."""
-        return {backend: max((after[0] - begin for before, after in zip(history, history[1:])
-                              if after[2] > before[2] and begin < after[0] < end), default=0.0)
-                for (backend, server), history in self.history.items() if server == name}
+        """The seconds from `begin` until it sent a machine the last request or connection before `end`."""
+        return max((after[0] - begin for (_, server), history in self.history.items() if server == name
+                    for before, after in zip(history, history[1:]) if after[2] > before[2] and begin < after[0] < end), default=0.0)
+
+    def down_after(self, name, begin):
+        """The seconds from `begin` until the checks had failed, of both backends."""
+        return max(next((time - begin for time, status, _ in history if time > begin and status == "DOWN"), 0.0)
+                   for (_, server), history in self.history.items() if server == name)
 
 
 def nginx(work):
