@@ -28,7 +28,7 @@ fn accept(client: &mut Client, target: &str, coding: &str) -> Response {
     ask(client, "GET", target, &format!("Accept-Encoding: {coding}\r\n"))
 }
 
-fn coding(response: &Response) -> &str {
+pub fn coding(response: &Response) -> &str {
     response.field("Content-Encoding").unwrap_or("identity")
 }
 
@@ -43,7 +43,7 @@ pub fn warm(server: &Server, target: &str, codings: &str) -> Response {
     })
 }
 
-fn decode(coding: &str, content: &[u8]) -> Vec<u8> {
+pub fn decode(coding: &str, content: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     match coding {
         "br" => drop(brotli::Decompressor::new(content, 4096).read_to_end(&mut decoded).unwrap()),

@@ -71,6 +71,7 @@ mod refusals;
 mod releases;
 mod reload;
 mod rules;
+mod same_answers;
 mod saturation;
 mod settings;
 mod shared_caches;
