@@ -28,8 +28,9 @@ class Fleet:
                "-addext", f"subjectAltName=DNS:{HOST},DNS:a.test", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", "key.pem", "-out",
                "certificate.pem", cwd=self.work)
         site, key = archive(RELEASES[0].files()), (self.work / "key.pem").read_bytes()
+        # Time for downloads that take longer because this machine is busy; lame duck and stop together have 45 seconds.
         settings = {"OTUS_ROOT": "/srv/site", "OTUS_TRUSTED_PROXIES": FRONT, "OTUS_HEALTH_PATH": "/health", "OTUS_LAME_DUCK": 10,
-                    "OTUS_STOP_TIMEOUT": 20, "OTUS_LOG_RATE": 1_000_000}
+                    "OTUS_STOP_TIMEOUT": 34, "OTUS_DRAIN_TIMEOUT": 120, "OTUS_LOG_RATE": 1_000_000}
         for machine in self.machines:
             machine.boot()
         with ThreadPoolExecutor() as pool:

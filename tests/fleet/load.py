@@ -49,7 +49,7 @@ class Connection:
 
     def __init__(self, source, context):
         self._source, self._context = source, context
-        self.turns, self._reader, self._writer, self.port = 0, None, None, 0
+        self.turns, self._reader, self._writer, self.port, self._begin = 0, None, None, 0, time.monotonic()
 
     async def open(self):
         endpoint = socket.socket()
@@ -70,6 +70,10 @@ class Connection:
     def close(self):
         if self._writer:
             self._writer.transport.abort()
+
+    def is_new(self):
+        """Whether no request was sent yet. One that waits for a second, as this process may have to, is idle for the server."""
+        return self.turns == 0 and time.monotonic() - self._begin < 1
 
     def is_open(self):
         return not self._reader.at_eof() and self._reader.exception() is None
@@ -166,12 +170,12 @@ class Load(threading.Thread):
         while True:
             while idle and not idle[-1].is_open():
                 idle.pop().close()
+            is_new = True
             connection = idle.pop() if idle else Connection(request.source, self._context if request.is_tls else None)
-            is_new = connection.turns == 0
             try:
-                if is_new:
+                if connection.turns == 0:
                     await connection.open()
-                request.port = connection.port
+                request.port, is_new = connection.port, connection.is_new()
                 status, tag, length = await connection.ask(f"/{request.path}?{request.number}")
                 content = await connection.read(length)
             except Closed:
