@@ -99,8 +99,7 @@ impl AccessLog {
         })
     }
 
-    /// Takes the first record, in place of the writer.
-    #[cfg(test)]
+    /// Takes the first record, in place of the writer. For tests.
     pub fn take(&self) -> Option<Box<Record>> {
         self.ring.pop()
     }

@@ -121,7 +121,11 @@ impl ConnectionDriver {
                     return Continue(());
                 }
                 false if *may_have_input => return self.read(service, connection, may_have_input),
-                false => {}
+                // The rest has not arrived. As HTTP/1.1, what has would be of a version that is not supported.
+                false => {
+                    self.set_phase(service, connection, false);
+                    return Break(DriveResult::Readable);
+                }
             }
         }
         if !self.input.unread().is_empty() {

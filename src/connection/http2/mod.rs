@@ -47,9 +47,9 @@ pub use crate::http::h2::session::PREFACE;
 
 /// Returns whether the first bytes of a connection in clear can be those of HTTP/2: so many that no request begins with them.
 pub fn may_begin(bytes: &[u8]) -> bool {
-    const REQUEST_LINE: usize = "PRI * HTTP/2.0\r\n".len();
+    const VERSION_END: usize = "PRI * HTTP/2".len();
     let length = bytes.len().min(PREFACE.len());
-    length >= REQUEST_LINE && bytes[..length] == PREFACE[..length]
+    length >= VERSION_END && bytes[..length] == PREFACE[..length]
 }
 
 /// The state of a connection of HTTP/2.
