@@ -78,7 +78,7 @@ impl RequestHead {
     pub fn add(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> ControlFlow<()> {
         self.size += name.len() + value.len() + LINE_BYTES;
         if self.size > limits.head_bytes {
-            self.refusal.get_or_insert(Refusal::LargeHead);
+            self.refusal = Some(Refusal::LargeHead);
             let is_attack = self.size > MAX_LIMITS * limits.head_bytes;
             return if is_attack { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
@@ -126,7 +126,7 @@ impl RequestHead {
             _ => {}
         }
         if self.lines.len() >= limits.fields.min(limits::FIELDS) {
-            self.refusal.get_or_insert(Refusal::LargeHead);
+            self.refusal = Some(Refusal::LargeHead);
             return Ok(());
         }
         let (begin, _) = self.push(name);
@@ -155,11 +155,11 @@ impl RequestHead {
     /// Checks the whole section, as that of a request on a connection with this scheme. Returns why it is malformed, if it is.
     pub fn check(&mut self, scheme: Scheme, limits: &Limits) -> Option<&'static str> {
         // What is beyond the limits was not looked at: pseudo-header fields may be missing.
-        if self.malformed.is_none() && self.refusal.is_none() {
+        if self.malformed.is_none() && self.refusal != Some(Refusal::LargeHead) {
             match self.check_request_line(scheme, limits) {
                 Ok(()) => {}
                 Err(BadRequest::Malformed(why)) => self.malformed = Some(why),
-                Err(BadRequest::Refused(refusal)) => self.refusal = Some(refusal),
+                Err(BadRequest::Refused(refusal)) => drop(self.refusal.get_or_insert(refusal)),
             }
         }
         self.malformed
