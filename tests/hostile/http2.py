@@ -1,8 +1,11 @@
 """Clients of HTTP/2 that mean harm, over TLS: frames that cost the server more than the client (RFC 9113 section 10.5)."""
 
 import contextlib
+import fcntl
 import ssl
 import struct
+import termios
+import time
 
 import crowd
 
@@ -83,6 +86,26 @@ def is_ended(port, attack, code):
         return ends_with(connection) == code
 
 
+def unread_bytes(connection):
+    """What has arrived of a connection (tcp(7), SIOCINQ)."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
+
+
+def is_calmed_unread(port, name):
+    """The same for a client that has a large file sent over all its streams, reads nothing, and sends PINGs: fewer than are a flood."""
+    wide = setting(INITIAL_WINDOW_SIZE, LARGEST_WINDOW) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", LARGEST_WINDOW - 65_535))
+    [connection] = connect(port, 1, wide + b"".join(get(stream, name) for stream in streams(STREAMS)), receive_buffer=4096)
+    with connection:
+        # Before, the server would send the answers, and what it sends makes up for PINGs.
+        before = None
+        while (arrived := unread_bytes(connection)) != before or not arrived:
+            before = arrived
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            connection.sendall(frame(PING, 0, 0, bytes(8)) * 990)
+        return ends_with(connection) == ENHANCE_YOUR_CALM
+
+
 # More than a client needs, and what costs it nothing else.
 OFTEN = 1_200
 
@@ -93,6 +116,13 @@ MALFORMED = b"".join(frame(HEADERS, END_STREAM | END_HEADERS, stream, b"\x82") f
 
 # A request on a stream of the server's (RFC 9113 section 5.1.1).
 EVEN_STREAM = get(2)
+
+# Why the server ends connections, as its debug lines say.
+TOO_MANY_RESETS = "the client has had too many streams reset"
+TOO_MANY_FRAMES = "the client has sent too many frames that ask for nothing"
+LONG_SECTION = "a field section is far too long"
+NOT_READ = "the client does not read what it has asked for"
+EVEN_NUMBER = "a client opens a stream with an even number"
 
 FLOODS = {
     "PING": frame(PING, 0, 0, bytes(8)) * OFTEN,
@@ -106,8 +136,13 @@ FLOODS = {
     "empty DATA": frame(HEADERS, END_HEADERS, 1, get(1)[9:]) + frame(DATA, 0, 1) * OFTEN,
     "CONTINUATION": frame(HEADERS, END_STREAM, 1, b"\x82") + frame(CONTINUATION, 0, 1, b"\x82") * OFTEN,
     "long CONTINUATION": frame(HEADERS, END_STREAM, 1) + frame(CONTINUATION, 0, 1, bytes(16_384)) * 8,
+    "empty HEADERS": frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x82") * OFTEN,
     "malformed requests": MALFORMED,
 }
+
+# The reasons that are another one than too many frames. Of PINGs that arrive together, the answers are too much.
+REASONS = {"PING": {NOT_READ, TOO_MANY_FRAMES}, "CONTINUATION": {LONG_SECTION}, "long CONTINUATION": {LONG_SECTION},
+           "malformed requests": {TOO_MANY_RESETS}}
 
 # An entry of the dynamic table of 4 KiB, and 60,000 references to it.
 ENTRY = b"\x40\x01a\x7f\xb1\x1e" + b"v" * 4016

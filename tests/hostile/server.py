@@ -74,8 +74,8 @@ class Server:
         return self.log.read_text(errors="replace")
 
     def complaints(self):
-        """What an admin would see that is more than a start."""
-        return [line for line in self.said().splitlines() if not line.startswith(" INFO")]
+        """What an admin would see that is more than a start, unless it is for debugging."""
+        return [line for line in self.said().splitlines() if not line.startswith((" INFO", "DEBUG"))]
 
     def children(self):
         """The workers. Other processes end by themselves, even while this looks."""
