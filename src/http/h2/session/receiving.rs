@@ -46,7 +46,7 @@ impl Session {
                 Ok(None) => return Ok(used),
                 Ok(Some(length)) => used += length,
                 Err(FrameError::Connection(code, why) | FrameError::Stream(_, code, why)) => {
-                    write::go_away(out, self.last_stream(), code);
+                    self.go_away(code, out);
                     return Err(Failure { code, why });
                 }
             }

@@ -58,9 +58,10 @@ impl Session {
         matches!(self.shutdown, Shutdown::After(_))
     }
 
-    /// Ends the connection because of the server's own decision, with this error.
+    /// Ends the connection with an error. No other GOAWAY follows, and the number of the last stream does not grow (RFC 9113 §6.8).
     pub fn go_away(&mut self, code: ErrorCode, out: &mut Vec<u8>) {
-        self.shutdown = Shutdown::After(self.last_stream);
-        write::go_away(out, self.last_stream, code);
+        let last = self.last_stream();
+        self.shutdown = Shutdown::After(last);
+        write::go_away(out, last, code);
     }
 }

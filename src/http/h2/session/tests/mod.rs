@@ -448,6 +448,17 @@ fn a_goaway_never_says_more_than_the_one_before() {
     let failed = client.session.receive(&get(2), 0, &mut Scratch::default(), &mut answers, &mut events);
     assert_eq!(failed.unwrap_err().code, ErrorCode::ProtocolError);
     assert_eq!(answers[9..13], 1u32.to_be_bytes());
+    let nothing = |client: &mut Client| {
+        let mut out = Vec::new();
+        client.session.begin_shutdown(&mut out);
+        client.session.end_shutdown(&mut out);
+        assert_eq!(words(&out, &[]), "");
+    };
+    nothing(&mut client);
+    // Nothing follows an error.
+    let mut client = Client::new();
+    assert_eq!(client.send(&get(2)), "go away: 0x1");
+    nothing(&mut client);
     // They cost what other frames cost that ask for nothing.
     let mut client = Client::new();
     client.session.end_shutdown(&mut out);
