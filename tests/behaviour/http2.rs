@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use otus_httpd::http::h2::ErrorCode;
@@ -52,7 +52,7 @@ fn site_of_answers() -> Site {
     ]);
     let gzip = std::process::Command::new("gzip").arg("-k").arg(site.path("coded.txt")).status().unwrap();
     assert!(gzip.success());
-    let written = std::time::SystemTime::now() - std::time::Duration::from_secs(100);
+    let written = std::time::SystemTime::now() - Duration::from_secs(100);
     for name in ["a.txt", "coded.txt", "coded.txt.gz", "large", "empty"] {
         fs::File::options().write(true).open(site.path(name)).unwrap().set_modified(written).unwrap();
     }
@@ -256,6 +256,45 @@ fn a_stream_that_hangs_delays_no_other_one() {
         }
         assert_eq!(server.warnings(), Vec::<String>::new());
     }
+}
+
+/// The median time until the response of a small file begins; with `beside`, a request for such a file was sent before it, which hangs.
+fn median_wait(server: &Server, beside: Option<&Disk>) -> Duration {
+    let waits = (0..15).map(|number| {
+        let mut client = Http2Client::connect(server.address);
+        client.get("/a");
+        if let Some(disk) = beside {
+            let name = format!("{number}");
+            disk.set(&name, Call::Open, Fault::Hang);
+            client.request("GET", &format!("/disk/{name}"), &[]);
+        }
+        let begin = Instant::now();
+        client.get("/a");
+        begin.elapsed()
+    });
+    let mut waits: Vec<_> = waits.collect();
+    waits.sort();
+    waits[waits.len() / 2]
+}
+
+#[test]
+fn a_stream_that_hangs_delays_others_by_ten_milliseconds_at_most() {
+    let site = Site::with(&[("a", b"a")]);
+    let names: Vec<String> = (0..15).map(|n| format!("{n}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+    let disk = Disk::mount(&site, "disk", &files);
+    let server = serve(&site, &[]);
+    // Another process may need the processors for a while.
+    wait_until("the streams to be fast enough", || {
+        let calm = median_wait(&server, None);
+        let beside = median_wait(&server, Some(&disk));
+        wait_until("all streams to hang", || disk.waiting() == names.len());
+        disk.mend();
+        wait_until("no stream to hang", || disk.waiting() == 0);
+        println!("The median is {calm:?}, beside a stream that hangs {beside:?}.");
+        beside <= calm + Duration::from_millis(10)
+    });
+    assert_eq!(server.warnings(), Vec::<String>::new());
 }
 
 #[test]
