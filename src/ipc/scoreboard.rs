@@ -50,6 +50,9 @@ pub const MAX_WORKERS: usize = 1024;
 /// The memories besides those of the workers: the supervisor's and the helper's.
 const EXTRA_MEMORIES: usize = 2;
 
+/// How far a time of another process may be ahead, in milliseconds: it has read the clock later.
+const AHEAD_MS: u64 = 1_000;
+
 /// The words before the counters: the layout, and the use of each budget by the worker.
 const HEADER_WORDS: usize = 8;
 const BUDGET_OFFSET: usize = 1;
@@ -179,11 +182,12 @@ impl Scoreboard {
         self.memories.read(HEADER_WORDS + counter as usize).max().unwrap_or(0)
     }
 
-    /// Returns the newest value of a time.
-    pub fn newest(&self, counter: Counter) -> u64 {
+    /// Returns the newest value of a time, at most `now_ms`. One in the future does not count: a compromised worker may write any.
+    pub fn newest(&self, counter: Counter, now_ms: u64) -> u64 {
         let index = HEADER_WORDS + counter as usize;
         let old_workers = self.old_workers.iter().map(|old_worker| old_worker.counters.get(index));
-        self.memories.read(index).chain(old_workers).max().unwrap_or(0)
+        let times = self.memories.read(index).chain(old_workers);
+        times.filter(|time| *time <= now_ms + AHEAD_MS).max().unwrap_or(0).min(now_ms)
     }
 
     /// Returns what is counted of many sites.

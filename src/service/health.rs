@@ -70,8 +70,7 @@ impl HealthSettings {
 
     /// Returns the problem of a server that has a worker, with these counters; none if it can serve.
     pub fn problem(&self, board: &Scoreboard, now_ms: u64) -> Option<Problem> {
-        // A compromised worker may have written any value there.
-        let answered_ms = board.newest(Counter::RootAnswered).min(now_ms);
+        let answered_ms = board.newest(Counter::RootAnswered, now_ms);
         let HealthSettings { has_sites, .. } = *self;
         if board.is_stopping() {
             Some(Problem::Draining)

@@ -173,7 +173,7 @@ impl Snapshot<'_> {
 
     fn root(&self, exposition: &mut Exposition) {
         let now_ms = clock::now_ms();
-        let answered_ms = self.board.newest(Counter::RootAnswered).min(now_ms);
+        let answered_ms = self.board.newest(Counter::RootAnswered, now_ms);
         let is_up = self.board.total(Counter::RootMissing) == 0 && !self.health.is_overdue(answered_ms, now_ms);
         let name = "otus_root_up";
         exposition.family(

@@ -21,8 +21,7 @@ impl RootWatch {
     pub fn check(&mut self, options: &Options, board: &Scoreboard, awake_since_ms: u64, now_ms: u64) {
         let (directory, what) = options.directory();
         let path = directory.display();
-        // A compromised worker may have written any value there.
-        let answered_ms = board.newest(Counter::RootAnswered).min(now_ms);
+        let answered_ms = board.newest(Counter::RootAnswered, now_ms);
         let settings = HealthSettings::of(options);
         match self.answered_ms {
             None if settings.is_overdue(answered_ms.max(awake_since_ms), now_ms) => {

@@ -100,7 +100,7 @@ impl Workers {
 
     /// Starts the time without a response of the document root, unless the workers before have done it.
     pub fn begin_root_check(&self, now_ms: u64) {
-        let answered_ms = match self.shared.board.newest(Counter::RootAnswered) {
+        let answered_ms = match self.shared.board.newest(Counter::RootAnswered, now_ms) {
             0 => now_ms,
             answered_ms => answered_ms,
         };

@@ -46,7 +46,7 @@ impl RootCheck {
 
     /// Asks for a read if the last response is older than the interval and no read is under way.
     pub fn ask_if_due(&self, worker: &Worker, now_ms: u64) {
-        let is_due = now_ms >= worker.board.newest(Counter::RootAnswered) + self.interval_ms;
+        let is_due = now_ms >= worker.board.newest(Counter::RootAnswered, now_ms) + self.interval_ms;
         if is_due && !self.is_asked.swap(true, SeqCst) {
             self.thread.unpark();
         }

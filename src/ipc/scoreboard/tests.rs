@@ -36,6 +36,16 @@ fn a_bound_belongs_to_the_durations_below_it() {
 }
 
 #[test]
+fn the_newest_time_counts_and_none_in_the_future() {
+    let board = Scoreboard::new(3).unwrap();
+    for (worker, time) in [1_000, 2_000, u64::MAX].into_iter().enumerate() {
+        board.counters(worker).set(Counter::RootAnswered, time);
+    }
+    let newest = |now_ms| board.newest(Counter::RootAnswered, now_ms);
+    assert_eq!([newest(9_000), newest(1_999), newest(500)], [2_000, 1_999, 500]);
+}
+
+#[test]
 fn counts_of_old_workers_are_taken_over() {
     let memories =
         |board: &Scoreboard| -> Vec<_> { board.memories().map(|fd| fd.try_clone_to_owned().unwrap()).collect() };
