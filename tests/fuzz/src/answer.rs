@@ -39,6 +39,7 @@ pub fn take<'a>(bytes: &mut &'a [u8], is_head: bool) -> Answer<'a> {
     let status = status(lines.next().unwrap_or_default());
     let mut answer = Answer { status, fields: lines.map(field).collect(), body: &[] };
     answer.check_fields();
+    assert!(matches!(answer.field("Connection"), Some("keep-alive" | "close")), "{answer:?}");
     let length = answer.field("Content-Length").map(|digits| number(digits) as usize);
     match (status, length) {
         (204, Some(_)) => panic!("a 204 with Content-Length: {head}"),
@@ -61,6 +62,26 @@ impl std::fmt::Debug for Answer<'_> {
 }
 
 impl<'a> Answer<'a> {
+    /// A whole response of HTTP/2, which is checked as those of HTTP/1.1 are (RFC 9113 §8.1, §8.2.2, §8.3.2).
+    pub fn of_http2(lines: &'a [(String, String)], content: &'a [u8], is_head: bool) -> Answer<'a> {
+        let (status, fields) = lines.split_first().expect("a status");
+        assert_eq!(status.0, ":status");
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let answer = Answer { status: number(&status.1) as u16, fields, body: content };
+        answer.check_fields();
+        let is_lower =
+            |name: &str| name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        assert!(answer.field("Connection").is_none() && answer.fields.iter().all(|(name, _)| is_lower(name)));
+        match answer.field("Content-Length").map(number) {
+            Some(length) if !is_head && answer.status != 304 => assert_eq!(length, content.len() as u64, "{answer:?}"),
+            length => {
+                assert!(content.is_empty() && (length.is_some() || matches!(answer.status, 204 | 304)), "{answer:?}");
+            }
+        }
+        answer.check_status(is_head);
+        answer
+    }
+
     /// Returns the value of the field with this name. No response of this server has a field twice.
     pub fn field(&self, name: &str) -> Option<&'a str> {
         self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
@@ -75,7 +96,6 @@ impl<'a> Answer<'a> {
         let date = self.field("Date").expect("a Date");
         let time = httpdate::parse_http_date(date).expect("a Date that is a date");
         assert_eq!(httpdate::fmt_http_date(time), date);
-        assert!(matches!(self.field("Connection"), Some("keep-alive" | "close")), "{self:?}");
         assert!(self.field("Transfer-Encoding").is_none(), "{self:?}");
         for name in ["Last-Modified", "ETag"] {
             assert!(self.field(name).is_none_or(|value| !value.is_empty()), "{self:?}");

@@ -2,6 +2,7 @@
 //! request parsing to compare the server with.
 
 pub mod answer;
+pub mod h2;
 pub mod reading;
 pub mod site;
 pub mod tls;

@@ -55,6 +55,14 @@ impl Site {
         Site::new(&[&limits[..], &["--listing", "--dotfiles", "--charset=utf-8", "--cache-size=0"]].concat())
     }
 
+    /// The same two, with an access log.
+    pub fn logged() -> [Site; 2] {
+        let log = ["--access-log=stderr", "--log-rate=1000000"];
+        let narrow =
+            ["--listing", "--dotfiles", "--cache-size=0", "--max-head=600", "--max-fields=8", "--max-requests=6"];
+        [Site::new(&log), Site::new(&[&log[..], &narrow].concat())]
+    }
+
     fn new(arguments: &[&str]) -> Site {
         let directory = tempfile::tempdir().unwrap();
         write_files(directory.path());

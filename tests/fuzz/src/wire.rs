@@ -38,6 +38,19 @@ pub fn exchange_over(
     cuts: Cuts,
     is_small: bool,
 ) -> Vec<u8> {
+    let client = open(accept, server, is_small);
+    let mut exchange = Exchange { server, client, answers: Vec::new(), has_ended: false };
+    exchange.send(stream, cuts);
+    exchange.finish();
+    exchange.answers
+}
+
+/// Opens a connection that `accept` makes of a socket.
+pub fn open(
+    accept: impl FnOnce(&mut InProcessServer, OwnedFd),
+    server: &mut InProcessServer,
+    is_small: bool,
+) -> UnixStream {
     let (client, served) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
     served.set_nonblocking(true).unwrap();
@@ -45,10 +58,15 @@ pub fn exchange_over(
         setsockopt(&served, SndBuf, &1).unwrap();
     }
     accept(server, served.into());
-    let mut exchange = Exchange { server, client, answers: Vec::new(), has_ended: false };
-    exchange.send(stream, cuts);
-    exchange.finish();
-    exchange.answers
+    client
+}
+
+/// The length of a piece: twelve bits of its cut, of `rest` bytes.
+pub fn piece(cut: u16, number: usize, rest: usize) -> usize {
+    match usize::from(cut & 0xfff) {
+        length if length > 0 && number < PIECES => length.min(rest),
+        _ => rest,
+    }
 }
 
 struct Exchange<'s> {
@@ -65,10 +83,7 @@ impl Exchange<'_> {
                 return;
             }
             // Twelve bits are the length of a piece, 0 for the whole rest; then the turns, and whether to read.
-            let length = match usize::from(cut & 0xfff) {
-                length if length > 0 && number < PIECES => length.min(rest.len()),
-                _ => rest.len(),
-            };
+            let length = piece(*cut, number, rest.len());
             match self.client.write(&rest[..length]) {
                 Ok(length) => rest = &rest[length..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
