@@ -12,7 +12,7 @@ use otus_httpd::http::h2::hpack::{Decoder, TABLE_BYTES};
 use otus_httpd::http::h2::session::PREFACE;
 
 use super::frame::*;
-use super::model::{Model, Outcome};
+use super::model::{Model, Outcome, Stream};
 use super::request::Lines;
 use super::script::Step;
 use crate::answer::Answer;
@@ -165,11 +165,8 @@ impl Client<'_> {
             }
         };
         self.model.apply(frame, outcome);
-        if allowed.is_fine
-            && !allowed.stream.is_empty()
-            && let Some(stream) = self.model.streams.get_mut(&frame.stream)
-        {
-            stream.may_be_reset = true;
+        if allowed.is_fine && !allowed.stream.is_empty() {
+            self.model.streams.entry(frame.stream).or_insert_with(Stream::left_out).may_be_reset = true;
         }
         self.model.may_be_shut_down |= self.model.streams.len() >= self.site.most_requests;
         if (frame.kind, frame.flags & ACK) == (PING, 0) {
@@ -361,7 +358,7 @@ impl Client<'_> {
         let (id, code) = (frame.stream, frame.number(0));
         // The client may have left it out, and sent a frame with an error on it.
         assert!(id % 2 == 1 && id <= self.model.last, "{frame:?} is for a stream that is idle");
-        let stream = self.model.streams.entry(id).or_default();
+        let stream = self.model.streams.entry(id).or_insert_with(Stream::left_out);
         (stream.is_reset_by_server, stream.is_over) = (true, true);
         let response = self.responses.entry(id).or_default();
         let may_reset = self.may_reset.get(&id).is_some_and(|codes| codes.contains(&code));

@@ -103,6 +103,11 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// One that the client has never opened, and cannot any more (§5.1.1).
+    pub fn left_out() -> Stream {
+        Stream { is_sent: true, is_reset_by_client: true, is_over: true, ..Stream::default() }
+    }
+
     fn is_alive(&self) -> bool {
         !(self.is_answered || self.is_reset_by_client || self.is_reset_by_server)
     }
