@@ -62,32 +62,13 @@ impl std::fmt::Debug for Answer<'_> {
 }
 
 impl<'a> Answer<'a> {
-    /// A whole response of HTTP/2, which is checked as those of HTTP/1.1 are (RFC 9113 §8.1, §8.2.2, §8.3.2).
-    pub fn of_http2(lines: &'a [(String, String)], content: &'a [u8], is_head: bool) -> Answer<'a> {
-        let (status, fields) = lines.split_first().expect("a status");
-        assert_eq!(status.0, ":status");
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
-        let answer = Answer { status: number(&status.1) as u16, fields, body: content };
-        answer.check_fields();
-        let is_lower =
-            |name: &str| name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        assert!(answer.field("Connection").is_none() && answer.fields.iter().all(|(name, _)| is_lower(name)));
-        match answer.field("Content-Length").map(number) {
-            Some(length) if !is_head && answer.status != 304 => assert_eq!(length, content.len() as u64, "{answer:?}"),
-            length => {
-                assert!(content.is_empty() && (length.is_some() || matches!(answer.status, 204 | 304)), "{answer:?}");
-            }
-        }
-        answer.check_status(is_head);
-        answer
-    }
-
     /// Returns the value of the field with this name. No response of this server has a field twice.
     pub fn field(&self, name: &str) -> Option<&'a str> {
         self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    fn check_fields(&self) {
+    /// Checks the fields that every response has.
+    pub fn check_fields(&self) {
         for (number, (name, _)) in self.fields.iter().enumerate() {
             let is_twice = self.fields[..number].iter().any(|(before, _)| before.eq_ignore_ascii_case(name));
             assert!(!is_twice, "{name} twice: {self:?}");
@@ -103,7 +84,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Checks the fields that a status requires.
-    fn check_status(&self, is_head: bool) {
+    pub fn check_status(&self, is_head: bool) {
         let has = |name| self.field(name).is_some();
         match self.status {
             200 => assert!(has("Content-Type"), "{self:?}"),
@@ -173,7 +154,7 @@ fn field(line: &str) -> (&str, &str) {
     (name, value)
 }
 
-fn number(digits: &str) -> u64 {
+pub fn number(digits: &str) -> u64 {
     assert!(digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits:?}");
     digits.parse().expect("a number")
 }

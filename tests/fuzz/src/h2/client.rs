@@ -15,7 +15,7 @@ use super::frame::*;
 use super::model::{Model, Outcome, Stream};
 use super::request::Lines;
 use super::script::Step;
-use crate::answer::Answer;
+use crate::answer::{Answer, number};
 use crate::site::Site;
 use crate::wire::{self, Cuts};
 
@@ -404,5 +404,27 @@ impl Client<'_> {
         assert_eq!(response.lines[0], (b":status".to_vec(), record.status.to_string().into_bytes()));
         assert_eq!(record.is_aborted, !response.has_ended, "stream {id}: {record:?}");
         assert_eq!(record.bytes, response.content.len() as u64, "stream {id}");
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// A whole response of HTTP/2, which is checked as those of HTTP/1.1 are (RFC 9113 §8.1, §8.2.2, §8.3.2).
+    pub fn of_http2(lines: &'a [(String, String)], content: &'a [u8], is_head: bool) -> Answer<'a> {
+        let (status, fields) = lines.split_first().expect("a status");
+        assert_eq!(status.0, ":status");
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let answer = Answer { status: number(&status.1) as u16, fields, body: content };
+        answer.check_fields();
+        let is_lower =
+            |name: &str| name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        assert!(answer.field("Connection").is_none() && answer.fields.iter().all(|(name, _)| is_lower(name)));
+        match answer.field("Content-Length").map(number) {
+            Some(length) if !is_head && answer.status != 304 => assert_eq!(length, content.len() as u64, "{answer:?}"),
+            length => {
+                assert!(content.is_empty() && (length.is_some() || matches!(answer.status, 204 | 304)), "{answer:?}");
+            }
+        }
+        answer.check_status(is_head);
+        answer
     }
 }
