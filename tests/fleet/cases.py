@@ -108,29 +108,6 @@ def hung_disk(fleet, front):
     try:
         wait_until("the disk", lambda: b"/srv/disk fuse" in machine.run("cat", "/proc/mounts"))
         machine.serve("/srv/disk")
-        broken(fleet, front, "one machine's disk hangs", machine, BOUND, lambda: tell(b"hang\n"), lambda: tell(b"mend\n"))
-        machine.serve("/srv/releases/1")
-        # Only what nobody uses any more can be unmounted.
-        wait_until("the other root", lambda: machine.run("sh", "-c", "umount /srv/disk 2>&1 || true") == b"")
-    finally:
-        disk.stdin.close()
-        disk.wait(SECONDS)
-
-
-def hung_disk(fleet, front):
-    machine = fleet.machines[2]
-    machine.put("/root/disk.py", (HERE / "disk.py").read_bytes())
-    machine.run("mkdir", "-p", "/srv/disk")
-    with open("/dev/fuse", "r+b", buffering=0) as device:
-        disk = machine.start("python3", "/root/disk.py", str(device.fileno()), "/srv/releases/1", "/srv/disk", descriptors=[device.fileno()])
-
-    def tell(command):
-        disk.stdin.write(command)
-        disk.stdin.flush()
-
-    try:
-        wait_until("the disk", lambda: b"/srv/disk fuse" in machine.run("cat", "/proc/mounts"))
-        machine.serve("/srv/disk")
         broken(fleet, front, "one machine's disk hangs", machine, HEALTH_TIMEOUT + BOUND, lambda: tell(b"hang\n"),
                lambda: tell(b"mend\n"))
         machine.serve("/srv/releases/1")
