@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::config::Options;
-use crate::http::{Request, target};
+use crate::http::{Request, Response, Status, target};
 use crate::ipc::scoreboard::{Counter, Scoreboard};
 use crate::os::clock;
 
@@ -46,8 +46,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text of a server that can serve.
-pub const READY: &str = "ready";
+/// Returns the response to a health check: that the server can serve, or the problem.
+pub fn response(problem: Option<Problem>) -> Response {
+    let (status, text) = match problem {
+        None => (Status::Ok, "ready\n".into()),
+        Some(problem) => (Status::ServiceUnavailable, format!("{problem}\n")),
+    };
+    Response::report(status, "text/plain; charset=utf-8", text)
+}
 
 /// What the health depends on besides counters.
 #[derive(Debug, Clone, Copy)]
@@ -70,13 +76,20 @@ impl HealthSettings {
 
     /// Returns the problem of a server that has a worker, with these counters; none if it can serve.
     pub fn problem(&self, board: &Scoreboard, now_ms: u64) -> Option<Problem> {
-        let answered_ms = board.newest(Counter::RootAnswered, now_ms);
-        let HealthSettings { has_sites, .. } = *self;
         if board.is_stopping() {
             Some(Problem::Draining)
         } else if board.total(Counter::FailedListeners) > 0 {
             Some(Problem::ListenerFailed)
-        } else if board.total(Counter::RootMissing) > 0 {
+        } else {
+            self.root_problem(board, now_ms)
+        }
+    }
+
+    /// Returns the problem of the document root, or of the directory of sites; none if it is there and its disk responds.
+    pub fn root_problem(&self, board: &Scoreboard, now_ms: u64) -> Option<Problem> {
+        let answered_ms = board.newest(Counter::RootAnswered, now_ms);
+        let HealthSettings { has_sites, .. } = *self;
+        if board.total(Counter::RootMissing) > 0 {
             Some(if has_sites { Problem::SitesMissing } else { Problem::RootMissing })
         } else if self.is_overdue(answered_ms, now_ms) {
             Some(Problem::RootUnresponsive { has_sites, seconds: (now_ms - answered_ms) / 1_000 })

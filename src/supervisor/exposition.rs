@@ -12,7 +12,7 @@ use crate::ipc::scoreboard::{
     BOUNDS_NS, BYTES, CLASSES, Counter, HANDSHAKE_FAILURES, METHODS, PROXY_REJECTIONS, Scoreboard, SiteTotals,
 };
 use crate::os::clock;
-use crate::service::health::{HealthSettings, Problem, READY};
+use crate::service::health::{self, HealthSettings, Problem};
 
 /// The label of all sites that have no counts of their own, and of a site with this name.
 const OTHER_SITES: &str = "other";
@@ -45,18 +45,15 @@ pub struct Snapshot<'b> {
 pub fn respond(snapshot: &Snapshot, request: &Request, date: &str, out: &mut Vec<u8>) {
     let mut path = Vec::new();
     let target = target::decode(request.target, &mut path);
-    let status_page = |status: Status| (status, TEXT, format!("{}\n", status.line()));
-    let (status, content_type, content) = match (request.method, target.as_ref().map(|target| target.path)) {
-        (Method::Get | Method::Head, Ok(b"metrics")) => (Status::Ok, EXPOSITION, snapshot.metrics()),
-        (Method::Get | Method::Head, Ok(b"health")) => match snapshot.problem() {
-            None => (Status::Ok, TEXT, format!("{READY}\n")),
-            Some(problem) => (Status::ServiceUnavailable, TEXT, format!("{problem}\n")),
-        },
+    let status_page = |status: Status| Response::report(status, TEXT, format!("{}\n", status.line()));
+    let response = match (request.method, target.as_ref().map(|target| target.path)) {
+        (Method::Get | Method::Head, Ok(b"metrics")) => Response::report(Status::Ok, EXPOSITION, snapshot.metrics()),
+        (Method::Get | Method::Head, Ok(b"health")) => health::response(snapshot.problem()),
         (Method::Get | Method::Head, Ok(_)) => status_page(Status::NotFound),
         (Method::Get | Method::Head, Err(refusal)) => status_page(refusal.status()),
         _ => status_page(Status::MethodNotAllowed),
     };
-    encode(&Response::report(status, content_type, content), request.method, date, out);
+    encode(&response, request.method, date, out);
 }
 
 /// Appends the response to bytes that are not a valid request.
@@ -174,7 +171,7 @@ impl Snapshot<'_> {
     fn root(&self, exposition: &mut Exposition) {
         let now_ms = clock::now_ms();
         let answered_ms = self.board.newest(Counter::RootAnswered, now_ms);
-        let is_up = self.board.total(Counter::RootMissing) == 0 && !self.health.is_overdue(answered_ms, now_ms);
+        let is_up = self.health.root_problem(self.board, now_ms).is_none();
         let name = "otus_root_up";
         exposition.family(
             name,
