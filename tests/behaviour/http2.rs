@@ -258,7 +258,7 @@ fn a_stream_that_hangs_delays_no_other_one() {
     }
 }
 
-/// The median time until the response of a small file begins; with `beside`, a request for such a file was sent before it, which hangs.
+/// The median time of a response to a request for a small file; with `beside`, another one was sent before it, whose file hangs.
 fn median_wait(server: &Server, beside: Option<&Disk>) -> Duration {
     let waits = (0..15).map(|number| {
         let mut client = Http2Client::connect(server.address);
@@ -277,12 +277,18 @@ fn median_wait(server: &Server, beside: Option<&Disk>) -> Duration {
     waits[waits.len() / 2]
 }
 
+/// A disk with so many small files, and their names.
+fn disk_of_small_files(site: &Site, count: usize) -> (Vec<String>, Disk) {
+    let names: Vec<String> = (0..count).map(|n| format!("{n}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+    let disk = Disk::mount(site, "disk", &files);
+    (names, disk)
+}
+
 #[test]
 fn a_stream_that_hangs_delays_others_by_ten_milliseconds_at_most() {
     let site = Site::with(&[("a", b"a")]);
-    let names: Vec<String> = (0..15).map(|n| format!("{n}")).collect();
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
-    let disk = Disk::mount(&site, "disk", &files);
+    let (names, disk) = disk_of_small_files(&site, 15);
     let server = serve(&site, &[]);
     // Another process may need the processors for a while.
     wait_until("the streams to be fast enough", || {
@@ -300,9 +306,7 @@ fn a_stream_that_hangs_delays_others_by_ten_milliseconds_at_most() {
 #[test]
 fn one_connection_occupies_a_few_threads() {
     let site = Site::with(&[("a", b"a")]);
-    let names: Vec<String> = (0..40).map(|n| format!("{n}")).collect();
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
-    let disk = Disk::mount(&site, "disk", &files);
+    let (names, disk) = disk_of_small_files(&site, 40);
     let server = serve(&site, &[]);
     let mut client = Http2Client::connect(server.address);
     for name in &names {
