@@ -42,7 +42,7 @@ struct OldWorkerCounters {
 
 /// The version of the layout. Memory with another layout is not read. Increase it when the meaning of a counter
 /// changes.
-const LAYOUT: u64 = 11;
+const LAYOUT: u64 = 12;
 
 /// The maximum of the option --workers.
 pub const MAX_WORKERS: usize = 1024;

@@ -44,10 +44,16 @@ impl RootCheck {
         Ok(RootCheck { thread, is_asked, interval_ms: interval_ms(options.health_timeout) })
     }
 
-    /// Asks for a read if the last response is older than the interval and no read is under way.
+    /// Asks for a read if the last response is older than the interval, no other worker has asked since, and no read is under
+    /// way.
     pub fn ask_if_due(&self, worker: &Worker, now_ms: u64) {
-        let is_due = now_ms >= worker.board.newest(Counter::RootAnswered, now_ms) + self.interval_ms;
-        if is_due && !self.is_asked.swap(true, SeqCst) {
+        let ms_since = |time| now_ms - worker.board.newest(time, now_ms);
+        let without_response = ms_since(Counter::RootAnswered);
+        // Another worker that has asked may have ended, or be compromised.
+        let is_with_another =
+            ms_since(Counter::RootAsked) < self.interval_ms && without_response < 2 * self.interval_ms;
+        if without_response >= self.interval_ms && !is_with_another && !self.is_asked.swap(true, SeqCst) {
+            worker.service.counters.set(Counter::RootAsked, now_ms);
             self.thread.unpark();
         }
     }

@@ -131,6 +131,8 @@ pub enum Counter {
     Stopping,
     /// When the disk of the document root has responded last, in milliseconds of CLOCK_MONOTONIC.
     RootAnswered,
+    /// When a worker has last asked whether that disk responds, in milliseconds of CLOCK_MONOTONIC.
+    RootAsked,
 }
 
 /// The reasons for which PROXY headers are rejected, as they are in metrics.
@@ -158,7 +160,7 @@ pub const HANDSHAKE_FAILURES: [(&str, Counter); 9] = [
 ];
 
 /// The times: of several, the newest counts, also if it is of a worker that has ended.
-pub(super) const TIMES: [Counter; 1] = [Counter::RootAnswered];
+pub(super) const TIMES: [Counter; 2] = [Counter::RootAnswered, Counter::RootAsked];
 
 /// The gauges: their values end with the worker.
 pub(super) const GAUGES: [Counter; 13] = [
