@@ -64,8 +64,8 @@ under_load() {
         equal "$name: ab, failed and non-2xx" "$(ab_counts /tmp/ab.log | cut -d ' ' -f 2-)" "0 0"
         equal "$name: wrk, errors" "$(grep -E 'Socket errors|Non-2xx' /tmp/wrk.log)" ""
         equal "$name: failed requests of the clients" "$failed" 0
-        # Up to half a second is allowed: the machine unpacks a package meanwhile, and old and new workers share its processors.
-        check "$name: no request took longer than three times as long" test "$longest" -le $((calm * 3 > 500 ? calm * 3 : 500))
+        # Up to a quarter of a second is allowed: the machine unpacks a package meanwhile.
+        check "$name: no request took longer than three times as long" test "$longest" -le $((calm * 3 > 250 ? calm * 3 : 250))
     else
         equal "$name: ab, refused" "${refused:-0}" 0
         equal "$name: wrk, refused" "$(sed -n 's/.*Socket errors: connect \([0-9]*\),.*/\1/p' /tmp/wrk.log | grep -v '^0$')" ""
