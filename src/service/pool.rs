@@ -11,10 +11,15 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl;
 
 use crate::ipc::scoreboard::{Counter, WorkerCounters};
+use crate::os::clock;
 
 /// The number of threads that never exit. A second one would be woken for nothing at every other event, which costs a
 /// tenth of a request. If this one blocks, the main thread starts another within milliseconds.
 pub const CORE_THREADS: usize = 1;
+
+/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. While threads block, each
+/// growth begins it again.
+const SURPLUS_MS: u64 = 100;
 
 /// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
 /// worker.
@@ -31,6 +36,8 @@ pub struct ThreadPool {
     /// Threads that were started, and have not run yet.
     starting: AtomicUsize,
     waiting: AtomicUsize,
+    /// When the next thread may exit although events arrive, in milliseconds of [`clock::now_ms`].
+    surplus_at_ms: AtomicU64,
     completed_turns: AtomicU64,
     no_idle_thread: EventFd,
     is_monitored: AtomicBool,
@@ -46,6 +53,7 @@ impl ThreadPool {
             threads: AtomicUsize::new(0),
             starting: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            surplus_at_ms: AtomicU64::new(0),
             completed_turns: AtomicU64::new(0),
             no_idle_thread,
             is_monitored: AtomicBool::new(false),
@@ -63,6 +71,7 @@ impl ThreadPool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
             self.starting.fetch_add(1, SeqCst);
+            self.surplus_at_ms.store(clock::now_ms() + SURPLUS_MS, SeqCst);
             self.counters.add(Counter::Threads, 1);
         }
         joined
@@ -98,6 +107,18 @@ impl ThreadPool {
             self.counters.subtract(Counter::Threads, 1);
         }
         left
+    }
+
+    /// The same for a thread that has handled an event, if no thread was added for a while: at most one exits in each
+    /// [`SURPLUS_MS`]. A thread that is not needed takes every other event of another one, and each has to be woken for it.
+    pub fn try_retire_surplus(&self) -> bool {
+        if self.threads() <= CORE_THREADS {
+            return false;
+        }
+        let (now_ms, at_ms) = (clock::now_ms(), self.surplus_at_ms.load(SeqCst));
+        now_ms >= at_ms
+            && self.surplus_at_ms.compare_exchange(at_ms, now_ms + SURPLUS_MS, SeqCst, SeqCst).is_ok()
+            && self.try_retire()
     }
 
     /// Counts a thread that begins to wait for an event.
@@ -202,5 +223,19 @@ mod tests {
         pool.begin_waiting();
         assert!(pool.try_retire());
         assert!(!pool.try_retire());
+    }
+
+    #[test]
+    fn one_thread_that_is_not_needed_exits_in_each_interval_after_the_last_growth() {
+        let pool = pool(CORE_THREADS + 2, 8);
+        pool.begin_waiting();
+        assert!(!pool.try_retire_surplus(), "a thread was just added");
+        pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
+        assert!(pool.try_retire_surplus());
+        assert!(!pool.try_retire_surplus(), "one has just left");
+        pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
+        assert!(pool.try_retire_surplus());
+        pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
+        assert!(!pool.try_retire_surplus(), "the core is left");
     }
 }

@@ -86,6 +86,9 @@ fn run(worker: &'static Worker) {
         if worker.service.sites.is_upkeep_due() {
             keep_up(worker, slot);
         }
+        if worker.service.pool.try_retire_surplus() {
+            return worker.service.blocking.remove_thread(slot);
+        }
     }
 }
 
