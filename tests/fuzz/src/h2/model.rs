@@ -471,11 +471,10 @@ impl Model {
                 self.apply_section(id, is_last);
             }
             RST_STREAM => {
-                let stream = self.streams.get_mut(&id).filter(|stream| stream.is_alive());
-                stream.into_iter().for_each(|stream| {
-                    stream.is_reset_by_client = true;
-                    stream.is_over |= !stream.is_asked;
-                });
+                if self.is_alive(id) {
+                    self.streams.get_mut(&id).expect("a stream").is_reset_by_client = true;
+                    self.end(id);
+                }
             }
             SETTINGS if !frame.has(ACK) => {
                 for (_, value) in frame.settings().filter(|(name, _)| *name == 4) {
@@ -495,10 +494,22 @@ impl Model {
             _ => {}
         }
         if let Outcome::Stream(_) = outcome {
-            let stream = self.streams.entry(id).or_default();
-            stream.is_reset_by_server = true;
-            stream.is_over |= !stream.is_asked;
+            self.streams.entry(id).or_default().is_reset_by_server = true;
+            self.end(id);
         }
+    }
+
+    /// The connection ends with a frame. Before that, the server may extend the window by what it has counted of it.
+    pub fn fail(&mut self, frame: &Frame) {
+        if frame.kind == DATA {
+            self.receive_window -= frame.payload.len() as i64;
+        }
+    }
+
+    /// A stream was reset. It keeps its place while the server may work on it.
+    fn end(&mut self, id: u32) {
+        let may_be_asked = self.streams.get(&id).is_some_and(|stream| self.may_be_asked(stream));
+        self.streams.entry(id).or_default().is_over |= !may_be_asked;
     }
 
     fn apply_section(&mut self, id: u32, is_last: bool) {
