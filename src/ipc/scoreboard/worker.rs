@@ -51,7 +51,7 @@ pub struct WorkerCounters<'m>(pub(super) &'m [AtomicU64]);
 
 /// The layout: each [`Counter`], then requests by method and class, the buckets of durations and their sum, the requests of
 /// many sites, and what one worker reports for all.
-pub(super) const REQUESTS: usize = 64;
+pub(super) const REQUESTS: usize = 72;
 pub(super) const DURATIONS: usize = REQUESTS + METHODS.len() * CLASSES.len();
 pub(super) const DURATION_SUM: usize = DURATIONS + BOUNDS_NS.len() + 1;
 
@@ -70,22 +70,27 @@ impl WorkerCounters<'_> {
 
     /// Increases a counter.
     pub fn add(&self, counter: Counter, by: u64) {
-        self.0[counter as usize].fetch_add(by, Relaxed);
+        self.counter(counter).fetch_add(by, Relaxed);
     }
 
     /// Decreases a gauge.
     pub fn subtract(&self, counter: Counter, by: u64) {
-        self.0[counter as usize].fetch_sub(by, Relaxed);
+        self.counter(counter).fetch_sub(by, Relaxed);
     }
 
     /// Sets a gauge.
     pub fn set(&self, counter: Counter, value: u64) {
-        self.0[counter as usize].store(value, Relaxed);
+        self.counter(counter).store(value, Relaxed);
     }
 
     /// Returns a counter.
     pub fn get(&self, counter: Counter) -> u64 {
-        self.0[counter as usize].load(Relaxed)
+        self.counter(counter).load(Relaxed)
+    }
+
+    fn counter(&self, counter: Counter) -> &AtomicU64 {
+        debug_assert!((counter as usize) < REQUESTS, "{counter:?} has the place of another figure");
+        &self.0[counter as usize]
     }
 
     /// Adds the counts, and takes over the times, but not the gauges, of a worker that has ended.
