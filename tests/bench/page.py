@@ -60,7 +60,10 @@ def visit(browser, url, label):
     profile = browser.call("Target.createBrowserContext")["browserContextId"]
     page = Page(browser, ("Page",), profile)
     page.set_view(1280, 900)
-    page.open(url)
+    try:
+        page.open(url)
+    except RuntimeError as error:
+        raise SystemExit(f"With {label}: {error}.") from error
     page.wait_until(IS_COMPLETE)
     state, times = page.evaluate(STATE), page.evaluate(TIMES)
     browser.call("Target.disposeBrowserContext", browserContextId=profile)

@@ -1,7 +1,9 @@
-"""Chromium: a page with many small files, over one connection of HTTP/2."""
+"""Browsers: a page with many small files, over one connection of HTTP/2."""
 
 import json
+import os
 import re
+import subprocess
 
 from chromium import Chromium, Page
 
@@ -32,7 +34,7 @@ def make_site(site):
         (site / f"{number}.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="7" height="7"><path id="p{number}"/></svg>')
 
 
-def check_browser(server, port, work):
+def check_chromium(server, port, work):
     """Returns whether Chromium loads all files of the site at `work`/assets over HTTP/2 and one connection. It closes `server`."""
     directory = work / "chromium"
     directory.mkdir()
@@ -43,16 +45,42 @@ def check_browser(server, port, work):
         responses = [received["response"] for received in page.parameters("Network.responseReceived")]
         faults = page.complaints() + [f"{failed['errorText']}" for failed in page.parameters("Network.loadingFailed")]
         version = re.search(r"[\d.]+", browser.call("Browser.getVersion")["product"])[0]
-    server.close()
     connections = {response["connectionId"] for response in responses if response["url"].startswith("https:")}
+    faults += [] if used == [STYLES, SCRIPTS, PICTURES] else [f"{used} are used"]
+    faults += [] if protocols == [["h2", COUNT + 1]] else [f"the protocols are {protocols}"]
+    faults += [] if len(connections) == 1 else [f"{len(connections)} connections"]
+    return report(f"Chromium {version}", faults + logged_faults(server))
+
+
+def check_firefox(server, port, work):
+    """The same for Firefox, as far as the access log and a picture of the page say so."""
+    directory = work / "firefox"
+    (directory / "profile").mkdir(parents=True)
+    database = f"sql:{directory / 'profile'}"
+    certificate = work / "certificates" / "first" / "fullchain.pem"
+    subprocess.run(["certutil", "-N", "-d", database, "--empty-password"], check=True)
+    subprocess.run(["certutil", "-A", "-d", database, "-n", "test", "-t", "C,,", "-i", certificate], check=True)
+    environment = {**os.environ, "HOME": str(directory)}
+    command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(directory / "profile"), "--screenshot",
+               str(directory / "page.png"), f"https://localhost:{port}/"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    version = subprocess.run(["firefox-esr", "--version"], env=environment, check=True, capture_output=True, text=True).stdout
+    faults = [] if (directory / "page.png").exists() else ["there is no picture of the page"]
+    return report(version.strip().removeprefix("Mozilla "), faults + logged_faults(server))
+
+
+def logged_faults(server):
+    """Closes the server, and returns what is wrong in its access log."""
+    server.close()
     records = [json.loads(line) for line in server.text().splitlines()]
     records = [record for record in records if "http_target" in record]
     ports = {record["client_port"] for record in records}
-    faults += [] if used == [STYLES, SCRIPTS, PICTURES] else [f"{used} are used"]
-    faults += [] if protocols == [["h2", COUNT + 1]] else [f"the protocols are {protocols}"]
-    faults += [] if len(connections) == 1 and len(ports) == 1 else [f"{len(connections)} connections, {len(ports)} in the access log"]
+    faults = [] if len(ports) == 1 else [f"{len(ports)} connections in the access log"]
     faults += [] if len(records) == COUNT + 1 else [f"{len(records)} records in the access log"]
-    faults += [f"{record}" for record in records if record["http_status"] != 200 or record["http_version"] != "2"][:3]
+    return faults + [f"{record}" for record in records if record["http_status"] != 200 or record["http_version"] != "2"][:3]
+
+
+def report(name, faults):
     summary = "".join(f"; {fault}" for fault in faults[:5]) if faults else f": {COUNT} files, one connection"
-    print(f"{'FAIL' if faults else 'PASS'} Chromium {version}{summary}", flush=True)
+    print(f"{'FAIL' if faults else 'PASS'} {name}{summary}", flush=True)
     return not faults

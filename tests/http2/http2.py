@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from browser import check_browser, make_site  # noqa: E402
+from browser import check_chromium, check_firefox, make_site  # noqa: E402
 from cases import check_cases, check_encoders  # noqa: E402
 from clients import check_clients  # noqa: E402
 from reloads import check_reloads  # noqa: E402
@@ -54,16 +54,17 @@ def main():
                 results += [check_cases(port, is_tls), check_clients(port, is_tls, FILES, work)]
         finally:
             server.close()
-        results += [browser(command, work), reloads(command, work)]
+        results += [*browsers(command, work), reloads(command, work)]
         # A warning is for what an admin should know; nothing that a client sends is.
         complaints = [line for line in server.text().splitlines() if not line.startswith(" INFO")]
         print("".join(f"{line}\n" for line in complaints) + f"{'FAIL' if complaints else 'PASS'} the log has no warnings")
         return 0 if all(results) and not complaints else 1
 
 
-def browser(command, work):
+def browsers(command, work):
     make_site(work / "assets")
-    return with_access_log([*command, f"--root={work / 'assets'}"], work / "browser.log", check_browser, work)
+    command = [*command, f"--root={work / 'assets'}"]
+    return [with_access_log(command, work / f"{check.__name__}.log", check, work) for check in (check_chromium, check_firefox)]
 
 
 def reloads(command, work):
