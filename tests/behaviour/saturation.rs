@@ -13,7 +13,10 @@ const TIMES: usize = 8;
 
 #[test]
 fn a_busy_worker_starts_no_threads() {
-    let site = Site::with(&[("a", &[b'a'; 20_000]), ("large", &vec![b'l'; 200_000])]);
+    // A thread that waits for a busy disk would rightly get company.
+    let site = Site::in_memory();
+    site.write("a", &[b'a'; 20_000]);
+    site.write("large", &[b'l'; 200_000]);
     let server = Server::with(&site, &["--workers=1"]);
     server.wait_until_ready();
     let worker = server.workers()[0];

@@ -42,7 +42,15 @@ pub struct Site(Arc<TempDir>);
 
 impl Site {
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Site::at(tempfile::tempdir().unwrap())
+    }
+
+    /// A site on no disk, for tests that would notice what else waits for one.
+    pub fn in_memory() -> Self {
+        Site::at(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    fn at(directory: TempDir) -> Self {
         fs::create_dir(directory.path().join("root")).unwrap();
         Site(Arc::new(directory))
     }
