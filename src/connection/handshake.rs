@@ -21,7 +21,6 @@ impl ConnectionDriver {
             connection.waits_for_turn = true;
             return Break(DriveResult::Retry);
         };
-        service.pool.keep_threads();
         match connection.transport.handshake() {
             Handshake::Done => {
                 connection.end_handshake(service.timeouts.idle(clock::now_ms()));

@@ -17,8 +17,8 @@ use crate::os::clock;
 /// tenth of a request. If this one blocks, the main thread starts another within milliseconds.
 pub const CORE_THREADS: usize = 1;
 
-/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. Each growth begins it
-/// again, and each TLS handshake.
+/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. While threads block, each
+/// growth begins it again.
 const SURPLUS_MS: u64 = 100;
 
 /// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
@@ -71,15 +71,10 @@ impl ThreadPool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
             self.starting.fetch_add(1, SeqCst);
-            self.keep_threads();
+            self.surplus_at_ms.store(clock::now_ms() + SURPLUS_MS, SeqCst);
             self.counters.add(Counter::Threads, 1);
         }
         joined
-    }
-
-    /// Keeps all threads for [`SURPLUS_MS`], since events may block them: a TLS handshake waits for its signature.
-    pub fn keep_threads(&self) {
-        self.surplus_at_ms.store(clock::now_ms() + SURPLUS_MS, SeqCst);
     }
 
     /// Records that a thread runs, or could not be started.
@@ -114,7 +109,7 @@ impl ThreadPool {
         left
     }
 
-    /// The same for a thread that has handled an event, if all were kept long enough: at most one exits in each
+    /// The same for a thread that has handled an event, if no thread was added for a while: at most one exits in each
     /// [`SURPLUS_MS`]. A thread that is not needed takes every other event of another one, and each has to be woken for it.
     pub fn try_retire_surplus(&self) -> bool {
         if self.threads() <= CORE_THREADS {
@@ -238,9 +233,6 @@ mod tests {
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
         assert!(!pool.try_retire_surplus(), "one has just left");
-        pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
-        pool.keep_threads();
-        assert!(!pool.try_retire_surplus(), "all are kept");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
