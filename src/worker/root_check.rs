@@ -1,7 +1,8 @@
 //! The check of the document root: a thread of the worker reads from its disk about once a second, and may wait for it. The health
 //! check tells from the time of the last response whether the disk hangs, and never waits itself.
 //!
-//! The workers share the result, so one read a second is enough for all of them: each asks only if none has a recent response.
+//! The workers share the result, so one read a second is enough for all of them: each asks only if none has a recent response and
+//! no other one has just asked.
 //! While the disk hangs, one thread of each worker waits, and no more. The disk is asked whether or not anyone checks the
 //! health: the first answer is as true as the others, and the journal has the time at which the disk hung.
 

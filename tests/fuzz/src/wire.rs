@@ -69,6 +69,20 @@ pub fn piece(cut: u16, number: usize, rest: usize) -> usize {
     }
 }
 
+/// Appends the bytes that have arrived to `received`. Returns whether the server has ended the connection.
+pub fn receive(client: &mut UnixStream, received: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match client.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(length) => received.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            // The connection was closed with unread bytes of the client.
+            Err(_) => return true,
+        }
+    }
+}
+
 struct Exchange<'s> {
     server: &'s mut InProcessServer,
     client: UnixStream,
@@ -102,18 +116,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Reads the bytes that have arrived.
     fn receive(&mut self) {
-        let mut buffer = [0; 16 * 1024];
-        while !self.has_ended {
-            match self.client.read(&mut buffer) {
-                Ok(0) => self.has_ended = true,
-                Ok(length) => self.answers.extend_from_slice(&buffer[..length]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The connection was closed with unread bytes of the client.
-                Err(_) => self.has_ended = true,
-            }
-        }
+        self.has_ended |= receive(&mut self.client, &mut self.answers);
     }
 
     /// The client closes its side. Then the server has to end the connection, and make progress until it has.

@@ -1,7 +1,7 @@
 //! A client of HTTP/2 that sends a script to a worker, and checks all that it gets by what it has sent by then.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::ops::ControlFlow::Continue;
 use std::os::unix::net::UnixStream;
@@ -270,16 +270,7 @@ impl Client<'_> {
 
     /// Reads all that has come.
     fn receive(&mut self) {
-        let mut buffer = [0; 16 * 1024];
-        while !self.has_ended {
-            match self.socket.read(&mut buffer) {
-                Ok(0) => self.has_ended = true,
-                Ok(length) => self.received.extend_from_slice(&buffer[..length]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // The connection was closed with unread bytes of the client.
-                Err(_) => self.has_ended = true,
-            }
-        }
+        self.has_ended |= wire::receive(&mut self.socket, &mut self.received);
         let received = std::mem::take(&mut self.received);
         let mut rest = &received[..];
         while let Some(frame) = Frame::take(&mut rest) {
