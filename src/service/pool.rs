@@ -17,9 +17,13 @@ use crate::os::clock;
 /// tenth of a request. If this one blocks, the main thread starts another within milliseconds.
 pub const CORE_THREADS: usize = 1;
 
-/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. While threads block, each
-/// growth begins it again.
-const SURPLUS_MS: u64 = 100;
+/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. Each growth begins it
+/// again. A growth after such an exit doubles it, up to [`MAX_SURPLUS_MS`]: that thread was needed, and events waited until the
+/// stall detector had added another.
+const SURPLUS_MS: u64 = 1_000;
+
+/// The longest such time, in milliseconds. After this time without a growth, the time is [`SURPLUS_MS`] again.
+const MAX_SURPLUS_MS: u64 = 16_000;
 
 /// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
 /// worker.
@@ -38,6 +42,10 @@ pub struct ThreadPool {
     waiting: AtomicUsize,
     /// When the next thread may exit although events arrive, in milliseconds of [`clock::now_ms`].
     surplus_at_ms: AtomicU64,
+    /// The current time between two such exits, in milliseconds.
+    surplus_ms: AtomicU64,
+    /// Whether there was such an exit since the last growth.
+    has_retired_surplus: AtomicBool,
     completed_turns: AtomicU64,
     no_idle_thread: EventFd,
     is_monitored: AtomicBool,
@@ -54,6 +62,8 @@ impl ThreadPool {
             starting: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             surplus_at_ms: AtomicU64::new(0),
+            surplus_ms: AtomicU64::new(SURPLUS_MS),
+            has_retired_surplus: AtomicBool::new(false),
             completed_turns: AtomicU64::new(0),
             no_idle_thread,
             is_monitored: AtomicBool::new(false),
@@ -71,10 +81,23 @@ impl ThreadPool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
             self.starting.fetch_add(1, SeqCst);
-            self.surplus_at_ms.store(clock::now_ms() + SURPLUS_MS, SeqCst);
+            self.keep_threads(clock::now_ms());
             self.counters.add(Counter::Threads, 1);
         }
         joined
+    }
+
+    /// Keeps all threads for a while, since one was added at `now_ms`.
+    fn keep_threads(&self, now_ms: u64) {
+        let is_missed = self.has_retired_surplus.swap(false, SeqCst);
+        let mut surplus_ms = self.surplus_ms.load(SeqCst);
+        if now_ms > self.surplus_at_ms.load(SeqCst) + MAX_SURPLUS_MS {
+            surplus_ms = SURPLUS_MS;
+        } else if is_missed {
+            surplus_ms = (surplus_ms * 2).min(MAX_SURPLUS_MS);
+        }
+        self.surplus_ms.store(surplus_ms, SeqCst);
+        self.surplus_at_ms.store(now_ms + surplus_ms, SeqCst);
     }
 
     /// Records that a thread runs, or could not be started.
@@ -109,16 +132,21 @@ impl ThreadPool {
         left
     }
 
-    /// The same for a thread that has handled an event, if no thread was added for a while: at most one exits in each
-    /// [`SURPLUS_MS`]. A thread that is not needed takes every other event of another one, and each has to be woken for it.
+    /// The same for a thread that has handled an event, if no thread was added or has exited so for a while. A thread that is not
+    /// needed takes every other event of another one, and each has to be woken for it.
     pub fn try_retire_surplus(&self) -> bool {
         if self.threads() <= CORE_THREADS {
             return false;
         }
         let (now_ms, at_ms) = (clock::now_ms(), self.surplus_at_ms.load(SeqCst));
-        now_ms >= at_ms
-            && self.surplus_at_ms.compare_exchange(at_ms, now_ms + SURPLUS_MS, SeqCst, SeqCst).is_ok()
-            && self.try_retire()
+        let next_ms = now_ms + self.surplus_ms.load(SeqCst);
+        let is_surplus = now_ms >= at_ms
+            && self.surplus_at_ms.compare_exchange(at_ms, next_ms, SeqCst, SeqCst).is_ok()
+            && self.try_retire();
+        if is_surplus {
+            self.has_retired_surplus.store(true, SeqCst);
+        }
+        is_surplus
     }
 
     /// Counts a thread that begins to wait for an event.
@@ -226,12 +254,34 @@ mod tests {
     }
 
     #[test]
+    fn a_growth_after_an_exit_under_load_doubles_the_time_until_the_next_exit() {
+        let pool = pool(CORE_THREADS + 1, 64);
+        let mut at_ms = pool.surplus_at_ms.load(SeqCst);
+        let mut time_until_exit = |pause_ms, was_exit| {
+            let now_ms = at_ms + pause_ms;
+            pool.has_retired_surplus.store(was_exit, SeqCst);
+            pool.keep_threads(now_ms);
+            at_ms = pool.surplus_at_ms.load(SeqCst);
+            at_ms - now_ms
+        };
+        assert_eq!(time_until_exit(1, false), SURPLUS_MS);
+        assert_eq!(time_until_exit(1, true), 2 * SURPLUS_MS);
+        assert_eq!(time_until_exit(1, false), 2 * SURPLUS_MS);
+        for _ in 0..10 {
+            time_until_exit(1, true);
+        }
+        assert_eq!(time_until_exit(MAX_SURPLUS_MS, true), MAX_SURPLUS_MS);
+        assert_eq!(time_until_exit(MAX_SURPLUS_MS + 1, true), SURPLUS_MS);
+    }
+
+    #[test]
     fn one_thread_that_is_not_needed_exits_in_each_interval_after_the_last_growth() {
         let pool = pool(CORE_THREADS + 2, 8);
         pool.begin_waiting();
         assert!(!pool.try_retire_surplus(), "a thread was just added");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
+        assert!(pool.has_retired_surplus.load(SeqCst));
         assert!(!pool.try_retire_surplus(), "one has just left");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
