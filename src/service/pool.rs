@@ -2,7 +2,7 @@
 //!
 //! All threads wait for events of the same epoll instance. The thread that receives an event handles it from beginning
 //! to end. When no thread is idle any more, the main thread is notified and monitors the pool: its stall detector adds
-//! threads if all are blocked. Threads beyond the first exit after an idle time.
+//! threads if all are blocked. Threads beyond the first exit after an idle time, and under load once none was added for a while.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -17,12 +17,12 @@ use crate::os::clock;
 /// tenth of a request. If this one blocks, the main thread starts another within milliseconds.
 pub const CORE_THREADS: usize = 1;
 
-/// The time after which one of the threads that were added may exit although events arrive, in milliseconds. Each growth begins it
-/// again. A growth after such an exit doubles it, up to [`MAX_SURPLUS_MS`]: that thread was needed, and events waited until the
-/// stall detector had added another.
+/// The first value of the interval after which one of the threads that were added may exit although events arrive, in milliseconds:
+/// after the last growth, or the last such exit. If a growth follows an exit within the interval, that thread was needed, and
+/// events have waited until the stall detector had added another. So the interval is doubled.
 const SURPLUS_MS: u64 = 1_000;
 
-/// The longest such time, in milliseconds. After this time without a growth, the time is [`SURPLUS_MS`] again.
+/// The longest such interval, in milliseconds.
 const MAX_SURPLUS_MS: u64 = 16_000;
 
 /// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
@@ -42,10 +42,10 @@ pub struct ThreadPool {
     waiting: AtomicUsize,
     /// When the next thread may exit although events arrive, in milliseconds of [`clock::now_ms`].
     surplus_at_ms: AtomicU64,
-    /// The current time between two such exits, in milliseconds.
+    /// The current interval, in milliseconds.
     surplus_ms: AtomicU64,
-    /// Whether there was such an exit since the last growth.
-    has_retired_surplus: AtomicBool,
+    /// When the last thread has exited so, in milliseconds of [`clock::now_ms`]; 0 if none has since the last growth.
+    retired_at_ms: AtomicU64,
     completed_turns: AtomicU64,
     no_idle_thread: EventFd,
     is_monitored: AtomicBool,
@@ -63,7 +63,7 @@ impl ThreadPool {
             waiting: AtomicUsize::new(0),
             surplus_at_ms: AtomicU64::new(0),
             surplus_ms: AtomicU64::new(SURPLUS_MS),
-            has_retired_surplus: AtomicBool::new(false),
+            retired_at_ms: AtomicU64::new(0),
             completed_turns: AtomicU64::new(0),
             no_idle_thread,
             is_monitored: AtomicBool::new(false),
@@ -81,21 +81,19 @@ impl ThreadPool {
         let joined = self.threads.fetch_update(SeqCst, SeqCst, |n| (n < self.max_threads).then_some(n + 1)).is_ok();
         if joined {
             self.starting.fetch_add(1, SeqCst);
-            self.keep_threads(clock::now_ms());
+            self.keep_surplus(clock::now_ms());
             self.counters.add(Counter::Threads, 1);
         }
         joined
     }
 
-    /// Keeps all threads for a while, since one was added at `now_ms`.
-    fn keep_threads(&self, now_ms: u64) {
-        let is_missed = self.has_retired_surplus.swap(false, SeqCst);
-        let mut surplus_ms = self.surplus_ms.load(SeqCst);
-        if now_ms > self.surplus_at_ms.load(SeqCst) + MAX_SURPLUS_MS {
-            surplus_ms = SURPLUS_MS;
-        } else if is_missed {
-            surplus_ms = (surplus_ms * 2).min(MAX_SURPLUS_MS);
-        }
+    /// Begins the interval again, since a thread was added at `now_ms`.
+    fn keep_surplus(&self, now_ms: u64) {
+        let surplus_ms = match (self.retired_at_ms.swap(0, SeqCst), self.surplus_ms.load(SeqCst)) {
+            (0, surplus_ms) => surplus_ms,
+            (at_ms, surplus_ms) if now_ms < at_ms + surplus_ms => (surplus_ms * 2).min(MAX_SURPLUS_MS),
+            _ => SURPLUS_MS,
+        };
         self.surplus_ms.store(surplus_ms, SeqCst);
         self.surplus_at_ms.store(now_ms + surplus_ms, SeqCst);
     }
@@ -132,8 +130,8 @@ impl ThreadPool {
         left
     }
 
-    /// The same for a thread that has handled an event, if no thread was added or has exited so for a while. A thread that is not
-    /// needed takes every other event of another one, and each has to be woken for it.
+    /// The same for a thread that has handled an event, at most once in each interval. A thread that is not needed takes every other
+    /// event of another one, and each has to be woken for it.
     pub fn try_retire_surplus(&self) -> bool {
         if self.threads() <= CORE_THREADS {
             return false;
@@ -144,7 +142,7 @@ impl ThreadPool {
             && self.surplus_at_ms.compare_exchange(at_ms, next_ms, SeqCst, SeqCst).is_ok()
             && self.try_retire();
         if is_surplus {
-            self.has_retired_surplus.store(true, SeqCst);
+            self.retired_at_ms.store(now_ms, SeqCst);
         }
         is_surplus
     }
@@ -254,24 +252,21 @@ mod tests {
     }
 
     #[test]
-    fn a_growth_after_an_exit_under_load_doubles_the_time_until_the_next_exit() {
+    fn a_growth_soon_after_an_exit_under_load_doubles_the_interval() {
         let pool = pool(CORE_THREADS + 1, 64);
-        let mut at_ms = pool.surplus_at_ms.load(SeqCst);
-        let mut time_until_exit = |pause_ms, was_exit| {
-            let now_ms = at_ms + pause_ms;
-            pool.has_retired_surplus.store(was_exit, SeqCst);
-            pool.keep_threads(now_ms);
-            at_ms = pool.surplus_at_ms.load(SeqCst);
-            at_ms - now_ms
+        let interval_after = |retired_at_ms, grown_at_ms| {
+            pool.retired_at_ms.store(retired_at_ms, SeqCst);
+            pool.keep_surplus(grown_at_ms);
+            pool.surplus_at_ms.load(SeqCst) - grown_at_ms
         };
-        assert_eq!(time_until_exit(1, false), SURPLUS_MS);
-        assert_eq!(time_until_exit(1, true), 2 * SURPLUS_MS);
-        assert_eq!(time_until_exit(1, false), 2 * SURPLUS_MS);
+        assert_eq!(interval_after(0, 1_000), SURPLUS_MS);
+        assert_eq!(interval_after(2_000, 2_001), 2 * SURPLUS_MS);
+        assert_eq!(interval_after(0, 3_000), 2 * SURPLUS_MS);
         for _ in 0..10 {
-            time_until_exit(1, true);
+            interval_after(4_000, 4_001);
         }
-        assert_eq!(time_until_exit(MAX_SURPLUS_MS, true), MAX_SURPLUS_MS);
-        assert_eq!(time_until_exit(MAX_SURPLUS_MS + 1, true), SURPLUS_MS);
+        assert_eq!(interval_after(5_000, 5_000 + MAX_SURPLUS_MS - 1), MAX_SURPLUS_MS);
+        assert_eq!(interval_after(50_000, 50_000 + MAX_SURPLUS_MS), SURPLUS_MS);
     }
 
     #[test]
@@ -281,7 +276,7 @@ mod tests {
         assert!(!pool.try_retire_surplus(), "a thread was just added");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
-        assert!(pool.has_retired_surplus.load(SeqCst));
+        assert!(pool.retired_at_ms.load(SeqCst) > 0);
         assert!(!pool.try_retire_surplus(), "one has just left");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
