@@ -101,22 +101,50 @@ impl InProcessServer {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     use clap::Parser;
+    use nix::sys::epoll::EpollFlags;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::config::CommandLine;
     use crate::connection::http2::PREFACE;
     use crate::http::h2::frame::{FrameType, HEAD_BYTES};
 
-    #[test]
-    fn the_preface_of_http2_may_be_cut_anywhere() {
+    /// A server of an empty directory, which lasts as long as the second value.
+    fn server() -> (InProcessServer, TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let arguments = ["otus-httpd", "--workers=1", "--root", directory.path().to_str().unwrap()];
         let options = CommandLine::try_parse_from(arguments).unwrap().options;
         let sites = Box::leak(Box::new(Sites::open(&options, 64).unwrap()));
-        let mut server = InProcessServer::new(&options, sites).unwrap();
+        (InProcessServer::new(&options, sites).unwrap(), directory)
+    }
+
+    #[test]
+    fn the_end_of_a_connection_does_not_wait_for_those_who_have_its_file() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        served.set_nonblocking(true).unwrap();
+        // As a thread in epoll_wait(2) has it.
+        let _file = served.try_clone().unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let (mut server, _directory) = server();
+        server.accept(served.into());
+        server.connection.iter_mut().for_each(|connection| connection.interest = EpollFlags::EPOLLIN);
+        (0..100).find(|_| !server.turn()).expect("the connection is closed");
+        let mut response = Vec::new();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.read_to_end(&mut response).unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 404 "), "{}", response.escape_ascii());
+    }
+
+    #[test]
+    fn the_preface_of_http2_may_be_cut_anywhere() {
+        let (mut server, _directory) = server();
         for cut in 1..PREFACE.len() {
             let (mut client, served) = UnixStream::pair().unwrap();
             served.set_nonblocking(true).unwrap();

@@ -72,7 +72,7 @@ pub enum AfterResponse {
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Both must drop before `transport`: the client may reconnect as soon as it detects the close.
+    /// The permit for one of the client's connections.
     permit: Option<Permit<'static>>,
     /// Permits for the requests whose response is not completely sent, of clients that a trusted proxy has named.
     request_permits: Vec<Permit<'static>>,
@@ -271,11 +271,21 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // A client must detect a response that is not complete.
-        if self.in_flight == 0 {
-            self.transport.end_output();
-        }
+        let is_complete = self.in_flight == 0;
         self.end();
+        // The client may reconnect as soon as it sees the end.
+        self.permit = None;
+        self.request_permits.clear();
+        // A client must detect a response that is not complete: over TLS, close_notify is only sent after one that is.
+        match is_complete {
+            // The output is closed already.
+            _ if self.phase == Phase::Lingering => {}
+            // Another thread may hold a reference to the file until it returns from epoll_wait(2): close(2) sends nothing before that.
+            true if !self.interest.is_empty() => self.transport.close_output(),
+            false if !self.interest.is_empty() => self.transport.shutdown(),
+            true => _ = self.transport.end_output(),
+            false => {}
+        }
     }
 }
 
