@@ -32,8 +32,6 @@ class Visitor:
 
     def connect(self):
         connection = socket.create_connection(self.address, TIMEOUT_S)
-        # As browsers and curl do. Otherwise its kernel may keep a request for 200 ms (Nagle's algorithm and delayed acknowledgements).
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.tls.wrap_socket(connection, server_hostname="localhost") if self.tls else connection
 
     def ask_anew(self):
