@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{self, Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use nix::unistd::geteuid;
 
 use crate::https::Certificates;
 use crate::support::{BINARY, Site, foreign_variables};
+
+/// Half of the ports below those of the kernel's choice: ports from here on, this number of them.
+const PORTS: u32 = 16_384;
 
 /// The units as lines in a file, `NAME WORD...`: enabled, active. The command number `$FAIL` fails, a restart by ending the service.
 /// As in systemd, a start or restart of the service opens an enabled socket, and beside the running service none is opened.
@@ -165,8 +169,13 @@ impl Machine {
     }
 }
 
+/// Returns a port on which nothing listens. It stays so: the kernel gives it to nobody who binds port 0 or connects, since it is below
+/// those in ip_local_port_range (ip(7)), and no two calls return the same.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let ports = (0..PORTS).map(|_| PORTS + (process::id() * 100 + CALLS.fetch_add(1, SeqCst)) % PORTS);
+    let mut free = ports.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port as u16)).ok());
+    free.next().expect("a free port").local_addr().unwrap().port()
 }
 
 /// The states of the units: the service, the socket for HTTPS, and that of the key process.
