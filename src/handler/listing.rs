@@ -34,6 +34,7 @@ pub fn get(
         ListingAction::Wait => Err(Refusal::Blocked("reading the directory takes too long")),
         ListingAction::Make => {
             service.pool.begin_long_work();
+            service.pool.keep_for_listings();
             let mut making = Making { service, key: &key, result: None };
             let result = making.make(directory, form);
             making.result = Some(result.clone());

@@ -20,10 +20,14 @@ pub const CORE_THREADS: usize = 1;
 /// The first value of the interval after which one of the threads that were added may exit although events arrive, in milliseconds:
 /// after the last growth, or the last such exit. If a growth follows an exit within the interval, that thread was needed, and
 /// events have waited until the stall detector had added another. So the interval is doubled.
-const SURPLUS_MS: u64 = 1_000;
+const SURPLUS_MS: u64 = 100;
 
 /// The longest such interval, in milliseconds.
 const MAX_SURPLUS_MS: u64 = 16_000;
+
+/// The time after a listing was made in which no thread exits under load, in milliseconds: other listings may follow, and each
+/// occupies a thread for milliseconds.
+const LISTING_MS: u64 = 4_000;
 
 /// The name of a request thread (prctl(2), PR_SET_NAME). It distinguishes request threads from the other threads of the
 /// worker.
@@ -95,7 +99,12 @@ impl ThreadPool {
             _ => SURPLUS_MS,
         };
         self.surplus_ms.store(surplus_ms, SeqCst);
-        self.surplus_at_ms.store(now_ms + surplus_ms, SeqCst);
+        self.surplus_at_ms.fetch_max(now_ms + surplus_ms, SeqCst);
+    }
+
+    /// Keeps all threads for a while under load, since a listing is made.
+    pub fn keep_for_listings(&self) {
+        self.surplus_at_ms.fetch_max(clock::now_ms() + LISTING_MS, SeqCst);
     }
 
     /// Records that a thread runs, or could not be started.
@@ -256,6 +265,7 @@ mod tests {
         let pool = pool(CORE_THREADS + 1, 64);
         let interval_after = |retired_at_ms, grown_at_ms| {
             pool.retired_at_ms.store(retired_at_ms, SeqCst);
+            pool.surplus_at_ms.store(0, SeqCst);
             pool.keep_surplus(grown_at_ms);
             pool.surplus_at_ms.load(SeqCst) - grown_at_ms
         };
@@ -278,6 +288,9 @@ mod tests {
         assert!(pool.try_retire_surplus());
         assert!(pool.retired_at_ms.load(SeqCst) > 0);
         assert!(!pool.try_retire_surplus(), "one has just left");
+        pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
+        pool.keep_for_listings();
+        assert!(!pool.try_retire_surplus(), "a listing is made");
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
         assert!(pool.try_retire_surplus());
         pool.surplus_at_ms.store(clock::now_ms(), SeqCst);
