@@ -276,15 +276,18 @@ impl Drop for Connection {
         // The client may reconnect as soon as it sees the end.
         self.permit = None;
         self.request_permits.clear();
+        // The output is closed already.
+        if self.phase == Phase::Lingering {
+            return;
+        }
+        // Another thread may hold a reference to a file in epoll(7) until it returns from there: close(2) sends nothing before that.
+        let may_be_held = !self.interest.is_empty();
         // A client must detect a response that is not complete: over TLS, close_notify is only sent after one that is.
-        match is_complete {
-            // The output is closed already.
-            _ if self.phase == Phase::Lingering => {}
-            // Another thread may hold a reference to the file until it returns from epoll_wait(2): close(2) sends nothing before that.
-            true if !self.interest.is_empty() => self.transport.close_output(),
-            false if !self.interest.is_empty() => self.transport.shutdown(),
-            true => _ = self.transport.end_output(),
-            false => {}
+        match (is_complete, may_be_held) {
+            (true, true) => self.transport.close_output(),
+            (true, false) => _ = self.transport.end_output(),
+            (false, true) => self.transport.shutdown(),
+            (false, false) => {}
         }
     }
 }
